@@ -1,0 +1,189 @@
+"""The configuration tree: frozen, typed, every key with its default, and the layer that set it.
+
+Layers, later ones win: the defaults here, the user's file, the file of `--config`, `--set section.key=value`, and flags.
+`config.toml` at the top of the repository says the same in words, with units; a test keeps the two equal.
+Not in environment variables: what a program does should be readable from its command line and its files.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import platformdirs
+from msgspec import Meta
+
+from erc_live.live.errors import ConfigError
+
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+PositiveInt = Annotated[int, Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the configuration."""
+
+
+class Capture(Section, frozen=True, kw_only=True):
+    """[capture]"""
+
+    camera_rate_hz: Positive = 10.0
+    camera_width_px: PositiveInt = 640
+    jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 85
+    silent_device_s: Positive = 1.0
+
+
+class Segmenter(Section, frozen=True, kw_only=True):
+    """[segmenter]"""
+
+    onset: Fraction = 0.5
+    offset: Fraction = 0.35
+    pre_roll_s: Annotated[float, Meta(ge=0.0)] = 0.192
+    min_speech_s: Positive = 0.25
+    end_silence_s: Positive = 0.48
+    max_utterance_s: Positive = 15.0
+
+
+class Transcriber(Section, frozen=True, kw_only=True):
+    """[transcriber]"""
+
+    engine: Literal["auto", "faster-whisper", "transcript", "pocketsphinx", "none"] = "auto"
+    model: str = "base.en"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: str = "auto"
+    language: str = "en"
+    threads: PositiveInt = 1
+
+
+class Visual(Section, frozen=True, kw_only=True):
+    """[visual]"""
+
+    face_finder: Literal["auto", "yunet", "haar", "none"] = "auto"
+    max_frames: PositiveInt = 20
+    min_face_px: PositiveInt = 48
+
+
+class Tracker(Section, frozen=True, kw_only=True):
+    """[tracker]"""
+
+    weights: str = "default"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Events(Section, frozen=True, kw_only=True):
+    """[events]"""
+
+    endpoint: str = "tcp://127.0.0.1:5577"
+    history: PositiveInt = 50
+
+
+class Dashboard(Section, frozen=True, kw_only=True):
+    """[dashboard]"""
+
+    refresh_hz: Positive = 4.0
+
+
+class Models(Section, frozen=True, kw_only=True):
+    """[models]"""
+
+    folder: str = ""
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole tree."""
+
+    capture: Capture = Capture()
+    segmenter: Segmenter = Segmenter()
+    transcriber: Transcriber = Transcriber()
+    visual: Visual = Visual()
+    tracker: Tracker = Tracker()
+    events: Events = Events()
+    dashboard: Dashboard = Dashboard()
+    models: Models = Models()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration and, for each `section.key`, the layer that set it."""
+
+    config: Config
+    origin: dict[str, str]
+
+
+def user_file() -> Path:
+    """Where the user's own configuration is looked for."""
+    return platformdirs.user_config_path("erc-live") / "config.toml"
+
+
+def load(file: Path | None = None, sets: Sequence[str] = (), flags: Mapping[str, object] | None = None) -> Loaded:
+    """Merge all layers. `sets` are `section.key=value`; `flags` maps `section.key` to a value.
+
+    Raises ConfigError naming the layer, the key and the nearest known key.
+    """
+    tree: dict[str, dict[str, object]] = msgspec.to_builtins(Config())
+    origin = {f"{section}.{key}": "default" for section, keys in tree.items() for key in keys}
+    for layer, values in _layers(file, sets, flags or {}):
+        for path, value in values.items():
+            section, key = _known(path, origin, layer)
+            tree[section][key] = value
+            origin[path] = layer
+            _convert(tree, f"{layer}: {path}")
+    return Loaded(_convert(tree, "defaults"), origin)
+
+
+def _layers(
+    file: Path | None, sets: Sequence[str], flags: Mapping[str, object]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    if (user := user_file()).is_file():
+        yield str(user), _read(user)
+    if file is not None:
+        if not file.is_file():
+            raise ConfigError(f"--config {file}: no such file")
+        yield str(file), _read(file)
+    for item in sets:
+        path, equals, text = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item}: write it as section.key=value")
+        yield f"--set {path}", {path: _value(text)}
+    if flags:
+        yield "flag", flags
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{file}: not readable as TOML: {error}") from error
+    flat: dict[str, object] = {}
+    for section, keys in tables.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(f"{file}: {section!r} stands outside a table; write it below [section]")
+        flat |= {f"{section}.{key}": value for key, value in keys.items()}
+    return flat
+
+
+def _value(text: str) -> object:
+    """A TOML value where the text is one (0.5, true, "x"), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _known(path: str, known: Mapping[str, str], layer: str) -> tuple[str, str]:
+    if path not in known:
+        near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else "; `erc-live config show` lists all keys"
+        raise ConfigError(f"{layer}: unknown key {path}{hint}")
+    section, _, key = path.partition(".")
+    return section, key
+
+
+def _convert(tree: dict[str, Any], where: str) -> Config:
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {str(error).split(' - at ')[0]}") from error

@@ -1,0 +1,206 @@
+"""Every type that crosses a process or disk boundary.
+
+The rule of this file: frozen, keyword-only, the unit in the field name, and no value that means "absent" other than None.
+Times (`*_ns`) are integer nanoseconds on the clock of the session (`clock.py`), taken at capture; derived messages carry the
+times of what they were derived from, so every latency is a subtraction and no message stores a duration.
+
+Messages of the public stream (`Hello`, `EmotionEvent`, `Gap`, `SessionEnd`) tolerate unknown fields, so that a subscriber
+written today reads what a later version adds; all others refuse them.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+SCHEMA = "erc.event/1"
+SAMPLE_RATE_HZ = 16_000
+CHUNK_SAMPLES = 512  # one window of the speech detector
+CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
+
+Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+Count = Annotated[int, Meta(ge=0)]
+Modality = Literal["text", "audio", "visual"]
+ClosedBy = Literal["silence", "limit", "flush"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """A message between the processes of one session."""
+
+
+class PublicMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A message of the public event stream: JSON on the wire, additive changes only within a schema version."""
+
+
+class AudioChunk(Message, frozen=True, kw_only=True):
+    """Mono speech samples of one source; `t_ns` is the time of the first sample.
+
+    Shapes: pcm (n,) int16 at `SAMPLE_RATE_HZ`, n = `CHUNK_SAMPLES` from capture (the last of a file may be shorter).
+    """
+
+    source: str
+    t_ns: int
+    pcm: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.pcm.dtype != np.int16 or self.pcm.ndim != 1:
+            raise ValueError(f"pcm must be int16 (n,), not {self.pcm.dtype} {self.pcm.shape}")
+
+    @property
+    def t_end_ns(self) -> int:
+        """Time just after the last sample."""
+        return self.t_ns + samples_to_ns(len(self.pcm))
+
+
+class VideoFrame(Message, frozen=True, kw_only=True):
+    """One picture, encoded once, in capture; the recorder stores the same bytes."""
+
+    source: str
+    t_ns: int
+    width_px: Count
+    height_px: Count
+    jpeg: bytes
+
+
+class SourceEnd(Message, frozen=True, kw_only=True):
+    """The last message of a source: nothing of it comes after `t_ns`."""
+
+    source: str
+    t_ns: int
+    reason: str
+
+
+class UtteranceSpan(Message, frozen=True, kw_only=True):
+    """A closed stretch of speech, counted in samples from the first sample of its source.
+
+    `start` includes the pre-roll; `end` is just after the last speech window; `closed` is where the decision was made.
+    """
+
+    start: Count
+    end: Count
+    closed: Count
+    closed_by: ClosedBy
+
+
+class UtteranceFeatures(Message, frozen=True, kw_only=True):
+    """One finished utterance as the tracker needs it. Samples and pictures never leave perception.
+
+    Shapes: text_vec (D_t,), audio_vec (8,) prosody with NaN where a value could not be measured, visual_vec (D_v,),
+    all float32; None when the modality is missing.
+    """
+
+    dialogue: str
+    utterance: str
+    source: str
+    speaker: Count
+    speaker_name: str
+    text: str
+    engine: str
+    t_start_ns: int
+    t_end_ns: int
+    t_closed_ns: int
+    closed_by: ClosedBy
+    t_text_ns: int
+    t_features_ns: int
+    text_vec: np.ndarray | None = None
+    audio_vec: np.ndarray | None = None
+    visual_vec: np.ndarray | None = None
+    face_coverage: Probability | None = None
+    encoders: str = ""
+    final: bool = True
+    revision: Count = 0
+
+
+class WorkerStatus(Message, frozen=True, kw_only=True):
+    """A sign of life, several times a second. `level_db` (dBFS) and `rate_hz` are of capture workers."""
+
+    worker: str
+    pid: Count
+    t_ns: int
+    phase: Literal["starting", "ready", "running", "draining", "done", "failed"]
+    lag_s: float = 0.0
+    dropped: Count = 0
+    note: str = ""
+    level_db: float | None = None
+    rate_hz: float | None = None
+
+
+class Hello(PublicMessage, frozen=True, kw_only=True):
+    """The first message to every subscriber. `t_ns` and `wall_ns` (Unix time) are the same instant."""
+
+    schema: str
+    session: str
+    t_ns: int
+    wall_ns: int
+    labels: tuple[str, ...]
+    speakers: tuple[str, ...]
+    model: str
+    notice: str
+    last_seq: int
+
+
+class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
+    """The estimated expressed emotion of one utterance, decided from it and the past alone.
+
+    `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the label
+    differs from the speaker's previous one (None for a speaker's first utterance). `face_coverage` is the share of the
+    sampled pictures of the utterance that showed a face (None without a camera). A provisional event (`final` false)
+    has the `utterance` of the final one that follows and a lower `revision`.
+    """
+
+    schema: str
+    seq: Count
+    session: str
+    dialogue: str
+    utterance: str
+    index: Count
+    source: str
+    speaker: Count
+    speaker_name: str
+    text: str
+    label: str
+    probs: dict[str, Probability]
+    entropy: float
+    shift: bool | None
+    modalities: tuple[Modality, ...]
+    face_coverage: Probability | None
+    final: bool
+    revision: Count
+    model: str
+    engine: str
+    t_start_ns: int
+    t_end_ns: int
+    t_closed_ns: int
+    t_text_ns: int
+    t_features_ns: int
+    t_logits_ns: int
+
+
+class Gap(PublicMessage, frozen=True, kw_only=True):
+    """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times."""
+
+    source: str
+    t_start_ns: int
+    t_end_ns: int
+    lost: Count
+    cause: Literal["device", "bus", "overload"]
+
+
+class SessionEnd(PublicMessage, frozen=True, kw_only=True):
+    """The last message of a session: how many utterances were classified, and why it ended."""
+
+    session: str
+    t_ns: int
+    utterances: Count
+    reason: str
+
+
+AnyMessage = (
+    AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | Hello | EmotionEvent | Gap | SessionEnd
+)
+
+
+def samples_to_ns(samples: int) -> int:
+    """Duration of `samples` at `SAMPLE_RATE_HZ`; exact, for 1e9 / 16000 = 62500 is whole."""
+    return samples * (1_000_000_000 // SAMPLE_RATE_HZ)

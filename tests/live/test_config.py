@@ -1,0 +1,78 @@
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from erc_live.live import config
+from erc_live.live.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_user_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "user_file", lambda: tmp_path / "user.toml")
+    return tmp_path / "user.toml"
+
+
+def test_config_toml_is_the_defaults():
+    written = tomllib.loads((ROOT / "config.toml").read_text())
+    assert written == msgspec.to_builtins(config.Config())
+
+
+def test_every_key_of_config_toml_has_a_comment_with_its_effect():
+    for line in (ROOT / "config.toml").read_text().splitlines():
+        if "=" in line and not line.startswith("#"):
+            assert "# (session)" in line or "# (start)" in line or "# (live)" in line, line
+
+
+def test_later_layers_win_and_origin_names_them(no_user_file, tmp_path):
+    no_user_file.write_text("[segmenter]\nonset = 0.6\noffset = 0.3\n[dashboard]\nrefresh_hz = 2\n")
+    extra = tmp_path / "extra.toml"
+    extra.write_text("[segmenter]\nonset = 0.7\n")
+    loaded = config.load(extra, ["segmenter.onset=0.8"], {"tracker.weights": "mine"})
+    assert loaded.config.segmenter.onset == 0.8
+    assert loaded.config.segmenter.offset == 0.3
+    assert loaded.config.dashboard.refresh_hz == 2.0
+    assert loaded.config.tracker.weights == "mine"
+    assert loaded.origin["segmenter.onset"] == "--set segmenter.onset"
+    assert loaded.origin["segmenter.offset"] == str(no_user_file)
+    assert loaded.origin["tracker.weights"] == "flag"
+    assert loaded.origin["events.history"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ("segmenter.onst=0.5", "did you mean segmenter.onset"),
+        ("onset=0.5", "did you mean segmenter.onset"),
+        ("segmenter.onset=1.5", "<= 1.0"),
+        ("segmenter.onset=high", "Expected `float`"),
+        ("events.history=0", ">= 1"),
+        ("transcriber.engine=vosk", "Invalid enum value"),
+        ("segmenter.onset", "section.key=value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_with_the_path(item, says):
+    with pytest.raises(ConfigError) as caught:
+        config.load(sets=[item])
+    assert says in str(caught.value)
+    assert item.partition("=")[0] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_values_need_no_quotes():
+    assert config.load(sets=["transcriber.model=tiny.en"]).config.transcriber.model == "tiny.en"
+
+
+def test_broken_files_say_where(tmp_path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[segmenter\n")
+    with pytest.raises(ConfigError, match=r"broken\.toml"):
+        config.load(broken)
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(tmp_path / "absent.toml")
+    broken.write_text("onset = 0.5\n")
+    with pytest.raises(ConfigError, match="outside a table"):
+        config.load(broken)
