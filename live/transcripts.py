@@ -1,0 +1,128 @@
+"""A transcript that somebody already made: cues of a WebVTT, SubRip or JSON Lines file, handed out span by span.
+
+Times count from the start of the recording. A cue belongs to the first stretch of speech that shares at least half of
+the shorter of the two with it, and is spoken once: however the detector cuts the sound, no words are repeated.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from html import unescape
+from pathlib import Path
+
+import msgspec
+import webvtt
+
+from erc_live.live.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Words between two times of a recording. `source`: the only source it belongs to, None for any."""
+
+    start_s: float
+    end_s: float
+    text: str
+    speaker: str | None = None
+    source: str | None = None
+
+
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    start_s: float
+    end_s: float
+    text: str
+    speaker: str | None = None
+    source: str | None = None
+
+
+class CueSheet:
+    """The cues of a recording that are not yet spoken.
+
+    Where a speaker has a source of their own (one microphone or file per person), that source gets the cues of this
+    speaker and those without a speaker, and no others.
+    """
+
+    def __init__(self, cues: tuple[Cue, ...]) -> None:
+        self._unspoken = sorted(cues, key=lambda cue: cue.start_s)
+        self._speakers = {cue.speaker for cue in cues if cue.speaker is not None}
+
+    def take(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[Cue]:
+        """The cues that belong to this span, in order of time; they are gone from the sheet."""
+        taken = [
+            cue
+            for cue in self._unspoken
+            if _belong_together(cue, start_s, end_s) and self._may_speak(cue, source, speaker)
+        ]
+        self._unspoken = [cue for cue in self._unspoken if cue not in taken]
+        return taken
+
+    def _may_speak(self, cue: Cue, source: str, speaker: str | None) -> bool:
+        if cue.source is not None and cue.source != source:
+            return False
+        return cue.speaker is None or speaker not in self._speakers or cue.speaker == speaker
+
+
+def read_cues(path: Path) -> tuple[Cue, ...]:
+    """The cues of a .vtt, .srt or .jsonl file. Raises EngineError that names the file, and the line if there is one."""
+    readers: dict[str, Callable[[Path], tuple[Cue, ...]]] = {
+        ".vtt": _read_vtt,
+        ".srt": _read_srt,
+        ".jsonl": _read_jsonl,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise EngineError(f"{path}: a transcript is a {', '.join(readers)} file")
+    try:
+        return reader(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"{path} cannot be read: {error}") from error
+    except (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
+        raise EngineError(f"{path} is not a {path.suffix[1:].upper()} transcript: {error}") from error
+
+
+def overlap_s(cue: Cue, start_s: float, end_s: float) -> float:
+    """Time that a cue shares with a span, in s; 0 when they only touch."""
+    return max(0.0, min(cue.end_s, end_s) - max(cue.start_s, start_s))
+
+
+def _belong_together(cue: Cue, start_s: float, end_s: float) -> bool:
+    shorter_s = min(cue.end_s - cue.start_s, end_s - start_s)
+    return 2 * overlap_s(cue, start_s, end_s) >= shorter_s > 0
+
+
+def _read_vtt(path: Path) -> tuple[Cue, ...]:
+    cues = _captions(webvtt.read(str(path), encoding="utf-8"))
+    return tuple(replace(cue, text=unescape(cue.text), speaker=cue.speaker and unescape(cue.speaker)) for cue in cues)
+
+
+def _read_srt(path: Path) -> tuple[Cue, ...]:
+    return _captions(webvtt.from_srt(str(path), encoding="utf-8"))
+
+
+def _captions(sheet: webvtt.WebVTT) -> tuple[Cue, ...]:
+    return tuple(
+        Cue(_seconds(c.start_time), _seconds(c.end_time), " ".join(c.text.split()), speaker=c.voice or None)
+        for c in sheet.captions
+    )
+
+
+def _seconds(time: webvtt.models.Timestamp) -> float:
+    return time.in_seconds() + time.milliseconds / 1000
+
+
+def _read_jsonl(path: Path) -> tuple[Cue, ...]:
+    cues = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if line.strip():
+            cues.append(_json_cue(line, f"{path}, line {number}"))
+    return tuple(cues)
+
+
+def _json_cue(line: str, where: str) -> Cue:
+    try:
+        cue = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError as error:
+        raise EngineError(f"{where}: {error}") from error
+    if not 0 <= cue.start_s < cue.end_s < math.inf:
+        raise EngineError(f"{where}: `end_s` ({cue.end_s}) must come after `start_s` ({cue.start_s}), both from 0")
+    return Cue(cue.start_s, cue.end_s, " ".join(cue.text.split()), cue.speaker, cue.source)
