@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
+import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # Before torch is imported anywhere: on a busy machine two spinning threads are far slower than one.
@@ -20,3 +22,27 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the recordings and corpora in {folder}")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--refresh-goldens",
+        action="store_true",
+        help="write tests/goldens/ anew from what the code does now; look at the difference before you commit it",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: the file of that name in tests/goldens/ holds `text`, or the test shows the difference."""
+
+    def check(name: str, text: str) -> None:
+        path = ROOT / "tests" / "goldens" / name
+        if request.config.getoption("--refresh-goldens"):
+            path.write_text(text, encoding="utf-8")
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        if text != expected:
+            difference = difflib.unified_diff(expected.splitlines(), text.splitlines(), "golden", "now", lineterm="")
+            pytest.fail("\n".join([f"{name} differs (pytest --refresh-goldens):", *difference]), pytrace=False)
+
+    return check

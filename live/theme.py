@@ -1,0 +1,123 @@
+"""Colours and glyphs of the screen, and the one gate through which foreign text reaches a terminal.
+
+The rule of this file: what was said, or named by somebody, can move neither the cursor nor the columns. `Glyphs.text`
+takes out escape sequences, control characters and everything whose width terminals disagree about; nothing else that is
+drawn comes from outside. Colour only repeats what the text beside it says.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+QUIET = "dim"
+STRONG = "bold"
+ALARM = "bold reverse red"
+WARNING = "bold yellow"
+LIVE = "bold green"
+METER = "green"
+HOT = "bold red"
+
+# Of middle luminance in the 256-colour cube, so that each can be read on a dark and on a light background.
+LABEL_STYLES = {
+    "neutral": "",
+    "surprise": "color(37)",
+    "fear": "color(134)",
+    "sadness": "color(68)",
+    "joy": "color(172)",
+    "disgust": "color(71)",
+    "anger": "color(167)",
+}
+
+# ECMA-48: a control sequence (CSI), a control string (OSC, DCS, ...) up to its terminator, any other escape.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# Control, format (joiners, direction overrides), lone surrogates, private and unassigned characters.
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn")
+# Selectors, skin tones and regional letters change the width of their neighbours in some terminals and not in others.
+_UNSTABLE = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\U000e0100-\U000e01ef]")
+_RULER = Console(file=StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """What a kind of terminal can show. `bar`: cells of a bar from thinnest to full; `levels`: heights of a share."""
+
+    bar: str
+    levels: str
+    rule: str
+    dot: str
+    shift: str
+    provisional: str
+    more: str
+    ascii_only: bool
+
+    def text(self, text: str) -> str:
+        """`text` with nothing in it that a terminal obeys or cannot encode."""
+        return _plain(text, self.ascii_only)
+
+    def fit(self, text: str, width: int, align: Literal["left", "right"] = "left") -> str:
+        """`text` in exactly `width` cells: padded, or cut with a sign that more was there."""
+        text = self.text(text)
+        missing = width - cell_len(text)
+        if missing < 0:
+            return set_cell_size(set_cell_size(text, width - cell_len(self.more)) + self.more, max(0, width))
+        return " " * missing + text if align == "right" else text + " " * missing
+
+    def wrap(self, text: str, width: int, lines: int) -> list[str]:
+        """`text` in at most `lines` lines of at most `width` cells; the last one shows it when more was there."""
+        wrapped = _wrapped(self.text(text), max(1, width))
+        if len(wrapped) <= lines:
+            return list(wrapped)
+        return [*wrapped[: lines - 1], self.fit(wrapped[lines - 1] + self.more, width).rstrip()]
+
+    def meter(self, share: float, width: int) -> str:
+        """A bar of `share` (0..1, NaN counts as 0) of `width` cells, padded; anything above zero shows."""
+        units = round(unit_interval(share) * width * len(self.bar))
+        whole, part = divmod(max(units, 1 if share > 0 else 0), len(self.bar))
+        return (self.bar[-1] * whole + (self.bar[part - 1] if part else "")).ljust(width)[: max(0, width)]
+
+    def level(self, share: float) -> str:
+        """One cell for `share` (0..1)."""
+        return self.levels[min(len(self.levels) - 1, int(unit_interval(share) * len(self.levels)))]
+
+
+UNICODE = Glyphs("╸━", "▁▂▃▄▅▆▇█", "─", "●", "›", "~", "…", ascii_only=False)
+ASCII = Glyphs("#", "0123456789", "-", "*", ">", "~", "...", ascii_only=True)
+
+
+def label_style(label: str) -> str:
+    """The colour of `label`; none for a label that this table does not know."""
+    return LABEL_STYLES.get(label, "")
+
+
+def unit_interval(value: float) -> float:
+    """`value` clamped to 0..1; NaN becomes 0."""
+    return min(1.0, max(0.0, value))
+
+
+@lru_cache(maxsize=1024)
+def _plain(text: str, ascii_only: bool) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    text = _UNSTABLE.sub("", unicodedata.normalize("NFC", _ESCAPE.sub("", text)))
+    text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
+    if ascii_only:  # letters without their accents, and a question mark for what has no such form
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        text = text.encode("ascii", "replace").decode("ascii")
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _wrapped(text: str, width: int) -> tuple[str, ...]:
+    lines = Text(" ".join(text.split())).wrap(_RULER, width, overflow="fold")
+    return tuple(line.plain.rstrip() for line in lines)

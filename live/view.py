@@ -1,0 +1,179 @@
+"""What the screen knows of a session: a value, and the one function that moves it on.
+
+`reduce` is pure and its result is bounded whatever arrives, so a day of talk costs the memory of an hour, and every
+screen can be rebuilt from a log. The rule of this file: no terminal, no clock, no style; what arrives is kept as it
+came (cut in length only), and made harmless where it is drawn (`theme.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import msgspec
+
+from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
+
+MAX_UTTERANCES = 200
+MAX_TREND = 30
+MAX_SPEAKERS = 32
+MAX_WORKERS = 64
+MAX_GAPS = 20  # remembered one by one, to know them again; the counts go on
+MAX_TEXT = 1000  # characters of one utterance; 15 s of speech have about 250
+
+
+class Mark(NamedTuple):
+    """One step of a speaker's trend: the label of an utterance, and whether it differs from the one before."""
+
+    label: str
+    shift: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """One voice of a dialogue. `trend`, `talk_ns` and `counts` (utterances per label) are of final events alone."""
+
+    dialogue: str
+    index: int
+    name: str
+    latest: EmotionEvent
+    trend: tuple[Mark, ...] = ()
+    talk_ns: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Everything that is drawn.
+
+    `utterances` are in the order in which they were first heard of, `speakers` in the order in which they last spoke,
+    `workers` by name. `gaps` and `lost` (messages) count the whole session. `last_seq`: the newest event, -1 for none.
+    """
+
+    hello: Hello | None = None
+    utterances: tuple[EmotionEvent, ...] = ()
+    speakers: tuple[Speaker, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
+    gaps: int = 0
+    lost: int = 0
+    recent_gaps: tuple[Gap, ...] = ()
+    end: SessionEnd | None = None
+    last_seq: int = -1
+
+    @property
+    def last_final(self) -> EmotionEvent | None:
+        """The newest utterance that is decided."""
+        return next((event for event in reversed(self.utterances) if event.final), None)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels in their one order; those of the newest event where no Hello was heard."""
+        if self.hello is not None:
+            return self.hello.labels
+        return tuple(self.utterances[-1].probs) if self.utterances else ()
+
+    @property
+    def devices(self) -> tuple[WorkerStatus, ...]:
+        """The workers that capture, microphones first."""
+        return tuple(worker for kind in ("mic", "camera") for worker in self.workers if worker.worker.startswith(kind))
+
+    @property
+    def finishing(self) -> bool:
+        """Nothing is captured any more, and what was said last is still being worked on."""
+        return bool(self.devices) and all(worker.phase in ("done", "failed") for worker in self.devices)
+
+    @property
+    def recorder(self) -> WorkerStatus | None:
+        """The worker that writes the session to disk, where there is one; its note is the folder."""
+        return next((worker for worker in self.workers if worker.worker == "recorder"), None)
+
+    @property
+    def recording(self) -> bool:
+        """Whether the session is being written to disk now."""
+        return self.recorder is not None and self.recorder.phase not in ("done", "failed")
+
+    @property
+    def start_ns(self) -> int | None:
+        """Session time zero of the display: that of Hello, or of the first utterance where none was heard."""
+        if self.hello is not None:
+            return self.hello.t_ns
+        return self.utterances[0].t_start_ns if self.utterances else None
+
+
+def reduce(view: View, message: AnyMessage) -> View:
+    """The view after `message`; the same object where it changes nothing. A message heard twice counts once."""
+    match message:
+        case EmotionEvent():
+            return _observe(view, message)
+        case WorkerStatus():
+            return replace(view, workers=_workers(view.workers, message))
+        case Hello():
+            return _greet(view, message)
+        case Gap():
+            return _miss(view, message)
+        case SessionEnd():
+            return replace(view, end=message)
+        case _:
+            return view
+
+
+def _greet(view: View, hello: Hello) -> View:
+    if view.hello is not None and view.hello.session != hello.session:
+        view = View(workers=view.workers)
+    # A publisher that knows fewer events than we have seen has started anew: its numbers begin again.
+    return replace(view, hello=hello, last_seq=min(view.last_seq, hello.last_seq))
+
+
+def _miss(view: View, gap: Gap) -> View:
+    if gap in view.recent_gaps:  # who noticed it and who passed it on both tell us
+        return view
+    recent = (*view.recent_gaps, gap)[-MAX_GAPS:]
+    return replace(view, gaps=view.gaps + 1, lost=view.lost + gap.lost, recent_gaps=recent)
+
+
+def _observe(view: View, event: EmotionEvent) -> View:
+    if event.seq <= view.last_seq:
+        return view
+    view = replace(view, last_seq=event.seq)
+    event = msgspec.structs.replace(event, text=event.text[:MAX_TEXT])
+    held = list(view.utterances)
+    for position in range(len(held) - 1, -1, -1):
+        if _same_utterance(held[position], event):
+            if not _supersedes(event, held[position]):
+                return view
+            held[position] = event
+            break
+    else:
+        held.append(event)
+    return replace(view, utterances=tuple(held[-MAX_UTTERANCES:]), speakers=_speakers(view.speakers, event))
+
+
+def _same_utterance(one: EmotionEvent, other: EmotionEvent) -> bool:
+    return one.utterance == other.utterance and one.dialogue == other.dialogue
+
+
+def _supersedes(new: EmotionEvent, held: EmotionEvent) -> bool:
+    return not held.final and (new.final or new.revision > held.revision)
+
+
+def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent) -> tuple[Speaker, ...]:
+    key = (event.dialogue, event.speaker)
+    name = event.speaker_name or f"speaker {event.speaker + 1}"
+    speaker = next((s for s in speakers if (s.dialogue, s.index) == key), None)
+    if speaker is None:
+        speaker = Speaker(dialogue=event.dialogue, index=event.speaker, name=name, latest=event)
+    speaker = replace(speaker, name=name, latest=event)
+    if event.final:
+        speaker = replace(
+            speaker,
+            trend=(*speaker.trend, Mark(event.label, event.shift is True))[-MAX_TREND:],
+            talk_ns=speaker.talk_ns + max(0, event.t_end_ns - event.t_start_ns),
+            counts={**speaker.counts, event.label: speaker.counts.get(event.label, 0) + 1},
+        )
+    others = [s for s in speakers if (s.dialogue, s.index) != key]
+    return (*others, speaker)[-MAX_SPEAKERS:]
+
+
+def _workers(workers: tuple[WorkerStatus, ...], status: WorkerStatus) -> tuple[WorkerStatus, ...]:
+    """With `status` in place of what its worker said before."""
+    newest = {worker.worker: worker for worker in workers} | {status.worker: status}
+    return tuple(newest[name] for name in sorted(newest))[:MAX_WORKERS]

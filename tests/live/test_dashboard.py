@@ -1,0 +1,187 @@
+import os
+import pty
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from io import BytesIO, StringIO, TextIOWrapper
+from xml.etree import ElementTree
+
+import conversation
+import pytest
+from conversation import NOW_NS, START_NS, S
+from examples import hello, session_end
+from rich.console import Console
+
+from erc_live.live import dashboard
+from erc_live.live.dashboard import run, screenshot, summary
+from erc_live.live.view import View
+from erc_live.streams.clock import ManualClock
+
+ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
+CURSOR_HIDDEN, CURSOR_SHOWN = "\x1b[?25l", "\x1b[?25h"
+HOME = "\x1b[1;1H"  # the first row of a frame
+
+
+class ScriptedInlet:
+    """Messages at host times, on a clock that moves only while somebody waits."""
+
+    def __init__(self, *script, host):
+        self._script = list(script)
+        self._host = host
+
+    def receive(self, timeout_s):
+        due_ns = min(self._script[0][0] if self._script else 2**62, self._host.now_ns() + int(timeout_s * 1e9))
+        self._host.sleep_until(due_ns)
+        received = []
+        while self._script and self._script[0][0] <= self._host.now_ns():
+            message = self._script.pop(0)[1]
+            if callable(message):
+                message()
+            else:
+                received.append(message)
+        return received
+
+
+def show(*script, refresh_hz=4.0, stopped=lambda: False, speed=1.0, file=None):
+    """Run the screen over the script; the view, and what the terminal received."""
+    file = file or StringIO()
+    host = ManualClock(START_NS)
+    console = Console(file=file, width=80, height=24, force_terminal=True, color_system="256")
+    view = run(ScriptedInlet(*script, host=host), console, refresh_hz, stopped, speed, host)
+    return view, file.getvalue() if isinstance(file, StringIO) else ""
+
+
+def restored(text):
+    """Whether the terminal is as it was."""
+    return text.count(ENTERED) == text.count(LEFT) == 1 and text.rfind(CURSOR_SHOWN) > text.rfind(CURSOR_HIDDEN)
+
+
+def test_a_session_is_shown_and_then_summed_up():
+    script = [(START_NS + i * S // 10, message) for i, message in enumerate(conversation.messages())]
+    view, text = show(*script, (NOW_NS, session_end()))
+    assert view.end == session_end()
+    screen, summed_up = text.split(LEFT)
+    assert "I knew it! Come here." in screen
+    assert "Ben: 4 in 0:12 of speech: neutral 1, sadness 1, anger 1, joy 1" in summed_up
+    assert "Recorded in recordings/interview." in summed_up
+    assert restored(text)
+
+
+def test_frames_are_at_most_as_frequent_as_asked():
+    flood = [(START_NS + i * S // 1000, conversation.status("mic-0", i, level_db=-i / 100)) for i in range(2000)]
+    _, text = show(*flood, (START_NS + 2 * S, session_end()))
+    assert 8 <= text.count(HOME) <= 10
+
+
+def test_a_quiet_session_is_redrawn_once_a_second():
+    _, text = show((START_NS, hello(t_ns=START_NS)), (START_NS + 10 * S, session_end()))
+    assert 10 <= text.count(HOME) <= 12
+    assert "0:09" in text
+
+
+def test_the_time_of_a_replay_runs_at_its_speed():
+    _, text = show((START_NS, hello(t_ns=START_NS)), (START_NS + 10 * S, session_end()), speed=6.0)
+    assert "0:54" in text
+
+
+def test_what_has_arrived_when_it_is_told_to_stop_is_still_shown():
+    answers = iter([False, True])
+    view, text = show((START_NS, hello()), (START_NS, conversation.utterance(0, 0, 0)), stopped=lambda: next(answers))
+    assert len(view.utterances) == 1
+    assert conversation.SCRIPT[0][4] in text.split(LEFT)[0]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(kind):
+    before = signal.getsignal(kind)
+    _, text = show((START_NS, hello()), (START_NS + S, lambda: os.kill(os.getpid(), kind)))
+    assert restored(text)
+    assert "Session s1" in text.split(LEFT)[1]
+    assert signal.getsignal(kind) is before
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        view, _ = show((START_NS, lambda: os.kill(os.getpid(), signal.SIGINT)), (START_NS + S, session_end()))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert view.end == session_end()
+
+
+def fail():
+    raise ZeroDivisionError
+
+
+def test_an_exception_leaves_the_terminal_as_it_was():
+    file = StringIO()
+    with pytest.raises(ZeroDivisionError):
+        show((START_NS + S, fail), file=file)
+    assert restored(file.getvalue())
+    assert "Session" not in file.getvalue()
+
+
+def test_a_terminal_without_unicode_gets_ascii():
+    raw = BytesIO()
+    terminal = TextIOWrapper(raw, encoding="ascii", write_through=True)
+    script = [(START_NS, message) for message in conversation.messages()]
+    show(*script, (START_NS + S, session_end()), file=terminal)
+    assert b"* ANALYSING" in raw.getvalue()
+    assert raw.getvalue().isascii()
+
+
+@contextmanager
+def pseudo_terminal():
+    """A terminal that somebody looks at: one that nobody reads from blocks its writer."""
+    master, slave = pty.openpty()
+
+    def look():
+        with suppress(OSError):  # the other side is closed
+            while os.read(master, 65536):
+                pass
+
+    user = threading.Thread(target=look)
+    user.start()
+    with os.fdopen(slave, "w") as terminal:
+        yield terminal
+    user.join()
+    os.close(master)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("last", [session_end(), fail])
+def test_keys_are_neither_echoed_nor_left_to_the_shell(last):
+    import termios
+
+    with pseudo_terminal() as terminal:
+        before = termios.tcgetattr(terminal)
+        during = []
+        look = (START_NS, lambda: during.append(termios.tcgetattr(terminal)))
+        try:
+            show((START_NS, hello()), look, (START_NS + S, last), file=terminal)
+        except ZeroDivisionError:
+            assert last is fail
+        assert not during[0][dashboard.LOCAL_FLAGS] & (termios.ECHO | termios.ICANON)
+        assert during[0][dashboard.LOCAL_FLAGS] & termios.ISIG
+        assert during[0][dashboard.CONTROL_CHARACTERS][termios.VSUSP] == b"\0"
+        assert termios.tcgetattr(terminal) == before
+
+
+def test_nothing_is_summed_up_of_a_session_that_did_not_begin():
+    assert summary(View()) == []
+
+
+def test_the_summary_tells_of_losses():
+    view = conversation.viewed(conversation.messages(), conversation.troubled())
+    assert "Gaps: 1, 31 messages lost." in summary(view)
+    failed = conversation.viewed(conversation.messages(), iter([conversation.status("recorder", phase="failed")]))
+    assert "The recording failed." in summary(failed)
+
+
+def test_a_screenshot_is_a_picture_that_calls_nobody():
+    svg = screenshot(conversation.viewed(conversation.messages()), 80, 24, NOW_NS)
+    assert "ANALYSING" in "".join(ElementTree.fromstring(svg).itertext())
+    assert "url(http" not in svg
+    assert "@font-face" not in svg
+    assert svg == screenshot(conversation.viewed(conversation.messages()), 80, 24, NOW_NS)

@@ -1,0 +1,101 @@
+import conversation
+from examples import event, hello, messages, session_end
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erc_live.live import view as bounds
+from erc_live.live.view import View, reduce
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
+
+ANY = messages(EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus)
+REVISIONS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 1), st.booleans(), st.integers(0, 3), st.sampled_from(("joy", "anger")))
+)
+
+
+def viewed(*received):
+    return conversation.viewed(iter(received))
+
+
+def revisions(drawn):
+    """Events of few utterances in an order in which no sane publisher would send them."""
+    for seq, (number, speaker, final, revision, label) in enumerate(drawn):
+        said = {"utterance": f"u{number}", "speaker": speaker, "label": label, "t_start_ns": seq, "t_end_ns": seq + 5}
+        yield event(seq, final=final, revision=revision, **said)
+
+
+@given(st.lists(ANY))
+def test_a_message_heard_twice_counts_once(received):
+    assert viewed(*received) == viewed(*(message for message in received for _ in range(2)))
+
+
+@given(REVISIONS)
+def test_events_heard_again_after_a_reconnection_change_nothing(drawn):
+    events = list(revisions(drawn))
+    once = viewed(hello(last_seq=len(events)), *events)
+    assert viewed(hello(last_seq=len(events)), *events, hello(last_seq=len(events)), *events) == once
+
+
+@given(REVISIONS)
+def test_the_first_final_event_stands_else_the_highest_revision(drawn):
+    events = list(revisions(drawn))
+    shown = viewed(*events).utterances
+    expected = {}
+    for name in dict.fromkeys(e.utterance for e in events):
+        of_it = [e for e in events if e.utterance == name]
+        expected[name] = next((e for e in of_it if e.final), max(of_it, key=lambda e: e.revision))
+    assert {e.utterance: e for e in shown} == expected
+    assert [e.utterance for e in shown] == list(expected)
+
+
+@given(REVISIONS)
+def test_every_decided_utterance_counts_once_in_its_speakers_statistics(drawn):
+    view = viewed(*revisions(drawn))
+    finals = sum(e.final for e in view.utterances)
+    assert sum(sum(s.counts.values()) for s in view.speakers) == finals
+    assert sum(len(s.trend) for s in view.speakers) == finals
+    assert sum(s.talk_ns for s in view.speakers) == finals * 5
+
+
+def test_everything_that_is_kept_is_bounded():
+    view = viewed(
+        *(event(i, utterance=f"u{i}", speaker=i % 100, text="x" * 5000) for i in range(1000)),
+        *(event(i, utterance=f"u{i}", speaker=0) for i in range(1000, 1100)),
+        *(conversation.status(f"w{i}") for i in range(200)),
+        *(Gap(source="mic", t_start_ns=i, t_end_ns=i, lost=2, cause="bus") for i in range(100)),
+    )
+    assert len(view.utterances) == bounds.MAX_UTTERANCES
+    assert max(len(e.text) for e in view.utterances) == bounds.MAX_TEXT
+    assert len(view.speakers) == bounds.MAX_SPEAKERS
+    assert max(len(s.trend) for s in view.speakers) == bounds.MAX_TREND
+    assert len(view.workers) == bounds.MAX_WORKERS
+    assert len(view.recent_gaps) == bounds.MAX_GAPS
+    assert (view.gaps, view.lost) == (100, 200)
+
+
+def test_a_gap_that_several_workers_report_is_one_gap():
+    one, other = (Gap(source=name, t_start_ns=1, t_end_ns=2, lost=3, cause="bus") for name in ("mic-0", "mic-1"))
+    view = viewed(one, other, one, other)
+    assert (view.gaps, view.lost) == (2, 6)
+
+
+def test_another_session_begins_with_an_empty_view():
+    before = viewed(*conversation.messages())
+    after = reduce(before, hello(session="next"))
+    assert after == View(hello=hello(session="next"), workers=before.workers)
+
+
+def test_a_publisher_that_started_anew_is_heard():
+    view = viewed(hello(last_seq=-1), event(7, utterance="u7"), hello(last_seq=-1), event(0, utterance="u8"))
+    assert [e.seq for e in view.utterances] == [7, 0]
+
+
+def test_what_the_workers_tell_about_the_session():
+    view = viewed(*conversation.messages())
+    assert view.recording
+    assert not view.finishing
+    assert [w.worker for w in view.devices] == ["mic-0", "mic-1", "camera-0"]
+    for device in view.devices:
+        view = reduce(view, conversation.status(device.worker, phase="done"))
+    assert view.finishing
+    assert reduce(view, session_end()).end == session_end()
