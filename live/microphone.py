@@ -1,0 +1,180 @@
+"""A microphone, through PortAudio: the driver's blocks -> bounded ring -> stamped chunks.
+
+The rule of this file: the driver's thread copies a block and its time, nothing else; all work is done in `read`. Once
+open, a microphone never raises: what goes wrong becomes a `Gap` and a note, and the device is opened again by its name.
+"""
+
+import threading
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from erc_live.live.config import Capture
+from erc_live.live.drivers import MicrophoneInfo, find_microphone, list_microphones, load_portaudio
+from erc_live.live.errors import DeviceError
+from erc_live.live.sample_clock import CHUNK_NS, Block, Chunker, block_time_ns
+from erc_live.live.sources import SourceSpec
+from erc_live.live.watchdog import START_S, Watchdog
+from erc_live.streams.clock import Clock, SessionClock
+from erc_live.streams.messages import CHUNK_S, AudioChunk, Gap
+
+MAX_CHANNELS = 2  # averaged; sound servers claim 32, and the rest of an interface's inputs is seldom a voice
+RING_BLOCKS = round(30 / CHUNK_S)  # what waits for a reader that is busy
+PREROLL_BLOCKS = round(1 / CHUNK_S)  # what waits for the start of the session
+ZEROS_S = 3.0  # of nothing but zeros, which no open microphone delivers
+_BUSY = -9985  # PortAudio's paDeviceUnavailable
+
+
+class Microphone:
+    """A source of `AudioChunk` and `Gap` (`capture.Source`).
+
+    Raises DeviceError when it does not open or delivers nothing.
+    """
+
+    finished = False
+
+    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+        self.level_db: float | None = None
+        self.note = ""
+        self._spec = spec
+        self._clock: Clock = SessionClock()
+        self._watchdog = Watchdog(config.silent_device_s)
+        self._ring: deque[Block] = deque()
+        self._arrived = threading.Event()
+        self._started = False
+        self._ring_overflowed = False
+        self._zero_chunks = 0
+        self._chunker: Chunker | None = None
+        self._portaudio = load_portaudio()
+        self._device = find_microphone(list_microphones(self._portaudio), spec.target)
+        self._stream: Any = None
+        self._open()
+        if not self._arrived.wait(START_S):
+            self.close()
+            raise DeviceError(
+                f"microphone '{self._device.name}' opens, but delivers nothing: unplug it and plug it in again, "
+                "or choose another; `erc-live devices` lists them"
+            )
+
+    @property
+    def rate_hz(self) -> float:
+        """The device's own rate; what leaves here has another."""
+        return self._device.rate_hz
+
+    @property
+    def dropped(self) -> int:
+        return self._chunker.dropped if self._chunker else 0
+
+    def start(self, clock: Clock, start_ns: int) -> None:
+        """Chunks begin at `start_ns` of `clock`."""
+        self._clock = clock
+        self._chunker = Chunker(self._spec.name, round(self.rate_hz), self._channels, start_ns)
+        self._watchdog.heard(clock.now_ns())
+        self._started = True
+
+    def read(self, timeout_s: float) -> list[AudioChunk | Gap]:
+        """What came since the last call. To open a lost device again takes as long as its driver takes."""
+        assert self._chunker is not None, "read before start"
+        out: list[AudioChunk | Gap] = []
+        heard = self._arrived.wait(timeout_s)
+        self._arrived.clear()  # before the ring is emptied: a block that comes meanwhile wakes the next call
+        while self._ring:
+            out += self._chunker.feed(self._ring.popleft())
+        self._observe(out)
+        now_ns = self._clock.now_ns()
+        if heard:
+            self._watchdog.heard(now_ns)
+        elif self._watchdog.dead(now_ns):
+            out += self._chunker.lose(now_ns)
+            self._lost(now_ns, f"microphone '{self._device.name}' delivers nothing: trying again")
+        elif self._watchdog.due(now_ns):
+            self._reopen(now_ns)
+        return out
+
+    def close(self) -> None:
+        """Let go of the device. May be called twice."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close(ignore_errors=True)
+
+    @property
+    def _channels(self) -> int:
+        return min(self._device.channels, MAX_CHANNELS)
+
+    def _open(self) -> None:
+        portaudio, device = self._portaudio, self._device
+        try:
+            self._stream = portaudio.InputStream(
+                device=device.index,
+                samplerate=device.rate_hz,
+                blocksize=round(device.rate_hz * CHUNK_S),
+                channels=self._channels,
+                dtype="float32",
+                callback=self._take,
+            )
+            self._stream.start()
+        except (portaudio.PortAudioError, ValueError) as error:
+            self.close()
+            raise DeviceError(_why(device, error)) from error
+
+    def _take(self, samples: np.ndarray, frames: int, times: Any, status: Any) -> None:
+        """In the driver's thread: copy and return."""
+        stream = self._stream
+        if stream is None:  # closing
+            return
+        broken, self._ring_overflowed = bool(status.input_overflow) or self._ring_overflowed, False
+        if len(self._ring) >= (RING_BLOCKS if self._started else PREROLL_BLOCKS):
+            if self._started:
+                self._ring_overflowed = True
+                return
+            self._ring.popleft()
+        age_s = stream.time - times.inputBufferAdcTime
+        t_ns = block_time_ns(self._clock.now_ns(), age_s, frames / self.rate_hz, stream.latency)
+        self._ring.append(Block(samples.copy(), t_ns, broken))
+        self._arrived.set()
+
+    def _lost(self, now_ns: int, note: str) -> None:
+        self.close()
+        self.level_db = None
+        self.note = note
+        self._watchdog.lost(now_ns)
+
+    def _reopen(self, now_ns: int) -> None:
+        """By name: numbers change when devices come and go, and "default" would be another device than before."""
+        assert self._chunker is not None
+        portaudio, name = self._portaudio, self._device.name
+        try:
+            # PortAudio lists the devices once, when it is initialised.
+            portaudio._terminate()
+            portaudio._initialize()
+            self._device = find_microphone([m for m in list_microphones(portaudio) if m.name == name], name)
+            self._ring.clear()
+            self._open()
+        except (DeviceError, portaudio.PortAudioError):
+            self._lost(now_ns, f"microphone '{name}' is gone: plug it in again; trying every few seconds")
+            return
+        self._chunker.restart(round(self.rate_hz), self._channels)
+        self._watchdog.opened(now_ns)
+
+    def _observe(self, messages: list[AudioChunk | Gap]) -> None:
+        """Level and note, from the chunks of one call."""
+        for chunk in messages:
+            if isinstance(chunk, AudioChunk):
+                self._zero_chunks = 0 if chunk.pcm.any() else self._zero_chunks + 1
+                silent = self._zero_chunks * CHUNK_NS >= ZEROS_S * 1e9
+                self.note = f"'{self._device.name}' sends only zeros: muted, or not permitted?" if silent else ""
+                self.level_db = level_db(chunk.pcm)
+
+
+def level_db(pcm: np.ndarray) -> float:
+    """Level in dB below full scale, -90.3 (one step of the converter) at the least. Shapes: pcm (n,) int16, n > 0."""
+    rms = float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))
+    return float(20 * np.log10(max(rms, 1.0) / 32768))
+
+
+def _why(device: MicrophoneInfo, error: Exception) -> str:
+    code = error.args[1] if len(error.args) > 1 else None
+    if code == _BUSY or "busy" in str(error).lower():
+        return f"microphone '{device.name}' is busy: close the program that uses it, or choose another"
+    return f"microphone '{device.name}' does not open ({error}); `erc-live devices` lists what does"
