@@ -1,0 +1,330 @@
+"""Media in and out, through PyAV: files to speech samples and pictures, and back to the formats of a session bundle.
+
+The rule of this file: time comes from the media, never from a clock. Everything of one file is stamped from the start
+of the file as a whole, so that its sound and its pictures keep their distance, and a hole in the sound is a hole in the
+stamps. What leaves here is what travels on the bus: 16 kHz mono int16 chunks, and JPEG pictures.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+
+from erc_live.streams.errors import MediaError
+from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, VideoFrame
+
+Kind = Literal["audio", "video"]
+
+_MAX_SKEW_NS = 40_000_000  # sound this late against its pictures is not yet noticed (ITU-R BT.1359: 45 ms and more is)
+_RATE_SLACK = 0.1  # of a period: a picture that jitters or is rounded to ms still counts for its slot
+_END_SLACK_S = 1.0  # streams of one file need not end together
+_MS = Fraction(1, 1000)  # the time base of Matroska
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file holds. `duration_s` is None where the file does not say."""
+
+    audio: bool
+    video: bool
+    duration_s: float | None
+
+
+class Resampler:
+    """A stream of samples at any rate to 16 kHz mono int16.
+
+    Channels are averaged. The result does not depend on how the input is cut, and sample 0 of the output has the time
+    of sample 0 of the input. 16 kHz mono int16 passes unchanged; at other rates an input shorter than the filter (3 ms)
+    gives nothing.
+    """
+
+    def __init__(self, rate_hz: int, channels: int) -> None:
+        self.rate_hz = rate_hz
+        self.channels = channels
+        self._resampler = _speech_resampler()
+
+    def feed(self, samples: np.ndarray) -> np.ndarray:
+        """Shapes: (n, channels) int16, or float32 in [-1, 1] -> (m,) int16; some samples stay inside until later."""
+        if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype not in (np.int16, np.float32):
+            raise ValueError(f"samples must be int16 or float32 (n, {self.channels}): {samples.dtype} {samples.shape}")
+        if not len(samples):
+            return np.empty(0, np.int16)
+        scale = 1 / 32768 if samples.dtype == np.int16 else 1.0
+        mono = samples.mean(axis=1, dtype=np.float32) * np.float32(scale)
+        frame = av.AudioFrame.from_ndarray(mono[None, :], format="flt", layout="mono")
+        frame.sample_rate = self.rate_hz
+        return _samples(self._resampler.resample(frame))
+
+    def flush(self) -> np.ndarray:
+        """The samples still inside; the resampler then starts a new stream."""
+        rest = _samples(self._resampler.resample(None))
+        self._resampler = _speech_resampler()
+        return rest
+
+
+def probe(path: Path) -> MediaInfo:
+    """What is in the file. Raises MediaError when it is missing or not media."""
+    with closing(_Container(path)) as container:
+        duration = container.av.duration
+        return MediaInfo(
+            audio=container.first("audio") is not None,
+            video=container.first("video") is not None,
+            duration_s=None if duration is None else duration / 1e6,
+        )
+
+
+def audio_chunks(path: Path, source: str, start_ns: int) -> Iterator[AudioChunk]:
+    """The first audio stream of a media file in chunks of `CHUNK_SAMPLES`; shorter ones at the end and before a hole.
+
+    The start of the file has the time `start_ns`. Raises MediaError when the file is missing, not media or without
+    sound; and, after everything it holds was yielded, when it ends before its time.
+    """
+    stretch: _Stretch | None = None
+    with closing(_Container(path)) as container:
+        for offset_ns, frame in container.frames("audio"):
+            if stretch is None or not stretch.continued_by(frame, start_ns + offset_ns):
+                if stretch is not None:
+                    yield from stretch.flush()
+                stretch = _Stretch(source, start_ns + offset_ns, frame)
+            yield from stretch.feed(frame)
+        if stretch is None:
+            raise MediaError(f"{path}: its audio stream is empty")
+        yield from stretch.flush()
+        container.raise_if_cut()
+
+
+def video_frames(
+    path: Path, source: str, start_ns: int, rate_hz: float, width_px: int, jpeg_quality: int
+) -> Iterator[VideoFrame]:
+    """The first video stream of a media file as upright JPEG pictures: at most `rate_hz` of them, and `width_px` wide.
+
+    `jpeg_quality` is 1 to 100 as elsewhere. The start of the file has the time `start_ns`. Raises MediaError like
+    `audio_chunks`.
+    """
+    last_slot: int | None = None
+    with closing(_Container(path)) as container:
+        for offset_ns, frame in container.frames("video"):
+            slot = int(offset_ns * rate_hz / 1e9 + _RATE_SLACK)
+            if last_slot is not None and slot <= last_slot:
+                continue
+            last_slot = slot
+            picture = _upright(frame, width_px)
+            yield VideoFrame(
+                source=source,
+                t_ns=start_ns + offset_ns,
+                width_px=picture.width,
+                height_px=picture.height,
+                jpeg=_jpeg(picture, jpeg_quality),
+            )
+        if last_slot is None:
+            raise MediaError(f"{path}: its video stream is empty")
+        container.raise_if_cut()
+
+
+def encode_flac(pcm: np.ndarray) -> bytes:
+    """A FLAC file, lossless. Shapes: pcm (n,) int16 at `SAMPLE_RATE_HZ`, n > 0."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono", format="s16")
+        frame = av.AudioFrame.from_ndarray(pcm[None, :], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE_HZ
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return file.getvalue()
+
+
+def decode_flac(data: bytes) -> np.ndarray:
+    """Inverse of `encode_flac`. Raises MediaError when `data` is no such file."""
+    try:
+        with av.open(io.BytesIO(data)) as container:
+            frames = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    except (av.FFmpegError, IndexError) as error:
+        raise MediaError(f"not a FLAC segment: {error}") from error
+    return np.concatenate(frames) if frames else np.empty(0, np.int16)
+
+
+def encode_mkv(frames: Sequence[VideoFrame]) -> bytes:
+    """A Matroska file that holds the very bytes of the pictures, in order; at least one, all of one size.
+
+    Players see the time since the first one, in ms, which is all that Matroska can store.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("mjpeg")
+        stream.width, stream.height, stream.pix_fmt = frames[0].width_px, frames[0].height_px, "yuvj420p"
+        stream.time_base = _MS
+        t_ms = 0
+        for frame in frames:
+            t_ms = max(t_ms, (frame.t_ns - frames[0].t_ns) // 1_000_000)
+            packet = av.Packet(frame.jpeg)
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, _MS, t_ms, t_ms
+            packet.is_keyframe = True
+            container.mux(packet)
+    return file.getvalue()
+
+
+def decode_mkv(data: bytes) -> list[bytes]:
+    """Inverse of `encode_mkv`: the JPEG pictures. Raises MediaError when `data` is no such file."""
+    try:
+        with av.open(io.BytesIO(data)) as container:
+            return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    except (av.FFmpegError, IndexError) as error:
+        raise MediaError(f"not a Matroska segment: {error}") from error
+
+
+class _Container:
+    """An open media file: its first stream of a kind, decoded, and whether it ended before its time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reached_s = 0.0
+        self._damaged = False
+        try:
+            self.av = av.open(f"file:{path}", metadata_errors="replace")  # the prefix: a colon in a name is no protocol
+        except FileNotFoundError as error:
+            raise MediaError(f"{path}: no such file") from error
+        except (av.InvalidDataError, EOFError) as error:
+            raise MediaError(f"{path}: not a media file, or cut off before its index") from error
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{path}: cannot be read: {error.strerror}") from error
+        media = [stream for stream in self.av.streams if stream.type in ("audio", "video")]
+        self._origin_s = min(
+            (s.start_time * s.time_base for s in media if s.start_time is not None), default=Fraction(0)
+        )
+
+    def close(self) -> None:
+        self.av.close()
+
+    def first(self, kind: Kind) -> Any:
+        """The first stream of the kind, or None; the cover picture of a piece of music is no video."""
+        for stream in self.av.streams:
+            if stream.type == kind and not stream.disposition & av.stream.Disposition.attached_pic:
+                return stream
+        return None
+
+    def frames(self, kind: Kind) -> Iterator[tuple[int, Any]]:
+        """Decoded frames with their time in ns since the start of the file. Raises MediaError without such a stream.
+
+        Damaged packets are passed over: the decoder finds its feet at the next good one.
+        """
+        stream = self.first(kind)
+        if stream is None:
+            raise MediaError(f"{self.path}: holds no {kind} stream")
+        stream.thread_count = 1
+        packets = self.av.demux()  # of all streams: the one that is cut off need not be the one wanted
+        while (packet := self._next(packets)) is not None:
+            for frame in self._decode(packet) if packet.stream is stream else ():
+                if frame.pts is None:
+                    raise MediaError(f"{self.path}: its {kind} stream carries no times: put it into a container")
+                yield int((frame.pts * frame.time_base - self._origin_s) * 1_000_000_000), frame
+
+    def raise_if_cut(self) -> None:
+        """Raise MediaError when the file stopped before its time."""
+        # Matroska, cut between packets, gives no error but stores its length; elsewhere a length may be an estimate.
+        stored = self.av.duration if "matroska" in self.av.format.name else None
+        length_s = (stored or 0) / 1e6
+        if self._damaged or self._reached_s < length_s - _END_SLACK_S:
+            raise MediaError(f"{self.path}: ends early, at {self._reached_s:.1f} s: the file is cut or damaged there")
+
+    def _next(self, packets: Iterator[Any]) -> Any:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            self._damaged = True
+            return None
+        if packet is not None and packet.size:
+            self._damaged = packet.is_corrupt
+            if packet.pts is not None:
+                end_s = (packet.pts + (packet.duration or 0)) * packet.time_base - self._origin_s
+                self._reached_s = max(self._reached_s, float(end_s))
+        return packet
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            return list(packet.decode())
+        except av.FFmpegError:
+            self._damaged = True
+            return []
+
+
+class _Stretch:
+    """Sound without a hole, cut into chunks. The times count samples from the first one."""
+
+    def __init__(self, source: str, t_ns: int, first: Any) -> None:
+        self._source = source
+        self._t_ns = t_ns  # of the next chunk
+        self._format = _format(first)
+        self._rate_hz = first.sample_rate
+        self._start_ns = t_ns
+        self._consumed = 0  # samples at the rate of the file
+        self._resampler = _speech_resampler()
+        self._pending = np.empty(0, np.int16)
+
+    def continued_by(self, frame: Any, t_ns: int) -> bool:
+        due_ns = self._start_ns + self._consumed * 1_000_000_000 // self._rate_hz
+        return t_ns - due_ns <= _MAX_SKEW_NS and _format(frame) == self._format
+
+    def feed(self, frame: Any) -> Iterator[AudioChunk]:
+        self._consumed += frame.samples
+        frame.pts = None  # the resampler shall count samples, not mend times
+        self._pending = np.concatenate((self._pending, _samples(self._resampler.resample(frame))))
+        while len(self._pending) >= CHUNK_SAMPLES:
+            yield self._chunk()
+
+    def flush(self) -> Iterator[AudioChunk]:
+        self._pending = np.concatenate((self._pending, _samples(self._resampler.resample(None))))
+        while len(self._pending):
+            yield self._chunk()
+
+    def _chunk(self) -> AudioChunk:
+        pcm, self._pending = np.split(self._pending, [CHUNK_SAMPLES])
+        chunk = AudioChunk(source=self._source, t_ns=self._t_ns, pcm=pcm)
+        self._t_ns = chunk.t_end_ns
+        return chunk
+
+
+def _upright(frame: Any, width_px: int) -> Any:
+    """The picture as it is meant to be seen, scaled down to the width, in the pixel format of JPEG.
+
+    Telephones store pictures as the sensor lies and add the quarter turns (anticlockwise) that make them upright.
+    """
+    turns = round(frame.rotation / 90) % 4
+    upright_width = frame.height if turns % 2 else frame.width
+    scale = min(1.0, width_px / upright_width)
+    width, height = (max(2, round(side * scale / 2) * 2) for side in (frame.width, frame.height))  # 4:2:0 halves both
+    if not turns:
+        return frame.reformat(width=width, height=height, format="yuvj420p")
+    pixels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    turned = np.ascontiguousarray(np.rot90(pixels, turns))
+    return av.VideoFrame.from_ndarray(turned, format="rgb24").reformat(format="yuvj420p")
+
+
+def _jpeg(picture: Any, quality: int) -> bytes:
+    """The picture as a JPEG file of about the size that libjpeg makes of it at this quality."""
+    # libjpeg scales its matrix by s = (200 - 2 quality) / 100, or 50 / quality below 50; libav that of MPEG by q / 8.
+    # At the low frequencies, which decide, their entries are about 13 and 19: equal steps at q = 8 * 13 / 19 * s.
+    s = (200 - 2 * quality) / 100 if quality >= 50 else 50 / quality
+    q = str(min(max(round(5.5 * s), 1), 31))
+    codec = av.CodecContext.create("mjpeg", "w")  # a new one each time costs nothing against the encoding
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = picture.width, picture.height, "yuvj420p", _MS
+    codec.thread_count = 1
+    codec.options = {"qmin": q, "qmax": q}
+    return b"".join(bytes(packet) for packet in [*codec.encode(picture), *codec.encode(None)])
+
+
+def _speech_resampler() -> Any:
+    return av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+
+
+def _samples(frames: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([np.empty(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
+
+
+def _format(frame: Any) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.layout.name, frame.format.name

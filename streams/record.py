@@ -1,0 +1,241 @@
+"""Messages of the bus -> a bundle on disk (`session.py`), as they come; it survives a crash at any instant.
+
+Media are collected in memory and written a segment at a time, so that no encoder holds a half-written file open: what a
+crash can cost is the segment that is being collected. Everything else is on disk when `write` returns.
+The rule of this file: what is written is what came. Nothing is padded or moved: a hole in time begins a new segment.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from erc_live.streams import codec
+from erc_live.streams.errors import SessionError
+from erc_live.streams.journal import Log, commit_part, sha256, write_part, write_whole
+from erc_live.streams.media import Kind, encode_flac, encode_mkv
+from erc_live.streams.messages import (
+    AnyMessage,
+    AudioChunk,
+    EmotionEvent,
+    Gap,
+    Hello,
+    SessionEnd,
+    SourceEnd,
+    UtteranceFeatures,
+    VideoFrame,
+)
+from erc_live.streams.session import (
+    EVENTS,
+    FAULTS,
+    FEATURES,
+    LOGS,
+    MANIFEST,
+    SUFFIX,
+    TIMING,
+    AudioSegment,
+    Manifest,
+    Run,
+    Segment,
+    VideoSegment,
+    manifest_json,
+    seal,
+)
+
+Media = AudioChunk | VideoFrame
+
+_LOG_OF: dict[type, str] = {
+    UtteranceFeatures: FEATURES,
+    Gap: FAULTS,
+    Hello: EVENTS,
+    EmotionEvent: EVENTS,
+    SessionEnd: EVENTS,
+}
+
+_SEGMENT_NS = 8_000_000_000  # a crash may cost 10 s: the rest is for what is still on its way here
+_MAX_JITTER_NS = 16_000_000  # half a chunk: more than this between stamp and sample count is a hole, not a jitter
+
+
+class Recorder:
+    """Writes one session. A context manager: leaving it closes the bundle."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        """Create the bundle, readable by its owner only. Raises SessionError when the folder holds anything already."""
+        self._folder = folder
+        self._manifest = manifest
+        self._tails: dict[tuple[Kind, str], list[Media]] = {}
+        self._numbers: Counter[str] = Counter()
+        self._hashes: dict[str, str] = {}
+        self._sources: set[str] = set()
+        self._logs: dict[str, Log] = {}
+        self._open = True
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise SessionError(f"{folder}: is not empty: name a folder that does not exist yet")
+            for kind in SUFFIX:
+                (folder / kind).mkdir()
+            for name in LOGS:
+                self._logs[name] = Log(folder / name)
+            write_whole(folder / MANIFEST, manifest_json(manifest))
+        except OSError as error:
+            self._close_logs()
+            raise SessionError(f"{folder}: cannot record there: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, message: AnyMessage) -> None:
+        """Take a message; those that are not recorded are passed over.
+
+        Raises SessionError when the disk does not take it. What could be saved then is, and the recorder is closed.
+        """
+        if not self._open:
+            raise SessionError(f"{self._folder}: the recording has ended")
+        try:
+            self._write(message)
+        except OSError as error:
+            self._give_up()
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        """Write what is left, then the checksums. May be called twice. Raises SessionError when the disk is full."""
+        if not self._open:
+            return
+        try:
+            for key in sorted(self._tails):
+                self._save(key)
+            self._close_logs()
+            logs = {name: sha256(self._folder / name) for name in LOGS}
+            seal(self._folder, self._manifest, self._hashes | logs)
+            self._open = False
+        except OSError as error:
+            self._give_up()
+            raise self._failure(error) from error
+
+    def _write(self, message: AnyMessage) -> None:
+        if isinstance(message, AudioChunk | VideoFrame):
+            self._add(message)
+        elif isinstance(message, SourceEnd):
+            self._end(message)
+        elif type(message) in _LOG_OF:
+            self._log(_LOG_OF[type(message)], message)
+        if isinstance(message, Hello):
+            self._greet(message)
+
+    def _add(self, message: Media) -> None:
+        if isinstance(message, AudioChunk) and not len(message.pcm):
+            return
+        key: tuple[Kind, str] = ("audio" if isinstance(message, AudioChunk) else "video", message.source)
+        if key in self._tails and not _continues(self._tails[key], message):
+            self._save(key)
+        self._tails.setdefault(key, []).append(message)
+        self._sources.add(message.source)
+
+    def _end(self, end: SourceEnd) -> None:
+        for kind in SUFFIX:
+            self._save((kind, end.source))
+        if end.source in self._sources:  # workers without media end as well
+            self._log(TIMING, end)
+
+    def _greet(self, hello: Hello) -> None:
+        """The manifest learns the labels."""
+        self._manifest = msgspec.structs.replace(self._manifest, labels=hello.labels)
+        write_whole(self._folder / MANIFEST, manifest_json(self._manifest))
+
+    def _save(self, key: tuple[Kind, str]) -> None:
+        """Write the segment that was collected: data, then its line in the log, then its name."""
+        tail = self._tails.pop(key, None)
+        if tail is None:
+            return
+        kind, source = key
+        stem = f"{kind}/" + re.sub(r"[^A-Za-z0-9_-]+", "_", source)
+        self._numbers[stem] += 1
+        name = f"{stem}-{self._numbers[stem]:04}.{SUFFIX[kind]}"
+        data, segment = _encode(tail, name)
+        write_part(self._folder / name, data)
+        self._logs[TIMING].append(msgspec.json.encode(segment))
+        commit_part(self._folder / name)
+        self._hashes[name] = segment.sha256
+
+    def _log(self, name: str, message: AnyMessage) -> None:
+        self._logs[name].append(codec.to_json(message))
+
+    def _give_up(self) -> None:
+        """The disk refused something: save the segments that it still takes."""
+        self._open = False
+        for key in sorted(self._tails):
+            with suppress(OSError):
+                self._save(key)
+        self._close_logs()
+
+    def _close_logs(self) -> None:
+        for log in self._logs.values():
+            log.close()
+
+    def _failure(self, error: OSError) -> SessionError:
+        return SessionError(
+            f"{self._folder}: recording stopped: {error.strerror}; "
+            f"'erc-live session recover {self._folder}' makes whole what is there"
+        )
+
+
+def _continues(tail: Sequence[Media], message: Media) -> bool:
+    """Whether the message belongs into the segment of those before it."""
+    last = tail[-1]
+    if message.t_ns - tail[0].t_ns >= _SEGMENT_NS:
+        return False
+    if isinstance(message, AudioChunk):
+        return isinstance(last, AudioChunk) and abs(message.t_ns - last.t_end_ns) <= _MAX_JITTER_NS
+    same_size = isinstance(last, VideoFrame) and (message.width_px, message.height_px) == (
+        last.width_px,
+        last.height_px,
+    )
+    return same_size and message.t_ns >= last.t_ns
+
+
+def _encode(tail: Sequence[Media], file: str) -> tuple[bytes, Segment]:
+    """The contents of the file, and what the timing log says of it."""
+    chunks = [message for message in tail if isinstance(message, AudioChunk)]
+    frames = [message for message in tail if isinstance(message, VideoFrame)]
+    source = tail[0].source
+    if chunks:
+        data = encode_flac(np.concatenate([chunk.pcm for chunk in chunks]))
+        return data, AudioSegment(source=source, file=file, sha256=_sha256(data), runs=_runs(chunks))
+    data = encode_mkv(frames)
+    segment = VideoSegment(
+        source=source,
+        file=file,
+        sha256=_sha256(data),
+        width_px=frames[0].width_px,
+        height_px=frames[0].height_px,
+        times_ns=tuple(frame.t_ns for frame in frames),
+    )
+    return data, segment
+
+
+def _runs(chunks: Sequence[AudioChunk]) -> tuple[Run, ...]:
+    """The times and lengths of the chunks; one run where they follow each other without jitter."""
+    runs: list[Run] = []
+    for chunk in chunks:
+        if runs and runs[-1].samples == len(chunk.pcm) and runs[-1].t_end_ns == chunk.t_ns:
+            runs[-1] = msgspec.structs.replace(runs[-1], chunks=runs[-1].chunks + 1)
+        else:
+            runs.append(Run(chunk.t_ns, len(chunk.pcm), 1))
+    return tuple(runs)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

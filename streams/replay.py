@@ -1,0 +1,136 @@
+"""A recorded session, or any media file, as the messages that capture would publish.
+
+Nothing is paced here: whoever plays them waits until `due_ns` of each on the clock of the session. What comes out of a
+bundle is what went in, chunk by chunk and byte by byte; only the times are moved, all by the same amount.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from erc_live.streams.errors import MediaError
+from erc_live.streams.media import Kind, audio_chunks, video_frames
+from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.session import AudioSegment, Session, VideoSegment, open_session
+
+Replayed = AudioChunk | VideoFrame | SourceEnd | Gap
+
+_ORDER = (Gap, AudioChunk, VideoFrame, SourceEnd)  # of what is due at the same time
+
+
+@dataclass(frozen=True)
+class MediaSource:
+    """The sound or the pictures of a media file, or of one source of a bundle (a folder)."""
+
+    path: Path
+    source: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How the pictures of a media file are taken, as by a camera; a bundle has its own."""
+
+    rate_hz: float
+    width_px: int
+    jpeg_quality: int
+
+
+def due_ns(message: Replayed) -> int:
+    """When a message could exist at the earliest: sound and gaps at their end, the rest at its time."""
+    return message.t_end_ns if isinstance(message, AudioChunk | Gap) else message.t_ns
+
+
+def in_time_order(streams: Iterable[Iterator[Replayed]]) -> Iterator[Replayed]:
+    """Merge sources: by the time a message is due, then its kind, then its source. Each keeps its own order."""
+    return heapq.merge(*streams, key=lambda message: (due_ns(message), _ORDER.index(type(message)), message.source))
+
+
+def bundle_messages(path: Path, start_ns: int) -> Iterator[Replayed]:
+    """All sources of a bundle and its gaps; its first media are at `start_ns`. Raises SessionError."""
+    session = open_session(path)
+    shift_ns = start_ns - session.t_first_ns
+    gaps = (
+        msgspec.structs.replace(g, t_start_ns=g.t_start_ns + shift_ns, t_end_ns=g.t_end_ns + shift_ns)
+        for g in session.gaps
+    )
+    tracks = [_track(session, kind, source, shift_ns) for kind, source in session.tracks()]
+    return in_time_order([iter(sorted(gaps, key=due_ns)), *tracks])
+
+
+def media_messages(sources: Sequence[MediaSource], start_ns: int, pictures: Pictures) -> Iterator[Replayed]:
+    """Several sources as one session in which all begin at `start_ns`. Raises MediaError or SessionError."""
+    return in_time_order([source_messages(source, start_ns, pictures) for source in sources])
+
+
+def source_messages(source: MediaSource, start_ns: int, pictures: Pictures) -> Iterator[Replayed]:
+    """One source, to its `SourceEnd`.
+
+    The file, or the whole session in which the source was recorded, begins at `start_ns`. Raises SessionError, and
+    MediaError when the file cannot be opened; one that breaks off ends there, and the reason says so.
+    """
+    if source.path.is_dir():
+        session = open_session(source.path)
+        return _track(session, source.kind, source.source, start_ns - session.t_first_ns)
+    if source.kind == "audio":
+        return _to_its_end(source.source, start_ns, audio_chunks(source.path, source.source, start_ns))
+    taken = pictures.rate_hz, pictures.width_px, pictures.jpeg_quality
+    return _to_its_end(source.source, start_ns, video_frames(source.path, source.source, start_ns, *taken))
+
+
+def _to_its_end(source: str, start_ns: int, media: Iterator[AudioChunk | VideoFrame]) -> Iterator[Replayed]:
+    t_ns, reason = None, "end of file"
+    try:
+        for message in media:
+            t_ns = due_ns(message)
+            yield message
+    except MediaError as error:
+        if t_ns is None:
+            raise
+        reason = str(error)
+    yield SourceEnd(source=source, t_ns=start_ns if t_ns is None else t_ns, reason=reason)
+
+
+def _track(session: Session, kind: Kind, source: str, shift_ns: int) -> Iterator[Replayed]:
+    t_ns = session.t_first_ns + shift_ns
+    for segment in session.segments:
+        if segment.source != source:
+            continue
+        messages: Iterator[AudioChunk | VideoFrame] = iter(())
+        if kind == "audio" and isinstance(segment, AudioSegment):
+            messages = _chunks(session, segment, shift_ns)
+        elif kind == "video" and isinstance(segment, VideoSegment):
+            messages = _frames(session, segment, shift_ns)
+        for message in messages:
+            t_ns = due_ns(message)
+            yield message
+    recorded = [end for end in session.ends if end.source == source]
+    if recorded:
+        yield msgspec.structs.replace(recorded[-1], t_ns=recorded[-1].t_ns + shift_ns)
+    else:
+        yield SourceEnd(source=source, t_ns=t_ns, reason="end of recording")
+
+
+def _chunks(session: Session, segment: AudioSegment, shift_ns: int) -> Iterator[AudioChunk]:
+    pcm = session.samples(segment)
+    start = 0
+    for run in segment.runs:
+        part = AudioChunk(source=segment.source, t_ns=run.t_ns + shift_ns, pcm=pcm[:0])
+        for _ in range(run.chunks):
+            part = AudioChunk(source=segment.source, t_ns=part.t_end_ns, pcm=pcm[start : start + run.samples])
+            yield part
+            start += run.samples
+
+
+def _frames(session: Session, segment: VideoSegment, shift_ns: int) -> Iterator[VideoFrame]:
+    for t_ns, jpeg in zip(segment.times_ns, session.jpegs(segment), strict=True):
+        yield VideoFrame(
+            source=segment.source,
+            t_ns=t_ns + shift_ns,
+            width_px=segment.width_px,
+            height_px=segment.height_px,
+            jpeg=jpeg,
+        )

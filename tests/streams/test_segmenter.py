@@ -1,0 +1,177 @@
+"""The contracts of the segmenter: what a span may be, and that no speech is lost."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erc_live.streams.messages import CHUNK_S, CHUNK_SAMPLES, UtteranceSpan
+from erc_live.streams.segmenter import _NEXT, Segmenter, SegmenterConfig, _Event, _State
+
+W = CHUNK_SAMPLES
+SMALL = SegmenterConfig(
+    pre_roll_s=2 * CHUNK_S, min_speech_s=3 * CHUNK_S, end_silence_s=4 * CHUNK_S, max_utterance_s=15 * CHUNK_S
+)
+
+probability = st.one_of(st.sampled_from([0.0, 0.2, 0.35, 0.4, 0.5, 0.9, 1.0]), st.floats(0, 1))
+# Runs of one kind make long speech and long silence likely.
+run = st.tuples(probability, st.integers(1, 20)).map(lambda run: [run[0]] * run[1])
+probabilities = st.lists(run, max_size=25).map(lambda runs: [p for run in runs for p in run])
+
+
+@st.composite
+def configs(draw):
+    offset = draw(st.floats(0, 0.9))
+    onset = draw(st.floats(max(offset, 0.01), 1))
+    pre_roll, min_speech, silence = (draw(st.integers(low, 8)) for low in (0, 1, 1))
+    longest = pre_roll + min_speech + silence + draw(st.integers(1, 30))
+    times = (n * CHUNK_S for n in (pre_roll, min_speech, silence, longest))
+    return SegmenterConfig(onset, offset, *times)
+
+
+def segment(config: SegmenterConfig, windows: list[float]) -> list[UtteranceSpan]:
+    segmenter = Segmenter(config)
+    spans = [segmenter.feed(p) for p in windows] + [segmenter.flush()]
+    return [span for span in spans if span is not None]
+
+
+@given(configs(), probabilities)
+def test_spans_are_ordered_disjoint_bounded_and_inside_the_input(config, windows):
+    end = 0
+    for span in segment(config, windows):
+        assert end <= span.start < span.end <= span.closed <= len(windows) * W
+        assert span.end - span.start <= config.max_utterance_s * 16_000 + 1e-6
+        assert all(value % W == 0 for value in (span.start, span.end, span.closed))
+        end = span.end
+
+
+@given(configs(), probabilities)
+def test_no_speech_that_lasted_long_enough_is_lost(config, windows):
+    inside = {i for span in segment(config, windows) for i in range(span.start // W, span.end // W)}
+    loud: list[int] = []
+    for i, p in enumerate([*windows, 0.0]):
+        if p >= config.onset and i < len(windows):
+            loud.append(i)
+        else:
+            if len(loud) * W >= config.min_samples:
+                assert inside.issuperset(loud)
+            loud = []
+
+
+@given(configs(), probabilities)
+def test_every_span_begins_with_at_most_the_pre_roll_and_ends_with_speech(config, windows):
+    previous = None
+    for span in segment(config, windows):
+        inside = windows[span.start // W : span.end // W]
+        continues = previous is not None and previous.closed_by == "limit" and previous.end == span.start
+        if not continues:
+            assert max(inside[: config.pre_roll_samples // W + 1]) >= config.onset
+        if span.closed_by != "limit":
+            assert inside[-1] >= config.offset
+        if span.closed_by == "silence":
+            assert span.closed - span.end >= config.silence_samples
+        previous = span
+
+
+@given(configs(), probabilities, st.data())
+def test_the_same_input_gives_the_same_spans_however_it_is_fed(config, windows, data):
+    whole = segment(config, windows)
+    segmenter, spans, i = Segmenter(config), [], 0
+    while i < len(windows):
+        part = windows[i : i + data.draw(st.integers(1, 50))]
+        spans += [span for p in part if (span := segmenter.feed(p))]
+        i += len(part)
+        assert segmenter.position == i * W
+    spans += [span for span in (segmenter.flush(),) if span]
+    assert spans == whole
+    assert segmenter.flush() is None
+    assert not segmenter.speaking
+
+
+@given(configs(), probabilities, st.integers(0, 1000))
+def test_a_reset_moves_everything_to_the_new_position_and_forgets(config, windows, offset):
+    segmenter = Segmenter(config)
+    for p in [1.0] * 40:
+        segmenter.feed(p)
+    segmenter.reset(offset * W)
+    assert not segmenter.speaking
+    spans = [segmenter.feed(p) for p in windows] + [segmenter.flush()]
+    moved = [(s.start - offset * W, s.end - offset * W, s.closed - offset * W) for s in spans if s]
+    assert moved == [(s.start, s.end, s.closed) for s in segment(config, windows)]
+
+
+def test_one_utterance_in_silence():
+    assert segment(SMALL, [0.0] * 5 + [1.0] * 6 + [0.0] * 10) == [
+        UtteranceSpan(start=3 * W, end=11 * W, closed=15 * W, closed_by="silence")
+    ]
+
+
+def test_middle_keeps_speech_but_does_not_begin_it_nor_end_a_pause():
+    assert segment(SMALL, [0.4] * 20) == []
+    assert [s.end // W for s in segment(SMALL, [1.0, 1.0, 0.4, 0.4, 0.4, 0.0, 0.0])] == [5]
+    assert [s.closed // W for s in segment(SMALL, [1.0] * 3 + [0.0, 0.4, 0.4, 0.4] + [0.4] * 9)] == [7]
+
+
+def test_a_click_is_dropped_and_two_words_with_a_short_dip_are_one_utterance():
+    assert segment(SMALL, [1.0, 1.0] + [0.0] * 10) == []
+    assert [(s.start, s.end // W) for s in segment(SMALL, [1.0, 0.0, 0.0, 1.0] + [0.0] * 9)] == [(0, 4)]
+
+
+def test_the_pre_roll_does_not_reach_into_the_utterance_before():
+    config = SegmenterConfig(pre_roll_s=6 * CHUNK_S, min_speech_s=CHUNK_S, end_silence_s=2 * CHUNK_S)
+    first, second = segment(config, [1.0] * 4 + [0.0] * 3 + [1.0] * 4 + [0.0] * 3)
+    assert (first.end, second.start) == (4 * W, 4 * W)
+
+
+def test_a_long_utterance_is_cut_at_the_weakest_window_of_its_last_third_without_loss():
+    windows = [0.9] * 30
+    windows[5], windows[11], windows[13] = 0.4, 0.5, 0.6
+    spans = segment(SMALL, windows)
+    assert (spans[0].start, spans[0].end, spans[0].closed, spans[0].closed_by) == (0, 11 * W, 15 * W, "limit")
+    assert all(a.end == b.start for a, b in pairwise(spans))
+    assert spans[-1].end == 30 * W
+    assert spans[-1].closed_by == "flush"
+
+
+def test_after_a_cut_silence_is_no_utterance():
+    spans = segment(SMALL, [0.9] * 12 + [0.1] * 20)
+    assert [(s.start, s.end // W, s.closed_by) for s in spans] == [(0, 14, "limit")]
+
+
+def test_speaking_is_true_from_enough_speech_to_the_end_of_the_pause():
+    segmenter = Segmenter(SMALL)
+    heard = []
+    for p in [1.0] * 4 + [0.0] * 6:
+        segmenter.feed(p)
+        heard.append(segmenter.speaking)
+    assert heard == [False, False] + [True] * 5 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("onset", 0.0),
+        ("onset", float("nan")),
+        ("offset", 0.6),
+        ("offset", -0.1),
+        ("pre_roll_s", -1.0),
+        ("min_speech_s", float("nan")),
+        ("end_silence_s", float("inf")),
+        ("max_utterance_s", 0.9),
+    ],
+)
+def test_a_wrong_config_is_refused_by_the_name_of_the_field(field, value):
+    with pytest.raises(ValueError, match=f"^{field} must"):
+        SegmenterConfig(**{field: value})
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_what_is_no_probability_is_refused(p):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Segmenter(SMALL).feed(p)
+
+
+def test_every_state_answers_every_window_and_a_flush():
+    for state in _State:
+        assert set(_NEXT[state]) >= {_Event.LOUD, _Event.MIDDLE, _Event.QUIET, _Event.FLUSH}
