@@ -1,7 +1,7 @@
 """One closed utterance in, its words and features out: the slow half of perception.
 
-The analyser only composes engines; it keeps no state between utterances, so the same samples give the same features whatever
-came before, in whichever thread it runs.
+The analyser only composes engines; it keeps no state between utterances, so the same samples give the same features
+whatever came before, in whichever thread it runs.
 """
 
 from collections.abc import Sequence

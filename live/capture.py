@@ -4,7 +4,7 @@ A source is opened first, because devices are slow to start and may fail; it beg
 The rule of this file: a recording is played at the pace of the session's clock, as if it were being recorded now.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +13,9 @@ from erc_live.live.microphone import Microphone, level_db
 from erc_live.live.sources import SourceSpec
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
-from erc_live.streams.media import audio_chunks, probe, video_frames
-from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, Gap, VideoFrame
-from erc_live.streams.replay import MediaSource, Pictures, source_messages
+from erc_live.streams.media import probe
+from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.replay import MediaSource, Pictures, Replayed, due_ns, is_damage, source_messages
 from erc_live.streams.session import open_session
 
 
@@ -63,21 +63,14 @@ def open_source(spec: SourceSpec, config: Capture) -> Source:
     return Camera(spec, config)
 
 
-def recorded_messages(spec: SourceSpec, config: Capture, start_ns: int) -> Generator[AudioChunk | VideoFrame]:
-    """All that a file, or a source of a bundle, holds, without waiting; the file or bundle begins at `start_ns`.
+def recorded_messages(spec: SourceSpec, config: Capture, start_ns: int) -> Iterator[Replayed]:
+    """All that a file, or a source of a bundle, holds, to its `SourceEnd`, without waiting; it begins at `start_ns`.
 
-    Raises MediaError or SessionError, also where it is damaged, after everything before.
+    Raises MediaError or SessionError where nothing can be read; one that breaks off ends there (`replay.is_damage`).
     """
-    path = Path(spec.target)
-    taken = config.camera_rate_hz, config.camera_width_px, config.jpeg_quality
-    if spec.medium == "bundle":
-        source = MediaSource(path, spec.name, "audio" if spec.kind == "mic" else "video")
-        messages = source_messages(source, start_ns, Pictures(*taken))
-        yield from (message for message in messages if isinstance(message, AudioChunk | VideoFrame))
-    elif spec.kind == "mic":
-        yield from audio_chunks(path, spec.name, start_ns)
-    else:
-        yield from video_frames(path, spec.name, start_ns, *taken)
+    source = MediaSource(Path(spec.target), spec.name, "audio" if spec.kind == "mic" else "video")
+    pictures = Pictures(config.camera_rate_hz, config.camera_width_px, config.jpeg_quality)
+    return source_messages(source, start_ns, pictures)
 
 
 def bundle_sources(path: Path) -> tuple[SourceSpec, ...]:
@@ -107,8 +100,8 @@ class Recording:
         self.note = ""
         self._spec = spec
         self._config = config
-        self._messages: Generator[AudioChunk | VideoFrame] | None = None
-        self._next: AudioChunk | VideoFrame | None = None
+        self._messages: Iterator[Replayed] = iter(())
+        self._next: AudioChunk | VideoFrame | Gap | None = None
         _check(spec)
         self.rate_hz = float(SAMPLE_RATE_HZ) if spec.kind == "mic" else config.camera_rate_hz
 
@@ -118,13 +111,13 @@ class Recording:
         self._messages = recorded_messages(self._spec, self._config, start_ns)
         self._next = self._take()
 
-    def read(self, timeout_s: float) -> list[AudioChunk | VideoFrame]:
+    def read(self, timeout_s: float) -> list[AudioChunk | VideoFrame | Gap]:
         """All that is due: sound when it has been heard to its end, pictures at their time."""
         if self._next is not None:
-            self._clock.sleep_until(min(_due_ns(self._next), self._clock.now_ns() + int(timeout_s * 1e9)))
+            self._clock.sleep_until(min(due_ns(self._next), self._clock.now_ns() + int(timeout_s * 1e9)))
         now_ns = self._clock.now_ns()
-        out: list[AudioChunk | VideoFrame] = []
-        while self._next is not None and _due_ns(self._next) <= now_ns:
+        out: list[AudioChunk | VideoFrame | Gap] = []
+        while self._next is not None and due_ns(self._next) <= now_ns:
             out.append(self._next)
             self._next = self._take()
         if out and isinstance(out[-1], AudioChunk):
@@ -132,18 +125,18 @@ class Recording:
         return out
 
     def close(self) -> None:
-        if self._messages is not None:
-            self._messages.close()
+        self._messages = iter(())
 
-    def _take(self) -> AudioChunk | VideoFrame | None:
+    def _take(self) -> AudioChunk | VideoFrame | Gap | None:
         """The next message, None at the end. Damage ends a recording there: what came before is worth keeping."""
-        assert self._messages is not None
         try:
-            message = next(self._messages, None)
+            message = next(self._messages)
         except (MediaError, SessionError) as error:
-            self.note = str(error)
-            message = None
-        self.finished = message is None
+            self.note, self.finished = str(error), True
+            return None
+        if isinstance(message, SourceEnd):
+            self.note, self.finished = message.reason if is_damage(message) else "", True
+            return None
         return message
 
 
@@ -156,7 +149,3 @@ def _check(spec: SourceSpec) -> None:
         found = info.audio if spec.kind == "mic" else info.video
     if not found:
         raise MediaError(f"{path}: holds no {'sound' if spec.kind == 'mic' else 'pictures'} for {spec.name}")
-
-
-def _due_ns(message: AudioChunk | VideoFrame) -> int:
-    return message.t_end_ns if isinstance(message, AudioChunk) else message.t_ns

@@ -1,8 +1,8 @@
 """The configuration tree: frozen, typed, every key with its default, and the layer that set it.
 
-Layers, later ones win: the defaults here, the user's file, the file of `--config`, `--set section.key=value`, and flags.
-`config.toml` at the top of the repository says the same in words, with units; a test keeps the two equal.
-Not in environment variables: what a program does should be readable from its command line and its files.
+Layers, later ones win: the defaults here, the user's file, the file of `--config`, `--set section.key=value`, and
+flags. `config.toml` at the top of the repository says the same in words, with units; a test keeps the two equal. Not
+in environment variables: what a program does should be readable from its command line and its files.
 """
 
 import difflib

@@ -1,7 +1,7 @@
 """The engines of perception, loaded and warmed up: everything slow to start and free of session state.
 
-Loading happens once, before a session says that it is ready; the first call of every engine is made here, on silence, so that
-the first utterance does not pay for it.
+Loading happens once, before a session says that it is ready; the first call of every engine is made here, on
+silence, so that the first utterance does not pay for it.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,9 @@ from erc_live.streams.messages import SAMPLE_RATE_HZ
 
 @dataclass(frozen=True)
 class Engines:
-    """What an utterance is analysed with; `fingerprint` names the encoders, which the weights must have been trained on."""
+    """What an utterance is analysed with; `fingerprint` names the encoders, which the weights must have been trained
+    on.
+    """
 
     transcriber: Transcriber
     text_encoder: TextEncoder

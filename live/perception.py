@@ -1,11 +1,12 @@
 """From chunks of sound to finished utterances: the sans-I/O core of the perception worker.
 
-The core never calls a slow engine. Feeding a message may return requests ("analyse this stretch of speech"); whoever runs the
-core answers them with `accept`, now or later and in any order; `poll` gives the utterances that are ready. So the same core
-serves the live worker, replay at maximum speed and the tests, which decide when, late or never, an answer arrives.
+The core never calls a slow engine. Feeding a message may return requests ("analyse this stretch of speech"); whoever
+runs the core answers them with `accept`, now or later and in any order; `poll` gives the utterances that are ready. So
+the same core serves the live worker, replay at maximum speed and the tests, which decide when, late or never, an answer
+arrives.
 
-Order is by media time, not by arrival: an utterance is released when no microphone can still close an earlier one. That makes
-the order of events, and so the state of the dialogue, the same live and in replay.
+Order is by media time, not by arrival: an utterance is released when no microphone can still close an earlier one.
+That makes the order of events, and so the state of the dialogue, the same live and in replay.
 """
 
 from collections import deque
@@ -221,6 +222,15 @@ class _Ear:
         self._config = config
         self._anchor(None)
 
+    def _anchor(self, origin_ns: int | None) -> None:
+        keep_s = self._config.max_utterance_s + self._config.pre_roll_s + self._config.end_silence_s + 1.0
+        self._windows: deque[np.ndarray] = deque(maxlen=int(keep_s / CHUNK_S))
+        self._rest = np.empty(0, np.int16)
+        self._origin_ns = origin_ns
+        self._received = 0  # samples since the origin
+        self._segmenter = Segmenter(self._config)
+        self._detector.reset()
+
     def hear(self, chunk: AudioChunk) -> list[_Heard]:
         """Utterances that this chunk closes."""
         heard: list[_Heard] = []
@@ -245,15 +255,6 @@ class _Ear:
         heard = [self._heard(span)] if span else []
         self._anchor(None)
         return heard
-
-    def _anchor(self, origin_ns: int | None) -> None:
-        keep_s = self._config.max_utterance_s + self._config.pre_roll_s + self._config.end_silence_s + 1.0
-        self._windows: deque[np.ndarray] = deque(maxlen=int(keep_s / CHUNK_S))
-        self._rest = np.empty(0, np.int16)
-        self._origin_ns = origin_ns
-        self._received = 0  # samples since the origin
-        self._segmenter = Segmenter(self._config)
-        self._detector.reset()
 
     def _time_ns(self, sample: int) -> int:
         assert self._origin_ns is not None

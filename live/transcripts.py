@@ -14,6 +14,7 @@ import msgspec
 import webvtt
 
 from erc_live.live.errors import EngineError
+from erc_live.streams.session import open_session
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,12 @@ class CueSheet:
 
 
 def read_cues(path: Path) -> tuple[Cue, ...]:
-    """The cues of a .vtt, .srt or .jsonl file. Raises EngineError that names the file, and the line if there is one."""
+    """The cues of a .vtt, .srt or .jsonl file, or the words of a recorded session (a folder).
+
+    Raises EngineError that names the file, and the line if there is one; SessionError for a folder.
+    """
+    if path.is_dir():
+        return _recorded(path)
     readers: dict[str, Callable[[Path], tuple[Cue, ...]]] = {
         ".vtt": _read_vtt,
         ".srt": _read_srt,
@@ -88,6 +94,21 @@ def overlap_s(cue: Cue, start_s: float, end_s: float) -> float:
 def _belong_together(cue: Cue, start_s: float, end_s: float) -> bool:
     shorter_s = min(cue.end_s - cue.start_s, end_s - start_s)
     return 2 * overlap_s(cue, start_s, end_s) >= shorter_s > 0
+
+
+def _recorded(bundle: Path) -> tuple[Cue, ...]:
+    session = open_session(bundle)
+    return tuple(
+        Cue(
+            (features.t_start_ns - session.t_first_ns) / 1e9,
+            (features.t_end_ns - session.t_first_ns) / 1e9,
+            features.text,
+            speaker=features.speaker_name,
+            source=features.source,
+        )
+        for features in session.features
+        if features.text
+    )
 
 
 def _read_vtt(path: Path) -> tuple[Cue, ...]:

@@ -1,7 +1,8 @@
 """The clock of a session.
 
-Live, session time is the host's monotonic clock. A recording replayed at N times real time runs on a session clock that is
-N times as fast, so that stamps stay on the media time line; in tests and at maximum speed time moves only when told.
+Live, session time is the host's monotonic clock. A recording replayed at N times real time runs on a session clock
+that is N times as fast, so that stamps stay on the media time line; in tests and at maximum speed time moves only
+when told.
 """
 
 import time

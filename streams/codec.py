@@ -1,11 +1,11 @@
 """Message <-> frames or JSON. Pure: this file touches no socket and no disk.
 
-On the bus a message is a msgpack header and one raw frame per array (dtype, shape and frame number stay in the header);
-in logs and on the public stream it is one JSON object, arrays inline in base64. Both forms carry the class name as `type`.
+On the bus a message is a msgpack header and one raw frame per array (dtype, shape and frame number stay in the header).
+In logs and on the public stream it is one JSON object, arrays inline in base64. Both carry the class name as `type`.
 """
 
 import base64
-import binascii
+from types import UnionType
 from typing import Any
 
 import msgspec
@@ -15,6 +15,9 @@ from erc_live.streams.errors import BadMessage
 from erc_live.streams.messages import AnyMessage
 
 _DTYPES = ("int16", "float32")  # all that a message may hold
+
+# What decoding raises on bytes of strangers; RecursionError when an unknown field is nested a thousand deep.
+_UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class _ArrayHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,9 +51,10 @@ def decode(frames: list[bytes]) -> AnyMessage:
     if not frames:
         raise BadMessage("empty message")
     try:
-        return msgspec.msgpack.decode(frames[0], type=AnyMessage, dec_hook=hook)
-    except (msgspec.DecodeError, ValueError, TypeError, UnicodeDecodeError) as error:
+        message: AnyMessage = msgspec.msgpack.decode(frames[0], type=AnyMessage, dec_hook=hook)
+    except _UNREADABLE as error:
         raise BadMessage(str(error)) from error
+    return message
 
 
 def to_json(message: AnyMessage) -> bytes:
@@ -66,13 +70,14 @@ def from_json(line: bytes) -> AnyMessage:
         return _array(header, base64.b64decode(header.base64 or "", validate=True))
 
     try:
-        return msgspec.json.decode(line, type=AnyMessage, dec_hook=hook)
-    except (msgspec.DecodeError, ValueError, TypeError, binascii.Error) as error:
+        message: AnyMessage = msgspec.json.decode(line, type=AnyMessage, dec_hook=hook)
+    except _UNREADABLE as error:
         raise BadMessage(str(error)) from error
+    return message
 
 
-def json_schema(message: type) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a message without arrays."""
+def json_schema(message: type | UnionType) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a message, or one of several, without arrays."""
     return msgspec.json.schema(message)
 
 

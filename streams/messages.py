@@ -1,11 +1,11 @@
 """Every type that crosses a process or disk boundary.
 
-The rule of this file: frozen, keyword-only, the unit in the field name, and no value that means "absent" other than None.
-Times (`*_ns`) are integer nanoseconds on the clock of the session (`clock.py`), taken at capture; derived messages carry the
-times of what they were derived from, so every latency is a subtraction and no message stores a duration.
+The rule of this file: frozen, keyword-only, the unit in the field name, and no value but None means "absent".
+Times (`*_ns`) are integer nanoseconds on the clock of the session (`clock.py`), taken at capture; derived messages
+carry the times of what they were derived from, so every latency is a subtraction and no message stores a duration.
 
-Messages of the public stream (`Hello`, `EmotionEvent`, `Gap`, `SessionEnd`) tolerate unknown fields, so that a subscriber
-written today reads what a later version adds; all others refuse them.
+Messages of the public stream (`Hello`, `EmotionEvent`, `Gap`, `SessionEnd`) tolerate unknown fields, so that a
+subscriber written today reads what a later version adds; all others refuse them.
 """
 
 from typing import Annotated, Literal
@@ -23,6 +23,7 @@ Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Modality = Literal["text", "audio", "visual"]
 ClosedBy = Literal["silence", "limit", "flush"]
+Phase = Literal["starting", "ready", "running", "done", "failed"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -86,6 +87,8 @@ class UtteranceSpan(Message, frozen=True, kw_only=True):
 class UtteranceFeatures(Message, frozen=True, kw_only=True):
     """One finished utterance as the tracker needs it. Samples and pictures never leave perception.
 
+    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `source`.
+
     Shapes: text_vec (D_t,), audio_vec (8,) prosody with NaN where a value could not be measured, visual_vec (D_v,),
     all float32; None when the modality is missing.
     """
@@ -93,8 +96,7 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     dialogue: str
     utterance: str
     source: str
-    speaker: Count
-    speaker_name: str
+    speaker_name: str | None
     text: str
     engine: str
     t_start_ns: int
@@ -118,7 +120,7 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     worker: str
     pid: Count
     t_ns: int
-    phase: Literal["starting", "ready", "running", "draining", "done", "failed"]
+    phase: Phase
     lag_s: float = 0.0
     dropped: Count = 0
     note: str = ""
@@ -143,10 +145,10 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
 class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     """The estimated expressed emotion of one utterance, decided from it and the past alone.
 
-    `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the label
-    differs from the speaker's previous one (None for a speaker's first utterance). `face_coverage` is the share of the
-    sampled pictures of the utterance that showed a face (None without a camera). A provisional event (`final` false)
-    has the `utterance` of the final one that follows and a lower `revision`.
+    `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the
+    label differs from the speaker's previous one (None for a speaker's first utterance). `face_coverage` is the
+    share of the sampled pictures of the utterance that showed a face (None without a camera). A provisional event
+    (`final` false) has the `utterance` of the final one that follows and a lower `revision`.
     """
 
     schema: str
@@ -196,6 +198,7 @@ class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     reason: str
 
 
+PublicEvent = Hello | EmotionEvent | Gap | SessionEnd
 AnyMessage = (
     AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | Hello | EmotionEvent | Gap | SessionEnd
 )

@@ -5,7 +5,7 @@ bundle is what went in, chunk by chunk and byte by byte; only the times are move
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from erc_live.streams.session import AudioSegment, Session, VideoSegment, open_s
 
 Replayed = AudioChunk | VideoFrame | SourceEnd | Gap
 
+_ENDS = ("end of file", "end of recording", "stopped")
 _ORDER = (Gap, AudioChunk, VideoFrame, SourceEnd)  # of what is due at the same time
 
 
@@ -44,6 +45,11 @@ def due_ns(message: Replayed) -> int:
     return message.t_end_ns if isinstance(message, AudioChunk | Gap) else message.t_ns
 
 
+def is_damage(end: SourceEnd) -> bool:
+    """Whether a source ended because its file breaks off; the reason then says where."""
+    return end.reason not in _ENDS
+
+
 def in_time_order(streams: Iterable[Iterator[Replayed]]) -> Iterator[Replayed]:
     """Merge sources: by the time a message is due, then its kind, then its source. Each keeps its own order."""
     return heapq.merge(*streams, key=lambda message: (due_ns(message), _ORDER.index(type(message)), message.source))
@@ -59,11 +65,6 @@ def bundle_messages(path: Path, start_ns: int) -> Iterator[Replayed]:
     )
     tracks = [_track(session, kind, source, shift_ns) for kind, source in session.tracks()]
     return in_time_order([iter(sorted(gaps, key=due_ns)), *tracks])
-
-
-def media_messages(sources: Sequence[MediaSource], start_ns: int, pictures: Pictures) -> Iterator[Replayed]:
-    """Several sources as one session in which all begin at `start_ns`. Raises MediaError or SessionError."""
-    return in_time_order([source_messages(source, start_ns, pictures) for source in sources])
 
 
 def source_messages(source: MediaSource, start_ns: int, pictures: Pictures) -> Iterator[Replayed]:

@@ -5,10 +5,11 @@ import itertools
 import msgspec
 import numpy as np
 import pytest
+from bundles import SECOND, conversation, manifest, picture, record, sound, tracks
+from examples import event, hello, messages, same, session_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundles import SECOND, conversation, manifest, picture, record, sound, tracks
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import (
@@ -21,9 +22,8 @@ from erc_live.streams.messages import (
     WorkerStatus,
 )
 from erc_live.streams.record import Recorder
-from erc_live.streams.replay import MediaSource, Pictures, bundle_messages, due_ns, media_messages, source_messages
+from erc_live.streams.replay import MediaSource, Pictures, bundle_messages, due_ns, in_time_order, source_messages
 from erc_live.streams.session import open_session, verify
-from examples import event, hello, messages, same, session_end
 
 PICTURES = Pictures(rate_hz=10, width_px=640, jpeg_quality=85)
 SHORT = settings(max_examples=25, deadline=None)
@@ -148,7 +148,8 @@ def test_nothing_is_written_after_the_end(tmp_path):
 def test_media_files_are_played_as_one_session(tmp_path):
     for name, samples in (("a", 1000), ("b", 700)):
         (tmp_path / f"{name}.flac").write_bytes(encode_flac(sound(name, 0, samples).pcm))
-    played = list(media_messages([MediaSource(tmp_path / f"{s}.flac", s, "audio") for s in "ba"], 50, PICTURES))
+    files = [MediaSource(tmp_path / f"{s}.flac", s, "audio") for s in "ba"]
+    played = list(in_time_order([source_messages(file, 50, PICTURES) for file in files]))
     assert [(type(m), m.source, m.t_ns) for m in played] == [
         (AudioChunk, "a", 50),
         (AudioChunk, "b", 50),

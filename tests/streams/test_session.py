@@ -10,17 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundles import SECOND, conversation, manifest, record, sound
+from examples import event, hello, same, session_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundles import SECOND, conversation, manifest, record, sound
 from erc_live.streams import journal
 from erc_live.streams.errors import SessionError
 from erc_live.streams.messages import AudioChunk, EmotionEvent, SourceEnd, VideoFrame
 from erc_live.streams.record import Recorder
 from erc_live.streams.replay import bundle_messages
 from erc_live.streams.session import open_session, recover, verify
-from examples import event, hello, same, session_end
 
 
 class Crash(BaseException):

@@ -1,0 +1,303 @@
+"""The command `erc-live`: parse, call, and end with a documented exit code. Nothing heavy is imported until it is
+needed.
+
+Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a file or session; 5 missing or broken
+weights; 6 an address; 7 a process of the session died.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from erc_live.live import config as configuration
+from erc_live.live.config import Loaded
+from erc_live.live.sources import SourceSpec
+
+EPILOG = (
+    "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
+)
+
+app = typer.Typer(
+    name="erc-live",
+    help="See, while people talk, who said what and which emotion it expresses (estimated expressed emotion).",
+    epilog=EPILOG,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(
+    help="Weights that erc-live uses and does not ship: list, fetch, verify.", no_args_is_help=True
+)
+config_app = typer.Typer(help="The configuration: which keys there are, and who set them.", no_args_is_help=True)
+session_app = typer.Typer(help="Recorded sessions: verify one, recover one that was cut off.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+app.add_typer(config_app, name="config")
+app.add_typer(session_app, name="session")
+
+out = Console()
+err = Console(stderr=True)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file, over the user's own.", metavar="FILE")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="One key, over every file.", metavar="SECTION.KEY=VALUE")]
+Mics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mic",
+        help="default, a device name or number, or a media file; =NAME says whose it is. Several: one per person.",
+        metavar="MIC[=NAME]",
+    ),
+]
+Cameras = Annotated[
+    list[str] | None,
+    typer.Option("--camera", help="A device number, a media file, or a URL (http MJPEG, rtsp).", metavar="CAMERA"),
+]
+Transcript = Annotated[
+    Path | None,
+    typer.Option(help="Words of a recording (.vtt, .srt, .jsonl), instead of a recogniser.", metavar="FILE"),
+]
+Record = Annotated[
+    Path | None, typer.Option(help="Keep the session in this new folder. Off by default.", metavar="DIR")
+]
+Jsonl = Annotated[bool, typer.Option("--jsonl", help="JSON lines instead of the dashboard.")]
+Speed = Annotated[str, typer.Option(help="1 real time, N times as fast, or max (in one process).", metavar="1|N|max")]
+
+
+@app.callback(invoke_without_command=True)
+def live(
+    context: typer.Context,
+    mic: Mics = None,
+    camera: Cameras = None,
+    transcript: Transcript = None,
+    record: Record = None,
+    jsonl: Jsonl = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """See, while people talk, who said what and which emotion each utterance expresses (estimated expressed
+    emotion).
+    """
+    if context.invoked_subcommand:
+        return
+    from erc_live.live import launch
+
+    loaded = configuration.load(config, sets or [])
+    sources = launch.sources(mic or ["default"], camera or [])
+    launch.run(launch.session(loaded.config, sources, transcript=transcript, record=record, as_lines=_lines(jsonl)))
+
+
+@app.command()
+def replay(
+    path: Annotated[
+        Path | None, typer.Argument(help="A recorded session, or any media file.", metavar="[PATH]")
+    ] = None,
+    mic: Mics = None,
+    camera: Cameras = None,
+    speed: Speed = "1",
+    transcript: Transcript = None,
+    record: Record = None,
+    jsonl: Jsonl = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
+    from erc_live.live import launch
+
+    loaded = configuration.load(config, sets or [])
+    sources = launch.replay_sources(path, mic or [], camera or [])
+    if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
+        transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
+    _play(loaded, sources, speed, transcript, record, jsonl)
+
+
+@app.command()
+def demo(
+    speed: Speed = "1",
+    record: Record = None,
+    jsonl: Jsonl = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Play a short conversation that comes with erc-live: no microphone, camera, network or GPU."""
+    from erc_live.live import launch
+
+    loaded = configuration.load(config, sets or [])
+    sources, transcript = launch.demo_sources()
+    _play(loaded, sources, speed, transcript, record, jsonl)
+
+
+def _play(
+    loaded: Loaded, sources: Sequence[SourceSpec], speed: str, transcript: Path | None, record: Path | None, jsonl: bool
+) -> None:
+    from erc_live.live import launch
+
+    session = launch.session(
+        loaded.config,
+        sources,
+        speed=launch.parse_speed(speed),
+        transcript=transcript,
+        record=record,
+        as_lines=_lines(jsonl),
+    )
+    launch.run(session)
+
+
+def _lines(jsonl: bool) -> bool:
+    """Whether to write lines: when asked to, or when nobody looks at a terminal that can be drawn on."""
+    return jsonl or not out.is_terminal or out.is_dumb_terminal
+
+
+@app.command()
+def subscribe(
+    endpoint: Annotated[str | None, typer.Argument(help="Where a session publishes (events.endpoint).")] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per line.")] = False,
+    wait: Annotated[float | None, typer.Option(help="Give up after so many seconds without a session.")] = None,
+) -> None:
+    """Follow the emotion events of a running session: first what was missed, then each as it comes."""
+    from erc_live.live import sinks
+    from erc_live.streams.address import DEFAULT_ENDPOINT
+    from erc_live.streams.subscribe import subscribe as events
+
+    sinks.write(events(endpoint or DEFAULT_ENDPOINT, timeout_s=wait), sys.stdout, as_json=_lines(jsonl))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the emotion event stream."""
+    import json
+
+    from erc_live.streams.schema import event_schema
+
+    print(json.dumps(event_schema(), indent=2))
+
+
+@app.command()
+def devices(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """List microphones and cameras and what they can do."""
+    from erc_live.live.devices import list_devices, render
+
+    found = list_devices()
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        out.print(render(found))
+
+
+@models_app.command("list")
+def models_list(config: ConfigFile = None, sets: Sets = None) -> None:
+    """What there is, what it is for, and whether it is on this machine."""
+    from erc_live.live.fetch import models_folder, rows
+
+    folder = models_folder(configuration.load(config, sets or []).config.models)
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "MB", "here", "licence", "purpose"):
+        table.add_column(title, justify="right" if title == "MB" else "left")
+    for row in rows(folder):
+        here = "yes" if row.folder else "no"
+        table.add_row(row.weight.name, f"{row.weight.size / 1e6:.0f}", here, row.weight.licence, row.weight.purpose)
+    out.print(table)
+    print(f"folder: {folder}")
+
+
+@models_app.command("fetch")
+def models_fetch(
+    names: Annotated[list[str], typer.Argument(help="As `erc-live models list` names them.", metavar="NAME...")],
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Fetch weights from where they are published, and check every byte."""
+    from erc_live.live import launch
+    from erc_live.live.fetch import models_folder
+
+    folder = models_folder(configuration.load(config, sets or []).config.models)
+    for name in names:
+        print(launch.fetch_with_bar(name, folder))
+
+
+@models_app.command("verify")
+def models_verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Default: all that are here.", metavar="[NAME...]")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Compare fetched weights with their published digests."""
+    from erc_live.live.fetch import models_folder, rows
+    from erc_live.models.errors import WeightsError
+    from erc_live.models.weights import verify
+
+    folder = models_folder(configuration.load(config, sets or []).config.models)
+    problems: list[str] = []
+    for name in names or [row.weight.name for row in rows(folder) if row.folder]:
+        found = verify(name, folder)
+        print(f"{name}: {'; '.join(found) or 'right'}")
+        problems += found
+    if problems:
+        raise WeightsError(f"{len(problems)} files are wrong; `erc-live models fetch NAME` brings them again")
+
+
+@config_app.command("show")
+def config_show(
+    origin: Annotated[bool, typer.Option("--origin", help="Say which layer set each key.")] = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Print every key with its value; `config.toml` of the repository explains them."""
+    import json
+
+    import msgspec
+
+    loaded = configuration.load(config, sets or [])
+    tree = msgspec.to_builtins(loaded.config)
+    print(f"# the user's own file: {configuration.user_file()}")
+    for section, keys in tree.items():
+        print(f"\n[{section}]")
+        for key, value in keys.items():
+            line = f"{key} = {json.dumps(value)}"
+            print(f"{line:<44}# {loaded.origin[f'{section}.{key}']}" if origin else line)
+
+
+@session_app.command("verify")
+def session_verify(path: Annotated[Path, typer.Argument(help="Folder of the session.")]) -> None:
+    """Check every file of a recorded session against its manifest and checksums."""
+    from erc_live.streams.errors import SessionError
+    from erc_live.streams.session import verify
+
+    findings = verify(path)
+    for finding in findings:
+        print(finding)
+    if findings:
+        raise SessionError(f"{path}: {len(findings)} findings; `erc-live session recover` saves what is whole")
+    print(f"{path}: whole")
+
+
+@session_app.command("recover")
+def session_recover(path: Annotated[Path, typer.Argument(help="Folder of the session.")]) -> None:
+    """Make a session whole that was cut off: keep all that is complete, drop the torn end."""
+    from erc_live.streams.session import recover
+
+    recover(path)
+    print(f"{path}: recovered; `erc-live session verify` checks it, `erc-live replay` plays it")
+
+
+def main() -> None:
+    """Console entry point."""
+    try:
+        app()
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        err.print(Text(f"erc-live: {error}"), style="bold", soft_wrap=True)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""From what a person asked for to a running session: checks first, then the workers, or the cores in this process."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import platformdirs
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.prompt import Confirm
+
+from erc_live.live import sinks
+from erc_live.live.capture import bundle_sources
+from erc_live.live.config import Config
+from erc_live.live.errors import ConfigError
+from erc_live.live.fetch import fetch, models_folder
+from erc_live.live.sources import SourceSpec, parse_camera, parse_mic
+from erc_live.live.spec import Session
+from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.errors import MediaError, SessionError
+from erc_live.streams.media import probe
+from erc_live.streams.messages import PublicMessage, SourceEnd
+from erc_live.streams.replay import Replayed, due_ns, is_damage
+
+FASTEST = float("inf")
+
+console = Console(stderr=True)
+
+
+def sources(mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
+    """Devices, files and URLs as the options name them. Raises ConfigError or MediaError."""
+    specs = (
+        *(parse_mic(text, number) for number, text in enumerate(mics)),
+        *(parse_camera(text, number) for number, text in enumerate(cameras)),
+    )
+    names = [spec.speaker for spec in specs if spec.speaker]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--mic: two microphones of one name ({', '.join(names)}); give each person their own")
+    return specs
+
+
+def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
+    """A bundle's sources, a media file's sound and picture, or the files of --mic and --camera."""
+    if path is None:
+        if not mics:
+            raise ConfigError("replay: name a recorded session or a media file, or one file per person with --mic")
+        return sources(mics, cameras)
+    if mics:
+        raise ConfigError(f"replay: {path} and --mic exclude each other: the path brings its own sound")
+    if path.is_dir():
+        return bundle_sources(path)
+    info = probe(path)
+    if not info.audio:
+        raise MediaError(f"{path}: no sound in it, so nobody can be heard; add --mic FILE")
+    pictures = [str(path)] if info.video else []
+    return sources([str(path)], [*pictures, *cameras])
+
+
+def demo_sources() -> tuple[tuple[SourceSpec, ...], Path]:
+    """The conversation that is shipped, and its transcript."""
+    folder = Path(str(files("erc_live.live.demo")))
+    mics = [f"{folder / 'ada.flac'}=Ada", f"{folder / 'ben.flac'}=Ben"]
+    return sources(mics, [str(folder / "faces.mp4")]), folder / "transcript.vtt"
+
+
+def parse_speed(text: str) -> float:
+    """`1`, a positive number, or `max` (infinity). Raises ConfigError."""
+    try:
+        speed = FASTEST if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
+    if not speed > 0:
+        raise ConfigError(f"--speed {text}: write 1 for real time, a number of times as fast, or max")
+    return speed
+
+
+def run(session: Session) -> None:
+    """Run a session to its end: in this process at maximum speed, else in the workers. Raises what the README lists."""
+    _check(session)
+    if session.speed == FASTEST:
+        _run_here(session)
+        return
+    check_endpoint(session.config.events.endpoint)
+    check_unused(session.config.events.endpoint)
+    from erc_live.live.supervisor import Supervisor
+
+    folder = platformdirs.user_log_path("erc-live", ensure_exists=True)
+    Supervisor(session, folder / f"{session.session}.log").run()
+
+
+def _check(session: Session) -> None:
+    """What can be known before anything is started: files that are not media, a folder in the way, missing weights."""
+    for source in session.sources:
+        if source.medium == "file":
+            info = probe(Path(source.target))
+            if not (info.audio if source.kind == "mic" else info.video):
+                missing = "sound" if source.kind == "mic" else "picture"
+                raise MediaError(f"{source.target}: no {missing} in it")
+    if session.transcript and not Path(session.transcript).exists():
+        raise MediaError(f"--transcript {session.transcript}: no such file")
+    if session.record and Path(session.record).exists() and any(Path(session.record).iterdir()):
+        raise SessionError(f"--record {session.record}: the folder is not empty; name a new one")
+    ensure_weights("minilm", session.config)
+
+
+def session(
+    config: Config,
+    sources: Sequence[SourceSpec],
+    *,
+    speed: float = 1.0,
+    transcript: Path | None = None,
+    record: Path | None = None,
+    as_lines: bool = False,
+) -> Session:
+    """A session of now."""
+    return Session(
+        session=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
+        config=config,
+        sources=tuple(sources),
+        speed=speed,
+        transcript=str(transcript) if transcript else None,
+        record=str(record) if record else None,
+        as_lines=as_lines,
+    )
+
+
+def ensure_weights(name: str, config: Config) -> None:
+    """Return once a weight is there: a person is asked whether to fetch it, a script gets the command. Raises
+    WeightsError.
+    """
+    from erc_live.models.errors import WeightsError
+    from erc_live.models.weights import locate, weight
+
+    folder = models_folder(config.models)
+    if locate(name, folder):
+        return
+    row = weight(name)
+    what = f"{row.name} ({row.purpose}; {row.size / 1e6:.0f} MB, {row.licence})"
+    if not sys.stdin.isatty():
+        raise WeightsError(f"{what} is not in {folder}; fetch it with: erc-live models fetch {name}")
+    console.print(f"{what} is needed and not here. It comes from {row.sources[0]}.")
+    if not Confirm.ask("Fetch it now?", console=console, default=True):
+        raise WeightsError(f"{row.name} is not in {folder}; fetch it with: erc-live models fetch {name}")
+    fetch_with_bar(name, folder)
+
+
+def fetch_with_bar(name: str, folder: Path) -> Path:
+    """Fetch a weight and show how far it is. Raises WeightsError."""
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
+    ) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def show(file: str, done: int, total: int) -> None:
+            if file not in bars:
+                bars[file] = progress.add_task(f"{name}/{file}", total=total)
+            progress.update(bars[file], completed=done)
+
+        return fetch(name, folder, show)
+
+
+def _run_here(session: Session) -> None:
+    """Replay with the cores in this process: events to standard output, progress to standard error."""
+    from erc_live.live.engines import load_checkpoint, load_engines
+    from erc_live.live.pipeline import Pipeline, recorded
+
+    with console.status("loading the recogniser, the encoders and the weights"):
+        checkpoint = load_checkpoint(session.config)
+        transcript = Path(session.transcript) if session.transcript else None
+        engines = load_engines(session.config, checkpoint, transcript)
+    pipeline = Pipeline(session, engines, checkpoint)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        bar = progress.add_task("replay", total=_duration_s(session.sources))
+
+        damage: list[str] = []
+
+        def played() -> Iterator[Replayed]:
+            for message in recorded(session):
+                yield message
+                progress.update(bar, completed=due_ns(message) / 1e9)
+                if isinstance(message, SourceEnd) and is_damage(message):
+                    damage.append(message.reason)
+
+        public = (message for message in pipeline.run(played()) if isinstance(message, PublicMessage))
+        sinks.write(public, sys.stdout, as_json=session.as_lines)
+    if damage:
+        raise MediaError(damage[0])
+
+
+def _duration_s(sources: Sequence[SourceSpec]) -> float | None:
+    """The longest of the files, None where one does not say."""
+    durations = [probe(Path(source.target)).duration_s for source in sources if source.medium == "file"]
+    return max((d for d in durations if d is not None), default=None)

@@ -1,0 +1,86 @@
+"""The cores composed in one process, without sockets: replay at maximum speed, and most of the tests.
+
+The workers compose the very same cores with a bus in between, so what is true here of words, labels and order is
+true live. Time is the media's own: stamps are media times, and a run gives the same events every time.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import structs
+
+from erc_live.live.analysis import Analyser
+from erc_live.live.capture import recorded_messages
+from erc_live.live.config import Config
+from erc_live.live.engines import Engines
+from erc_live.live.errors import ConfigError
+from erc_live.live.perception import Microphone, Perception
+from erc_live.live.sources import SourceSpec
+from erc_live.live.spec import Session
+from erc_live.live.tracker import SessionStart, Tracker
+from erc_live.live.vad import SileroVad
+from erc_live.models.checkpoint import Checkpoint
+from erc_live.streams.clock import ManualClock
+from erc_live.streams.messages import (
+    EmotionEvent,
+    Gap,
+    Hello,
+    SessionEnd,
+    UtteranceFeatures,
+)
+from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
+from erc_live.streams.segmenter import SegmenterConfig
+
+Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | SessionEnd
+
+
+def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: int) -> Perception:
+    """The perception core for these sources."""
+    return Perception(
+        microphones=[Microphone(s.name, s.speaker) for s in sources if s.kind == "mic"],
+        detector=SileroVad,
+        segmenter=segmenter_config(config),
+        max_frames=config.visual.max_frames,
+        start_ns=start_ns,
+    )
+
+
+def segmenter_config(config: Config) -> SegmenterConfig:
+    """The table [segmenter] as the segmenter takes it. Raises ConfigError if its values contradict each other."""
+    try:
+        return SegmenterConfig(**structs.asdict(config.segmenter))
+    except ValueError as error:
+        raise ConfigError(f"[segmenter] {error}") from error
+
+
+def recorded(session: Session) -> Iterator[Replayed]:
+    """Everything that the recordings of a session hold, in the order of time, from time 0."""
+    first = session.sources[0]
+    if first.medium == "bundle":  # with the gaps that it knows of
+        return bundle_messages(Path(first.target), start_ns=0)
+    config = session.config.capture
+    return in_time_order([recorded_messages(source, config, start_ns=0) for source in session.sources])
+
+
+class Pipeline:
+    """`run` captured messages through perception, analysis and tracker."""
+
+    def __init__(self, session: Session, engines: Engines, checkpoint: Checkpoint) -> None:
+        self._clock = ManualClock()
+        self._perception = build_perception(session.config, session.sources, start_ns=0)
+        self._analyse = Analyser(engines, self._clock)
+        self._tracker = Tracker(checkpoint, SessionStart(session.session, 0, 0), self._clock)
+
+    def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
+        """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""
+        yield self._tracker.hello()
+        for message in messages:
+            self._clock.sleep_until(due_ns(message))
+            if isinstance(message, Gap):
+                yield message
+            for request in self._perception.feed(message):
+                self._perception.accept(self._analyse(request))
+            for features in self._perception.poll(self._clock.now_ns()):
+                yield features
+                yield self._tracker.observe(features)
+        yield self._tracker.end("end of media")

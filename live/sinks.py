@@ -1,0 +1,99 @@
+"""The event stream as lines of text: JSON for programs, or short sentences for people. Writes to an open text stream.
+
+The rule: a reader that goes away (`erc-live subscribe | head`) is an ordinary end, and each line is out before the
+next message is waited for.
+"""
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from erc_live.streams import codec
+from erc_live.streams.bus import Subscriber
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd
+
+_WAIT_S = 0.1
+
+
+def run(bus: Subscriber, out: TextIO, stopped: Callable[[], bool]) -> None:
+    """Write the public messages of `bus` as JSON lines to the `SessionEnd`, or until nothing comes after `stopped`."""
+    write(_public(bus, stopped), out, as_json=True)
+
+
+def write(messages: Iterable[PublicEvent], out: TextIO, *, as_json: bool) -> None:
+    """Write one line for each message, until the messages end or the reader goes away."""
+    if as_json and isinstance(out, io.TextIOWrapper):
+        out.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale says
+    elif isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="replace")
+    to_line = _json_line if as_json else TextLines(shutil.get_terminal_size().columns if out.isatty() else None)
+    for message in messages:
+        try:
+            out.write(to_line(message) + "\n")
+            out.flush()
+        except BrokenPipeError:
+            _forget_pipe(out)
+            return
+
+
+class TextLines:
+    """Makes of each message a line that fits `width` columns (None: any length); times count from the `Hello`."""
+
+    def __init__(self, width: int | None = None) -> None:
+        self._width = width
+        self._start_ns = 0
+
+    def __call__(self, message: PublicEvent) -> str:
+        if isinstance(message, Hello):
+            self._start_ns = message.t_ns
+        # What was said, and by whom, comes from outside: no control codes to the terminal.
+        line = "".join(c if c.isprintable() else " " for c in self._sentence(message)).rstrip()
+        if self._width is None or cell_len(line) <= self._width:
+            return line
+        text = Text(line)
+        text.truncate(self._width, overflow="ellipsis")
+        return text.plain
+
+    def _sentence(self, message: PublicEvent) -> str:
+        match message:
+            case Hello():
+                return f"session {message.session}, model {message.model}. {message.notice}"
+            case EmotionEvent():
+                share = f"{message.label} {message.probs.get(message.label, 0.0):.0%}"
+                draft = "" if message.final else " ..."
+                who = message.speaker_name or f"speaker {message.speaker}"
+                return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {message.text}{draft}"
+            case Gap():
+                lost = f"{message.lost} lost" if message.lost else "some lost"
+                return f"{self._time(message.t_start_ns)}  {message.source:<10}  {lost} ({message.cause})"
+            case SessionEnd():
+                return f"{self._time(message.t_ns)}  session ended ({message.reason}), utterances: {message.utterances}"
+
+    def _time(self, t_ns: int) -> str:
+        seconds = max(0, t_ns - self._start_ns) // 1_000_000_000
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
+    while (messages := bus.receive(_WAIT_S)) or not stopped():
+        for message in messages:
+            if isinstance(message, PublicEvent):
+                yield message
+            if isinstance(message, SessionEnd):
+                return
+
+
+def _json_line(message: PublicEvent) -> str:
+    return codec.to_json(message).decode()
+
+
+def _forget_pipe(out: TextIO) -> None:
+    # The interpreter flushes its standard streams once more when it ends, and would complain about the pipe then.
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), out.fileno())

@@ -1,0 +1,153 @@
+"""From utterance features to emotion events: the sans-I/O core of the tracker worker, the only bridge from message to
+tensor.
+
+The state of a dialogue is a value. A final utterance replaces it; a provisional one is classified from it and leaves
+no trace. Only the past is ever read: the event of an utterance depends on it and on the utterances observed before
+it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from erc_live.models.batch import UtteranceBatch
+from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.networks.dialogue_graph import DialogueState
+from erc_live.streams.clock import Clock
+from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello, Modality, SessionEnd, UtteranceFeatures
+
+NOTICE = (
+    "Emotions are estimated from what is said and how it sounds: estimated expressed emotion, not anybody's "
+    "inner state. People must be told that this runs."
+)
+
+
+@dataclass(frozen=True)
+class SessionStart:
+    """`t_ns` (session time) and `wall_ns` (Unix time) are the same instant: the first of the media."""
+
+    session: str
+    t_ns: int
+    wall_ns: int
+
+
+@dataclass(frozen=True)
+class _Dialogue:
+    """What the tracker remembers of one dialogue. Speakers are numbered by first appearance."""
+
+    state: DialogueState
+    utterances: int = 0
+    speakers: tuple[str, ...] = ()  # by number: a name, or the source of a voice without one
+    last_label: Mapping[int, str] = field(default_factory=dict)  # by number
+
+
+class Tracker:
+    """`observe` utterances in order; get events. `seq` counts the events of the whole stream."""
+
+    def __init__(self, checkpoint: Checkpoint, start: SessionStart, clock: Clock, device: str = "cpu") -> None:
+        self._model = checkpoint.model.to(device).eval()
+        self._checkpoint = checkpoint
+        self._labels = checkpoint.card.labels
+        self._start = start
+        self._clock = clock
+        self._device = device
+        self._dialogues: dict[str, _Dialogue] = {}
+        self._seq = 0
+        self._finals = 0
+
+    def observe(self, features: UtteranceFeatures) -> EmotionEvent:
+        """Classify one utterance. Raises WeightsError if other encoders made its features than the weights were
+        trained on.
+        """
+        text_encoder, _, _ = features.encoders.partition(" ")
+        self._checkpoint.check_encoder(text_encoder)
+        dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
+        voice = features.speaker_name or features.source
+        speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
+        speaker = speakers.index(voice)
+        with torch.inference_mode():
+            logits, state = self._model.step(self._batch(features, speaker), dialogue.state)
+            probs = torch.softmax(logits[0].double(), -1).cpu()
+        event = self._event(features, dialogue, speaker, probs)
+        if features.final:
+            last_label = {**dialogue.last_label, speaker: event.label}
+            self._dialogues[features.dialogue] = _Dialogue(state, dialogue.utterances + 1, speakers, last_label)
+            self._finals += 1
+        self._seq += 1
+        return event
+
+    def hello(self) -> Hello:
+        """How the stream introduces itself; the publisher adds who has spoken and how far it has come."""
+        return Hello(
+            schema=SCHEMA,
+            session=self._start.session,
+            t_ns=self._start.t_ns,
+            wall_ns=self._start.wall_ns,
+            labels=self._labels,
+            speakers=(),
+            model=self._checkpoint.fingerprint,
+            notice=NOTICE,
+            last_seq=-1,
+        )
+
+    def end(self, reason: str) -> SessionEnd:
+        """The last message of the session."""
+        return SessionEnd(
+            session=self._start.session, t_ns=self._clock.now_ns(), utterances=self._finals, reason=reason
+        )
+
+    def _batch(self, features: UtteranceFeatures, speaker: int) -> UtteranceBatch:
+        return UtteranceBatch.of(
+            text=_tensor(features.text_vec),
+            audio=_tensor(features.audio_vec),
+            visual=_tensor(features.visual_vec),
+            speaker=speaker,
+        ).to(self._device)
+
+    def _event(self, features: UtteranceFeatures, dialogue: _Dialogue, speaker: int, probs: Tensor) -> EmotionEvent:
+        label = self._labels[int(probs.argmax())]
+        last = dialogue.last_label.get(speaker)
+        return EmotionEvent(
+            schema=SCHEMA,
+            seq=self._seq,
+            session=self._start.session,
+            dialogue=features.dialogue,
+            utterance=features.utterance,
+            index=dialogue.utterances,
+            source=features.source,
+            speaker=speaker,
+            speaker_name=features.speaker_name or f"Speaker {speaker + 1}",
+            text=features.text,
+            label=label,
+            probs=dict(zip(self._labels, probs.tolist(), strict=True)),
+            entropy=float(torch.special.entr(probs).sum()),
+            shift=None if last is None else label != last,
+            modalities=_modalities(features),
+            face_coverage=features.face_coverage,
+            final=features.final,
+            revision=features.revision,
+            model=self._checkpoint.fingerprint,
+            engine=features.engine,
+            t_start_ns=features.t_start_ns,
+            t_end_ns=features.t_end_ns,
+            t_closed_ns=features.t_closed_ns,
+            t_text_ns=features.t_text_ns,
+            t_features_ns=features.t_features_ns,
+            t_logits_ns=self._clock.now_ns(),
+        )
+
+
+def _tensor(vector: np.ndarray | None) -> Tensor | None:
+    return None if vector is None else torch.tensor(vector)
+
+
+def _modalities(features: UtteranceFeatures) -> tuple[Modality, ...]:
+    vectors: dict[Modality, np.ndarray | None] = {
+        "text": features.text_vec,
+        "audio": features.audio_vec,
+        "visual": features.visual_vec,
+    }
+    return tuple(modality for modality, vector in vectors.items() if vector is not None)

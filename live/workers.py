@@ -1,0 +1,275 @@
+"""The shells: each worker is a process that subscribes, calls a core, and publishes. All its loops are here, and they
+are short.
+
+A worker is started as `python -m erc_live.live.workers`. Its standard input carries, in order: one line of JSON
+(`WorkerSpec`); one line `start <t_ns>`, the session time at which media begins; and, as its end, the request to stop.
+So a worker whose supervisor dies stops too, on every system, and no worker outlives its session. Its standard error is
+the supervisor's to show.
+
+Every session ends the same way, live or in replay: capture publishes `SourceEnd`; perception finishes what was said,
+then publishes its own; the tracker answers with `SessionEnd`; recorder and screen stop at that.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+# Before torch is imported: spinning threads are ruinous on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import msgspec
+
+from erc_live.live.spec import WorkerSpec
+from erc_live.streams.bus import EventPublisher, Publisher, Subscriber
+from erc_live.streams.clock import Clock, SessionClock
+from erc_live.streams.errors import MediaError
+from erc_live.streams.media import Kind
+from erc_live.streams.messages import AudioChunk, Gap, Phase, SourceEnd, UtteranceFeatures, VideoFrame, WorkerStatus
+from erc_live.streams.topics import TOPICS
+
+POLL_S = 0.02
+STATUS_S = 0.25
+PATIENCE_S = 60.0  # how long a worker waits for those it publishes to: the slowest loads models
+ORPHANED_S = 12.0  # after the request to stop, in case nobody is left to end the process
+
+
+class Stopped(Exception):
+    """The supervisor asked to stop before the session began."""
+
+
+class Control:
+    """The supervisor's side of standard input: what to be, when to start, when to stop."""
+
+    def __init__(self) -> None:
+        self.spec = msgspec.json.decode(sys.stdin.readline(), type=WorkerSpec)
+        self.start_ns = 0
+        self.started = threading.Event()
+        self._stopped = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def stopped(self) -> bool:
+        """Whether the supervisor asked to stop, or is gone."""
+        return self._stopped.is_set()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            word, _, value = line.partition(" ")
+            if word == "start":
+                self.start_ns = int(value)
+                self.started.set()
+        self._stopped.set()
+        time.sleep(ORPHANED_S)
+        os._exit(1)
+
+
+class Shell:
+    """What every worker has: its orders, a place to publish, and a sign of life several times a second."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.spec = control.spec
+        self.publisher = Publisher(self.spec.addresses[self.spec.worker])
+        self._phase: Phase = "starting"
+        self._last_s = 0.0
+
+    def beat(self, phase: Phase | None = None, **fields: Any) -> None:
+        """Publish the status: at once when the phase changes, else no more often than `STATUS_S`."""
+        now_s = time.monotonic()
+        if phase in (None, self._phase) and now_s - self._last_s < STATUS_S:
+            return
+        self._phase = phase or self._phase
+        self._last_s = now_s
+        status = WorkerStatus(
+            worker=self.spec.worker, pid=os.getpid(), t_ns=time.monotonic_ns(), phase=self._phase, **fields
+        )
+        self.publisher.publish(status, self.spec.worker)
+
+    def ready(self, publisher: Publisher | EventPublisher | None = None) -> Clock:
+        """Wait for the subscribers of `publisher` (default: this worker's), report ready, wait for the start.
+
+        Returns the clock of the session. Raises Stopped when there will be none.
+        """
+        publisher = publisher or self.publisher
+        deadline_s = time.monotonic() + PATIENCE_S
+        while any(publisher.subscribers(topic) < n for topic, n in self.spec.consumers.items()):
+            self._wait()
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"{self.spec.worker}: nobody subscribed to {self.spec.consumers}")
+        while not self.control.started.is_set():
+            self._wait("ready")
+        return SessionClock(self.control.start_ns, self.spec.session.speed)
+
+    def _wait(self, phase: Phase | None = None) -> None:
+        if self.control.stopped():
+            raise Stopped
+        self.beat(phase)
+        self.control.started.wait(POLL_S)
+
+
+def capture(shell: Shell) -> None:
+    """A device or file -> `AudioChunk` or `VideoFrame`."""
+    from erc_live.live.capture import open_source
+
+    spec, control = shell.spec, shell.control
+    assert spec.source is not None
+    name = spec.source.name
+    source = open_source(spec.source, spec.session.config.capture)
+    try:
+        clock = shell.ready()
+        source.start(clock, control.start_ns)
+        while not control.stopped() and not source.finished:
+            for message in source.read(POLL_S):
+                shell.publisher.publish(message, name)
+            shell.beat(
+                "running", dropped=source.dropped, note=source.note, level_db=source.level_db, rate_hz=source.rate_hz
+            )
+    finally:
+        source.close()
+    damage = source.note if source.finished else ""
+    reason = damage or ("end of file" if source.finished else "stopped")
+    shell.publisher.publish(SourceEnd(source=name, t_ns=clock.now_ns(), reason=reason), name)
+    if damage:
+        raise MediaError(damage)
+
+
+def perception(shell: Shell) -> None:
+    """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
+    from erc_live.live.analysis import Analyser
+    from erc_live.live.engines import load_checkpoint, load_engines
+    from erc_live.live.perception import Analysis
+    from erc_live.live.pipeline import build_perception
+
+    spec, control, session = shell.spec, shell.control, shell.spec.session
+    upstream = [*spec.captures(), spec.addresses["supervisor"]]
+    with (
+        closing(Subscriber(upstream, ["audio", "video", "end", "gap"], keep_all=True)) as bus,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        transcript = Path(session.transcript) if session.transcript else None
+        engines = load_engines(session.config, load_checkpoint(session.config), transcript)
+        clock = shell.ready()
+        core = build_perception(session.config, session.sources, control.start_ns)
+        analyse = Analyser(engines, clock)
+        jobs: deque[Future[Analysis]] = deque()
+        while not core.ended and not control.stopped():
+            for message in bus.receive(POLL_S):
+                if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
+                    jobs.extend(executor.submit(analyse, request) for request in core.feed(message))
+                if isinstance(message, Gap) and message.cause == "bus":  # noticed here, told to all
+                    shell.publisher.publish(message, spec.worker)
+            while jobs and jobs[0].done():
+                core.accept(jobs.popleft().result())
+            for features in core.poll(clock.now_ns()):
+                shell.publisher.publish(features)
+            shell.beat("running", lag_s=core.lag_s(clock.now_ns()), note=engines.transcriber.name)
+        executor.shutdown(cancel_futures=True)
+    shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended"), spec.worker)
+
+
+def tracker(shell: Shell) -> None:
+    """`UtteranceFeatures` -> `EmotionEvent` on the public stream."""
+    from erc_live.live.engines import load_checkpoint, torch_device
+    from erc_live.live.tracker import SessionStart, Tracker
+
+    spec, control, config = shell.spec, shell.control, shell.spec.session.config
+    upstream = [*spec.captures(), spec.addresses["perception"], spec.addresses["supervisor"]]
+    with (
+        closing(EventPublisher(spec.addresses["events"], config.events.history)) as events,
+        closing(Subscriber(upstream, ["features", "end", "gap"])) as bus,
+    ):
+        checkpoint = load_checkpoint(config)
+        clock = shell.ready(events)
+        start = SessionStart(spec.session.session, control.start_ns, time.time_ns())
+        core = Tracker(checkpoint, start, clock, torch_device(config.tracker.device))
+        events.publish(core.hello())
+        while not control.stopped():
+            for message in bus.receive(POLL_S):
+                if isinstance(message, UtteranceFeatures):
+                    events.publish(core.observe(message))
+                elif isinstance(message, Gap):
+                    events.publish(message)
+                elif isinstance(message, SourceEnd) and message.source == "perception":
+                    events.publish(core.end(message.reason))
+            events.poll()
+            shell.beat("running")
+
+
+def recorder(shell: Shell) -> None:
+    """Everything that the topics table records -> a bundle on disk."""
+    from erc_live.streams.record import Recorder
+    from erc_live.streams.session import Source, new_manifest
+
+    spec, session = shell.spec, shell.spec.session
+    assert session.record
+    kinds: dict[str, Kind] = {"mic": "audio", "camera": "video"}
+    sources = [Source(name=s.name, kind=kinds[s.kind], speaker=s.speaker or "") for s in session.sources]
+    upstream = [*spec.captures(), *(spec.addresses[name] for name in ("perception", "events", "supervisor"))]
+    with closing(Subscriber(upstream, [topic.name for topic in TOPICS if topic.recorded], keep_all=True)) as bus:
+        shell.ready()
+        start_ns, config = shell.control.start_ns, msgspec.to_builtins(session.config)
+        with Recorder(
+            Path(session.record), new_manifest(session.session, start_ns, time.time_ns(), sources, config)
+        ) as bundle:
+            while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
+                for message in messages:
+                    bundle.write(message)
+                shell.beat("running", note=session.record)
+
+
+def screen(shell: Shell) -> None:
+    """Events and signs of life -> the terminal, or JSON lines where there is none."""
+    from rich.console import Console
+
+    from erc_live.live import dashboard, sinks
+
+    spec, session = shell.spec, shell.spec.session
+    workers = [address for worker, address in spec.addresses.items() if worker != "screen"]
+    stopped = shell.control.stopped
+    if session.as_lines:
+        with closing(Subscriber(workers, ["hello", "event", "gap", "session_end"])) as bus:
+            sinks.run(bus, sys.stdout, stopped)
+    else:
+        with closing(Subscriber(workers, ["hello", "event", "gap", "session_end", "status"])) as bus:
+            dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
+
+
+SHELLS = {"capture": capture, "perception": perception, "tracker": tracker, "recorder": recorder, "screen": screen}
+
+
+def main() -> int:
+    """Run the worker that standard input describes. An error that a person can mend is the last line on standard
+    error.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
+    control = Control()
+    shell = Shell(control)
+    phase: Phase = "failed"
+    try:
+        SHELLS[control.spec.kind](shell)
+        phase = "done"
+    except Stopped:
+        phase = "done"
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise  # our bug: loud
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - standard error is how a worker reports to its supervisor
+        return int(code)
+    finally:
+        shell.beat(phase)
+        shell.publisher.close()
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # at once: everything is closed, and taking torch apart lasts longer than a person waits
