@@ -28,12 +28,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import msgspec
 
 from erc_live.live.spec import WorkerSpec
-from erc_live.streams.bus import EventPublisher, Publisher, Subscriber
+from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import Kind
 from erc_live.streams.messages import AudioChunk, Gap, Phase, SourceEnd, UtteranceFeatures, VideoFrame, WorkerStatus
-from erc_live.streams.topics import TOPICS
+from erc_live.streams.topics import BY_NAME, TOPICS
 
 POLL_S = 0.02
 STATUS_S = 0.25
@@ -76,7 +76,8 @@ class Shell:
     def __init__(self, control: Control) -> None:
         self.control = control
         self.spec = control.spec
-        self.publisher = Publisher(self.spec.addresses[self.spec.worker])
+        queues = [BY_NAME[topic.partition(".")[0]].queue for topic in self.spec.consumers]
+        self.publisher = Publisher(self.spec.addresses[self.spec.worker], min(queues, default=QUEUE))
         self._phase: Phase = "starting"
         self._last_s = 0.0
 

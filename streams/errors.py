@@ -1,8 +1,13 @@
-"""What can be wrong with the world outside: each message says what, where, and how to mend it, in one line."""
+"""What can be wrong with the world outside: each message says what, where, and how to mend it, in one line.
+
+`exit_code` is what the command line ends with; the README lists the codes.
+"""
 
 
 class StreamError(Exception):
-    """Base of the errors of this package; the command line turns each subclass into a documented exit code."""
+    """Base of the errors of this package."""
+
+    exit_code = 4
 
 
 class BadMessage(StreamError):
@@ -19,3 +24,5 @@ class SessionError(StreamError):
 
 class AddressError(StreamError):
     """An endpoint cannot be used: malformed, occupied, unreachable or not on the loopback interface."""
+
+    exit_code = 6

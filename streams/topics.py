@@ -37,7 +37,7 @@ class Topic:
 
 TOPICS = (
     Topic("audio", AudioChunk, "frames", 31.25, "keep", 1000, True),  # 32 s
-    Topic("video", VideoFrame, "frames", 10.0, "newest", 4, True),
+    Topic("video", VideoFrame, "frames", 10.0, "newest", 32, True),  # a burst fits; 1.3 MB of 40 kB pictures
     Topic("end", SourceEnd, "frames", 0.0, "keep", 100, True),
     Topic("features", UtteranceFeatures, "frames", 0.5, "keep", 1000, True),
     Topic("status", WorkerStatus, "frames", 4.0, "newest", 10, False),

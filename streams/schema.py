@@ -1,0 +1,71 @@
+"""The public stream as one JSON Schema (draft 2020-12): for programs that read the events without this package.
+
+Types, ranges and required fields come from the annotations in `messages.py`; the words are here, in one place. Fields
+that it does not name are allowed, because later versions may add some.
+"""
+
+from typing import Any
+
+from erc_live.streams import codec
+from erc_live.streams.messages import SCHEMA, PublicEvent
+
+_STAMP = "ns on the clock of the session"
+
+FIELDS = {
+    "type": "which message this is",
+    "schema": "the version of this document; within a version fields may be added, none is changed or taken away",
+    "session": "id of the session",
+    "t_ns": f"when this was sent, {_STAMP}",
+    "wall_ns": "the same instant as t_ns, in ns since 1970-01-01 00:00 UTC: turns every other stamp into wall time",
+    "labels": "all labels that the model tells apart, in its order",
+    "speakers": "display names so far; the place in the list is the number in the field speaker",
+    "model": "fingerprint of the emotion model",
+    "notice": "what a person should know before relying on the labels",
+    "last_seq": "seq of the last event before this message, -1 if there was none",
+    "seq": "number of the event in the stream, from 0; a jump means that events were missed",
+    "dialogue": "id of the conversation",
+    "utterance": "id of the utterance; a provisional event and the final one that follows share it",
+    "index": "number of the utterance in its dialogue, from 0",
+    "source": "the microphone, camera, file or topic this came from",
+    "speaker": "number of the speaker, from 0 in order of first appearance",
+    "speaker_name": "display name of the speaker",
+    "text": "what was said, as recognised",
+    "label": "the most probable label",
+    "probs": "probability of each label; they sum to 1",
+    "entropy": "uncertainty of probs, in nats: 0 is certain, ln(number of labels) is a guess",
+    "shift": "whether label differs from the speaker's previous one; null for a speaker's first utterance",
+    "modalities": "what the decision rests on",
+    "face_coverage": "share of the sampled pictures of the utterance that showed a face; null without a camera",
+    "final": "false if a later event will replace this one",
+    "revision": "counts the events of one utterance, from 0",
+    "engine": "the speech recogniser",
+    "t_start_ns": f"where the utterance, or the gap, begins; {_STAMP}",
+    "t_end_ns": f"where it ends; {_STAMP}",
+    "t_closed_ns": f"when the end of the utterance was noticed; {_STAMP}",
+    "t_text_ns": f"when its text was there; {_STAMP}",
+    "t_features_ns": f"when its features were there; {_STAMP}",
+    "t_logits_ns": f"when its label was there; {_STAMP}",
+    "lost": "how many messages or device blocks are missing; 0 if unknown",
+    "cause": "lost in the device, on the bus, or given up because the machine was too slow",
+    "utterances": "how many utterances were classified",
+    "reason": "why the session ended",
+}
+
+
+def event_schema() -> dict[str, Any]:
+    """One document that any message of the public stream fulfils, as published for version `SCHEMA`."""
+    document = codec.json_schema(PublicEvent)
+    for message in document["$defs"].values():
+        message["description"] = " ".join(message["description"].replace("`", "").split())
+        for name, field in message["properties"].items():
+            field["description"] = FIELDS[name]
+            if name == "schema":
+                field["const"] = SCHEMA
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:erc-live:{SCHEMA}",
+        "title": "A message of the erc-live event stream",
+        "description": "Times are integers, in ns on the clock of the session; Hello ties that clock to wall time. "
+        "Labels are estimates of expressed emotion, not of what a person feels.",
+        **document,
+    }

@@ -1,0 +1,274 @@
+"""The public stream: whoever joins, whenever, sees the past it was promised and then everything, once, in order."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice, pairwise
+
+import examples
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erc_live.streams import codec
+from erc_live.streams.address import BusAddresses
+from erc_live.streams.bus import EventPublisher
+from erc_live.streams.errors import AddressError
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd
+from erc_live.streams.subscribe import InOrder, subscribe
+
+DEADLINE_S = 10.0
+
+# What the README shows: a subscriber without this package.
+SNIPPET = """
+import json, uuid, zmq
+
+socket = zmq.Context().socket(zmq.SUB)
+socket.connect("tcp://127.0.0.1:5577")
+for topic in ("event", "gap", "session_end", f"snapshot.{uuid.uuid4()}"):  # in this order
+    socket.subscribe(topic)
+greeted = False
+while True:
+    message = json.loads(socket.recv_multipart()[1])
+    if greeted := greeted or message["type"] == "Hello":  # what comes before it is in the snapshot, too
+        print(message["type"], message.get("speaker_name"), message.get("label"), message.get("text"))
+"""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with closing(BusAddresses()) as addresses:
+        yield addresses.endpoint("events")
+
+
+class Listener:
+    """A subscriber in a thread, which reads to the end of the session."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.received: list[PublicEvent] = []
+        self._arrived = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._listen, args=[endpoint])
+        self._thread.start()
+
+    def _listen(self, endpoint: str) -> None:
+        for message in subscribe(endpoint, timeout_s=DEADLINE_S):
+            self.received.append(message)
+            self._arrived.release()
+
+    def served_by(self, publisher: EventPublisher, count: int) -> None:
+        """Return when it has read `count` messages more."""
+        deadline = time.monotonic() + DEADLINE_S
+        for _ in range(count):
+            while not self._arrived.acquire(timeout=0.005):
+                assert time.monotonic() < deadline
+                publisher.poll()
+
+    def finish(self) -> list[PublicEvent]:
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+        return self.received
+
+
+def meet(publisher: EventPublisher, topic: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not publisher.subscribers(topic):
+        assert time.monotonic() < deadline
+
+
+def test_two_that_join_late_get_the_past_and_then_what_happens(endpoint: str) -> None:
+    with closing(EventPublisher(endpoint, history=3)) as publisher:
+        publisher.publish(examples.hello())
+        for seq in range(5):
+            publisher.publish(examples.event(seq))
+        first = Listener(endpoint)
+        first.served_by(publisher, 4)
+        publisher.publish(examples.event(5, speaker=1, speaker_name="Ben"))
+        second = Listener(endpoint)
+        second.served_by(publisher, 4)
+        gap = Gap(source="mic", t_start_ns=0, t_end_ns=1, lost=2, cause="device")
+        for message in (gap, examples.event(6), examples.session_end(7)):
+            publisher.publish(message)
+        hello, *events = first.finish()
+        assert hello == examples.hello(last_seq=4)
+        assert [m.seq for m in events if isinstance(m, EmotionEvent)] == [2, 3, 4, 5, 6]
+        assert events[4] == gap
+        hello, *events = second.finish()
+        assert hello == examples.hello(last_seq=5, speakers=("Ada", "Ben"))
+        assert [m.seq for m in events if isinstance(m, EmotionEvent)] == [3, 4, 5, 6]
+        assert events[-1] == examples.session_end(7)
+
+
+def test_who_joins_before_the_session_begins_waits_for_its_hello(endpoint: str) -> None:
+    listener = Listener(endpoint)
+    with closing(EventPublisher(endpoint, history=3)) as publisher:
+        meet(publisher, "event")
+        publisher.publish(examples.hello())
+        publisher.publish(examples.event(0))
+        publisher.publish(examples.session_end(1))
+    assert listener.finish() == [examples.hello(), examples.event(0), examples.session_end(1)]
+
+
+def test_who_joins_after_the_end_is_told_so(endpoint: str) -> None:
+    with closing(EventPublisher(endpoint, history=3)) as publisher:
+        for message in (examples.hello(), examples.event(0), examples.session_end(1)):
+            publisher.publish(message)
+        listener = Listener(endpoint)
+        listener.served_by(publisher, 3)
+    assert listener.finish() == [examples.hello(last_seq=0), examples.event(0), examples.session_end(1)]
+
+
+def test_nobody_misses_or_repeats_an_event_while_many_are_published(endpoint: str) -> None:
+    events, history = 500, 20
+    listeners: list[Listener] = []
+    with closing(EventPublisher(endpoint, history)) as publisher:
+        publisher.publish(examples.hello())
+        for seq in range(events):
+            if seq % 70 == 0:
+                listeners.append(Listener(endpoint))
+            if seq % 90 == 0:  # a rush, then time to let those in who have connected by now
+                listeners[seq // 180].served_by(publisher, 1)
+            publisher.publish(examples.event(seq))
+        for listener in listeners:
+            while not listener.received:
+                listener.served_by(publisher, 1)
+        publisher.publish(examples.session_end(events))
+        received = [listener.finish() for listener in listeners]
+    assert len({messages[0].last_seq for messages in received if isinstance(messages[0], Hello)}) > 1
+    for messages in received:
+        assert isinstance(messages[0], Hello)
+        assert isinstance(messages[-1], SessionEnd)
+        seqs = [message.seq for message in messages[1:-1] if isinstance(message, EmotionEvent)]
+        assert len(seqs) == len(messages) - 2  # no Gap
+        assert seqs == list(range(max(0, messages[0].last_seq + 1 - history), events))
+
+
+def test_a_snapshot_takes_less_than_50_ms(endpoint: str) -> None:
+    with closing(EventPublisher(endpoint, history=50)) as publisher, zmq.Context() as context:
+        publisher.publish(examples.hello())
+        for seq in range(60):
+            publisher.publish(examples.event(seq))
+        took_s = []
+        for attempt in range(10):
+            with closing(context.socket(zmq.SUB)) as socket:
+                begun = time.perf_counter()
+                socket.connect(endpoint)
+                socket.subscribe(f"snapshot.{attempt}")
+                messages = 0
+                while messages < 51:
+                    publisher.poll()
+                    messages += len(socket.recv_multipart()) // 2 if socket.poll(1) else 0
+                took_s.append(time.perf_counter() - begun)
+        assert sorted(took_s)[len(took_s) // 2] < 0.05
+
+
+def test_the_snippet_of_the_readme_works(endpoint: str) -> None:
+    with closing(EventPublisher(endpoint, history=50)) as publisher:
+        publisher.publish(examples.hello())
+        publisher.publish(examples.event(0, text="before"))
+        program = SNIPPET.replace("tcp://127.0.0.1:5577", endpoint)
+        with subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            lines = []
+            reader = threading.Thread(target=lambda: lines.extend(islice(process.stdout, 4)))
+            reader.start()
+            meet(publisher, "session_end")
+            publisher.publish(examples.event(1, text="after"))
+            publisher.publish(examples.session_end(2))
+            while reader.is_alive():
+                publisher.poll()
+                reader.join(0.005)
+            process.kill()
+    assert [line.strip() for line in lines] == [
+        "Hello None None None",
+        "EmotionEvent Ada joy before",
+        "EmotionEvent Ada joy after",
+        "SessionEnd None None None",
+    ]
+
+
+def test_without_a_session_there_is_a_clear_answer(endpoint: str) -> None:
+    with pytest.raises(AddressError, match=r"nobody answers at .* within 0\.05 s; is erc-live running"):
+        next(subscribe(endpoint, timeout_s=0.05))
+    with pytest.raises(AddressError, match="CURVE"):
+        next(subscribe("tcp://10.0.0.1:5577"))
+
+
+def test_leaving_early_is_fine(endpoint: str) -> None:
+    with closing(EventPublisher(endpoint, history=3)) as publisher:
+        publisher.publish(examples.hello())
+        polling = threading.Thread(target=lambda: (meet(publisher, "session_end"), publisher.poll()))
+        polling.start()
+        stream = subscribe(endpoint, timeout_s=DEADLINE_S)
+        assert isinstance(next(stream), Hello)
+        polling.join()
+        stream.close()
+        deadline = time.monotonic() + DEADLINE_S
+        while publisher.subscribers("event"):
+            assert time.monotonic() < deadline
+
+
+def test_junk_requests_do_not_disturb(endpoint: str) -> None:
+    with (
+        closing(EventPublisher(endpoint, history=3)) as publisher,
+        zmq.Context() as context,
+        closing(context.socket(zmq.XSUB)) as stranger,
+    ):
+        stranger.connect(endpoint)
+        for junk in (b"", b"\x01" + b"x" * 900, b"\x00never", b"\x07", b"\x01snapshot.\xff\xfe", b"\x02"):
+            stranger.send(junk)
+        stranger.send_multipart([b"\x01a", b"b"])
+        stranger.send(b"\x01" + b"x" * 5000)  # too long: cut off
+        publisher.publish(examples.hello())
+        listener = Listener(endpoint)
+        listener.served_by(publisher, 1)
+        publisher.publish(examples.session_end())
+        assert listener.finish() == [examples.hello(), examples.session_end()]
+
+
+@given(st.lists(st.integers(0, 30), max_size=20), st.integers(-1, 10))
+def test_what_is_shown_is_in_order_and_complete_or_told(seqs: list[int], last_seq: int) -> None:
+    stream = InOrder()
+    assert list(stream.feed(examples.event(7))) == []  # before the Hello: it is in the snapshot
+    assert len(list(stream.feed(examples.hello(last_seq=last_seq)))) == 1
+    shown = [message for seq in seqs for message in stream.feed(examples.event(seq))]
+    numbers = [message.seq for message in shown if isinstance(message, EmotionEvent)]
+    lost = sum(message.lost for message in shown if isinstance(message, Gap))
+    assert all(a < b for a, b in pairwise(numbers))
+    assert set(numbers) <= set(seqs)
+    if numbers:
+        expected_first = numbers[0] if last_seq >= 0 else 0  # a session that has not begun begins with 0
+        assert len(numbers) + lost == numbers[-1] - expected_first + 1
+        assert numbers[-1] == max(seqs)
+
+
+def test_a_broken_connection_repeats_nothing_and_a_new_session_starts_over() -> None:
+    stream = InOrder()
+    hello, again = examples.hello(last_seq=3), examples.hello(last_seq=5)
+    assert list(stream.feed(hello)) == [hello]
+    assert [m.seq for seq in (2, 3) for m in stream.feed(examples.event(seq))] == [2, 3]
+    assert list(stream.feed(again)) == []
+    assert [m.seq for seq in (2, 3, 4, 5) for m in stream.feed(examples.event(seq))] == [4, 5]
+    for anew in (examples.hello(session="s2", last_seq=8), examples.hello(session="s2")):
+        assert list(stream.feed(anew)) == [anew]
+        assert list(stream.feed(examples.event(0))) == [examples.event(0)]
+
+
+def test_the_wire_is_a_topic_and_json(endpoint: str) -> None:
+    with (
+        closing(EventPublisher(endpoint, history=3)) as publisher,
+        zmq.Context() as context,
+        closing(context.socket(zmq.SUB)) as socket,
+    ):
+        socket.connect(endpoint)
+        socket.subscribe("")
+        meet(publisher, "event")
+        publisher.publish(examples.event(3))
+        topic, data = socket.recv_multipart()
+        assert topic == b"event"
+        assert json.loads(data)["probs"] == examples.event(3).probs
+        assert codec.from_json(data) == examples.event(3)

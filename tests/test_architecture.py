@@ -1,0 +1,70 @@
+"""The shape of the house: what stands where, how large a room may be, and that what is written about it is true."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import erc_live.streams
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("live", "models", "streams")
+SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+TOP_LEVEL = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "config.toml", "tests", *ROOMS}
+FILE_LINES, FUNCTION_LINES = 400, 60
+
+
+def ids(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_the_top_level_is_what_it_is_meant_to_be():
+    built = {"build", "dist"}
+    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.suffix != ".egg-info"}
+    assert found - built == TOP_LEVEL
+
+
+def test_every_package_is_listed_for_installation():
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    packages = {".".join(("erc_live", *p.parent.relative_to(ROOT).parts)) for p in SOURCES if p.name == "__init__.py"}
+    assert listed == packages
+    assert all((path.parent / "__init__.py").exists() for path in SOURCES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids)
+def test_files_and_functions_stay_small(path):
+    text = path.read_text()
+    assert text.count("\n") <= FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name != "__init__.py"], ids=ids)
+def test_every_file_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_the_public_names_of_streams():
+    public = ["EmotionEvent", "Gap", "Hello", "SCHEMA", "SessionEnd", "event_schema", "subscribe"]
+    assert sorted(erc_live.streams.__all__) == public
+
+
+def test_ci_runs_the_readme_s_test_command():
+    command = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev,offline]' && .venv/bin/python -m pytest"
+    assert command in (ROOT / "README.md").read_text()
+    assert command in (ROOT / ".ci/run").read_text()
+
+
+def test_readme_lists_every_exit_code():
+    from erc_live.live import errors as live
+    from erc_live.models import errors as models
+    from erc_live.streams import errors as streams
+
+    readme = (ROOT / "README.md").read_text()
+    for module in (live, models, streams):
+        for error in vars(module).values():
+            if isinstance(error, type) and issubclass(error, Exception):
+                assert re.search(rf"^\| {error.exit_code} \|", readme, re.MULTILINE), error
