@@ -139,10 +139,10 @@ def ensure_weights(name: str, config: Config) -> None:
     WeightsError.
     """
     from erc_live.models.errors import WeightsError
-    from erc_live.models.weights import locate, weight
+    from erc_live.models.weights import weight
 
     folder = models_folder(config.models)
-    if locate(name, folder):
+    if (folder / name).is_dir():  # put there whole; whether it is the right one, the fingerprint on the model card tells
         return
     row = weight(name)
     what = f"{row.name} ({row.purpose}; {row.size / 1e6:.0f} MB, {row.licence})"

@@ -49,7 +49,7 @@ class Worker:
         self.last_line = ""
         self.stopping = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "erc_live.live.workers"],
+            [sys.executable, "-m", "erc_live.live.workers", self.spec.worker],  # the name is for who looks at `ps`
             stdin=subprocess.PIPE,
             stdout=None if self.spec.kind == "screen" else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -90,6 +90,7 @@ class Worker:
             log.warning("worker=%s killed: it did not stop in time", self.spec.worker)
             self.process.kill()
             self.process.wait()
+        self._listener.join(1.0)
 
     def error(self) -> WorkerError:
         """Why the worker ended, as it said itself."""
@@ -103,10 +104,11 @@ class Worker:
         )
 
     def _listen(self, stderr: IO[str]) -> None:
-        for line in stderr:
-            self.last_line = line.strip() or self.last_line
-            self._logfile.write(f"{self.spec.worker}: {line}")
-            self._logfile.flush()
+        with stderr:
+            for line in stderr:
+                self.last_line = line.strip() or self.last_line
+                self._logfile.write(f"{self.spec.worker}: {line}")
+                self._logfile.flush()
 
 
 class Supervisor:

@@ -64,9 +64,15 @@ def check_endpoint(endpoint: str) -> None:
 
 
 def check_unused(endpoint: str) -> None:
-    """Raise AddressError if the path of an `ipc://` endpoint is in use. Binding would take it over without a word."""
-    path = Path(endpoint.removeprefix("ipc://"))
-    if not endpoint.startswith("ipc://") or not path.exists():
+    """Raise AddressError if a program listens there. Binding to an `ipc://` path would take it over without a word."""
+    scheme, _, rest = endpoint.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme == "tcp" and port.isdigit():
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if probe.connect_ex((host.strip("[]"), int(port))) == 0:
+                raise AddressError(f"{endpoint} is in use by another program; stop it or choose another events.endpoint")
+    path = Path(rest)
+    if scheme != "ipc" or not path.exists():
         return
     if not path.is_socket():
         raise AddressError(f"{path} exists and is not a socket; choose another events.endpoint")

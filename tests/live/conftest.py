@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import tiny_whisper
+import tiny_world as tiny_world_module
 import virtual_room as rooms
 
 
@@ -22,3 +23,10 @@ def virtual_room() -> Iterator[rooms.VirtualRoom]:
         pytest.skip(f"needs {', '.join(absent)}: apt-get install {rooms.PACKAGES}")
     with rooms.VirtualRoom() as room:
         yield room
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Configuration keys for weights that are tiny and random."""
+    folder = tmp_path_factory.mktemp("world")
+    return tiny_world_module.make_tiny_world(folder)

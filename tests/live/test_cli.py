@@ -1,0 +1,163 @@
+"""The command line, in this process: what it prints and how it ends. Sessions of several processes: test_sessions.py."""
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_world import options
+
+from erc_live.live import cli
+from erc_live.live import config as configuration
+from erc_live.streams.media import encode_flac
+
+DEMO = Path(cli.__file__).parent / "demo"
+
+
+@pytest.fixture(autouse=True)
+def a_fresh_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuration, "user_file", lambda: tmp_path / "user.toml")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_: tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """`run(*arguments)` -> (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["erc-live", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    path = tmp_path / "quiet.flac"
+    path.write_bytes(encode_flac(np.zeros(16_000, np.int16)))
+    return path
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines() if '"EmotionEvent"' in line]
+
+
+def test_help_teaches(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for word in ("replay", "demo", "subscribe", "devices", "models", "config", "session", "--mic", "--camera", "Examples"):
+        assert word in out
+
+
+def test_the_demo_at_full_speed_gives_every_utterance_an_event(run, tiny_world):
+    code, out, err = run("demo", "--speed", "max", *options(tiny_world))
+    cues = (DEMO / "transcript.vtt").read_text().count("-->")
+    assert code == 0, err
+    found = events(out)
+    assert len(found) == cues
+    assert {event["speaker_name"] for event in found} == {"Ada", "Ben"}
+    assert all(event["text"] and event["final"] for event in found)
+    assert any(event["face_coverage"] for event in found)
+    first, *_, last = (json.loads(line) for line in out.splitlines())
+    assert (first["type"], last["type"], last["utterances"]) == ("Hello", "SessionEnd", cues)
+
+
+def test_a_file_of_silence_is_a_session_without_utterances(run, quiet, tiny_world):
+    code, out, err = run("replay", quiet, "--speed", "max", "--set", "transcriber.engine=none", *options(tiny_world))
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["utterances"] == 0
+
+
+def test_a_truncated_file_gives_what_it_holds_and_says_so(run, tmp_path, tiny_world):
+    whole = (DEMO / "ada.flac").read_bytes()
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(whole[: len(whole) // 2])
+    code, out, err = run("replay", cut, "--speed", "max", "--set", "transcriber.engine=none", *options(tiny_world))
+    assert code == 4
+    assert events(out)
+    assert "cut.flac" in err
+    assert "ends early" in err
+
+
+WRONG = {
+    "no such file": (4, ["replay", "absent.mp4"], "absent.mp4: no such file"),
+    "no such recording": (2, ["replay", "--mic", "absent.wav"], "absent.wav: no such file"),
+    "not media": (4, ["replay", "notes.txt"], "notes.txt"),
+    "empty audio": (4, ["replay", "empty.wav", "--speed", "max"], "empty.wav"),
+    "a folder that is no session": (4, ["replay", "folder"], "folder"),
+    "nothing to replay": (2, ["replay"], "--mic"),
+    "two sounds": (2, ["replay", "quiet.flac", "--mic", "quiet.flac"], "exclude each other"),
+    "one name twice": (2, ["replay", "--mic", "quiet.flac=A", "--mic", "quiet.flac=A"], "--mic"),
+    "speed": (2, ["replay", "quiet.flac", "--speed", "fast"], "--speed fast"),
+    "wrong key": (2, ["replay", "quiet.flac", "--set", "segmenter.onst=1"], "segmenter.onset"),
+    "wrong value": (2, ["demo", "--set", "segmenter.onset=2"], "segmenter.onset"),
+    "contradiction": (2, ["demo", "--speed", "max", "--set", "segmenter.offset=0.9"], "offset"),
+    "no such config": (2, ["demo", "--config", "absent.toml"], "absent.toml"),
+    "no words": (4, ["replay", "quiet.flac", "--transcript", "absent.vtt"], "absent.vtt"),
+    "folder in the way": (4, ["demo", "--record", "folder"], "folder is not empty"),
+    "not loopback": (6, ["demo", "--set", "events.endpoint=tcp://0.0.0.0:5577"], "0.0.0.0"),
+    "not an address": (6, ["demo", "--set", "events.endpoint=here"], "here"),
+    "no weights": (5, ["demo", "--set", "tracker.weights=folder"], "folder"),
+    "no encoder": (5, ["demo", "--set", "models.folder=nowhere"], "erc-live models fetch minilm"),
+    "unknown weights": (5, ["models", "fetch", "gpt"], "choose from"),
+    "nobody publishes": (6, ["subscribe", "ipc://silence", "--wait", "0.1"], "is erc-live running"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_bad_input_is_one_clear_line_and_a_documented_code(case, run, tmp_path, quiet, tiny_world):
+    (tmp_path / "notes.txt").write_text("no media")
+    (tmp_path / "empty.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\0\0\0\0")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("")
+    code, arguments, says = WRONG[case]
+    extra = options(tiny_world) if arguments[0] in ("replay", "demo") else []
+    found, out, err = run(arguments[0], *extra, *arguments[1:])
+    message = " ".join(err.split())
+    assert found == code, err
+    assert says in message
+    assert "Traceback" not in err
+    assert message.startswith("erc-live: ")
+    assert not events(out)
+
+
+def test_an_occupied_port_names_the_key_to_change(run, tiny_world):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        code, _, err = run("demo", *options(tiny_world | {"events.endpoint": endpoint}))
+    assert code == 6
+    assert "events.endpoint" in err
+
+
+def test_a_missing_microphone_is_a_device_error_before_anything_is_recorded(run, tmp_path, tiny_world):
+    code, _, err = run("--mic", "no such microphone", "--record", "kept", *options(tiny_world))
+    assert code == 3
+    assert "Traceback" not in err
+    assert not (tmp_path / "kept" / "session.json").exists()
+
+
+def test_config_show_tells_who_set_what(run):
+    code, out, _ = run("config", "show", "--origin", "--set", "segmenter.onset=0.6")
+    assert code == 0
+    line = next(line for line in out.splitlines() if line.startswith("onset"))
+    assert "0.6" in line
+    assert "--set segmenter.onset" in line
+
+
+def test_the_schema_is_json(run):
+    code, out, _ = run("schema")
+    assert code == 0
+    assert "EmotionEvent" in json.loads(out)["$defs"]
+
+
+def test_models_list_names_every_weight(run):
+    code, out, _ = run("models", "list")
+    assert code == 0
+    for name in ("base.en", "minilm", "speaker", "yunet"):
+        assert name in out

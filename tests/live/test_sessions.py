@@ -1,0 +1,146 @@
+"""Whole sessions in their processes, as a person runs them: demo, record, replay, subscribe, Ctrl-C, and a dead camera."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from tiny_world import options
+
+from erc_live.live import cli
+from erc_live.streams import EmotionEvent, Hello, SessionEnd, subscribe
+from erc_live.streams.session import open_session, verify
+
+DEMO = Path(cli.__file__).parent / "demo"
+SPEED = "6"
+PATIENCE_S = 100
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
+
+
+@pytest.fixture
+def world(tiny_world, tmp_path):
+    """The tiny world with an endpoint of its own."""
+    return tiny_world | {"events.endpoint": f"ipc://{tmp_path}/e"}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start `erc-live ...`; what still runs at the end of the test is killed."""
+    started = []
+
+    def call(*arguments):
+        environment = dict(os.environ, XDG_STATE_HOME=str(tmp_path / "state"), XDG_CONFIG_HOME=str(tmp_path / "config"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "erc_live.live.cli", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def follow(endpoint, messages, seen=None):
+    """Collect the event stream in a thread; `seen` is set at the first event."""
+
+    def collect():
+        for message in subscribe(endpoint, timeout_s=PATIENCE_S):
+            messages.append(message)
+            if seen and isinstance(message, EmotionEvent):
+                seen.set()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    return thread
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines() if '"EmotionEvent"' in line]
+
+
+def assert_same(one, other):
+    """Equal but for the machine's own time."""
+    keys = ("index", "utterance", "speaker_name", "text", "label", "modalities", "shift", "seq")
+    assert [[e[k] for k in keys] for e in one] == [[e[k] for k in keys] for e in other]
+    for a, b in zip(one, other, strict=True):
+        assert a["probs"] == pytest.approx(b["probs"], abs=1e-4)
+
+
+def test_live_recorded_and_replayed_give_the_same_events(start, world, tmp_path):
+    messages = []
+    kept = tmp_path / "kept"
+    live = start("demo", "--speed", SPEED, "--record", kept, *options(world))
+    follower = follow(world["events.endpoint"], messages)
+    out, err = live.communicate(timeout=PATIENCE_S)
+    assert live.returncode == 0, err
+    said = events(out)
+    assert len(said) == (DEMO / "transcript.vtt").read_text().count("-->")
+
+    follower.join(10)
+    assert isinstance(messages[0], Hello)
+    assert isinstance(messages[-1], SessionEnd)
+    assert [m.seq for m in messages if isinstance(m, EmotionEvent)] == [e["seq"] for e in said]
+
+    assert verify(kept) == []
+    session = open_session(kept)
+    assert [e.utterance for e in session.events if isinstance(e, EmotionEvent)] == [e["utterance"] for e in said]
+    assert {kind for kind, _ in session.tracks()} == {"audio", "video"}
+
+    again = start("replay", kept, "--speed", "max", *options(world))
+    out, err = again.communicate(timeout=PATIENCE_S)
+    assert again.returncode == 0, err
+    assert_same(said, events(out))
+
+
+def test_ctrl_c_ends_in_order_and_loses_nothing(start, world, tmp_path):
+    messages, seen = [], threading.Event()
+    live = start("demo", "--record", tmp_path / "kept", *options(world))
+    follower = follow(world["events.endpoint"], messages, seen)
+    assert seen.wait(PATIENCE_S)
+    live.send_signal(signal.SIGINT)
+    out, err = live.communicate(timeout=15)
+    assert live.returncode == 0, err
+    assert "Traceback" not in err
+    follower.join(10)
+    end = messages[-1]
+    assert isinstance(end, SessionEnd)
+    assert end.utterances == len(events(out))
+    assert verify(tmp_path / "kept") == []
+
+
+@pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep")
+def test_events_go_on_when_the_camera_s_process_is_killed(start, world):
+    messages, seen = [], threading.Event()
+    live = start("demo", "--speed", SPEED, *options(world))
+    follow(world["events.endpoint"], messages, seen)
+    assert seen.wait(PATIENCE_S)
+    found = subprocess.run(["pgrep", "-P", str(live.pid), "-f", "camera-0"], capture_output=True, text=True, check=True)
+    os.kill(int(found.stdout), signal.SIGKILL)
+    out, err = live.communicate(timeout=PATIENCE_S)
+    assert live.returncode == 0, err
+    assert len(events(out)) == (DEMO / "transcript.vtt").read_text().count("-->")
+    assert any('"Gap"' in line and '"camera-0"' in line for line in out.splitlines())
+
+
+def test_no_process_outlives_a_killed_supervisor(start, world):
+    seen = threading.Event()
+    live = start("demo", *options(world))
+    follow(world["events.endpoint"], [], seen)
+    assert seen.wait(PATIENCE_S)
+    live.kill()
+    assert live.stdout is not None
+    live.stdout.read()  # returns when the last worker that holds the pipe has ended
+    assert live.wait() == -signal.SIGKILL

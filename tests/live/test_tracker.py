@@ -1,0 +1,123 @@
+"""The tracker: order, identity and causality, on tiny random weights."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+from erc_live.live.tracker import SessionStart, Tracker
+from erc_live.models import checkpoint
+from erc_live.models.errors import WeightsError
+from erc_live.streams.clock import ManualClock
+from erc_live.streams.messages import UtteranceFeatures
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_world):
+    return checkpoint.load(tiny_world["tracker.weights"])
+
+
+@pytest.fixture
+def tracker(loaded):
+    return Tracker(loaded, SessionStart("s", 5, 7), ManualClock(100))
+
+
+@pytest.fixture
+def utterance(loaded):
+    def make(number, source="mic-0", speaker=None, dialogue="main", **changes):
+        random = np.random.default_rng(number)
+        features = UtteranceFeatures(
+            dialogue=dialogue,
+            utterance=f"{source}:{number}",
+            source=source,
+            speaker_name=speaker,
+            text="well",
+            engine="fake",
+            t_start_ns=number,
+            t_end_ns=number + 1,
+            t_closed_ns=number + 2,
+            closed_by="silence",
+            t_text_ns=number + 3,
+            t_features_ns=number + 4,
+            text_vec=random.standard_normal(16).astype(np.float32),
+            audio_vec=random.standard_normal(8).astype(np.float32),
+            encoders=f"{loaded.card.encoder} prosody",
+        )
+        return msgspec.structs.replace(features, **changes)
+
+    return make
+
+
+def probs(event):
+    return tuple(event.probs.values())
+
+
+def test_an_event_is_a_distribution_over_the_labels_of_the_card(tracker, utterance, loaded):
+    event = tracker.observe(utterance(1))
+    assert tuple(event.probs) == loaded.card.labels
+    assert math.isclose(sum(probs(event)), 1.0)
+    assert event.probs[event.label] == max(probs(event))
+    assert math.isclose(event.entropy, -sum(p * math.log(p) for p in probs(event)))
+    assert (event.t_closed_ns, event.t_text_ns, event.t_features_ns, event.t_logits_ns) == (3, 4, 5, 100)
+    assert event.modalities == ("text", "audio")
+
+
+def test_seq_counts_the_stream_and_index_the_dialogue(tracker, utterance):
+    events = [tracker.observe(utterance(i, dialogue="ab"[i % 2])) for i in range(6)]
+    assert [e.seq for e in events] == [0, 1, 2, 3, 4, 5]
+    assert [e.index for e in events] == [0, 0, 1, 1, 2, 2]
+
+
+def test_speakers_are_numbered_by_first_appearance_in_each_dialogue(tracker, utterance):
+    said = [("mic-1", "Ben"), ("mic-0", "Ada"), ("mic-1", "Ben"), ("mic-2", None)]
+    events = [tracker.observe(utterance(i, source, name)) for i, (source, name) in enumerate(said)]
+    assert [e.speaker for e in events] == [0, 1, 0, 2]
+    assert [e.speaker_name for e in events] == ["Ben", "Ada", "Ben", "Speaker 3"]
+
+
+def test_shift_compares_with_the_speaker_s_own_last_label(tracker, utterance):
+    last = {}
+    for i in range(30):
+        name = "AB"[i % 2]
+        event = tracker.observe(utterance(i, name, name))
+        assert event.shift == (None if name not in last else last[name] != event.label)
+        last[name] = event.label
+
+
+def test_a_provisional_event_leaves_no_trace(loaded, utterance):
+    plain, hasty = (Tracker(loaded, SessionStart("s", 0, 0), ManualClock()) for _ in range(2))
+    for i in range(5):
+        hasty.observe(utterance(i + 100, speaker="Eve", final=False))
+        assert probs(hasty.observe(utterance(i))) == probs(plain.observe(utterance(i)))
+
+
+def test_the_past_matters_and_dialogues_do_not_mix(loaded, utterance):
+    fresh, busy = (Tracker(loaded, SessionStart("s", 0, 0), ManualClock()) for _ in range(2))
+    for i in range(3):
+        busy.observe(utterance(i + 50))
+        busy.observe(utterance(i + 70, dialogue="other"))
+    assert probs(busy.observe(utterance(9, dialogue="third"))) == pytest.approx(probs(fresh.observe(utterance(9))))
+    assert probs(busy.observe(utterance(9))) != pytest.approx(probs(fresh.observe(utterance(9, dialogue="new"))))
+
+
+@pytest.mark.parametrize("missing", ["text_vec", "audio_vec", "both"])
+def test_a_missing_modality_never_stops_events(tracker, utterance, missing):
+    absent = ("text_vec", "audio_vec") if missing == "both" else (missing,)
+    event = tracker.observe(utterance(1, **dict.fromkeys(absent)))
+    assert math.isclose(sum(probs(event)), 1.0)
+    assert len(event.modalities) == 2 - len(absent)
+
+
+def test_features_of_another_encoder_are_refused(tracker, utterance):
+    with pytest.raises(WeightsError, match="encoder"):
+        tracker.observe(utterance(1, encoders="other prosody"))
+
+
+def test_the_end_counts_final_utterances(tracker, utterance):
+    tracker.observe(utterance(1, final=False))
+    tracker.observe(utterance(1))
+    end = tracker.end("done")
+    assert (end.session, end.utterances, end.reason) == ("s", 1, "done")
+    hello = tracker.hello()
+    assert (hello.session, hello.t_ns, hello.wall_ns) == ("s", 5, 7)
