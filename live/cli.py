@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.live import config as configuration
+from erc_live.live import training
 from erc_live.live.config import Loaded
 from erc_live.live.sources import SourceSpec
 
@@ -38,6 +39,8 @@ session_app = typer.Typer(help="Recorded sessions: verify one, recover one that 
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(session_app, name="session")
+app.command()(training.train)
+app.command()(training.evaluate)
 
 out = Console()
 err = Console(stderr=True)

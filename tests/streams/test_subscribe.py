@@ -6,11 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice, pairwise
+from typing import IO
 
 import examples
 import pytest
+import readme
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,21 +25,6 @@ from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, Ses
 from erc_live.streams.subscribe import InOrder, subscribe
 
 DEADLINE_S = 10.0
-
-# What the README shows: a subscriber without this package.
-SNIPPET = """
-import json, uuid, zmq
-
-socket = zmq.Context().socket(zmq.SUB)
-socket.connect("tcp://127.0.0.1:5577")
-for topic in ("event", "gap", "session_end", f"snapshot.{uuid.uuid4()}"):  # in this order
-    socket.subscribe(topic)
-greeted = False
-while True:
-    message = json.loads(socket.recv_multipart()[1])
-    if greeted := greeted or message["type"] == "Hello":  # what comes before it is in the snapshot, too
-        print(message["type"], message.get("speaker_name"), message.get("label"), message.get("text"))
-"""
 
 
 @pytest.fixture
@@ -74,9 +61,9 @@ class Listener:
         return self.received
 
 
-def meet(publisher: EventPublisher, topic: str) -> None:
+def meet(publisher: EventPublisher, topic: str, count: int = 1) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while not publisher.subscribers(topic):
+    while publisher.subscribers(topic) < count:
         assert time.monotonic() < deadline
 
 
@@ -166,29 +153,41 @@ def test_a_snapshot_takes_less_than_50_ms(endpoint: str) -> None:
         assert sorted(took_s)[len(took_s) // 2] < 0.05
 
 
-def test_the_snippet_of_the_readme_works(endpoint: str) -> None:
+def test_the_snippets_of_the_readme_work(endpoint: str) -> None:
+    plain = readme.block("python", "zmq").replace("tcp://127.0.0.1:5577", endpoint)
+    ours = readme.block("python", "subscribe()").replace("subscribe()", f"subscribe({endpoint!r})")
+    heard: dict[str, list[str]] = {plain: [], ours: []}
     with closing(EventPublisher(endpoint, history=50)) as publisher:
         publisher.publish(examples.hello())
         publisher.publish(examples.event(0, text="before"))
-        program = SNIPPET.replace("tcp://127.0.0.1:5577", endpoint)
-        with subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout
-            lines = []
-            reader = threading.Thread(target=lambda: lines.extend(islice(process.stdout, 4)))
-            reader.start()
-            meet(publisher, "session_end")
+        with ExitStack() as programs:
+            readers = []
+            for program, lines in heard.items():
+                process = programs.enter_context(
+                    subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True)
+                )
+                programs.callback(process.kill)
+                expected = 4 if program == plain else 2
+                readers.append(threading.Thread(target=collect, args=(process.stdout, expected, lines)))
+                readers[-1].start()
+            meet(publisher, "session_end", 2)
             publisher.publish(examples.event(1, text="after"))
             publisher.publish(examples.session_end(2))
-            while reader.is_alive():
-                publisher.poll()
-                reader.join(0.005)
-            process.kill()
-    assert [line.strip() for line in lines] == [
+            for reader in readers:
+                while reader.is_alive():
+                    publisher.poll()
+                    reader.join(0.005)
+    assert heard[plain] == [
         "Hello None None None",
         "EmotionEvent Ada joy before",
         "EmotionEvent Ada joy after",
         "SessionEnd None None None",
     ]
+    assert heard[ours] == ["Ada joy 1.0 before", "Ada joy 1.0 after"]
+
+
+def collect(stream: IO[str], count: int, lines: list[str]) -> None:
+    lines.extend(line.strip() for line in islice(stream, count))
 
 
 def test_without_a_session_there_is_a_clear_answer(endpoint: str) -> None:

@@ -1,0 +1,121 @@
+"""`erc-live train` and `erc-live evaluate`: the options, a progress bar, and the result as a table."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from erc_live.live import config as configuration
+from erc_live.live.errors import ConfigError
+from erc_live.live.fetch import models_folder
+
+out = Console()
+err = Console(stderr=True)
+
+Corpus = Annotated[Path, typer.Option(help="Folder of a corpus: MELD's csv files, or dialogues as JSON lines.")]
+Encoder = Annotated[Path | None, typer.Option(help="Folder of the text encoder. Default: the fetched minilm.")]
+
+
+def train(
+    corpus: Corpus,
+    into: Annotated[Path, typer.Option("--out", help="Folder for the weights and their card.")],
+    seeds: Annotated[str, typer.Option(help="Seeds; the one that is best on dev is kept.", metavar="N,N,...")] = "0",
+    epochs: Annotated[int, typer.Option(min=1)] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Utterances per step, in whole dialogues.")] = 48,
+    rate: Annotated[float, typer.Option(help="Highest learning rate of the dialogue graph.")] = 1e-3,
+    adapter: Annotated[str | None, typer.Option(help="Go on from the adapter of these weights.")] = None,
+    adapter_rank: Annotated[int, typer.Option(min=0, help="Rank of the text adapter; 0 leaves it as it is.")] = 16,
+    adapter_rate: Annotated[float, typer.Option(help="Highest learning rate of the text adapter.")] = 1e-3,
+    width: Annotated[int, typer.Option(min=1, help="Width of the dialogue graph.")] = 128,
+    window: Annotated[int, typer.Option(min=1, help="Past utterances that an utterance hears.")] = 10,
+    encoder: Encoder = None,
+) -> None:
+    """Train the dialogue graph and the text adapter on a corpus; epoch and seed are chosen on its dev split."""
+    from erc_live.models.networks.dialogue_graph import DialogueGraphConfig
+    from erc_live.models.training.train import Epoch, TrainConfig
+    from erc_live.models.training.train import train as run
+
+    config = TrainConfig(
+        network=DialogueGraphConfig(width=width, window=window),
+        seeds=_numbers(seeds),
+        adapter=adapter,
+        epochs=epochs,
+        batch_utterances=batch,
+        learning_rate=rate,
+        adapter_rank=adapter_rank,
+        adapter_learning_rate=adapter_rate,
+    )
+    with _bar() as bar:
+        task = bar.add_task("training", total=len(config.seeds) * config.epochs)
+
+        def show(epoch: Epoch) -> None:
+            where, score = f"seed {epoch.seed}  epoch {epoch.epoch + 1}", f"dev W-F1 {epoch.dev_weighted_f1:.4f}"
+            bar.console.print(f"{where}  loss {epoch.loss:.4f}  {score}")
+            bar.advance(task)
+
+        command = " ".join(["erc-live", *sys.argv[1:]])
+        checkpoint = run(corpus, encoder or _encoder(), into, config, command, show)
+    out.print(f"{into}: dev W-F1 {checkpoint.card.scores['dev']['weighted_f1']:.4f}")
+
+
+def evaluate(
+    corpus: Corpus,
+    split: Annotated[str, typer.Option(help="Split of the corpus.")] = "dev",
+    weights: Annotated[str, typer.Option(help="default, or a folder that `erc-live train` wrote.")] = "default",
+    hide: Annotated[list[str] | None, typer.Option(help="Leave out a modality: text, audio or visual.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    encoder: Encoder = None,
+) -> None:
+    """Score weights as they are used live: one utterance at a time, from the past alone."""
+    from erc_live.models.training.evaluate import evaluate as run
+
+    with _bar() as bar:
+        task = bar.add_task("dialogues")
+        scores = run(
+            corpus,
+            split,
+            encoder or _encoder(),
+            weights,
+            hide or [],
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        out.print_json(data=asdict(scores))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("label")
+    table.add_column("F1", justify="right")
+    for label, f1 in scores.f1.items():
+        table.add_row(label, f"{f1:.3f}")
+    out.print(table)
+    out.print(
+        f"{scores.utterances} utterances: W-F1 {scores.weighted_f1:.4f}, macro-F1 {scores.macro_f1:.4f}, "
+        f"accuracy {scores.accuracy:.4f}, calibration error {scores.calibration_error:.4f}"
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--seeds {text}: write whole numbers with commas between them, such as 0,1,2") from error
+
+
+def _encoder() -> Path:
+    return models_folder(configuration.load().config.models) / "minilm"
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    )
