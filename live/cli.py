@@ -7,6 +7,7 @@ weights; 6 an address; 7 a process of the session died.
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from erc_live.live import config as configuration
 from erc_live.live import training
 from erc_live.live.config import Loaded
 from erc_live.live.sources import SourceSpec
+from erc_live.live.spec import Session
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -68,6 +70,7 @@ Transcript = Annotated[
 Record = Annotated[
     Path | None, typer.Option(help="Keep the session in this new folder. Off by default.", metavar="DIR")
 ]
+Picture = Annotated[Path | None, typer.Option(help="Save the last screen as an SVG picture.", metavar="FILE")]
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="JSON lines instead of the dashboard.")]
 Speed = Annotated[str, typer.Option(help="1 real time, N times as fast, or max (in one process).", metavar="1|N|max")]
 
@@ -79,6 +82,7 @@ def live(
     camera: Cameras = None,
     transcript: Transcript = None,
     record: Record = None,
+    picture: Picture = None,
     jsonl: Jsonl = False,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -92,7 +96,7 @@ def live(
 
     loaded = configuration.load(config, sets or [])
     sources = launch.sources(mic or ["default"], camera or [])
-    launch.run(launch.session(loaded.config, sources, transcript=transcript, record=record, as_lines=_lines(jsonl)))
+    _run(loaded, sources, "1", transcript, record, picture, jsonl)
 
 
 @app.command()
@@ -105,6 +109,7 @@ def replay(
     speed: Speed = "1",
     transcript: Transcript = None,
     record: Record = None,
+    picture: Picture = None,
     jsonl: Jsonl = False,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -116,13 +121,14 @@ def replay(
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
-    _play(loaded, sources, speed, transcript, record, jsonl)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl)
 
 
 @app.command()
 def demo(
     speed: Speed = "1",
     record: Record = None,
+    picture: Picture = None,
     jsonl: Jsonl = False,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -132,20 +138,28 @@ def demo(
 
     loaded = configuration.load(config, sets or [])
     sources, transcript = launch.demo_sources()
-    _play(loaded, sources, speed, transcript, record, jsonl)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl)
 
 
-def _play(
-    loaded: Loaded, sources: Sequence[SourceSpec], speed: str, transcript: Path | None, record: Path | None, jsonl: bool
+def _run(
+    loaded: Loaded,
+    sources: Sequence[SourceSpec],
+    speed: str,
+    transcript: Path | None,
+    record: Path | None,
+    picture: Path | None,
+    jsonl: bool,
 ) -> None:
     from erc_live.live import launch
 
-    session = launch.session(
-        loaded.config,
-        sources,
+    session = Session(
+        session=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
+        config=loaded.config,
+        sources=tuple(sources),
         speed=launch.parse_speed(speed),
-        transcript=transcript,
-        record=record,
+        transcript=str(transcript) if transcript else None,
+        record=str(record) if record else None,
+        picture=str(picture) if picture else None,
         as_lines=_lines(jsonl),
     )
     launch.run(session)

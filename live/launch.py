@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -113,27 +112,6 @@ def _check(session: Session) -> None:
     ensure_weights("minilm", session.config)
 
 
-def session(
-    config: Config,
-    sources: Sequence[SourceSpec],
-    *,
-    speed: float = 1.0,
-    transcript: Path | None = None,
-    record: Path | None = None,
-    as_lines: bool = False,
-) -> Session:
-    """A session of now."""
-    return Session(
-        session=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
-        config=config,
-        sources=tuple(sources),
-        speed=speed,
-        transcript=str(transcript) if transcript else None,
-        record=str(record) if record else None,
-        as_lines=as_lines,
-    )
-
-
 def ensure_weights(name: str, config: Config) -> None:
     """Return once a weight is there: a person is asked whether to fetch it, a script gets the command. Raises
     WeightsError.
@@ -142,7 +120,9 @@ def ensure_weights(name: str, config: Config) -> None:
     from erc_live.models.weights import weight
 
     folder = models_folder(config.models)
-    if (folder / name).is_dir():  # put there whole; whether it is the right one, the fingerprint on the model card tells
+    if (
+        folder / name
+    ).is_dir():  # put there whole; the model card tells whether it is the right one
         return
     row = weight(name)
     what = f"{row.name} ({row.purpose}; {row.size / 1e6:.0f} MB, {row.licence})"

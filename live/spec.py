@@ -21,6 +21,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     transcript: str | None = None
     record: str | None = None
     as_lines: bool = False
+    picture: str | None = None  # where the last screen is saved
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,6 +37,7 @@ from erc_live.streams.topics import BY_NAME, TOPICS
 
 POLL_S = 0.02
 STATUS_S = 0.25
+PICTURE = (100, 26)  # columns and rows
 PATIENCE_S = 60.0  # how long a worker waits for those it publishes to: the slowest loads models
 ORPHANED_S = 12.0  # after the request to stop, in case nobody is left to end the process
 
@@ -239,7 +240,9 @@ def screen(shell: Shell) -> None:
             sinks.run(bus, sys.stdout, stopped)
     else:
         with closing(Subscriber(workers, ["hello", "event", "gap", "session_end", "status"])) as bus:
-            dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
+            view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
+        if session.picture and view.end:
+            Path(session.picture).write_text(dashboard.screenshot(view, *PICTURE, view.end.t_ns), encoding="utf-8")
 
 
 SHELLS = {"capture": capture, "perception": perception, "tracker": tracker, "recorder": recorder, "screen": screen}

@@ -70,7 +70,7 @@ def check_unused(endpoint: str) -> None:
     if scheme == "tcp" and port.isdigit():
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             if probe.connect_ex((host.strip("[]"), int(port))) == 0:
-                raise AddressError(f"{endpoint} is in use by another program; stop it or choose another events.endpoint")
+                raise AddressError(f"{endpoint} is in use by another program; end it or choose another events.endpoint")
     path = Path(rest)
     if scheme != "ipc" or not path.exists():
         return

@@ -1,4 +1,6 @@
-"""All weights that a session needs, tiny and random: the real code runs on them, without a network and in little time."""
+"""All weights that a session needs, tiny and random: the real code runs on them, without a network and in little
+time.
+"""
 
 from pathlib import Path
 

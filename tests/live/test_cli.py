@@ -1,4 +1,6 @@
-"""The command line, in this process: what it prints and how it ends. Sessions of several processes: test_sessions.py."""
+"""The command line, in this process: what it prints and how it ends. Sessions of several processes:
+test_sessions.py.
+"""
 
 import json
 import socket
@@ -51,7 +53,18 @@ def events(text):
 def test_help_teaches(run):
     code, out, _ = run("--help")
     assert code == 0
-    for word in ("replay", "demo", "subscribe", "devices", "models", "config", "session", "--mic", "--camera", "Examples"):
+    for word in (
+        "replay",
+        "demo",
+        "subscribe",
+        "devices",
+        "models",
+        "config",
+        "session",
+        "--mic",
+        "--camera",
+        "Examples",
+    ):
         assert word in out
 
 
@@ -113,7 +126,9 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_bad_input_is_one_clear_line_and_a_documented_code(case, run, tmp_path, quiet, tiny_world):
     (tmp_path / "notes.txt").write_text("no media")
-    (tmp_path / "empty.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\0\0\0\0")
+    (tmp_path / "empty.wav").write_bytes(
+        b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\0\0\0\0"
+    )
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("")
     code, arguments, says = WRONG[case]

@@ -35,7 +35,11 @@ def test_speech_in_a_room_becomes_events_in_another_program(
     listen = [sys.executable, "-m", "erc_live.live.cli", "--mic", "default=Ada", "--record", str(tmp_path / "kept")]
     snippet = readme.block("python", "zmq").replace("tcp://127.0.0.1:5577", keys["events.endpoint"])
     live = subprocess.Popen(
-        [*listen, *options(keys)], env=virtual_room.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*listen, *options(keys)],
+        env=virtual_room.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     follower = subprocess.Popen([sys.executable, "-u", "-c", snippet], stdout=subprocess.PIPE, text=True)
     try:

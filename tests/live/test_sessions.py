@@ -1,4 +1,6 @@
-"""Whole sessions in their processes, as a person runs them: demo, record, replay, subscribe, Ctrl-C, and a dead camera."""
+"""Whole sessions in their processes, as a person runs them: demo, record, replay, subscribe, Ctrl-C, and a dead
+camera.
+"""
 
 import json
 import os
