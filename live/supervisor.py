@@ -249,6 +249,8 @@ class Supervisor:
         deadline_s = time.monotonic() + STOP_S
         for worker in reversed(self._workers.values()):
             worker.stop()
+            if not self._start:  # nothing has begun, so nothing can be lost; and who loads models does not listen
+                worker.process.terminate()
         for worker in reversed(self._workers.values()):
             worker.wait(deadline_s - time.monotonic())
 
