@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from erc_live.live.engines import Engines
-from erc_live.live.faces import FaceFinder
+from erc_live.live.engines.faces import FaceFinder
+from erc_live.live.engines.load import Engines
 from erc_live.live.perception import Analysis, Request
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import VideoFrame

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from erc_live.live import config as configuration
 from erc_live.live import training
+from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Loaded
-from erc_live.live.sources import SourceSpec
-from erc_live.live.spec import Session
+from erc_live.live.plan import Session
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -197,7 +197,7 @@ def schema() -> None:
 @app.command()
 def devices(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """List microphones and cameras and what they can do."""
-    from erc_live.live.devices import list_devices, render
+    from erc_live.live.capture.devices import list_devices, render
 
     found = list_devices()
     if as_json:

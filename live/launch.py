@@ -19,12 +19,12 @@ from rich.progress import (
 from rich.prompt import Confirm
 
 from erc_live.live import sinks
-from erc_live.live.capture import bundle_sources
+from erc_live.live.capture.source import bundle_sources
+from erc_live.live.capture.spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
 from erc_live.live.fetch import fetch, models_folder
-from erc_live.live.sources import SourceSpec, parse_camera, parse_mic
-from erc_live.live.spec import Session
+from erc_live.live.plan import Session
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe
@@ -120,9 +120,7 @@ def ensure_weights(name: str, config: Config) -> None:
     from erc_live.models.weights import weight
 
     folder = models_folder(config.models)
-    if (
-        folder / name
-    ).is_dir():  # put there whole; the model card tells whether it is the right one
+    if (folder / name).is_dir():  # put there whole; the model card tells whether it is the right one
         return
     row = weight(name)
     what = f"{row.name} ({row.purpose}; {row.size / 1e6:.0f} MB, {row.licence})"
@@ -151,7 +149,7 @@ def fetch_with_bar(name: str, folder: Path) -> Path:
 
 def _run_here(session: Session) -> None:
     """Replay with the cores in this process: events to standard output, progress to standard error."""
-    from erc_live.live.engines import load_checkpoint, load_engines
+    from erc_live.live.engines.load import load_checkpoint, load_engines
     from erc_live.live.pipeline import Pipeline, recorded
 
     with console.status("loading the recogniser, the encoders and the weights"):

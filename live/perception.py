@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from erc_live.live.transcribers import Speech, Transcript
+from erc_live.live.engines.transcribers import Speech, Transcript
 from erc_live.streams.align import sample_frames
 from erc_live.streams.messages import (
     CHUNK_S,

@@ -10,15 +10,15 @@ from pathlib import Path
 from msgspec import structs
 
 from erc_live.live.analysis import Analyser
-from erc_live.live.capture import recorded_messages
+from erc_live.live.capture.source import recorded_messages
+from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.live.engines import Engines
+from erc_live.live.engines.load import Engines
+from erc_live.live.engines.vad import SileroVad
 from erc_live.live.errors import ConfigError
 from erc_live.live.perception import Microphone, Perception
-from erc_live.live.sources import SourceSpec
-from erc_live.live.spec import Session
+from erc_live.live.plan import Session
 from erc_live.live.tracker import SessionStart, Tracker
-from erc_live.live.vad import SileroVad
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import (

@@ -20,7 +20,7 @@ from typing import IO
 import msgspec
 
 from erc_live.live.errors import WorkerError
-from erc_live.live.spec import Session, WorkerSpec, plan
+from erc_live.live.plan import Session, WorkerSpec, plan
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.messages import Gap, SessionEnd, SourceEnd, WorkerStatus

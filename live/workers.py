@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import msgspec
 
-from erc_live.live.spec import WorkerSpec
+from erc_live.live.plan import WorkerSpec
 from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
@@ -118,7 +118,7 @@ class Shell:
 
 def capture(shell: Shell) -> None:
     """A device or file -> `AudioChunk` or `VideoFrame`."""
-    from erc_live.live.capture import open_source
+    from erc_live.live.capture.source import open_source
 
     spec, control = shell.spec, shell.control
     assert spec.source is not None
@@ -145,7 +145,7 @@ def capture(shell: Shell) -> None:
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
     from erc_live.live.analysis import Analyser
-    from erc_live.live.engines import load_checkpoint, load_engines
+    from erc_live.live.engines.load import load_checkpoint, load_engines
     from erc_live.live.perception import Analysis
     from erc_live.live.pipeline import build_perception
 
@@ -178,7 +178,7 @@ def perception(shell: Shell) -> None:
 
 def tracker(shell: Shell) -> None:
     """`UtteranceFeatures` -> `EmotionEvent` on the public stream."""
-    from erc_live.live.engines import load_checkpoint, torch_device
+    from erc_live.live.engines.load import load_checkpoint, torch_device
     from erc_live.live.tracker import SessionStart, Tracker
 
     spec, control, config = shell.spec, shell.control, shell.spec.session.config
@@ -230,7 +230,8 @@ def screen(shell: Shell) -> None:
     """Events and signs of life -> the terminal, or JSON lines where there is none."""
     from rich.console import Console
 
-    from erc_live.live import dashboard, sinks
+    from erc_live.live import sinks
+    from erc_live.live.screen import dashboard
 
     spec, session = shell.spec, shell.spec.session
     workers = [address for worker, address in spec.addresses.items() if worker != "screen"]

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from examples import LABELS, event, hello
 
-from erc_live.live.view import View, reduce
+from erc_live.live.screen.view import View, reduce
 from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, WorkerStatus
 
 S = 1_000_000_000

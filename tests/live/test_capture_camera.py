@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.camera import MAX_BLOCKED, Camera, Pace
+from erc_live.live.capture.camera import MAX_BLOCKED, Camera, Pace
+from erc_live.live.capture.spec import parse_camera
 from erc_live.live.config import Capture
 from erc_live.live.errors import DeviceError
-from erc_live.live.sources import parse_camera
 from erc_live.streams.clock import ManualClock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
 
@@ -194,7 +194,7 @@ def test_a_frozen_picture_is_worth_a_note(driver: type[FakeCapture]) -> None:
 def test_a_camera_that_cannot_be_used(
     driver: type[FakeCapture], opens: bool, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("erc_live.live.camera.START_S", 0.0)
+    monkeypatch.setattr("erc_live.live.capture.camera.START_S", 0.0)
     driver.opens, driver.first = opens, None
     with pytest.raises(DeviceError, match=f"^camera 0 .*{trouble}: .") as error:
         Camera(parse_camera("0", 0), CONFIG)

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from erc_live.live import drivers
-from erc_live.live.devices import CameraInfo, Devices, list_devices, render
-from erc_live.live.drivers import MicrophoneInfo, camera_remedy, load_opencv, load_portaudio
+from erc_live.live.capture import drivers
+from erc_live.live.capture.devices import CameraInfo, Devices, list_devices, render
+from erc_live.live.capture.drivers import MicrophoneInfo, camera_remedy, load_opencv, load_portaudio
 from erc_live.live.errors import DeviceError
 
 MIC = MicrophoneInfo(index=1, name="USB [Mic]", host_api="ALSA", channels=2, rate_hz=48000.0, default=True)

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from erc_live.live.capture import bundle_sources, open_source, recorded_messages
+from erc_live.live.capture.source import bundle_sources, open_source, recorded_messages
+from erc_live.live.capture.spec import parse_camera, parse_mic
 from erc_live.live.config import Capture
-from erc_live.live.sources import parse_camera, parse_mic
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import encode_flac

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from erc_live.live import microphone as microphone_module
+from erc_live.live.capture import microphone as microphone_module
+from erc_live.live.capture.microphone import PREROLL_BLOCKS, RING_BLOCKS, Microphone, level_db
+from erc_live.live.capture.spec import parse_mic
 from erc_live.live.config import Capture
 from erc_live.live.errors import DeviceError
-from erc_live.live.microphone import PREROLL_BLOCKS, RING_BLOCKS, Microphone, level_db
-from erc_live.live.sources import parse_mic
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, Gap
 

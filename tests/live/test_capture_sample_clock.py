@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erc_live.live.sample_clock import CHUNK_NS, MAX_SLIP_NS, WINDOW, Block, Chunker, block_time_ns
+from erc_live.live.capture.sample_clock import CHUNK_NS, MAX_SLIP_NS, WINDOW, Block, Chunker, block_time_ns
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, Gap, samples_to_ns
 
 BLOCK = 400

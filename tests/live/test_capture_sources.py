@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from erc_live.live.capture.spec import SourceSpec, parse_camera, parse_mic, shown
 from erc_live.live.errors import ConfigError
-from erc_live.live.sources import SourceSpec, parse_camera, parse_mic, shown
 
 
 @pytest.mark.parametrize(

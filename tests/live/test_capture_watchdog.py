@@ -2,7 +2,7 @@
 
 import pytest
 
-from erc_live.live.watchdog import START_S, Watchdog
+from erc_live.live.capture.watchdog import START_S, Watchdog
 
 S = 1_000_000_000
 

@@ -13,9 +13,9 @@ from conversation import NOW_NS, START_NS, S
 from examples import hello, session_end
 from rich.console import Console
 
-from erc_live.live import dashboard
-from erc_live.live.dashboard import run, screenshot, summary
-from erc_live.live.view import View
+from erc_live.live.screen import dashboard
+from erc_live.live.screen.dashboard import run, screenshot, summary
+from erc_live.live.screen.view import View
 from erc_live.streams.clock import ManualClock
 
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"

@@ -11,10 +11,10 @@ import pytest
 
 import erc_live.live.demo.make as demo
 from erc_live.live.demo.script import ADA, BEN, CONVERSATION
+from erc_live.live.engines.transcripts import Cue, read_cues
+from erc_live.live.engines.vad import SileroVad
+from erc_live.live.engines.yunet import Yunet
 from erc_live.live.errors import EngineError
-from erc_live.live.transcripts import Cue, read_cues
-from erc_live.live.vad import SileroVad
-from erc_live.live.yunet import Yunet
 from erc_live.streams.media import decode_flac
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, UtteranceSpan
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig

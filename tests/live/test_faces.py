@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from erc_live.live import config, faces
+from erc_live.live import config
+from erc_live.live.engines import faces
+from erc_live.live.engines.faces import Face, FaceFinder, open_face_finder
+from erc_live.live.engines.yunet import Yunet
 from erc_live.live.errors import EngineError
-from erc_live.live.faces import Face, FaceFinder, open_face_finder
-from erc_live.live.yunet import Yunet
 from erc_live.models.weights import weight
 
 SAMPLE_EVERY = 30  # pictures

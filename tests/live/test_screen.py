@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from erc_live.live.screen import NOTICE, render
-from erc_live.live.theme import ASCII, LABEL_STYLES, UNICODE
-from erc_live.live.view import View, reduce
+from erc_live.live.screen.layout import NOTICE, render
+from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
+from erc_live.live.screen.view import View, reduce
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
 
 BUSY = conversation.viewed(conversation.messages())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from erc_live.live.theme import ASCII, UNICODE
+from erc_live.live.screen.theme import ASCII, UNICODE
 
 GLYPHS = st.sampled_from((UNICODE, ASCII))
 ANYTHING = st.text(st.characters(), max_size=60)  # lone surrogates and control characters included

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sounds import read_pcm
 
-from erc_live.live import config, transcribers
+from erc_live.live import config
+from erc_live.live.engines import transcribers
+from erc_live.live.engines.transcribers import Speech, Transcript, open_transcriber
 from erc_live.live.errors import EngineError
-from erc_live.live.transcribers import Speech, Transcript, open_transcriber
 
 WORDS = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ada>Well,\n\n00:02.000 --> 00:04.000\n<v Ben>no.\n"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from erc_live.live.engines.transcripts import Cue, CueSheet, overlap_s, read_cues
 from erc_live.live.errors import EngineError
-from erc_live.live.transcripts import Cue, CueSheet, overlap_s, read_cues
 
 VTT = """WEBVTT
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sounds import read_pcm
 
+from erc_live.live.engines.vad import SileroVad
 from erc_live.live.errors import EngineError
-from erc_live.live.vad import SileroVad
 from erc_live.streams.messages import CHUNK_SAMPLES
 
 

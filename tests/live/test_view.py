@@ -3,8 +3,8 @@ from examples import event, hello, messages, session_end
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live import view as bounds
-from erc_live.live.view import View, reduce
+from erc_live.live.screen import view as bounds
+from erc_live.live.screen.view import View, reduce
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
 
 ANY = messages(EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus)

@@ -24,9 +24,9 @@ SILENT_DEVICE_S = 1.0  # the default of capture.silent_device_s
 LISTENER = """
 import json, sys
 import numpy as np
-from erc_live.live.capture import open_source
+from erc_live.live.capture.source import open_source
 from erc_live.live.config import Capture
-from erc_live.live.sources import parse_mic
+from erc_live.live.capture.spec import parse_mic
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from erc_live.live import config, whisper
+from erc_live.live import config
+from erc_live.live.engines import whisper
+from erc_live.live.engines.whisper import Gates, Whisper, cuda_works, find_model
 from erc_live.live.errors import EngineError
-from erc_live.live.whisper import Gates, Whisper, cuda_works, find_model
 from erc_live.models import weights
 
 OPEN = Gates(no_speech_prob=1.0, avg_logprob=-1e9, compression_ratio=1e9)  # random weights are never sure

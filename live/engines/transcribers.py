@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from erc_live.live import config
+from erc_live.live.engines.transcripts import Cue, CueSheet, overlap_s, read_cues
+from erc_live.live.engines.whisper import Whisper, find_model
 from erc_live.live.errors import EngineError
-from erc_live.live.transcripts import Cue, CueSheet, overlap_s, read_cues
-from erc_live.live.whisper import Whisper, find_model
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import weight
 

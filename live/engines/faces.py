@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from erc_live.live import config
+from erc_live.live.engines.yunet import Hit, Yunet, hit
 from erc_live.live.errors import EngineError
-from erc_live.live.yunet import Hit, Yunet, hit
 from erc_live.models.weights import locate, weight
 
 _SMALLEST_PX = 24  # the window of the Haar cascade; YuNet finds faces of this size too

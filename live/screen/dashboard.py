@@ -15,10 +15,10 @@ from typing import Protocol
 
 from rich.console import Console, ConsoleDimensions
 
-from erc_live.live.panels import clock_text
-from erc_live.live.screen import NOTICE, render
-from erc_live.live.theme import ASCII, UNICODE
-from erc_live.live.view import View, reduce
+from erc_live.live.screen.layout import NOTICE, render
+from erc_live.live.screen.panels import clock_text
+from erc_live.live.screen.theme import ASCII, UNICODE
+from erc_live.live.screen.view import View, reduce
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import AnyMessage
 

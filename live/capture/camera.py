@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from erc_live.live.capture.drivers import camera_remedy, load_opencv
+from erc_live.live.capture.spec import SourceSpec, shown
+from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
-from erc_live.live.drivers import camera_remedy, load_opencv
 from erc_live.live.errors import DeviceError
-from erc_live.live.sources import SourceSpec, shown
-from erc_live.live.watchdog import START_S, Watchdog
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
 
@@ -94,7 +94,7 @@ class Grabber(threading.Thread):
 
 
 class Camera:
-    """A source of `VideoFrame` and `Gap` (`capture.Source`). Raises DeviceError when it does not open or shows nothing.
+    """A source of `VideoFrame` and `Gap` (`source.Source`). Raises DeviceError when it does not open or shows nothing.
 
     `dropped` counts pictures that a newer one replaced before they were read, and those that a lost camera did not
     bring.

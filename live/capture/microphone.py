@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from erc_live.live.capture.drivers import MicrophoneInfo, find_microphone, list_microphones, load_portaudio
+from erc_live.live.capture.sample_clock import CHUNK_NS, Block, Chunker, block_time_ns
+from erc_live.live.capture.spec import SourceSpec
+from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
-from erc_live.live.drivers import MicrophoneInfo, find_microphone, list_microphones, load_portaudio
 from erc_live.live.errors import DeviceError
-from erc_live.live.sample_clock import CHUNK_NS, Block, Chunker, block_time_ns
-from erc_live.live.sources import SourceSpec
-from erc_live.live.watchdog import START_S, Watchdog
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import CHUNK_S, AudioChunk, Gap
 
@@ -27,7 +27,7 @@ _BUSY = -9985  # PortAudio's paDeviceUnavailable
 
 
 class Microphone:
-    """A source of `AudioChunk` and `Gap` (`capture.Source`).
+    """A source of `AudioChunk` and `Gap` (`source.Source`).
 
     Raises DeviceError when it does not open or delivers nothing.
     """

@@ -10,8 +10,8 @@ from itertools import pairwise, zip_longest
 
 from rich.cells import cell_len
 
-from erc_live.live.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
-from erc_live.live.view import Mark, Speaker, View
+from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
+from erc_live.live.screen.view import Mark, Speaker, View
 from erc_live.streams.messages import EmotionEvent, WorkerStatus
 
 FLOOR_DB = -60.0  # the empty end of a level meter

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.drivers import (
+from erc_live.live.capture.drivers import (
     MicrophoneInfo,
     camera_indices,
     camera_name,

@@ -33,7 +33,7 @@ _NEEDED = (
     "vocabulary.*",
 )  # without tokenizer.json it asks the hub for one
 _PROBE_LIMIT_S = 120.0
-_PROBE = "import sys; from erc_live.live.whisper import try_cuda; try_cuda(*sys.argv[1:])"
+_PROBE = "import sys; from erc_live.live.engines.whisper import try_cuda; try_cuda(*sys.argv[1:])"
 _FULL_SCALE = 32768.0  # int16 -> [-1, 1)
 _TOKENS_PER_S = 20  # more than any language is spoken at; bounds the time that a decoder stuck in a loop can take
 _MAX_TOKENS = 224  # half of Whisper's text context, its own limit for one window

@@ -5,8 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.live.sources import SourceSpec
 
 Kind = Literal["capture", "perception", "tracker", "recorder", "screen"]
 

@@ -14,10 +14,10 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
-from erc_live.live import panels
-from erc_live.live.panels import Cell, Row, Sheet, cells, clock_text
-from erc_live.live.theme import HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
-from erc_live.live.view import View
+from erc_live.live.screen import panels
+from erc_live.live.screen.panels import Cell, Row, Sheet, cells, clock_text
+from erc_live.live.screen.theme import HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
+from erc_live.live.screen.view import View
 
 NOTICE = "estimated expressed emotion, not a person's inner state"
 COMPACT_BELOW_COLUMNS = 60

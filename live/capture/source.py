@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from erc_live.live.capture.microphone import Microphone, level_db
+from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Capture
-from erc_live.live.microphone import Microphone, level_db
-from erc_live.live.sources import SourceSpec
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe
@@ -58,7 +58,7 @@ def open_source(spec: SourceSpec, config: Capture) -> Source:
         return Recording(spec, config)
     if spec.kind == "mic":
         return Microphone(spec, config)
-    from erc_live.live.camera import Camera
+    from erc_live.live.capture.camera import Camera
 
     return Camera(spec, config)
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from erc_live.live.config import Config
-from erc_live.live.faces import FaceFinder, open_face_finder
+from erc_live.live.engines.faces import FaceFinder, open_face_finder
+from erc_live.live.engines.transcribers import Transcriber, open_transcriber
+from erc_live.live.engines.vad import SileroVad
 from erc_live.live.fetch import models_folder
-from erc_live.live.transcribers import Transcriber, open_transcriber
-from erc_live.live.vad import SileroVad
 from erc_live.models import checkpoint as checkpoints
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.encoders.audio import ProsodyEncoder
