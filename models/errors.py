@@ -14,3 +14,9 @@ class CorpusError(Exception):
     """A corpus is absent, or its rows are not what its format says."""
 
     exit_code = 4
+
+
+class StateError(Exception):
+    """A saved state of a dialogue cannot be read, or another model made it."""
+
+    exit_code = 4

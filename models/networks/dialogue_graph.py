@@ -1,0 +1,153 @@
+"""DialogueGraph, the default model: a causal graph over the utterances of a dialogue, advanced one utterance at a time.
+
+    x_0 = fusion(text, audio, visual)
+    x_k+1 = x_k + attend_k(norm(x_s) of the sources s in the past window; norm(x_k))      k = 0..layers-1
+    logits = head(norm(x_layers))
+
+`attend` is the graph transformer operator of Shi et al. (2021, "Masked label prediction", PyTorch Geometric's
+TransformerConv); its edge vectors say who spoke the source and how many utterances ago. It takes a (source, target)
+pair, so `forward` (all nodes) and `step` (the cached window -> the new node) run the same module with the same weights.
+The rule of this file: nothing reads the future. Edges end at the same or a later utterance, attention is normalised
+over incoming edges, norms are per row; so a cached row never changes, and one step costs the same at any length of
+dialogue.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric.nn import TransformerConv
+
+from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
+from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.graph import Edges, Relation, past_window, past_window_step
+
+UNLABELLED = -100  # such utterances are heard by the model and left out of the objective
+
+
+@dataclass(frozen=True)
+class DialogueGraphConfig:
+    """Sizes of a DialogueGraph; `window` counts past utterances. A modality of width 0 is always missing."""
+
+    classes: int = 7
+    text_dim: int = 384
+    audio_dim: int = 8
+    visual_dim: int = 0
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    window: int = 10
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse sizes of which no network can be built."""
+        if min(self.classes, self.width, self.layers, self.heads, self.window) < 1:
+            raise ValueError(f"sizes must be at least 1: {self}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+
+
+@dataclass(frozen=True)
+class DialogueState:
+    """What a dialogue leaves for its next utterance; its size does not depend on the length of the dialogue.
+
+    Shapes: inputs (B, layers, window, width), the last inputs of each layer, oldest first; speakers (B, window);
+    seen (B,) how many of the window, counted from the newest, are filled.
+    """
+
+    inputs: Tensor
+    speakers: Tensor
+    seen: Tensor
+
+
+class PastAttention(nn.Module):
+    """One layer: each target hears the sources that have an edge to it.
+
+    Shapes: sources (S, width), targets (N, width), both normalised -> (N, width), to be added to the targets
+    """
+
+    def __init__(self, width: int, heads: int, window: int, dropout: float) -> None:
+        super().__init__()
+        self.relation = nn.Embedding(len(Relation), width)
+        self.distance = nn.Embedding(window + 1, width)
+        self.attend = TransformerConv(
+            (width, width), width // heads, heads=heads, edge_dim=width, dropout=dropout, root_weight=True
+        )
+        self.dropout = dropout
+
+    def forward(self, sources: Tensor, targets: Tensor, edges: Edges) -> Tensor:
+        kind = self.relation(edges.relation) + self.distance(edges.distance)
+        heard: Tensor = self.attend((sources, targets), edges.index, kind)
+        return functional.dropout(functional.gelu(heard), self.dropout, self.training)
+
+
+class DialogueGraph(nn.Module):
+    """The whole model; implements `Steppable[DialogueState]`."""
+
+    def __init__(self, config: DialogueGraphConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.fusion = Fusion((config.text_dim, config.audio_dim, config.visual_dim), config.width, config.dropout)
+        self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            PastAttention(config.width, config.heads, config.window, config.dropout) for _ in range(config.layers)
+        )
+        self.head = nn.Sequential(
+            nn.LayerNorm(config.width), nn.Dropout(config.dropout), nn.Linear(config.width, config.classes)
+        )
+
+    def forward(self, batch: DialogueBatch) -> Tensor:
+        """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
+        utterances = batch.utterances()
+        edges = past_window(batch.lengths, utterances.speakers, self.config.window)
+        x = self.fusion(utterances)  # (N, width)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            normed = norm(x)
+            x = x + layer(normed, normed, edges)
+        return unpack(self.head(x), batch.lengths, batch.speakers.shape[1])
+
+    @torch.no_grad()
+    def soften(self, temperature: float) -> None:
+        """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
+        for parameter in self.head[-1].parameters():
+            parameter.div_(temperature)
+
+    def initial_state(self, dialogues: int = 1) -> DialogueState:
+        """The state of dialogues in which nothing has been said."""
+        c, like = self.config, self.fusion.missing
+        return DialogueState(
+            inputs=like.new_zeros(dialogues, c.layers, c.window, c.width),
+            speakers=torch.zeros(dialogues, c.window, dtype=torch.int64, device=like.device),
+            seen=torch.zeros(dialogues, dtype=torch.int64, device=like.device),
+        )
+
+    def step(self, utterance: UtteranceBatch, state: DialogueState) -> tuple[Tensor, DialogueState]:
+        """Classify the next utterance of each dialogue; `state` stays as it was.
+
+        Shapes: utterance of B rows -> logits (B, classes), the state after it.
+        """
+        edges = past_window_step(state.speakers, state.seen, utterance.speakers)
+        x = self.fusion(utterance)  # (B, width)
+        inputs = []
+        for k, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
+            normed = norm(x)
+            sources = torch.cat((state.inputs[:, k], normed[:, None]), dim=1)  # (B, window + 1, width)
+            x = x + layer(sources.flatten(0, 1), normed, edges)
+            inputs.append(sources[:, 1:])
+        after = DialogueState(
+            inputs=torch.stack(inputs, dim=1),
+            speakers=torch.cat((state.speakers[:, 1:], utterance.speakers[:, None]), dim=1),
+            seen=(state.seen + 1).clamp(max=self.config.window),
+        )
+        return self.head(x), after
+
+
+def objective(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Mean cross-entropy over the labelled utterances, `smoothing` of the probability spread over all classes.
+
+    Shapes: logits (B, T, classes), labels (B, T) with `UNLABELLED` where there is none (padding included) -> ()
+    """
+    return functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=UNLABELLED, label_smoothing=smoothing
+    )

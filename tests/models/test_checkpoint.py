@@ -1,0 +1,99 @@
+"""A checkpoint comes back as it was saved, and nothing that differs from its card is loaded."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from erc_live.models import checkpoint
+from erc_live.models.checkpoint import ADAPTER, CARD, WEIGHTS, Card
+from erc_live.models.errors import WeightsError
+from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+
+SMALL = {"classes": 2, "text_dim": 4, "width": 8, "heads": 2, "window": 3}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_file({"x": torch.zeros(2)}, tmp_path / ADAPTER)
+    card = Card("dialogue_graph", SMALL, ("calm", "not calm"), "abc", {"dev": {}}, {"command": "erc-live train"})
+    checkpoint.save(tmp_path, DialogueGraph(DialogueGraphConfig(**SMALL)), card)
+    return tmp_path
+
+
+def edit(folder: Path, **changes: object) -> None:
+    card = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps({**card, **changes}))
+
+
+def test_round_trip(folder: Path) -> None:
+    first, again = checkpoint.load(str(folder)), checkpoint.load(str(folder))
+    assert first.card.labels == ("calm", "not calm")
+    assert first.adapter == folder / ADAPTER
+    assert re.fullmatch("[0-9a-f]{12}", first.fingerprint)
+    assert not first.model.training
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, ADAPTER])
+def test_a_changed_or_missing_file_is_refused(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{name} is not the file that card.json describes"):
+        checkpoint.load(str(folder))
+    (folder / name).unlink()
+    with pytest.raises(WeightsError, match=name):
+        checkpoint.load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {**SMALL, "width": 16}},
+        {"config": {**SMALL, "layers": 3}},
+        {"config": {**SMALL, "heads": 3}},
+        {"config": {**SMALL, "depth": 3}},
+        {"labels": ["calm"]},
+    ],
+)
+def test_weights_that_do_not_fit_the_card_are_refused(folder: Path, changes: dict[str, object]) -> None:
+    edit(folder, **changes)
+    with pytest.raises(WeightsError, match=r"^[^\n]*does not fit the network in card.json[^\n]*$"):
+        checkpoint.load(str(folder))
+
+
+@pytest.mark.parametrize("changes", [{"format": "erc.model/9"}, {"network": "x"}, {"sha256": {}}, {"extra": 1}])
+def test_a_foreign_card_is_refused(folder: Path, changes: dict[str, object]) -> None:
+    edit(folder, **changes)
+    with pytest.raises(WeightsError, match="no model card of this version"):
+        checkpoint.load(str(folder))
+
+
+def test_a_damaged_card_and_an_absent_folder_are_refused(folder: Path) -> None:
+    (folder / CARD).write_text("{")
+    with pytest.raises(WeightsError, match="no model card"):
+        checkpoint.load(str(folder))
+    with pytest.raises(WeightsError, match=r"no card.json in nowhere: give the name"):
+        checkpoint.load("nowhere")
+
+
+def test_vectors_of_another_encoder_are_refused(folder: Path) -> None:
+    loaded = checkpoint.load(str(folder))
+    loaded.check_encoder("abc")
+    with pytest.raises(WeightsError, match="expects text vectors of encoder abc, these are of abd"):
+        loaded.check_encoder("abd")
+
+
+def test_the_shipped_weights_are_whole() -> None:
+    shipped = checkpoint.load("default")
+    assert shipped.card.labels == ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+    assert shipped.card.scores["dev"]["utterances"] == 1109
+    assert shipped.card.training["command"].startswith("erc-live train")
+    files = [path for path in (checkpoint.PRETRAINED / "default").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 6e6
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}

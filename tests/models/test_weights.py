@@ -1,0 +1,105 @@
+"""The table of weights: complete, pinned, and honest about what is on the disk."""
+
+import re
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erc_live.models import weights
+from erc_live.models.errors import WeightsError
+from erc_live.models.weights import Hub, Url, Weight, WeightFile, Wheel, locate, table, verify, weight
+
+CONTENT = {"config.json": b"{}", "deep/model.bin": b"weights"}
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A models folder that holds all of the weight `toy`."""
+    files = tuple(WeightFile(path, sha256(data).hexdigest(), len(data)) for path, data in CONTENT.items())
+    monkeypatch.setattr(weights, "_TABLE", {"toy": Weight("toy", "tests", "CC0-1.0", files, ())})
+    for path, data in CONTENT.items():
+        (tmp_path / "toy" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "toy" / path).write_bytes(data)
+    return tmp_path
+
+
+def test_every_row_is_complete() -> None:
+    names = [row.name for row in table()]
+    assert len(set(names)) == len(names)
+    assert {"tiny.en", "base.en", "small.en", "large-v3", "minilm", "speaker", "yunet"} <= set(names)
+    for row in table():
+        assert row.purpose
+        assert row.licence in ("MIT", "Apache-2.0")
+        assert row.files
+        assert row.sources
+        assert row.size == sum(file.size for file in row.files)
+
+
+def test_every_file_is_pinned_and_stays_inside_its_folder() -> None:
+    for row in table():
+        for file in row.files:
+            assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+            assert file.size > 0
+            path = PurePosixPath(file.path)
+            assert not path.is_absolute()
+            assert ".." not in path.parts
+
+
+def test_every_source_is_pinned() -> None:
+    for row in table():
+        for source in row.sources:
+            if isinstance(source, Hub):
+                assert re.fullmatch("[0-9a-f]{40}", source.revision)
+            elif isinstance(source, Wheel):
+                assert re.fullmatch(r"[\w-]+==[\d.]+", source.requirement)
+            else:
+                assert isinstance(source, Url)
+                assert re.match(r"https://.*/[0-9a-f]{40}/", source.url)
+                assert len(row.files) == 1
+            assert "\n" not in str(source)
+
+
+def test_every_whisper_has_what_faster_whisper_needs() -> None:
+    for row in table():
+        if row.purpose.startswith("speech to text"):
+            names = {file.path.split(".")[0] for file in row.files}
+            assert {"config", "model", "tokenizer", "vocabulary"} <= names
+
+
+def test_complete_weights_are_found_and_right(toy: Path) -> None:
+    assert locate("toy", toy) == toy / "toy"
+    assert verify("toy", toy) == []
+
+
+@pytest.mark.parametrize("path", CONTENT)
+def test_a_missing_file_is_noticed(toy: Path, path: str) -> None:
+    (toy / "toy" / path).unlink()
+    assert locate("toy", toy) is None
+    assert verify("toy", toy) == [f"{toy / 'toy' / path} is missing"]
+
+
+@given(damage=st.binary(max_size=20).filter(lambda data: data != CONTENT["deep/model.bin"]))
+def test_any_damage_is_noticed(damage: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        files = (WeightFile("m", sha256(CONTENT["deep/model.bin"]).hexdigest(), len(CONTENT["deep/model.bin"])),)
+        patch.setattr(weights, "_TABLE", {"toy": Weight("toy", "tests", "CC0-1.0", files, ())})
+        (folder / "toy").mkdir()
+        (folder / "toy" / "m").write_bytes(damage)
+        (problem,) = verify("toy", folder)
+        assert "SHA-256 differs" in problem
+        assert (locate("toy", folder) is None) == (len(damage) != files[0].size)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    for call in (lambda: weight("huge"), lambda: locate("huge", Path()), lambda: verify("huge", Path())):
+        with pytest.raises(WeightsError, match=r"'huge': choose from tiny\.en, base\.en"):
+            call()
+
+
+def test_the_face_detector_that_was_measured_is_the_one_in_the_table(shared_data: Path) -> None:
+    (file,) = weight("yunet").files
+    assert weights.sha256(shared_data / "weights" / "face_detection_yunet.onnx") == file.sha256
