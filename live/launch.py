@@ -149,13 +149,14 @@ def fetch_with_bar(name: str, folder: Path) -> Path:
 
 def _run_here(session: Session) -> None:
     """Replay with the cores in this process: events to standard output, progress to standard error."""
-    from erc_live.live.engines.load import load_checkpoint, load_engines
+    from erc_live.live.engines.load import load_engines
     from erc_live.live.pipeline import Pipeline, recorded
+    from erc_live.models.checkpoint import load
 
     with console.status("loading the recogniser, the encoders and the weights"):
-        checkpoint = load_checkpoint(session.config)
+        checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
-        engines = load_engines(session.config, checkpoint, transcript)
+        engines = load_engines(session.config, transcript)
     pipeline = Pipeline(session, engines, checkpoint)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True

@@ -4,19 +4,12 @@ The workers compose the very same cores with a bus in between, so what is true h
 true live. Time is the media's own: stamps are media times, and a run gives the same events every time.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from msgspec import structs
 
 from erc_live.live.analysis import Analyser
 from erc_live.live.capture.source import recorded_messages
-from erc_live.live.capture.spec import SourceSpec
-from erc_live.live.config import Config
-from erc_live.live.engines.load import Engines
-from erc_live.live.engines.vad import SileroVad
-from erc_live.live.errors import ConfigError
-from erc_live.live.perception import Microphone, Perception
+from erc_live.live.engines.load import Engines, build_perception
 from erc_live.live.plan import Session
 from erc_live.live.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
@@ -29,28 +22,8 @@ from erc_live.streams.messages import (
     UtteranceFeatures,
 )
 from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
-from erc_live.streams.segmenter import SegmenterConfig
 
 Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | SessionEnd
-
-
-def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: int) -> Perception:
-    """The perception core for these sources."""
-    return Perception(
-        microphones=[Microphone(s.name, s.speaker) for s in sources if s.kind == "mic"],
-        detector=SileroVad,
-        segmenter=segmenter_config(config),
-        max_frames=config.visual.max_frames,
-        start_ns=start_ns,
-    )
-
-
-def segmenter_config(config: Config) -> SegmenterConfig:
-    """The table [segmenter] as the segmenter takes it. Raises ConfigError if its values contradict each other."""
-    try:
-        return SegmenterConfig(**structs.asdict(config.segmenter))
-    except ValueError as error:
-        raise ConfigError(f"[segmenter] {error}") from error
 
 
 def recorded(session: Session) -> Iterator[Replayed]:
@@ -69,7 +42,8 @@ class Pipeline:
         self._clock = ManualClock()
         self._perception = build_perception(session.config, session.sources, start_ns=0)
         self._analyse = Analyser(engines, self._clock)
-        self._tracker = Tracker(checkpoint, SessionStart(session.session, 0, 0), self._clock)
+        start = SessionStart(session.session, t_ns=0, wall_ns=0)
+        self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
 
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""

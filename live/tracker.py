@@ -48,12 +48,12 @@ class Tracker:
     """`observe` utterances in order; get events. `seq` counts the events of the whole stream."""
 
     def __init__(self, checkpoint: Checkpoint, start: SessionStart, clock: Clock, device: str = "cpu") -> None:
-        self._model = checkpoint.model.to(device).eval()
+        self._device = torch_device(device)
+        self._model = checkpoint.model.to(self._device).eval()
         self._checkpoint = checkpoint
         self._labels = checkpoint.card.labels
         self._start = start
         self._clock = clock
-        self._device = device
         self._dialogues: dict[str, _Dialogue] = {}
         self._seq = 0
         self._finals = 0
@@ -151,3 +151,10 @@ def _modalities(features: UtteranceFeatures) -> tuple[Modality, ...]:
         "visual": features.visual_vec,
     }
     return tuple(modality for modality, vector in vectors.items() if vector is not None)
+
+
+def torch_device(choice: str) -> str:
+    """The device that `auto` means here, or the one that was named."""
+    if choice == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return choice

@@ -145,9 +145,8 @@ def capture(shell: Shell) -> None:
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
     from erc_live.live.analysis import Analyser
-    from erc_live.live.engines.load import load_checkpoint, load_engines
+    from erc_live.live.engines.load import build_perception, load_engines
     from erc_live.live.perception import Analysis
-    from erc_live.live.pipeline import build_perception
 
     spec, control, session = shell.spec, shell.control, shell.spec.session
     upstream = [*spec.captures(), spec.addresses["supervisor"]]
@@ -156,7 +155,7 @@ def perception(shell: Shell) -> None:
         ThreadPoolExecutor(1) as executor,
     ):
         transcript = Path(session.transcript) if session.transcript else None
-        engines = load_engines(session.config, load_checkpoint(session.config), transcript)
+        engines = load_engines(session.config, transcript)
         clock = shell.ready()
         core = build_perception(session.config, session.sources, control.start_ns)
         analyse = Analyser(engines, clock)
@@ -178,8 +177,8 @@ def perception(shell: Shell) -> None:
 
 def tracker(shell: Shell) -> None:
     """`UtteranceFeatures` -> `EmotionEvent` on the public stream."""
-    from erc_live.live.engines.load import load_checkpoint, torch_device
     from erc_live.live.tracker import SessionStart, Tracker
+    from erc_live.models.checkpoint import load
 
     spec, control, config = shell.spec, shell.control, shell.spec.session.config
     upstream = [*spec.captures(), spec.addresses["perception"], spec.addresses["supervisor"]]
@@ -187,10 +186,10 @@ def tracker(shell: Shell) -> None:
         closing(EventPublisher(spec.addresses["events"], config.events.history)) as events,
         closing(Subscriber(upstream, ["features", "end", "gap"])) as bus,
     ):
-        checkpoint = load_checkpoint(config)
+        checkpoint = load(config.tracker.weights)
         clock = shell.ready(events)
         start = SessionStart(spec.session.session, control.start_ns, time.time_ns())
-        core = Tracker(checkpoint, start, clock, torch_device(config.tracker.device))
+        core = Tracker(checkpoint, start, clock, config.tracker.device)
         events.publish(core.hello())
         while not control.stopped():
             for message in bus.receive(POLL_S):

@@ -8,7 +8,7 @@ import torch
 from tiny_bert import DIM, make_tiny_bert
 
 from erc_live.models import checkpoint
-from erc_live.models.checkpoint import Card
+from erc_live.models.card import Card
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
 

@@ -4,22 +4,26 @@ Loading happens once, before a session says that it is ready; the first call of 
 silence, so that the first utterance does not pay for it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+from msgspec import structs
 
+from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.engines.faces import FaceFinder, open_face_finder
 from erc_live.live.engines.transcribers import Transcriber, open_transcriber
 from erc_live.live.engines.vad import SileroVad
+from erc_live.live.errors import ConfigError
 from erc_live.live.fetch import models_folder
-from erc_live.models import checkpoint as checkpoints
-from erc_live.models.checkpoint import Checkpoint
+from erc_live.live.perception import Microphone, Perception
+from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.streams.messages import SAMPLE_RATE_HZ
+from erc_live.streams.segmenter import SegmenterConfig
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,13 @@ class Engines:
         return f"{self.text_encoder.fingerprint} {self.audio_encoder.fingerprint}"
 
 
-def load_engines(config: Config, checkpoint: Checkpoint, transcript: Path | None = None) -> Engines:
+def load_engines(config: Config, transcript: Path | None = None) -> Engines:
     """Load and warm up. Raises EngineError or WeightsError when one cannot run here."""
     folder = models_folder(config.models)
+    weights = card.read(config.tracker.weights)  # they were trained with this adapter of the text encoder
     engines = Engines(
         transcriber=open_transcriber(config.transcriber, folder, transcript),
-        text_encoder=TextEncoder.load(folder / "minilm", checkpoint.adapter),
+        text_encoder=TextEncoder.load(folder / "minilm", weights.adapter),
         audio_encoder=ProsodyEncoder(),
         face_finder=open_face_finder(config.visual, folder),
     )
@@ -55,13 +60,20 @@ def load_engines(config: Config, checkpoint: Checkpoint, transcript: Path | None
     return engines
 
 
-def load_checkpoint(config: Config) -> Checkpoint:
-    """The weights of `tracker.weights`. Raises WeightsError when they are missing or do not match their card."""
-    return checkpoints.load(config.tracker.weights)
+def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: int) -> Perception:
+    """The perception core for these sources."""
+    return Perception(
+        microphones=[Microphone(s.name, s.speaker) for s in sources if s.kind == "mic"],
+        detector=SileroVad,
+        segmenter=segmenter_config(config),
+        max_frames=config.visual.max_frames,
+        start_ns=start_ns,
+    )
 
 
-def torch_device(choice: str) -> str:
-    """The device that `auto` means here, or the one that was named."""
-    if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return choice
+def segmenter_config(config: Config) -> SegmenterConfig:
+    """The table [segmenter] as the segmenter takes it. Raises ConfigError if its values contradict each other."""
+    try:
+        return SegmenterConfig(**structs.asdict(config.segmenter))
+    except ValueError as error:
+        raise ConfigError(f"[segmenter] {error}") from error

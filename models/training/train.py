@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from erc_live.models import checkpoint
+from erc_live.models.card import ADAPTER, Card
 from erc_live.models.encoders.adapter import attach, factors
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig, objective
@@ -211,7 +212,7 @@ def _write(
     best: Trained, dev: Sequence[Example], encoder: Path, out: Path, config: TrainConfig, training: dict[str, object]
 ) -> checkpoint.Checkpoint:
     out.mkdir(parents=True, exist_ok=True)
-    adapter = out / checkpoint.ADAPTER
+    adapter = out / ADAPTER
     adapter.unlink(missing_ok=True)
     if best.adapter:
         save_file(best.adapter, adapter)
@@ -220,7 +221,7 @@ def _write(
     model.load_state_dict(best.model)
     dev = encoded(dev, text, out / "cache")
     model.soften(temperature(*classify(model, dev)))
-    card = checkpoint.Card(
+    card = Card(
         network="dialogue_graph",
         config=asdict(config.network),
         labels=LABELS,

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from erc_live.models import checkpoint
-from erc_live.models.checkpoint import ADAPTER, CARD, WEIGHTS, Card
+from erc_live.models.card import ADAPTER, CARD, PRETRAINED, WEIGHTS, Card
 from erc_live.models.errors import WeightsError
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
 
@@ -67,10 +67,16 @@ def test_weights_that_do_not_fit_the_card_are_refused(folder: Path, changes: dic
         checkpoint.load(str(folder))
 
 
-@pytest.mark.parametrize("changes", [{"format": "erc.model/9"}, {"network": "x"}, {"sha256": {}}, {"extra": 1}])
+@pytest.mark.parametrize("changes", [{"format": "erc.model/9"}, {"sha256": {}}, {"extra": 1}])
 def test_a_foreign_card_is_refused(folder: Path, changes: dict[str, object]) -> None:
     edit(folder, **changes)
     with pytest.raises(WeightsError, match="no model card of this version"):
+        checkpoint.load(str(folder))
+
+
+def test_an_unknown_network_is_refused_and_the_known_ones_are_named(folder: Path) -> None:
+    edit(folder, network="x")
+    with pytest.raises(WeightsError, match="'x'; there are dialogue_graph"):
         checkpoint.load(str(folder))
 
 
@@ -94,6 +100,6 @@ def test_the_shipped_weights_are_whole() -> None:
     assert shipped.card.labels == ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
     assert shipped.card.scores["dev"]["utterances"] == 1109
     assert shipped.card.training["command"].startswith("erc-live train")
-    files = [path for path in (checkpoint.PRETRAINED / "default").rglob("*") if path.is_file()]
+    files = [path for path in (PRETRAINED / "default").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 6e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}

@@ -13,7 +13,7 @@ from tiny_bert import DIM, make_tiny_bert
 from erc_live.live import config as live_config
 from erc_live.live.fetch import models_folder
 from erc_live.models import checkpoint
-from erc_live.models.checkpoint import ADAPTER, WEIGHTS
+from erc_live.models.card import ADAPTER, WEIGHTS
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import WeightsError
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
