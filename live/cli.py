@@ -20,6 +20,7 @@ from erc_live.live import config as configuration
 from erc_live.live import training
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Loaded
+from erc_live.live.errors import ConfigError
 from erc_live.live.plan import Session
 
 EPILOG = (
@@ -37,10 +38,13 @@ models_app = typer.Typer(
     help="Weights that erc-live uses and does not ship: list, fetch, verify.", no_args_is_help=True
 )
 config_app = typer.Typer(help="The configuration: which keys there are, and who set them.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 session_app = typer.Typer(help="Recorded sessions: verify one, recover one that was cut off.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(session_app, name="session")
+app.add_typer(bench_app, name="bench")
+bench_app.command("model")(training.bench_model)
 app.command()(training.train)
 app.command()(training.evaluate)
 
@@ -70,6 +74,10 @@ Transcript = Annotated[
 Record = Annotated[
     Path | None, typer.Option(help="Keep the session in this new folder. Off by default.", metavar="DIR")
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(help="The network that was trained here under this name, instead of the shipped one.", metavar="NAME"),
+]
 Picture = Annotated[Path | None, typer.Option(help="Save the last screen as an SVG picture.", metavar="FILE")]
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="JSON lines instead of the dashboard.")]
 Speed = Annotated[str, typer.Option(help="1 real time, N times as fast, or max (in one process).", metavar="1|N|max")]
@@ -84,6 +92,7 @@ def live(
     record: Record = None,
     picture: Picture = None,
     jsonl: Jsonl = False,
+    network: Network = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
@@ -94,7 +103,7 @@ def live(
         return
     from erc_live.live import launch
 
-    loaded = configuration.load(config, sets or [])
+    loaded = configuration.load(config, sets or [], _flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
     _run(loaded, sources, "1", transcript, record, picture, jsonl)
 
@@ -111,13 +120,14 @@ def replay(
     record: Record = None,
     picture: Picture = None,
     jsonl: Jsonl = False,
+    network: Network = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
     """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
     from erc_live.live import launch
 
-    loaded = configuration.load(config, sets or [])
+    loaded = configuration.load(config, sets or [], _flags(network))
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
@@ -130,13 +140,14 @@ def demo(
     record: Record = None,
     picture: Picture = None,
     jsonl: Jsonl = False,
+    network: Network = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
     """Play a short conversation that comes with erc-live: no microphone, camera, network or GPU."""
     from erc_live.live import launch
 
-    loaded = configuration.load(config, sets or [])
+    loaded = configuration.load(config, sets or [], _flags(network))
     sources, transcript = launch.demo_sources()
     _run(loaded, sources, speed, transcript, record, picture, jsonl)
 
@@ -163,6 +174,16 @@ def _run(
         as_lines=_lines(jsonl),
     )
     launch.run(session)
+
+
+def _flags(network: str | None) -> dict[str, object]:
+    if network is None:
+        return {}
+    weights = training.own_weights(network)
+    if not weights.is_dir():
+        train = f"erc-live train --network {network} --adapter default --adapter-rank 0 --corpus FOLDER"
+        raise ConfigError(f"--network {network}: no such weights in {weights.parent}; train them: {train}")
+    return {"tracker.weights": str(weights)}
 
 
 def _lines(jsonl: bool) -> bool:

@@ -8,6 +8,7 @@ it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.checkpoint import Checkpoint
-from erc_live.models.networks.dialogue_graph import DialogueState
+from erc_live.models.networks import steppable
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello, Modality, SessionEnd, UtteranceFeatures
 
@@ -38,7 +39,7 @@ class SessionStart:
 class _Dialogue:
     """What the tracker remembers of one dialogue. Speakers are numbered by first appearance."""
 
-    state: DialogueState
+    state: Any  # of the network
     utterances: int = 0
     speakers: tuple[str, ...] = ()  # by number: a name, or the source of a voice without one
     last_label: Mapping[int, str] = field(default_factory=dict)  # by number
@@ -49,7 +50,7 @@ class Tracker:
 
     def __init__(self, checkpoint: Checkpoint, start: SessionStart, clock: Clock, device: str = "cpu") -> None:
         self._device = torch_device(device)
-        self._model = checkpoint.model.to(self._device).eval()
+        self._model = steppable(checkpoint.model).to(self._device).eval()
         self._checkpoint = checkpoint
         self._labels = checkpoint.card.labels
         self._start = start

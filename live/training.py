@@ -1,10 +1,12 @@
-"""`erc-live train` and `erc-live evaluate`: the options, a progress bar, and the result as a table."""
+"""`erc-live train`, `evaluate` and `bench model`: the options, a progress bar, and the result as a table."""
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import platformdirs
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,7 +25,17 @@ Encoder = Annotated[Path | None, typer.Option(help="Folder of the text encoder. 
 
 def train(
     corpus: Corpus,
-    into: Annotated[Path, typer.Option("--out", help="Folder for the weights and their card.")],
+    network: Annotated[
+        str, typer.Option(help="dialogue_graph, multiemo, vuemo, hgf_milag or safsd_glnet.")
+    ] = "dialogue_graph",
+    into: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the weights and their card. Default: where --network finds them."),
+    ] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", help="Of the network, e.g. width=64 or causal=true.", metavar="KEY=VALUE"),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds; the one that is best on dev is kept.", metavar="N,N,...")] = "0",
     epochs: Annotated[int, typer.Option(min=1)] = 4,
     batch: Annotated[int, typer.Option(min=1, help="Utterances per step, in whole dialogues.")] = 48,
@@ -31,17 +43,15 @@ def train(
     adapter: Annotated[str | None, typer.Option(help="Go on from the adapter of these weights.")] = None,
     adapter_rank: Annotated[int, typer.Option(min=0, help="Rank of the text adapter; 0 leaves it as it is.")] = 16,
     adapter_rate: Annotated[float, typer.Option(help="Highest learning rate of the text adapter.")] = 1e-3,
-    width: Annotated[int, typer.Option(min=1, help="Width of the dialogue graph.")] = 128,
-    window: Annotated[int, typer.Option(min=1, help="Past utterances that an utterance hears.")] = 10,
     encoder: Encoder = None,
 ) -> None:
     """Train the dialogue graph and the text adapter on a corpus; epoch and seed are chosen on its dev split."""
-    from erc_live.models.networks.dialogue_graph import DialogueGraphConfig
     from erc_live.models.training.train import Epoch, TrainConfig
     from erc_live.models.training.train import train as run
 
     config = TrainConfig(
-        network=DialogueGraphConfig(width=width, window=window),
+        network=network,
+        sizes=_sizes(sizes or []),
         seeds=_numbers(seeds),
         adapter=adapter,
         epochs=epochs,
@@ -59,8 +69,14 @@ def train(
             bar.advance(task)
 
         command = " ".join(["erc-live", *sys.argv[1:]])
-        checkpoint = run(corpus, encoder or _encoder(), into, config, command, show)
-    out.print(f"{into}: dev W-F1 {checkpoint.card.scores['dev']['weighted_f1']:.4f}")
+        folder = into or own_weights(network)
+        checkpoint = run(corpus, encoder or _encoder(), folder, config, command, show)
+    out.print(f"{folder}: dev W-F1 {checkpoint.card.scores['dev']['weighted_f1']:.4f}")
+
+
+def own_weights(network: str) -> Path:
+    """Where weights that were trained here lie, so that `--network` finds them."""
+    return platformdirs.user_data_path("erc-live") / "networks" / network
 
 
 def evaluate(
@@ -99,11 +115,42 @@ def evaluate(
     )
 
 
+def bench_model(
+    network: Annotated[list[str] | None, typer.Option("--network", help="Default: dialogue_graph.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    short: Annotated[bool, typer.Option("--short", help="Only show that all works.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw time over length into this SVG.", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What networks cost: time per utterance, memory per dialogue, dialogues per machine."""
+    from erc_live.live import bench
+    from erc_live.live.bench_report import render, svg
+
+    lengths = bench.LENGTHS[:2] if short else bench.LENGTHS
+    effort = bench.SHORT if short else bench.FULL
+    with err.status("building") as status:
+        report = bench.bench_model(network or ["dialogue_graph"], lengths, device, status.update, effort)
+    if plot:
+        plot.write_text(svg(report), encoding="utf-8")
+    if as_json:
+        out.print_json(data=report.plain())
+    else:
+        out.print(render(report))
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--seeds {text}: write whole numbers with commas between them, such as 0,1,2") from error
+
+
+def _sizes(items: list[str]) -> dict[str, Any]:
+    """KEY=VALUE with a JSON value."""
+    try:
+        return {key: json.loads(value) for key, _, value in (item.partition("=") for item in items)}
+    except ValueError as error:
+        raise ConfigError(f"--size {' '.join(items)}: write KEY=VALUE with a number, true or false") from error
 
 
 def _encoder() -> Path:

@@ -7,22 +7,23 @@ the card names the text encoder that the model was trained with. Never pickle.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from erc_live.models import card as cards
 from erc_live.models.card import WEIGHTS, Card
 from erc_live.models.errors import WeightsError
 from erc_live.models.networks import NETWORKS
-from erc_live.models.networks.dialogue_graph import DialogueGraph
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A model ready to run, its card, its adapter file (None: plain encoder) and a fingerprint of its weights."""
 
-    model: DialogueGraph
+    model: Any  # of one of `NETWORKS`
     card: Card
     adapter: Path | None
     fingerprint: str
@@ -40,7 +41,7 @@ class Checkpoint:
             )
 
 
-def save(folder: Path, model: DialogueGraph, card: Card) -> None:
+def save(folder: Path, model: nn.Module, card: Card) -> None:
     """Write weights and card into `folder`; the adapter, if the encoder has one, lies there already as `ADAPTER`."""
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     cards.write(folder, card)
@@ -56,9 +57,9 @@ def load(name: str) -> Checkpoint:
     path, card = described.folder / WEIGHTS, described.card
     if card.network not in NETWORKS:
         raise WeightsError(f"{path}: card.json names the network {card.network!r}; there are {', '.join(NETWORKS)}")
-    config, network = NETWORKS[card.network]
+    network = NETWORKS[card.network]
     try:
-        model = network(config(**card.config))
+        model = network.model(network.config(**card.config))
         if len(card.labels) != model.config.classes:
             raise ValueError(f"{len(card.labels)} labels for {model.config.classes} classes")
         model.load_state_dict(load_file(path))

@@ -55,7 +55,7 @@ def past_window_step(past_speakers: Tensor, seen: Tensor, speakers: Tensor) -> E
     target, hop = torch.nonzero(distance <= seen[:, None], as_tuple=True)
     said_by = torch.cat((past_speakers, speakers[:, None]), dim=1)[target, window - hop]
     source = target * (window + 1) + window - hop
-    return Edges(torch.stack((source, target)), _relation(said_by, speakers[target], hop), hop)
+    return Edges(torch.stack((source, target)), relate(said_by, speakers[target], hop), hop)
 
 
 def _window(lengths: Tensor, speakers: Tensor, distances: range) -> Edges:
@@ -66,9 +66,10 @@ def _window(lengths: Tensor, speakers: Tensor, distances: range) -> Edges:
     source = nodes[:, None] - distance  # (N, distances)
     target, column = torch.nonzero((source >= first[:, None]) & (source < end[:, None]), as_tuple=True)
     source, distance = source[target, column], distance[column]
-    return Edges(torch.stack((source, target)), _relation(speakers[source], speakers[target], distance), distance)
+    return Edges(torch.stack((source, target)), relate(speakers[source], speakers[target], distance), distance)
 
 
-def _relation(source_speaker: Tensor, target_speaker: Tensor, distance: Tensor) -> Tensor:
+def relate(source_speaker: Tensor, target_speaker: Tensor, distance: Tensor) -> Tensor:
+    """The `Relation` of pairs of utterances. Shapes: any that broadcast"""
     relation = torch.where(source_speaker == target_speaker, Relation.SAME_SPEAKER, Relation.OTHER_SPEAKER)
     return torch.where(distance == 0, Relation.SELF, relation)

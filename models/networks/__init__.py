@@ -1,5 +1,40 @@
-"""The dialogue models. `NETWORKS` is the registry: name on a model card -> (configuration, model)."""
+"""The dialogue models. `NETWORKS` is the registry: the name on a model card -> how to build it and what it learns by.
 
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+Every network has the same door: `forward(DialogueBatch) -> logits`; in causal form also `initial_state` and `step`; and
+`soften(temperature)`. `steppable` gives the two-sided ones that door, too, at the price of running again over a window.
+"""
 
-NETWORKS = {"dialogue_graph": (DialogueGraphConfig, DialogueGraph)}
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from erc_live.models.batch import DialogueBatch
+from erc_live.models.networks import dialogue_graph, hgf_milag, multiemo, safsd_glnet, vuemo
+from erc_live.models.state import Replay
+
+
+@dataclass(frozen=True)
+class Network:
+    """`config` is a frozen dataclass of sizes, `model` the module it builds, `objective` what training makes small."""
+
+    config: Callable[..., Any]
+    model: Callable[[Any], Any]
+    objective: Callable[[Any, DialogueBatch, Tensor], Tensor]
+
+
+NETWORKS = {
+    "dialogue_graph": Network(
+        dialogue_graph.DialogueGraphConfig, dialogue_graph.DialogueGraph, dialogue_graph.objective
+    ),
+    "multiemo": Network(multiemo.MultiEmoConfig, multiemo.MultiEmo, multiemo.objective),
+    "vuemo": Network(vuemo.VuemoConfig, vuemo.Vuemo, vuemo.objective),
+    "hgf_milag": Network(hgf_milag.HgfMilagConfig, hgf_milag.HgfMilag, hgf_milag.objective),
+    "safsd_glnet": Network(safsd_glnet.SafsdGlnetConfig, safsd_glnet.SafsdGlnet, safsd_glnet.objective),
+}
+
+
+def steppable(model: Any) -> Any:
+    """The model itself if it is causal, else the same model over the last utterances (`Replay`)."""
+    return model if model.config.causal else Replay(model, model.config.window + 1)

@@ -5,14 +5,17 @@
     logits = head(norm(x_layers))
 
 `attend` is the graph transformer operator of Shi et al. (2021, "Masked label prediction", PyTorch Geometric's
-TransformerConv); its edge vectors say who spoke the source and how many utterances ago. It takes a (source, target)
-pair, so `forward` (all nodes) and `step` (the cached window -> the new node) run the same module with the same weights.
+TransformerConv); its edge vectors say who spoke the source and how many utterances ago. `forward` is that operator over
+all nodes. `step` runs its weights for the one new node, over keys and values that the state keeps: no graph to build,
+no shape that depends on a value, half the time.
 The rule of this file: nothing reads the future. Edges end at the same or a later utterance, attention is normalised
 over incoming edges, norms are per row; so a cached row never changes, and one step costs the same at any length of
 dialogue.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +24,7 @@ from torch_geometric.nn import TransformerConv
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.fusion import Fusion
-from erc_live.models.graph import Edges, Relation, past_window, past_window_step
+from erc_live.models.graph import Edges, Relation, past_window, relate
 
 UNLABELLED = -100  # such utterances are heard by the model and left out of the objective
 
@@ -39,6 +42,8 @@ class DialogueGraphConfig:
     heads: int = 4
     window: int = 10
     dropout: float = 0.3
+    smoothing: float = 0.05  # of the labels, in the objective
+    causal: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse sizes of which no network can be built."""
@@ -52,11 +57,11 @@ class DialogueGraphConfig:
 class DialogueState:
     """What a dialogue leaves for its next utterance; its size does not depend on the length of the dialogue.
 
-    Shapes: inputs (B, layers, window, width), the last inputs of each layer, oldest first; speakers (B, window);
-    seen (B,) how many of the window, counted from the newest, are filled.
+    Shapes: memory (B, layers, 2, window, width), keys and values of the window of each layer, oldest first; speakers
+    (B, window); seen (B,) how many of the window, counted from the newest, are filled.
     """
 
-    inputs: Tensor
+    memory: Tensor
     speakers: Tensor
     seen: Tensor
 
@@ -71,7 +76,7 @@ class PastAttention(nn.Module):
         super().__init__()
         self.relation = nn.Embedding(len(Relation), width)
         self.distance = nn.Embedding(window + 1, width)
-        self.attend = TransformerConv(
+        self.attend: Any = TransformerConv(
             (width, width), width // heads, heads=heads, edge_dim=width, dropout=dropout, root_weight=True
         )
         self.dropout = dropout
@@ -81,6 +86,24 @@ class PastAttention(nn.Module):
         heard: Tensor = self.attend((sources, targets), edges.index, kind)
         return functional.dropout(functional.gelu(heard), self.dropout, self.training)
 
+    def step(self, targets: Tensor, past: Tensor, relation: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives the newest utterance of each dialogue, in evaluation.
+
+        Shapes: targets (B, width), normalised; past (B, 2, window, width), keys and values; relation (B, window + 1) of
+        `Relation` and heard (B, window + 1) bool, the newest last -> (B, width), the past of the next step
+        """
+        conv, (dialogues, width) = self.attend, targets.shape
+        newest = torch.stack((conv.lin_key(targets), conv.lin_value(targets)), dim=1)
+        memory = torch.cat((past, newest[:, :, None]), dim=2)  # (B, 2, window + 1, width)
+        # The projection of edges is linear: project what relations and distances there are, then add them per edge.
+        kinds = conv.lin_edge(torch.cat((self.relation.weight, self.distance.weight.flip(0))))
+        kind = kinds[relation] + kinds[len(Relation) :]  # (B, window + 1, width), part of key and value alike
+        split = (memory + kind[:, None]).unflatten(-1, (conv.heads, -1)).transpose(2, 3)
+        query = conv.lin_query(targets).view(dialogues, conv.heads, 1, -1)
+        keys, values = split.unbind(1)  # (B, heads, window + 1, width / heads)
+        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=heard[:, None, None])
+        return functional.gelu(mixed.reshape(dialogues, width) + conv.lin_skip(targets)), memory[:, :, 1:]
+
 
 class DialogueGraph(nn.Module):
     """The whole model; implements `Steppable[DialogueState]`."""
@@ -88,6 +111,7 @@ class DialogueGraph(nn.Module):
     def __init__(self, config: DialogueGraphConfig) -> None:
         super().__init__()
         self.config = config
+        self.receptive_field = config.layers * config.window  # past utterances that can change an answer
         self.fusion = Fusion((config.text_dim, config.audio_dim, config.visual_dim), config.width, config.dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.layers))
         self.layers = nn.ModuleList(
@@ -117,7 +141,7 @@ class DialogueGraph(nn.Module):
         """The state of dialogues in which nothing has been said."""
         c, like = self.config, self.fusion.missing
         return DialogueState(
-            inputs=like.new_zeros(dialogues, c.layers, c.window, c.width),
+            memory=like.new_zeros(dialogues, c.layers, 2, c.window, c.width),
             speakers=torch.zeros(dialogues, c.window, dtype=torch.int64, device=like.device),
             seen=torch.zeros(dialogues, dtype=torch.int64, device=like.device),
         )
@@ -127,27 +151,29 @@ class DialogueGraph(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        edges = past_window_step(state.speakers, state.seen, utterance.speakers)
+        said_by = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
+        distance = torch.arange(self.config.window, -1, -1, device=said_by.device)  # the newest last
+        relation = relate(said_by, utterance.speakers[:, None], distance)
+        heard = distance <= state.seen[:, None]
         x = self.fusion(utterance)  # (B, width)
-        inputs = []
-        for k, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True)):
-            normed = norm(x)
-            sources = torch.cat((state.inputs[:, k], normed[:, None]), dim=1)  # (B, window + 1, width)
-            x = x + layer(sources.flatten(0, 1), normed, edges)
-            inputs.append(sources[:, 1:])
+        memory = []
+        layers: Iterable[Any] = self.layers  # of `PastAttention`
+        for k, (norm, layer) in enumerate(zip(self.norms, layers, strict=True)):
+            added, past = layer.step(norm(x), state.memory[:, k], relation, heard)
+            x = x + added
+            memory.append(past)
         after = DialogueState(
-            inputs=torch.stack(inputs, dim=1),
-            speakers=torch.cat((state.speakers[:, 1:], utterance.speakers[:, None]), dim=1),
+            memory=torch.stack(memory, dim=1),
+            speakers=said_by[:, 1:],
             seen=(state.seen + 1).clamp(max=self.config.window),
         )
         return self.head(x), after
 
 
-def objective(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:
     """Mean cross-entropy over the labelled utterances, `smoothing` of the probability spread over all classes.
 
-    Shapes: logits (B, T, classes), labels (B, T) with `UNLABELLED` where there is none (padding included) -> ()
+    Shapes: labels (B, T) with `UNLABELLED` where there is none (padding included) -> ()
     """
-    return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=UNLABELLED, label_smoothing=smoothing
-    )
+    logits, smoothing = model(batch).flatten(0, 1), model.config.smoothing
+    return functional.cross_entropy(logits, labels.flatten(), ignore_index=UNLABELLED, label_smoothing=smoothing)

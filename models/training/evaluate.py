@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,6 @@ from torch import Tensor
 from erc_live.models import checkpoint
 from erc_live.models.batch import MODALITIES, DialogueBatch
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.state import State, Steppable
 from erc_live.models.training.corpora import LABELS, read_split
 from erc_live.models.training.examples import Example, encoded, examples
 from erc_live.models.training.metrics import Scores
@@ -52,26 +52,32 @@ def evaluate(
 
 @torch.no_grad()
 def classify(
-    model: Steppable[State], data: Sequence[Example], progress: Callable[[int, int], None] = lambda _done, _total: None
+    model: Any, data: Sequence[Example], progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> tuple[Tensor, Tensor]:
-    """Logits and labels of all utterances, (N, C) and (N,), by `step`, compared with `forward`.
+    """Logits and labels of all utterances, (N, C) and (N,): a causal model's by `step`, compared with `forward`; a
+    two-sided model's by `forward` over the whole dialogue, as its paper has it.
 
     Raises:
-        RuntimeError: the two differ, so the model is not causal or one of its forms is wrong.
+        RuntimeError: step and forward differ, so the model is not causal or one of its forms is wrong.
     """
     logits = []
     for done, example in enumerate(data, start=1):
-        rows, state = [], model.initial_state()
-        for t in range(len(example)):
-            row, state = model.step(example.utterances.rows(slice(t, t + 1)), state)
-            rows.append(row)
-        stepped = torch.cat(rows)
-        difference = (model.forward(DialogueBatch.pad([example.utterances]))[0] - stepped).abs().max().item()
-        if difference > TOLERANCE:
-            raise RuntimeError(f"step and forward differ by {difference:.1e}")
-        logits.append(stepped)
+        whole = model.forward(DialogueBatch.pad([example.utterances]))[0]
+        logits.append(_stepped(model, example, whole) if model.config.causal else whole)
         progress(done, len(data))
     return torch.cat(logits), torch.cat([example.labels for example in data])
+
+
+def _stepped(model: Any, example: Example, whole: Tensor) -> Tensor:
+    rows, state = [], model.initial_state()
+    for t in range(len(example)):
+        row, state = model.step(example.utterances.rows(slice(t, t + 1)), state)
+        rows.append(row)
+    stepped = torch.cat(rows)
+    difference = (whole - stepped).abs().max().item()
+    if difference > TOLERANCE:
+        raise RuntimeError(f"step and forward differ by {difference:.1e}")
+    return stepped
 
 
 def _without(example: Example, hide: Sequence[str]) -> Example:

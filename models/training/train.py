@@ -11,18 +11,21 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from erc_live.models import checkpoint
+from erc_live.models.batch import DialogueBatch
 from erc_live.models.card import ADAPTER, Card
 from erc_live.models.encoders.adapter import attach, factors
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig, objective
+from erc_live.models.errors import WeightsError
+from erc_live.models.networks import NETWORKS
 from erc_live.models.training.augment import Disturbance, disturb, transcribed
-from erc_live.models.training.corpora import LABELS, read_split
+from erc_live.models.training.corpora import LABELS, PROSODY, read_split
 from erc_live.models.training.evaluate import classify
 from erc_live.models.training.examples import Example, collate, encoded, examples, with_text
 from erc_live.models.training.metrics import Scores, confusion, temperature, weighted_f1
@@ -32,7 +35,8 @@ from erc_live.models.training.metrics import Scores, confusion, temperature, wei
 class TrainConfig:
     """How to train. Rates are the highest of the schedule."""
 
-    network: DialogueGraphConfig = field(default_factory=DialogueGraphConfig)
+    network: str = "dialogue_graph"
+    sizes: dict[str, Any] = field(default_factory=dict)  # of the network, where they differ from its defaults
     seeds: tuple[int, ...] = (0,)
     adapter: str | None = None  # the checkpoint whose adapter to go on from; with rank 0 it stays as it is
     epochs: int = 4
@@ -41,7 +45,6 @@ class TrainConfig:
     adapter_rank: int = 16
     adapter_learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    label_smoothing: float = 0.05
     disturbance: Disturbance = field(default_factory=Disturbance)
 
 
@@ -66,15 +69,15 @@ class Trained:
 class Learner(nn.Module):
     """What is trained: the dialogue model and, if `encoder` is given, the adapter in it; `still` is one that stays."""
 
-    def __init__(self, model: DialogueGraph, encoder: TextEncoder | None, still: dict[str, Tensor]) -> None:
+    def __init__(self, model: Any, encoder: TextEncoder | None, still: dict[str, Tensor]) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.encoder = encoder
         self.text_network = encoder.network if encoder else None
         self._still = still
 
-    def forward(self, batch: Sequence[Example], config: TrainConfig) -> tuple[Tensor, Tensor]:
-        """Logits and labels, (B, T, C) and (B, T); disturbed as `config` says while training."""
+    def forward(self, batch: Sequence[Example], config: TrainConfig) -> tuple[DialogueBatch, Tensor]:
+        """What the model is given, and its labels (B, T); disturbed as `config` says while training."""
         dialogues = [example.utterances for example in batch]
         if self.encoder:
             texts = [text for example in batch for text in example.texts]
@@ -84,8 +87,7 @@ class Learner(nn.Module):
                 dialogues = with_text(batch, self.encoder.embed(self.encoder.tokens(texts)))
         if self.training:
             dialogues = [disturb(dialogue, config.disturbance) for dialogue in dialogues]
-        padded, labels = collate(dialogues, [example.labels for example in batch])
-        return self.model(padded), labels
+        return collate(dialogues, [example.labels for example in batch])
 
     def trained(self) -> Trained:
         """A copy of the present weights."""
@@ -133,17 +135,29 @@ def train(
         if by_seed[seed] == max(by_seed.values()):
             best = trained
     training = {"corpus": corpus.name, "command": command, **asdict(config), "dev_weighted_f1_by_seed": by_seed}
-    training.pop("network")
+    del training["network"], training["sizes"]
     return _write(best, data["dev"], encoder, out, config, training)
 
 
 def _learner(encoder: Path, config: TrainConfig, adapter: dict[str, Tensor]) -> Learner:
-    model = DialogueGraph(config.network)
+    model = _network(config, TextEncoder.load(encoder).dim)
     if config.adapter_rank == 0:
         return Learner(model, None, adapter)
     text = TextEncoder.load(encoder)
     attach(text.network, config.adapter_rank, adapter)
     return Learner(model, text, {})
+
+
+def _network(config: TrainConfig, text_dim: int) -> Any:
+    """A new network for text vectors of this width and prosody. Raises WeightsError when it cannot be built."""
+    if config.network not in NETWORKS:
+        raise WeightsError(f"no network is called {config.network!r}: choose from {', '.join(NETWORKS)}")
+    network = NETWORKS[config.network]
+    try:
+        inputs = {"text_dim": text_dim, "audio_dim": len(PROSODY), "visual_dim": 0}
+        return network.model(network.config(**(inputs | config.sizes)))
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{config.network} cannot have these sizes: {error}") from error
 
 
 def _fit(
@@ -160,13 +174,12 @@ def _fit(
         weight_decay=config.weight_decay,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
-    best, kept = -1.0, Trained({}, {})
+    best, kept, objective = -1.0, Trained({}, {}), NETWORKS[config.network].objective
     for epoch in range(config.epochs):
         learner.train()
         losses = []
         for batch in _batches(data["train"], config.batch_utterances, torch.randperm(len(data["train"])).tolist()):
-            logits, labels = learner(batch, config)
-            loss = objective(logits, labels, config.label_smoothing)
+            loss = objective(learner.model, *learner(batch, config))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_([p for p in learner.parameters() if p.requires_grad], 1.0)
@@ -202,9 +215,9 @@ def _dev_score(learner: Learner, dev: Sequence[Example], config: TrainConfig) ->
     learner.eval()
     counts = torch.zeros(len(LABELS), len(LABELS), dtype=torch.int64)
     for batch in _batches(dev, config.batch_utterances, range(len(dev))):
-        logits, labels = learner(batch, config)
+        padded, labels = learner(batch, config)
         labelled = labels >= 0
-        counts += confusion(labels[labelled], logits[labelled].argmax(-1), len(LABELS))
+        counts += confusion(labels[labelled], learner.model(padded)[labelled].argmax(-1), len(LABELS))
     return weighted_f1(counts)
 
 
@@ -217,13 +230,13 @@ def _write(
     if best.adapter:
         save_file(best.adapter, adapter)
     text = TextEncoder.load(encoder, adapter if best.adapter else None)
-    model = DialogueGraph(config.network).eval()
+    model = _network(config, text.dim).eval()
     model.load_state_dict(best.model)
     dev = encoded(dev, text, out / "cache")
     model.soften(temperature(*classify(model, dev)))
     card = Card(
-        network="dialogue_graph",
-        config=asdict(config.network),
+        network=config.network,
+        config=asdict(model.config),
         labels=LABELS,
         encoder=text.fingerprint,
         scores={"dev": asdict(Scores.of(*classify(model, dev), LABELS))},

@@ -24,10 +24,10 @@ from erc_live.models.training.examples import encoded, examples
 from erc_live.models.training.train import Epoch, TrainConfig, train
 from erc_live.models.weights import locate
 
-SIZES = DialogueGraphConfig(text_dim=DIM, width=16, layers=1, heads=2, window=3, dropout=0.0)
+SIZES = {"text_dim": DIM, "width": 16, "layers": 1, "heads": 2, "window": 3, "dropout": 0.0, "smoothing": 0.0}
 CONFIG = TrainConfig(
-    network=SIZES, epochs=5, batch_utterances=24, learning_rate=1e-2, adapter_rank=2, adapter_learning_rate=1e-2,
-    label_smoothing=0.0, disturbance=Disturbance(0.0, 0.0, 0.0, 0.0, 0.0),
+    sizes=SIZES, epochs=5, batch_utterances=24, learning_rate=1e-2, adapter_rank=2, adapter_learning_rate=1e-2,
+    disturbance=Disturbance(0.0, 0.0, 0.0, 0.0, 0.0),
 )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_reads_the_future_is_found_out(corpus: Path, encoder: Path,
 
     data = encoded(examples(read_split(corpus, "dev")), TextEncoder.load(encoder), tmp_path)
     with pytest.raises(RuntimeError, match="step and forward differ"):
-        classify(Leaky(SIZES).eval(), data)
+        classify(Leaky(DialogueGraphConfig(**SIZES)).eval(), data)
 
 
 @pytest.mark.slow
