@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from erc_live.models.batch import UtteranceBatch
@@ -58,11 +59,13 @@ class Tracker:
         self._dialogues: dict[str, _Dialogue] = {}
         self._seq = 0
         self._finals = 0
+        self.spoilt = 0  # vectors that held a value that is no number, and counted as missing
 
     def observe(self, features: UtteranceFeatures) -> EmotionEvent:
         """Classify one utterance. Raises WeightsError if other encoders made its features than the weights were
         trained on.
         """
+        features = self._sound(features)
         text_encoder, _, _ = features.encoders.partition(" ")
         self._checkpoint.check_encoder(text_encoder)
         dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
@@ -99,6 +102,17 @@ class Tracker:
         return SessionEnd(
             session=self._start.session, t_ns=self._clock.now_ns(), utterances=self._finals, reason=reason
         )
+
+    def _sound(self, features: UtteranceFeatures) -> UtteranceFeatures:
+        """Without vectors that hold NaN or infinity; in prosody, NaN only says what could not be measured."""
+        sound = {
+            "text_vec": features.text_vec is None or bool(np.isfinite(features.text_vec).all()),
+            "audio_vec": features.audio_vec is None or not np.isinf(features.audio_vec).any(),
+            "visual_vec": features.visual_vec is None or bool(np.isfinite(features.visual_vec).all()),
+        }
+        spoilt = [name for name, well in sound.items() if not well]
+        self.spoilt += len(spoilt)
+        return structs.replace(features, **dict.fromkeys(spoilt)) if spoilt else features
 
     def _batch(self, features: UtteranceFeatures, speaker: int) -> UtteranceBatch:
         return UtteranceBatch.of(

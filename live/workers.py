@@ -200,7 +200,7 @@ def tracker(shell: Shell) -> None:
                 elif isinstance(message, SourceEnd) and message.source == "perception":
                     events.publish(core.end(message.reason))
             events.poll()
-            shell.beat("running")
+            shell.beat("running", dropped=core.spoilt)
 
 
 def recorder(shell: Shell) -> None:

@@ -3,17 +3,22 @@ test_sessions.py.
 """
 
 import json
+import shutil
 import socket
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import chunks
+from sounds import read_pcm
 from tiny_world import options
 
 from erc_live.live import cli
 from erc_live.live import config as configuration
 from erc_live.streams.media import encode_flac
+from erc_live.streams.record import Recorder
+from erc_live.streams.session import Source, new_manifest
 
 DEMO = Path(cli.__file__).parent / "demo"
 
@@ -118,6 +123,17 @@ WRONG = {
     "not an address": (6, ["demo", "--set", "events.endpoint=here"], "here"),
     "no weights": (5, ["demo", "--set", "tracker.weights=folder"], "folder"),
     "no encoder": (5, ["demo", "--set", "models.folder=nowhere"], "erc-live models fetch minilm"),
+    "weights that differ from their card": (
+        5,
+        ["demo", "--speed", "max", "--set", "tracker.weights=changed"],
+        "card.json",
+    ),
+    "no recogniser here": (
+        5,
+        ["replay", "quiet.flac", "--speed", "max", "--set", "transcriber.engine=faster-whisper"],
+        "erc-live models fetch base.en",
+    ),
+    "network": (2, ["demo", "--network", "gpt"], "erc-live train"),
     "unknown weights": (5, ["models", "fetch", "gpt"], "choose from"),
     "nobody publishes": (6, ["subscribe", "ipc://silence", "--wait", "0.1"], "is erc-live running"),
 }
@@ -129,6 +145,9 @@ def test_bad_input_is_one_clear_line_and_a_documented_code(case, run, tmp_path, 
     (tmp_path / "empty.wav").write_bytes(
         b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\0\0\0\0"
     )
+    shutil.copytree(tiny_world["tracker.weights"], tmp_path / "changed")
+    with (tmp_path / "changed" / "model.safetensors").open("ab") as weights:
+        weights.write(b"0")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("")
     code, arguments, says = WRONG[case]
@@ -140,6 +159,29 @@ def test_bad_input_is_one_clear_line_and_a_documented_code(case, run, tmp_path, 
     assert "Traceback" not in err
     assert message.startswith("erc-live: ")
     assert not events(out)
+
+
+def test_a_damaged_session_is_found_out_and_what_is_whole_is_saved(run, tmp_path, tiny_world):
+    pcm = read_pcm(DEMO / "ada.flac")
+    bundle = tmp_path / "bundle"
+    sources = [Source(name="mic-0", kind="audio", speaker="Ada")]
+    with Recorder(bundle, new_manifest("s", 0, 0, sources, {})) as recorder:
+        for chunk in chunks("mic-0", pcm):
+            recorder.write(chunk)
+    assert run("session", "verify", bundle)[0] == 0
+    hurt = sorted((bundle / "audio").iterdir())[1]
+    hurt.write_bytes(hurt.read_bytes()[:-100])
+    code, out, err = run("session", "verify", bundle)
+    assert code == 4
+    assert hurt.name in out
+    code, _, err = run("replay", bundle, "--speed", "max", "--set", "transcriber.engine=none", *options(tiny_world))
+    assert code == 4
+    assert "Traceback" not in err
+    assert run("session", "recover", bundle)[0] == 0
+    assert run("session", "verify", bundle)[0] == 0
+    code, out, err = run("replay", bundle, "--speed", "max", "--set", "transcriber.engine=none", *options(tiny_world))
+    assert code == 0, err
+    assert events(out)
 
 
 def test_an_occupied_port_names_the_key_to_change(run, tiny_world):

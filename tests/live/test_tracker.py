@@ -109,6 +109,21 @@ def test_a_missing_modality_never_stops_events(tracker, utterance, missing):
     assert len(event.modalities) == 2 - len(absent)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_spoilt_vector_counts_as_missing(tracker, utterance, value):
+    spoilt = np.full(16, value, np.float32)
+    event = tracker.observe(utterance(1, text_vec=spoilt))
+    assert event.modalities == ("audio",)
+    assert math.isclose(sum(probs(event)), 1.0)
+    assert tracker.spoilt == 1
+
+
+def test_prosody_may_hold_what_was_not_measured(tracker, utterance):
+    prosody = np.array([1.0, 60.0, 5.0, np.nan, np.nan, np.nan, 4.0, np.nan], np.float32)
+    assert tracker.observe(utterance(1, audio_vec=prosody)).modalities == ("text", "audio")
+    assert tracker.spoilt == 0
+
+
 def test_features_of_another_encoder_are_refused(tracker, utterance):
     with pytest.raises(WeightsError, match="encoder"):
         tracker.observe(utterance(1, encoders="other prosody"))
