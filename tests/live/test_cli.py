@@ -3,6 +3,7 @@ test_sessions.py.
 """
 
 import json
+import shlex
 import shutil
 import socket
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import readme
 from fakes import chunks
 from sounds import read_pcm
 from tiny_world import options
+from typer.main import get_command
 
 from erc_live.live import cli
 from erc_live.live import config as configuration
@@ -101,6 +104,19 @@ def test_a_truncated_file_gives_what_it_holds_and_says_so(run, tmp_path, tiny_wo
     assert events(out)
     assert "cut.flac" in err
     assert "ends early" in err
+
+
+@pytest.mark.parametrize("command", readme.commands("erc-live"))
+def test_the_commands_of_the_readme_are_understood(command):
+    words = shlex.split(command.partition(">")[0])[1:]
+    group, context = get_command(cli.app), None
+    while words or context is None:
+        context = group.make_context("erc-live", words, parent=context)
+        words = [*context._protected_args, *context.args]
+        if not hasattr(group, "resolve_command") or not words:
+            break
+        _, group, words = group.resolve_command(context, words)
+    assert context is not None
 
 
 WRONG = {
