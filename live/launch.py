@@ -1,9 +1,13 @@
 """From what a person asked for to a running session: checks first, then the workers, or the cores in this process."""
 
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 from rich.console import Console
@@ -24,14 +28,16 @@ from erc_live.live.capture.spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
 from erc_live.live.fetch import fetch, models_folder
-from erc_live.live.plan import Session
+from erc_live.live.plan import Session, manifest
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe
-from erc_live.streams.messages import PublicMessage, SourceEnd
+from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
+from erc_live.streams.record import Recorder
 from erc_live.streams.replay import Replayed, due_ns, is_damage
 
 FASTEST = float("inf")
+Message = TypeVar("Message", bound=AnyMessage)
 
 console = Console(stderr=True)
 
@@ -93,8 +99,9 @@ def run(session: Session) -> None:
     check_unused(session.config.events.endpoint)
     from erc_live.live.supervisor import Supervisor
 
-    folder = platformdirs.user_log_path("erc-live", ensure_exists=True)
-    Supervisor(session, folder / f"{session.session}.log").run()
+    logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
+    logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
+    Supervisor(session, logfile).run()
 
 
 def _check(session: Session) -> None:
@@ -109,6 +116,10 @@ def _check(session: Session) -> None:
         raise MediaError(f"--transcript {session.transcript}: no such file")
     if session.record and Path(session.record).exists() and any(Path(session.record).iterdir()):
         raise SessionError(f"--record {session.record}: the folder is not empty; name a new one")
+    if session.picture and (session.as_lines or session.speed == FASTEST):
+        raise ConfigError(
+            "--picture: only the dashboard has a last screen: in a terminal, and not at --speed max"
+        )
     ensure_weights("minilm", session.config)
 
 
@@ -172,10 +183,28 @@ def _run_here(session: Session) -> None:
                 if isinstance(message, SourceEnd) and is_damage(message):
                     damage.append(message.reason)
 
-        public = (message for message in pipeline.run(played()) if isinstance(message, PublicMessage))
-        sinks.write(public, sys.stdout, as_json=session.as_lines)
+        with _recorder(session) as keep:
+            public = (m for m in _kept(pipeline.run(_kept(played(), keep)), keep) if isinstance(m, PublicMessage))
+            sinks.write(public, sys.stdout, as_json=session.as_lines)
     if damage:
         raise MediaError(damage[0])
+
+
+@contextmanager
+def _recorder(session: Session) -> Iterator[Callable[[AnyMessage], None]]:
+    """What keeps a message; nothing does if nobody asked for it."""
+    if session.record is None:
+        yield lambda message: None
+        return
+    with Recorder(Path(session.record), manifest(session, t_ns=0, wall_ns=time.time_ns())) as recorder:
+        yield recorder.write
+
+
+def _kept(messages: Iterable[Message], keep: Callable[[AnyMessage], None]) -> Iterator[Message]:
+    """The same messages, each kept as it passes."""
+    for message in messages:
+        keep(message)
+        yield message
 
 
 def _duration_s(sources: Sequence[SourceSpec]) -> float | None:

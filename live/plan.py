@@ -7,6 +7,7 @@ import msgspec
 
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
+from erc_live.streams.session import Manifest, Source, new_manifest
 
 Kind = Literal["capture", "perception", "tracker", "recorder", "screen"]
 
@@ -63,3 +64,12 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
         worker("perception", "perception", {"features": 1 + recorders}),
         *(worker("capture", s.name, {f"{media[s.kind]}.{s.name}": 1 + recorders}, s) for s in session.sources),
     )
+
+
+def manifest(session: Session, t_ns: int, wall_ns: int) -> Manifest:
+    """What the recording of a session says of it; `t_ns` and `wall_ns` are the instant at which the media begins."""
+    sources = [
+        Source(name=source.name, kind="audio" if source.kind == "mic" else "video", speaker=source.speaker or "")
+        for source in session.sources
+    ]
+    return new_manifest(session.session, t_ns, wall_ns, sources, msgspec.to_builtins(session.config))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+from rich.console import Console
 
 from erc_live.live.errors import WorkerError
 from erc_live.live.plan import Session, WorkerSpec, plan
@@ -34,6 +35,7 @@ RESTARTS = 3
 LEAD_NS = 200_000_000  # between the word to start and the first sample of a file
 
 log = logging.getLogger(__name__)
+console = Console(stderr=True)
 
 
 class Worker:
@@ -143,8 +145,8 @@ class Supervisor:
                 try:
                     for spec in specs:
                         self._workers[spec.worker] = Worker(spec, logfile)
-                    self._begin(bus, publisher)
-                    self._watch(bus, publisher)
+                    if self._begin(bus, publisher):
+                        self._watch(bus, publisher)
                 finally:
                     self._finish()
         if self._failure:
@@ -170,14 +172,13 @@ class Supervisor:
             for kind, handler in zip(kinds, before, strict=True):
                 signal.signal(kind, handler)
 
-    def _begin(self, bus: Subscriber, publisher: Publisher) -> None:
-        """Wait until every worker is ready, then say when the media begins."""
+    def _begin(self, bus: Subscriber, publisher: Publisher) -> bool:
+        """Wait until every worker is ready, then say when the media begins. False: somebody stopped it before."""
         deadline_s = time.monotonic() + READY_S
-        while not self._stop.is_set():
+        while waiting := [name for name in self._workers if name != "screen" and self._phases.get(name) != "ready"]:
             self._hear(bus, publisher)
-            waiting = [name for name in self._workers if name != "screen" and self._phases.get(name) != "ready"]
-            if not waiting:
-                break
+            if self._stop.is_set():
+                return False
             for worker in self._workers.values():
                 if worker.process.poll() is not None:
                     raise worker.error()
@@ -186,6 +187,7 @@ class Supervisor:
         self._start = f"start {time.monotonic_ns() + LEAD_NS}"
         for worker in self._workers.values():
             worker.tell(self._start)
+        return True
 
     def _watch(self, bus: Subscriber, publisher: Publisher) -> None:
         """Until the tracker says that the session has ended."""
@@ -198,7 +200,7 @@ class Supervisor:
                         worker.stop()
             if time.monotonic() > asked_s + PATIENCE_S and not self._workers["screen"].stopping:
                 self._workers["screen"].stop()  # give the terminal back
-                log.warning("finishing what was being said; Ctrl-C again ends at once")
+                console.print("Finishing what was being said; Ctrl-C again ends at once.")
             self._hear(bus, publisher)
             for worker in self._workers.values():
                 if not worker.stopping and worker.process.poll() is not None:

@@ -27,11 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import msgspec
 
-from erc_live.live.plan import WorkerSpec
+from erc_live.live.plan import WorkerSpec, manifest
 from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
-from erc_live.streams.media import Kind
 from erc_live.streams.messages import AudioChunk, Gap, Phase, SourceEnd, UtteranceFeatures, VideoFrame, WorkerStatus
 from erc_live.streams.topics import BY_NAME, TOPICS
 
@@ -206,19 +205,13 @@ def tracker(shell: Shell) -> None:
 def recorder(shell: Shell) -> None:
     """Everything that the topics table records -> a bundle on disk."""
     from erc_live.streams.record import Recorder
-    from erc_live.streams.session import Source, new_manifest
 
     spec, session = shell.spec, shell.spec.session
     assert session.record
-    kinds: dict[str, Kind] = {"mic": "audio", "camera": "video"}
-    sources = [Source(name=s.name, kind=kinds[s.kind], speaker=s.speaker or "") for s in session.sources]
     upstream = [*spec.captures(), *(spec.addresses[name] for name in ("perception", "events", "supervisor"))]
     with closing(Subscriber(upstream, [topic.name for topic in TOPICS if topic.recorded], keep_all=True)) as bus:
         shell.ready()
-        start_ns, config = shell.control.start_ns, msgspec.to_builtins(session.config)
-        with Recorder(
-            Path(session.record), new_manifest(session.session, start_ns, time.time_ns(), sources, config)
-        ) as bundle:
+        with Recorder(Path(session.record), manifest(session, shell.control.start_ns, time.time_ns())) as bundle:
             while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
                 for message in messages:
                     bundle.write(message)

@@ -89,6 +89,17 @@ def test_the_demo_at_full_speed_gives_every_utterance_an_event(run, tiny_world):
     assert (first["type"], last["type"], last["utterances"]) == ("Hello", "SessionEnd", cues)
 
 
+def test_a_replay_at_full_speed_can_be_kept_and_gives_the_same_events(run, tmp_path, tiny_world):
+    code, first, err = run("demo", "--speed", "max", "--record", tmp_path / "kept", *options(tiny_world))
+    assert code == 0, err
+    assert run("session", "verify", tmp_path / "kept")[0] == 0
+    code, again, err = run("replay", tmp_path / "kept", "--speed", "max", *options(tiny_world))
+    assert code == 0, err
+    assert [(e["utterance"], e["text"], e["probs"]) for e in events(again)] == [
+        (e["utterance"], e["text"], e["probs"]) for e in events(first)
+    ]
+
+
 def test_a_file_of_silence_is_a_session_without_utterances(run, quiet, tiny_world):
     code, out, err = run("replay", quiet, "--speed", "max", "--set", "transcriber.engine=none", *options(tiny_world))
     assert code == 0, err
@@ -132,6 +143,7 @@ WRONG = {
     "wrong key": (2, ["replay", "quiet.flac", "--set", "segmenter.onst=1"], "segmenter.onset"),
     "wrong value": (2, ["demo", "--set", "segmenter.onset=2"], "segmenter.onset"),
     "contradiction": (2, ["demo", "--speed", "max", "--set", "segmenter.offset=0.9"], "offset"),
+    "picture without a screen": (2, ["demo", "--speed", "max", "--picture", "p.svg"], "--picture"),
     "no such config": (2, ["demo", "--config", "absent.toml"], "absent.toml"),
     "no words": (4, ["replay", "quiet.flac", "--transcript", "absent.vtt"], "absent.vtt"),
     "folder in the way": (4, ["demo", "--record", "folder"], "folder is not empty"),

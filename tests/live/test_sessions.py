@@ -124,6 +124,17 @@ def test_ctrl_c_ends_in_order_and_loses_nothing(start, world, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep")
+def test_ctrl_c_before_the_session_has_begun_ends_at_once(start, world, tmp_path):
+    live = start("demo", "--record", tmp_path / "kept", *options(world))
+    while subprocess.run(["pgrep", "-P", str(live.pid)], capture_output=True, check=False).returncode:
+        assert live.poll() is None  # until the first worker is there
+    live.send_signal(signal.SIGINT)
+    _, err = live.communicate(timeout=10)
+    assert live.returncode == 0, err
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep")
 def test_events_go_on_when_the_camera_s_process_is_killed(start, world):
     messages, seen = [], threading.Event()
     live = start("demo", "--speed", SPEED, *options(world))
