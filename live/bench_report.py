@@ -18,7 +18,7 @@ from erc_live.live.bench import BenchReport, NetworkReport, Timing
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 DASHES = {"step": "", "recompute": "7 4", "replay": "2 3"}
-PLOT_WIDTH, PLOT_HEIGHT, MARGIN, LEGEND_WIDTH, LINE_HEIGHT = 460, 320, 60, 210, 18  # pixels
+PLOT_WIDTH, PLOT_HEIGHT, MARGIN, LEGEND_WIDTH, LINE_HEIGHT = 460, 320, 60, 250, 18  # pixels
 
 
 def render(report: BenchReport) -> RenderableType:
