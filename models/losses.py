@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+UNLABELLED = -100  # such utterances are heard by the model and left out of what needs a label
+
 
 def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
     """Cross-entropy that looks away from what is already right: mean of -(1 - p_y)^gamma log p_y.

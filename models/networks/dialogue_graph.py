@@ -25,8 +25,7 @@ from torch_geometric.nn import TransformerConv
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.graph import Edges, Relation, past_window, relate
-
-UNLABELLED = -100  # such utterances are heard by the model and left out of the objective
+from erc_live.models.losses import UNLABELLED
 
 
 @dataclass(frozen=True)

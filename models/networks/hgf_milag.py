@@ -44,10 +44,9 @@ from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, unp
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.graph import Edges, Relation, past_window, past_window_step, two_sided_window
-from erc_live.models.losses import focal
+from erc_live.models.losses import UNLABELLED, focal
 
 LEVELS = ("fused", *MODALITIES)  # the order of the heads, of emotions as of genders
-UNLABELLED = -100  # such utterances are heard by the model and left out of the objective
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,9 @@ from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, pac
 from erc_live.models.blocks.attention import MultiAttn, PastMask, dialogue_mask
 from erc_live.models.blocks.context import DialogueRNN, DialogueRNNState
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.losses import UNLABELLED
 from erc_live.models.state import transform
 
-UNLABELLED = -100  # such utterances are heard by the model and left out of the objective
 OTHERS = ((1, 2), (0, 2), (0, 1))  # whom each modality hears, in the order of MODALITIES
 
 

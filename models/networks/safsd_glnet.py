@@ -43,9 +43,8 @@ from erc_live.models.blocks import convs
 from erc_live.models.blocks.attention import CrossAttention, PastMask, dialogue_mask
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.speakers import SpeakerEmbedding
-from erc_live.models.losses import confusable_focal, distillation, similarity_focal
+from erc_live.models.losses import UNLABELLED, confusable_focal, distillation, similarity_focal
 
-UNLABELLED = -100  # such utterances are heard by the model and left out of the hard losses
 # The release's values for IEMOCAP, classes in the order happy, sad, neutral, angry, excited, frustrated.
 IEMOCAP_SIMILARITY = (
     (1.0, 0.3, 0.4, 0.2, 0.6, 0.3),

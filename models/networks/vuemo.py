@@ -55,8 +55,8 @@ from erc_live.models.blocks import convs
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.losses import UNLABELLED
 
-UNLABELLED = -100  # such utterances are heard by the model and left out of the objective
 STREAMS = (*MODALITIES, "virtual")
 # Hyperedges inside an utterance: who of STREAMS takes part.
 LOCAL = ((1, 1, 0, 1), (1, 0, 1, 1), (0, 1, 1, 1), (0, 1, 0, 1), (0, 0, 1, 1), (1, 0, 0, 1))

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.networks.dialogue_graph import UNLABELLED
+from erc_live.models.losses import UNLABELLED
 from erc_live.models.training.corpora import LABELS, PROSODY, Dialogue
 
 
