@@ -117,9 +117,7 @@ def _check(session: Session) -> None:
     if session.record and Path(session.record).exists() and any(Path(session.record).iterdir()):
         raise SessionError(f"--record {session.record}: the folder is not empty; name a new one")
     if session.picture and (session.as_lines or session.speed == FASTEST):
-        raise ConfigError(
-            "--picture: only the dashboard has a last screen: in a terminal, and not at --speed max"
-        )
+        raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     ensure_weights("minilm", session.config)
 
 

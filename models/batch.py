@@ -92,12 +92,19 @@ class DialogueBatch:
 
     @classmethod
     def pad(cls, dialogues: Sequence[UtteranceBatch]) -> Self:
-        """Put dialogues of different length side by side; the rows of each are its utterances in time order."""
+        """Put dialogues of different length side by side; the rows of each are its utterances in time order.
+
+        Raises:
+            ValueError: there is no dialogue, or one without utterances.
+        """
+        lengths = [len(dialogue) for dialogue in dialogues]
+        if not lengths or min(lengths) < 1:
+            raise ValueError(f"every dialogue needs an utterance, the lengths are {lengths}")
         return cls(
             text=pad_sequence([d.text for d in dialogues], batch_first=True),
             audio=pad_sequence([d.audio for d in dialogues], batch_first=True),
             visual=pad_sequence([d.visual for d in dialogues], batch_first=True),
-            lengths=torch.tensor([len(d) for d in dialogues]),
+            lengths=torch.tensor(lengths),
             speakers=pad_sequence([d.speakers for d in dialogues], batch_first=True),
             present=pad_sequence([d.present for d in dialogues], batch_first=True),
         )

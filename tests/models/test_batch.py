@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,3 +38,10 @@ def test_a_live_utterance_marks_what_is_missing() -> None:
     assert live.text.dtype == torch.float32
     assert [tuple(v.shape) for v in live.vectors()] == [(1, 3), (1, 0), (1, 2)]
     assert live.speakers.tolist() == [4]
+
+
+@pytest.mark.parametrize("dialogues", [[], [0], [2, 0]])
+def test_an_empty_dialogue_is_refused(dialogues: list[int]) -> None:
+    whole = UtteranceBatch.of(torch.zeros(3), None, None, 0)
+    with pytest.raises(ValueError, match="every dialogue needs an utterance"):
+        DialogueBatch.pad([whole.rows(torch.zeros(n, dtype=torch.int64)) for n in dialogues])
