@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import platformdirs
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from erc_live.live import config as configuration
@@ -128,8 +128,17 @@ def bench_model(
 
     lengths = bench.LENGTHS[:2] if short else bench.LENGTHS
     effort = bench.SHORT if short else bench.FULL
-    with err.status("building") as status:
-        report = bench.bench_model(network or ["dialogue_graph"], lengths, device, status.update, effort)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
+    ) as bar:
+        task = bar.add_task("building", total=None)  # what it takes depends on the machine that it measures
+        report = bench.bench_model(
+            network or ["dialogue_graph"],
+            lengths,
+            device,
+            lambda what: bar.update(task, description=what),
+            effort,
+        )
     if plot:
         plot.write_text(svg(report), encoding="utf-8")
     if as_json:
