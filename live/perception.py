@@ -33,7 +33,7 @@ from erc_live.streams.messages import (
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
 
 DIALOGUE = "main"  # one conversation per session
-STALLED_NS = 1_000_000_000  # a microphone silent for longer no longer holds back the others
+STALLED_NS = 1_000_000_000  # of the host: a microphone that sends nothing for longer no longer holds back the others
 JITTER_NS = 1_000_000  # chunks this close to where they are expected are continuous
 
 
@@ -86,7 +86,8 @@ class Analysis:
 class Perception:
     """Feed messages and answers; get requests and finished utterances, in the order of media time.
 
-    `start_ns` is the session time at which the media begins: utterance ids and sidecar times count from it.
+    `start_ns` is the session time at which the media begins: utterance ids and sidecar times count from it. `speed`:
+    seconds of the session per second of the host, on which microphones stall.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class Perception:
         segmenter: SegmenterConfig,
         max_frames: int,
         start_ns: int,
+        speed: float = 1.0,
     ) -> None:
         self._ears = {m.source: _Ear(m, detector(), segmenter, start_ns) for m in microphones}
         self._frames: deque[VideoFrame] = deque()
         self._frames_kept_ns = int((segmenter.max_utterance_s + 5.0) * 1e9)
         self._max_frames = max_frames
         self._start_ns = start_ns
+        self._stalled_ns = STALLED_NS * speed
         self._waiting: dict[str, Request] = {}
         self._answers: dict[str, Analysis] = {}
 
@@ -171,7 +174,7 @@ class Perception:
 
     def _may_be_preceded(self, request: Request, now_ns: int) -> bool:
         return any(
-            not ear.ended and ear.heard_ns < request.t_closed_ns and now_ns - ear.heard_ns < STALLED_NS
+            not ear.ended and ear.heard_ns < request.t_closed_ns and now_ns - ear.heard_ns < self._stalled_ns
             for ear in self._ears.values()
         )
 

@@ -24,6 +24,7 @@ from erc_live.live.errors import WorkerError
 from erc_live.live.plan import Session, WorkerSpec, plan
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import Publisher, Subscriber
+from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import Gap, SessionEnd, SourceEnd, WorkerStatus
 
 POLL_S = 0.05
@@ -123,6 +124,7 @@ class Supervisor:
         self._phases: dict[str, str] = {}
         self._ended: dict[str, SourceEnd] = {}
         self._start = ""
+        self._clock = SessionClock()
         self._over = False
         self._stop = threading.Event()
         self._failure: WorkerError | None = None
@@ -184,7 +186,9 @@ class Supervisor:
                     raise worker.error()
             if time.monotonic() > deadline_s:
                 raise WorkerError(f"not ready after {READY_S:.0f} s: {', '.join(waiting)}; see {self._logfile}")
-        self._start = f"start {time.monotonic_ns() + LEAD_NS}"
+        start_ns = time.monotonic_ns() + LEAD_NS
+        self._clock = SessionClock(start_ns, self._session.speed)
+        self._start = f"start {start_ns}"
         for worker in self._workers.values():
             worker.tell(self._start)
         return True
@@ -234,7 +238,7 @@ class Supervisor:
             self._failure = self._failure if ok else worker.error()
         elif not ok:
             log.warning("worker=%s %s", name, worker.error())
-            now_ns = time.monotonic_ns()
+            now_ns = self._clock.now_ns()
             lost = Gap(source=name, t_start_ns=now_ns, t_end_ns=now_ns, lost=0, cause="device")
             publisher.publish(lost, "supervisor")
             if worker.restarts < RESTARTS and (kind == "perception" or _is_device(worker.spec)):

@@ -156,7 +156,7 @@ def perception(shell: Shell) -> None:
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
         clock = shell.ready()
-        core = build_perception(session.config, session.sources, control.start_ns)
+        core = build_perception(session.config, session.sources, control.start_ns, session.speed)
         analyse = Analyser(engines, clock)
         jobs: deque[Future[Analysis]] = deque()
         while not core.ended and not control.stopped():

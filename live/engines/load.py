@@ -60,14 +60,15 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
     return engines
 
 
-def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: int) -> Perception:
-    """The perception core for these sources."""
+def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: int, speed: float = 1.0) -> Perception:
+    """The perception core for these sources, on a session clock that is `speed` times as fast as the host's."""
     return Perception(
         microphones=[Microphone(s.name, s.speaker) for s in sources if s.kind == "mic"],
         detector=SileroVad,
         segmenter=segmenter_config(config),
         max_frames=config.visual.max_frames,
         start_ns=start_ns,
+        speed=speed,
     )
 
 

@@ -132,11 +132,6 @@ def find_model(name: str, models_folder: Path) -> Path | None:
     return _cached(name)
 
 
-def cuda_works(model: Path, compute_type: str) -> bool:
-    """Whether a process of its own can load the model on the GPU and recognise a second of sound."""
-    return _cuda_failure(model, compute_type) is None
-
-
 def try_cuda(model: str, compute_type: str) -> None:
     """The body of that process: it dies, one way or another, where CUDA is broken."""
     try:
@@ -176,7 +171,7 @@ def _device(choice: config.Transcriber, model: Path) -> str:
 
     if choice.device == "cpu" or (choice.device == "auto" and not ctranslate2.get_cuda_device_count()):
         return "cpu"
-    failure = _cuda_failure(model, choice.compute_type)
+    failure = cuda_failure(model, choice.compute_type)
     if failure is None:
         return "cuda"
     advice = f"CUDA does not work for faster-whisper: {failure}; {_versions()}"
@@ -186,7 +181,8 @@ def _device(choice: config.Transcriber, model: Path) -> str:
     return "cpu"
 
 
-def _cuda_failure(model: Path, compute_type: str) -> str | None:
+def cuda_failure(model: Path, compute_type: str) -> str | None:
+    """Why a process of its own cannot recognise a second of sound on the GPU; None if it can."""
     command = [sys.executable, "-c", _PROBE, str(model), compute_type]
     try:
         probe = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_LIMIT_S, check=False)

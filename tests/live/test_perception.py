@@ -93,6 +93,18 @@ def test_a_stalled_microphone_does_not_hold_back_the_others():
     assert [f.utterance for f in core.poll(late_ns)] == [r.utterance for r in requests]
 
 
+def test_at_speed_the_jitter_of_the_machine_is_no_stall():
+    """At 40 times real time, 100 ms of the machine are 4 s of the session, and the order must not depend on them."""
+    speed, jitter_ns = 40.0, 4_000_000_000
+    core = Perception([Microphone(s) for s in ("mic-0", "mic-1")], LoudnessDetector, CONFIG, 5, 0, speed)
+    early, late = (
+        list(chunks(s, speech((False, 5 + d), (True, 20), (False, 40)))) for s, d in (("mic-0", 0), ("mic-1", 9))
+    )
+    now_ns = late[-1].t_end_ns + jitter_ns  # the later speaker has been heard to the end, the earlier one not yet
+    assert run(core, late, now_ns)[1] == []
+    assert [f.source for f in run(core, [*early, end("mic-0"), end("mic-1")], now_ns)[1]] == ["mic-0", "mic-1"]
+
+
 def test_a_hole_ends_the_utterance_and_time_goes_on_behind_it():
     first = speech((False, 5), (True, 20))
     second = speech((True, 20), (False, 20))

@@ -11,7 +11,7 @@ import pytest
 
 from erc_live.live import config
 from erc_live.live.engines import whisper
-from erc_live.live.engines.whisper import Gates, Whisper, cuda_works, find_model
+from erc_live.live.engines.whisper import Gates, Whisper, cuda_failure, find_model
 from erc_live.live.errors import EngineError
 from erc_live.models import weights
 
@@ -145,17 +145,17 @@ def test_the_cuda_probe_survives_a_machine_without_cuda(tiny_model: Path) -> Non
 
     if ctranslate2.get_cuda_device_count():
         pytest.skip("this machine has CUDA")
-    assert not cuda_works(tiny_model, "auto")
+    assert cuda_failure(tiny_model, "auto")
 
 
 @pytest.mark.gpu
 def test_the_cuda_probe_finds_a_gpu(tiny_model: Path) -> None:
-    assert cuda_works(tiny_model, "auto")
+    assert cuda_failure(tiny_model, "auto") is None
 
 
 def test_a_probe_that_is_killed_is_a_failure_with_a_reason(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whisper, "_PROBE", "import os; os.abort()")
-    assert not cuda_works(tiny_model, "auto")
+    assert cuda_failure(tiny_model, "auto")
     with pytest.raises(EngineError, match=r"ended with code .*ctranslate2 \d"):
         Whisper(config.Transcriber(model=str(tiny_model), device="cuda"), tiny_model)
 
