@@ -17,10 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.live import config as configuration
-from erc_live.live import training
+from erc_live.live.bench.commands import bench_model
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
+from erc_live.live.learning.evaluate import evaluate
+from erc_live.live.learning.options import own_weights
+from erc_live.live.learning.train import train
 from erc_live.live.plan import Session
 
 EPILOG = (
@@ -44,9 +47,9 @@ app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(session_app, name="session")
 app.add_typer(bench_app, name="bench")
-bench_app.command("model")(training.bench_model)
-app.command()(training.train)
-app.command()(training.evaluate)
+bench_app.command("model")(bench_model)
+app.command()(train)
+app.command()(evaluate)
 
 out = Console()
 err = Console(stderr=True)
@@ -179,7 +182,7 @@ def _run(
 def _flags(network: str | None) -> dict[str, object]:
     if network is None:
         return {}
-    weights = training.own_weights(network)
+    weights = own_weights(network)
     if not weights.is_dir():
         train = f"erc-live train --network {network} --adapter default --adapter-rank 0 --corpus FOLDER"
         raise ConfigError(f"--network {network}: no such weights in {weights.parent}; train them: {train}")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from erc_live.live import bench
-from erc_live.live.bench import SHORT, AtDialogues, AtLength, BenchReport, NetworkReport, Timing, bench_model
-from erc_live.live.bench_report import render, svg
+from erc_live.live.bench import model as bench
+from erc_live.live.bench.model import SHORT, AtDialogues, AtLength, BenchReport, NetworkReport, Timing, bench_model
+from erc_live.live.bench.model_report import render, svg
 from erc_live.live.errors import ConfigError, DeviceError
 
 SVG = "{http://www.w3.org/2000/svg}"

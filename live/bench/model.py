@@ -4,7 +4,7 @@ Figures of a busy machine are noisy, so what is to be compared is timed in turn,
 median with the 10th and 90th percentile; ratios are of medians. Each timed call follows some of the same, so that none
 pays for what another has pushed out of the cache. A state is a value, so one and the same step can be timed again and
 again. The weights are random: they change no duration.
-The rule of this file: it measures and returns a `BenchReport`; `bench_report` shows it.
+The rule of this file: it measures and returns a `BenchReport`; `model_report` shows it.
 """
 
 import dataclasses

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.bench import BenchReport, NetworkReport, Timing
+from erc_live.live.bench.model import BenchReport, NetworkReport, Timing
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 DASHES = {"step": "", "recompute": "7 4", "replay": "2 3"}
