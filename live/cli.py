@@ -21,9 +21,15 @@ from erc_live.live.bench.commands import bench_model
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
+from erc_live.live.learning.corpus import corpus_app
+from erc_live.live.learning.corpus_features import corpus_features
+from erc_live.live.learning.encoder import encoder_app
 from erc_live.live.learning.evaluate import evaluate
+from erc_live.live.learning.experiment import experiment_app
 from erc_live.live.learning.options import own_weights
+from erc_live.live.learning.predict import predict
 from erc_live.live.learning.train import train
+from erc_live.live.learning.tune import tune
 from erc_live.live.plan import Session
 
 EPILOG = (
@@ -48,8 +54,12 @@ app.add_typer(config_app, name="config")
 app.add_typer(session_app, name="session")
 app.add_typer(bench_app, name="bench")
 bench_app.command("model")(bench_model)
-app.command()(train)
-app.command()(evaluate)
+corpus_app.command("features")(corpus_features)
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(encoder_app, name="encoder")
+app.add_typer(experiment_app, name="experiment")
+for command in (train, evaluate, tune, predict):
+    app.command()(command)
 
 out = Console()
 err = Console(stderr=True)
@@ -184,7 +194,7 @@ def _flags(network: str | None) -> dict[str, object]:
         return {}
     weights = own_weights(network)
     if not weights.is_dir():
-        train = f"erc-live train --network {network} --adapter default --adapter-rank 0 --corpus FOLDER"
+        train = f"erc-live train --network {network} --corpus FOLDER"
         raise ConfigError(f"--network {network}: no such weights in {weights.parent}; train them: {train}")
     return {"tracker.weights": str(weights)}
 

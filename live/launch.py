@@ -20,14 +20,12 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.prompt import Confirm
 
 from erc_live.live import sinks
 from erc_live.live.capture.source import bundle_sources
 from erc_live.live.capture.spec import SourceSpec, parse_camera, parse_mic
-from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
-from erc_live.live.fetch import fetch, models_folder
+from erc_live.live.fetch import fetch
 from erc_live.live.plan import Session, manifest
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
@@ -105,7 +103,7 @@ def run(session: Session) -> None:
 
 
 def _check(session: Session) -> None:
-    """What can be known before anything is started: files that are not media, a folder in the way, missing weights."""
+    """What can be known before anything is started: files that are not media, a folder in the way."""
     for source in session.sources:
         if source.medium == "file":
             info = probe(Path(source.target))
@@ -118,27 +116,6 @@ def _check(session: Session) -> None:
         raise SessionError(f"--record {session.record}: the folder is not empty; name a new one")
     if session.picture and (session.as_lines or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
-    ensure_weights("minilm", session.config)
-
-
-def ensure_weights(name: str, config: Config) -> None:
-    """Return once a weight is there: a person is asked whether to fetch it, a script gets the command. Raises
-    WeightsError.
-    """
-    from erc_live.models.errors import WeightsError
-    from erc_live.models.weights import weight
-
-    folder = models_folder(config.models)
-    if (folder / name).is_dir():  # put there whole; the model card tells whether it is the right one
-        return
-    row = weight(name)
-    what = f"{row.name} ({row.purpose}; {row.size / 1e6:.0f} MB, {row.licence})"
-    if not sys.stdin.isatty():
-        raise WeightsError(f"{what} is not in {folder}; fetch it with: erc-live models fetch {name}")
-    console.print(f"{what} is needed and not here. It comes from {row.sources[0]}.")
-    if not Confirm.ask("Fetch it now?", console=console, default=True):
-        raise WeightsError(f"{row.name} is not in {folder}; fetch it with: erc-live models fetch {name}")
-    fetch_with_bar(name, folder)
 
 
 def fetch_with_bar(name: str, folder: Path) -> Path:

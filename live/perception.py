@@ -69,13 +69,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The answer to a request. Shapes as in `UtteranceFeatures`; None is a missing modality."""
+    """The answer to a request: all but the text vector, for that depends on what is released before. Shapes as in
+    `UtteranceFeatures`; None is a missing modality.
+    """
 
     request: Request
     transcript: Transcript
     engine: str
     t_text_ns: int
-    text_vec: np.ndarray | None
     audio_vec: np.ndarray | None
     visual_vec: np.ndarray | None
     face_coverage: float | None
@@ -193,7 +194,6 @@ class Perception:
             closed_by=request.closed_by,
             t_text_ns=answer.t_text_ns,
             t_features_ns=answer.t_features_ns,
-            text_vec=answer.text_vec,
             audio_vec=answer.audio_vec,
             visual_vec=answer.visual_vec,
             face_coverage=answer.face_coverage,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from erc_live.live.analysis import Analyser
 from erc_live.live.capture.source import recorded_messages
+from erc_live.live.context import TextContext
 from erc_live.live.engines.load import Engines, build_perception
 from erc_live.live.plan import Session
 from erc_live.live.tracker import SessionStart, Tracker
@@ -42,6 +43,7 @@ class Pipeline:
         self._clock = ManualClock()
         self._perception = build_perception(session.config, session.sources, start_ns=0)
         self._analyse = Analyser(engines, self._clock)
+        self._context = TextContext(engines.text_encoder, self._clock)
         start = SessionStart(session.session, t_ns=0, wall_ns=0)
         self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
 
@@ -55,6 +57,7 @@ class Pipeline:
             for request in self._perception.feed(message):
                 self._perception.accept(self._analyse(request))
             for features in self._perception.poll(self._clock.now_ns()):
-                yield features
-                yield self._tracker.observe(features)
+                described = self._context.describe(features)
+                yield described
+                yield self._tracker.observe(described)
         yield self._tracker.end("end of media")

@@ -65,7 +65,8 @@ class TextLines:
             case Hello():
                 return f"session {message.session}, model {message.model}. {message.notice}"
             case EmotionEvent():
-                share = f"{message.label} {message.probs.get(message.label, 0.0):.0%}"
+                doubt = "" if message.certain else "?"
+                share = f"{message.label}{doubt} {message.probs.get(message.label, 0.0):.0%}"
                 draft = "" if message.final else " ..."
                 who = message.speaker_name or f"speaker {message.speaker}"
                 return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {message.text}{draft}"

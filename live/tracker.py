@@ -15,7 +15,7 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
-from erc_live.models.batch import UtteranceBatch
+from erc_live.models.batch import MODALITIES, UtteranceBatch
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.networks import steppable
 from erc_live.streams.clock import Clock
@@ -65,9 +65,8 @@ class Tracker:
         """Classify one utterance. Raises WeightsError if other encoders made its features than the weights were
         trained on.
         """
-        features = self._sound(features)
-        text_encoder, _, _ = features.encoders.partition(" ")
-        self._checkpoint.check_encoder(text_encoder)
+        self._checkpoint.check_encoders(dict(part.split("=", 1) for part in features.encoders.split()))
+        features = self._used(self._sound(features))
         dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
         voice = features.speaker_name or features.source
         speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
@@ -114,6 +113,11 @@ class Tracker:
         self.spoilt += len(spoilt)
         return structs.replace(features, **dict.fromkeys(spoilt)) if spoilt else features
 
+    def _used(self, features: UtteranceFeatures) -> UtteranceFeatures:
+        """Without the vectors of modalities that the model was not trained on."""
+        unused = [f"{name}_vec" for name in MODALITIES if name not in self._checkpoint.card.encoders]
+        return structs.replace(features, **dict.fromkeys(unused)) if unused else features
+
     def _batch(self, features: UtteranceFeatures, speaker: int) -> UtteranceBatch:
         return UtteranceBatch.of(
             text=_tensor(features.text_vec),
@@ -152,6 +156,7 @@ class Tracker:
             t_text_ns=features.t_text_ns,
             t_features_ns=features.t_features_ns,
             t_logits_ns=self._clock.now_ns(),
+            certain=float(probs.max()) >= self._checkpoint.card.abstain_below,
         )
 
 

@@ -144,6 +144,7 @@ def capture(shell: Shell) -> None:
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
     from erc_live.live.analysis import Analyser
+    from erc_live.live.context import TextContext
     from erc_live.live.engines.load import build_perception, load_engines
     from erc_live.live.perception import Analysis
 
@@ -157,7 +158,7 @@ def perception(shell: Shell) -> None:
         engines = load_engines(session.config, transcript)
         clock = shell.ready()
         core = build_perception(session.config, session.sources, control.start_ns, session.speed)
-        analyse = Analyser(engines, clock)
+        analyse, context = Analyser(engines, clock), TextContext(engines.text_encoder, clock)
         jobs: deque[Future[Analysis]] = deque()
         while not core.ended and not control.stopped():
             for message in bus.receive(POLL_S):
@@ -168,7 +169,7 @@ def perception(shell: Shell) -> None:
             while jobs and jobs[0].done():
                 core.accept(jobs.popleft().result())
             for features in core.poll(clock.now_ns()):
-                shell.publisher.publish(features)
+                shell.publisher.publish(context.describe(features))
             shell.beat("running", lag_s=core.lag_s(clock.now_ns()), note=engines.transcriber.name)
         executor.shutdown(cancel_futures=True)
     shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended"), spec.worker)

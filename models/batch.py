@@ -58,20 +58,23 @@ class UtteranceBatch:
         return self.text, self.audio, self.visual
 
     def widened(self, dims: Sequence[int]) -> "UtteranceBatch":
-        """The same utterances with every modality at its full width; one of width 0 stays absent.
+        """The same utterances as a model of these widths takes them: every modality at its full width.
+
+        A modality that is of width 0 here or in `dims` (in the order of `MODALITIES`) is absent.
 
         Raises:
-            ValueError: a modality has a width that is neither 0 nor that of `dims` (in the order of `MODALITIES`).
+            ValueError: a modality has another width than the model, and neither is 0.
         """
         given = [vectors.shape[1] for vectors in self.vectors()]
         for name, width, dim in zip(MODALITIES, given, dims, strict=True):
-            if width not in (0, dim):
+            if width != dim and width and dim:
                 raise ValueError(f"{name} vectors have width {width}, the model takes {dim}")
         text, audio, visual = (
             vectors if vectors.shape[1] == dim else vectors.new_zeros(len(self), dim)
             for vectors, dim in zip(self.vectors(), dims, strict=True)
         )
-        present = self.present & torch.tensor(given, device=self.present.device).bool()
+        both = torch.tensor([bool(width and dim) for width, dim in zip(given, dims, strict=True)])
+        present = self.present & both.to(self.present.device)
         return UtteranceBatch(text, audio, visual, self.speakers, present)
 
 

@@ -1,6 +1,6 @@
 """The model card beside the weights: what the model is, and which files belong to it.
 
-It can be read without loading a network: whoever needs only the text adapter does not load torch-geometric.
+It can be read without loading a network: whoever needs only the text encoder does not load torch-geometric.
 """
 
 import json
@@ -9,27 +9,51 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from erc_live.models.batch import MODALITIES
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import sha256
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-FORMAT = "erc.model/1"
-WEIGHTS, ADAPTER, CARD = "model.safetensors", "adapter.safetensors", "card.json"
+FORMAT = "erc.model/2"
+OLDER = ("erc.model/1",)
+WEIGHTS, CARD = "model.safetensors", "card.json"
+ENCODERS = ("text", "voice", "face")  # names of folders: of the shipped encoders, and of those that a model brings
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model is: `network` and `config` build it, `labels` are its classes in order, `encoder` is the
-    fingerprint of the text encoder (with its adapter), `scores` what it reached, `training` where it comes from (data,
-    command, seeds).
+    """What a model is.
+
+    `network` and `config` build it; `labels` are its classes in order. `encoders` maps each modality that it uses (of
+    `MODALITIES`) to the fingerprint of the encoder whose vectors it was trained on. `scores` is what it reached,
+    `training` where it comes from (data, command, seeds). Its probabilities are calibrated; under a highest probability
+    of `abstain_below` its answer should be shown as uncertain (0: never).
     """
 
     network: str
     config: Mapping[str, Any]
     labels: tuple[str, ...]
-    encoder: str
+    encoders: Mapping[str, str]
     scores: Mapping[str, Any]
     training: Mapping[str, Any]
+    abstain_below: float = 0.0
+
+    def check_encoders(self, encoders: Mapping[str, str]) -> None:
+        """Refuse vectors of other encoders than those of the training; a modality without an encoder is missing.
+
+        Args:
+            encoders: modality -> fingerprint, of what makes the vectors.
+
+        Raises:
+            WeightsError: a fingerprint is not the one on the card.
+        """
+        for modality, expected in self.encoders.items():
+            given = encoders.get(modality, expected)
+            if given != expected:
+                raise WeightsError(
+                    f"the model expects {modality} vectors of encoder {expected}, these are of {given}: "
+                    "load the encoder that belongs to this model, or train a model for that encoder"
+                )
 
 
 @dataclass(frozen=True)
@@ -40,10 +64,10 @@ class Described:
     card: Card
     hashes: Mapping[str, str]
 
-    @property
-    def adapter(self) -> Path | None:
-        """The adapter of the text encoder; None for the plain encoder."""
-        return self.folder / ADAPTER if ADAPTER in self.hashes else None
+    def encoder_folder(self, name: str) -> Path:
+        """The folder of an encoder (of `ENCODERS`) that belongs to the weights: their own, or else the shipped one."""
+        own = any(file.startswith(f"{name}/") for file in self.hashes)
+        return (self.folder if own else PRETRAINED) / name
 
 
 def read(name: str) -> Described:
@@ -63,19 +87,35 @@ def read(name: str) -> Described:
 
 
 def write(folder: Path, card: Card) -> None:
-    """Write the card of the files that lie in `folder`."""
-    hashes = {name: sha256(folder / name) for name in (WEIGHTS, ADAPTER) if (folder / name).is_file()}
+    """Write the card of the files that lie in `folder`, those of its own encoders included."""
+    own = [path for name in ENCODERS for path in sorted((folder / name).glob("*"))]
+    files = [folder / WEIGHTS, *(path for path in own if path.is_file())]
+    hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
     content = {"format": FORMAT, **asdict(card), "sha256": hashes}
-    (folder / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part = folder / f"{CARD}.part"
+    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    part.replace(folder / CARD)
 
 
 def _parse(path: Path) -> tuple[Card, Mapping[str, str]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("format") in OLDER:
+            raise WeightsError(f"{path} is of an older version of erc-live: train the model again with: erc-live train")
         hashes = content.pop("sha256")
         if content.pop("format") != FORMAT or WEIGHTS not in hashes:
             raise ValueError(f"not of format {FORMAT}")
         card = Card(**{**content, "labels": tuple(content["labels"])})
+        _check(card)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is no model card of this version ({error}): copy the folder again") from error
     return card, hashes
+
+
+def _check(card: Card) -> None:
+    if not card.labels or len(set(card.labels)) < len(card.labels):
+        raise ValueError(f"labels {', '.join(map(str, card.labels))}: each class needs one of its own")
+    if unknown := set(card.encoders) - set(MODALITIES):
+        raise ValueError(f"encoders of {', '.join(sorted(unknown))}: there are only {', '.join(MODALITIES)}")
+    if not 0.0 <= card.abstain_below <= 1.0:
+        raise ValueError(f"abstain_below {card.abstain_below} is no probability")

@@ -1,10 +1,12 @@
 """Weights and their model card, together or not at all.
 
-A checkpoint is a folder: `model.safetensors`, `card.json`, and `adapter.safetensors` if the text encoder is tuned.
+A checkpoint is a folder: `model.safetensors`, `card.json`, and in `text/`, `voice/` and `face/` those encoders that are
+not the shipped ones.
 The rule of this file: nothing is loaded that its card does not describe. Hashes, names and shapes are compared, and
-the card names the text encoder that the model was trained with. Never pickle.
+the card names the encoders of every modality that the model was trained with. Never pickle.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,29 +23,23 @@ from erc_live.models.networks import NETWORKS
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to run, its card, its adapter file (None: plain encoder) and a fingerprint of its weights."""
+    """A model ready to run, its card, the folder of its text encoder, and a fingerprint of its weights."""
 
     model: Any  # of one of `NETWORKS`
     card: Card
-    adapter: Path | None
+    text_folder: Path
     fingerprint: str
 
-    def check_encoder(self, fingerprint: str) -> None:
-        """Refuse text vectors of another encoder.
-
-        Raises:
-            WeightsError: the fingerprint is not the one on the card.
-        """
-        if fingerprint != self.card.encoder:
-            raise WeightsError(
-                f"the model expects text vectors of encoder {self.card.encoder}, these are of {fingerprint}: "
-                "load the encoder with the adapter of this checkpoint, or train a model for that encoder"
-            )
+    def check_encoders(self, encoders: Mapping[str, str]) -> None:
+        """As that of the card."""
+        self.card.check_encoders(encoders)
 
 
 def save(folder: Path, model: nn.Module, card: Card) -> None:
-    """Write weights and card into `folder`; the adapter, if the encoder has one, lies there already as `ADAPTER`."""
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    """Write weights and card into `folder`; its own encoders lie there already, if it has any."""
+    part = folder / f"{WEIGHTS}.part"
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
+    part.replace(folder / WEIGHTS)
     cards.write(folder, card)
 
 
@@ -66,4 +62,4 @@ def load(name: str) -> Checkpoint:
     except (TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} does not fit the network in card.json: {reason}") from error
-    return Checkpoint(model.eval(), card, described.adapter, described.hashes[WEIGHTS][:12])
+    return Checkpoint(model.eval(), card, described.encoder_folder("text"), described.hashes[WEIGHTS][:12])

@@ -197,7 +197,7 @@ _ROWS = (
     ),
     Weight(
         name="minilm",
-        purpose="text encoder",
+        purpose="text encoder to train from",
         licence="Apache-2.0",
         files=(
             WeightFile("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41", 612),

@@ -87,10 +87,12 @@ class UtteranceSpan(Message, frozen=True, kw_only=True):
 class UtteranceFeatures(Message, frozen=True, kw_only=True):
     """One finished utterance as the tracker needs it. Samples and pictures never leave perception.
 
-    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `source`.
+    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `source`. `encoders` names what
+    made the vectors: `modality=fingerprint`, with spaces between.
 
-    Shapes: text_vec (D_t,), audio_vec (8,) prosody with NaN where a value could not be measured, visual_vec (D_v,),
-    all float32; None when the modality is missing.
+    Shapes: text_vec (D_t,), of the words and what was said before them; audio_vec (15,), eight values of prosody in raw
+    units and seven log-probabilities of the voice, NaN where a value could not be measured; visual_vec (8,),
+    log-probabilities of the faces; all float32, None when the modality is missing.
     """
 
     dialogue: str
@@ -148,7 +150,8 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the
     label differs from the speaker's previous one (None for a speaker's first utterance). `face_coverage` is the
     share of the sampled pictures of the utterance that showed a face (None without a camera). A provisional event
-    (`final` false) has the `utterance` of the final one that follows and a lower `revision`.
+    (`final` false) has the `utterance` of the final one that follows and a lower `revision`. `certain` is false where
+    the model would rather abstain; publishers of before it existed never abstained.
     """
 
     schema: str
@@ -177,6 +180,7 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     t_text_ns: int
     t_features_ns: int
     t_logits_ns: int
+    certain: bool = True
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ FIELDS = {
     "text": "what was said, as recognised",
     "label": "the most probable label",
     "probs": "probability of each label; they sum to 1",
+    "certain": "false where the most probable label is so improbable that the model would rather abstain",
     "entropy": "uncertainty of probs, in nats: 0 is certain, ln(number of labels) is a guess",
     "shift": "whether label differs from the speaker's previous one; null for a speaker's first utterance",
     "modalities": "what the decision rests on",

@@ -12,6 +12,7 @@ from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, Work
 S = 1_000_000_000
 MS = 1_000_000
 START_NS = 5_000 * S
+CERTAIN = 0.5  # of a label's share: below it the model would rather abstain
 NOW_NS = START_NS + 754 * S
 SCRIPT = (
     (0, "Ada", "neutral", 0.71, "So, did you hear back from them?"),
@@ -59,6 +60,7 @@ def utterance(seq: int, line: int, t_ns: int, **fields: object) -> EmotionEvent:
         t_text_ns=t_ns + 4130 * MS,
         t_features_ns=t_ns + 4212 * MS,
         t_logits_ns=t_ns + 4216 * MS,
+        certain=share >= CERTAIN,
     )
     return msgspec.structs.replace(said, **fields)
 

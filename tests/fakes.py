@@ -47,11 +47,10 @@ def answer(request: Request, text: str = "", speaker: str | None = None, now_ns:
         transcript=Transcript(text=text or request.utterance, speaker=speaker, confidence=None),
         engine="fake",
         t_text_ns=now_ns,
-        text_vec=np.zeros(4, np.float32),
         audio_vec=None,
         visual_vec=None,
         face_coverage=None,
-        encoders="fake fake",
+        encoders="text=fake audio=fake",
         t_features_ns=now_ns,
     )
 

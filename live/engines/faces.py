@@ -1,4 +1,4 @@
-"""Face finder: one JPEG picture in, the faces in it out, nearest first.
+"""Face finder: one JPEG picture in, the faces in it out, largest first.
 
 Two engines behind one protocol: YuNet, a small network whose file is fetched (accurate), and the Haar cascade inside
 OpenCV 4 (always there, misses turned and dim faces). A picture is shrunk until the smallest face that is wanted
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from erc_live.live import config
-from erc_live.live.engines.yunet import Hit, Yunet, hit
+from erc_live.live.engines.yunet import Hit, Point, Yunet
 from erc_live.live.errors import EngineError
 from erc_live.models.weights import locate, weight
 
@@ -25,22 +25,33 @@ _HAAR_STEP = 1.1  # ratio of two window sizes
 
 @dataclass(frozen=True)
 class Face:
-    """A box in px of the picture as it was sent, inside it. `score` is comparable within one engine only."""
+    """A box in px of the picture as it was sent, inside it. `score` is comparable within one engine only; `points` are
+    those of `Hit`, and may lie outside.
+    """
 
     x: int
     y: int
     width: int
     height: int
     score: float
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A picture and the faces in it, largest first. Shapes: picture (height, width, 3) uint8, blue first."""
+
+    picture: np.ndarray
+    faces: tuple[Face, ...]
 
 
 class FaceFinder(Protocol):
-    """Faces of a picture, largest first. A picture that cannot be decoded has none and counts in `undecodable`."""
+    """A picture that cannot be decoded is none, and counts in `undecodable`."""
 
     name: str
     undecodable: int
 
-    def find(self, jpeg: bytes) -> list[Face]: ...
+    def find(self, jpeg: bytes) -> Sight | None: ...
 
 
 class _Engine(Protocol):
@@ -57,21 +68,19 @@ class _Finder:
         self._engine = engine
         self._min_face_px = min_face_px
 
-    def find(self, jpeg: bytes) -> list[Face]:
+    def find(self, jpeg: bytes) -> Sight | None:
         picture = _decode(jpeg)
         if picture is None:
             self.undecodable += 1
-            return []
-        scale = min(1.0, _SMALLEST_PX / self._min_face_px)
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+            return None
         height_px, width_px = picture.shape[:2]
-        stretch_x, stretch_y = width_px / small.shape[1], height_px / small.shape[0]
-        faces = [
-            _inside(x * stretch_x, y * stretch_y, w * stretch_x, h * stretch_y, score, (width_px, height_px))
-            for x, y, w, h, score in self._engine(small)
-        ]
+        scale = min(1.0, _SMALLEST_PX / self._min_face_px)
+        size = max(1, round(width_px * scale)), max(1, round(height_px * scale))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+        stretch = width_px / size[0], height_px / size[1]
+        faces = [_inside(hit, stretch, (width_px, height_px)) for hit in self._engine(small)]
         wanted = [face for face in faces if min(face.width, face.height) >= self._min_face_px]
-        return sorted(wanted, key=lambda face: face.width * face.height, reverse=True)
+        return Sight(picture, tuple(sorted(wanted, key=lambda face: face.width * face.height, reverse=True)))
 
 
 def open_face_finder(choice: config.Visual, models_folder: Path) -> FaceFinder | None:
@@ -107,7 +116,10 @@ class _Haar:
             minSize=(_SMALLEST_PX, _SMALLEST_PX),
             outputRejectLevels=True,
         )
-        return [hit(box, margin) for box, margin in zip(boxes, margins, strict=True)]
+        return [
+            Hit((float(x), float(y), float(w), float(h)), float(margin))
+            for (x, y, w, h), margin in zip(boxes, margins, strict=True)
+        ]
 
 
 def _haar_cascade() -> Path | None:
@@ -120,14 +132,21 @@ def _haar_cascade() -> Path | None:
 
 
 def _decode(jpeg: bytes) -> np.ndarray | None:
-    """Shapes: (height, width, 3) uint8, blue first; None when this is no picture."""
+    """Shapes: (height, width, 3) uint8, blue first; None when this is no picture, or one beyond OpenCV's limits."""
     if not jpeg:
         return None  # which OpenCV takes for a mistake of the caller
-    picture: np.ndarray | None = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        picture: np.ndarray | None = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
     return picture
 
 
-def _inside(x: float, y: float, width: float, height: float, score: float, size_px: tuple[int, int]) -> Face:
-    left, top = max(0, round(x)), max(0, round(y))
-    right, bottom = min(size_px[0], round(x + width)), min(size_px[1], round(y + height))
-    return Face(left, top, max(0, right - left), max(0, bottom - top), score)
+def _inside(hit: Hit, stretch: tuple[float, float], size_px: tuple[int, int]) -> Face:
+    """A face of the shrunken picture in the whole one."""
+    across, down = stretch
+    x, y, width, height = hit.box
+    left, top = max(0, round(x * across)), max(0, round(y * down))
+    right, bottom = min(size_px[0], round((x + width) * across)), min(size_px[1], round((y + height) * down))
+    points = tuple((px * across, py * down) for px, py in hit.points)
+    return Face(left, top, max(0, right - left), max(0, bottom - top), hit.score, points)

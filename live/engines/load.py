@@ -1,7 +1,7 @@
 """The engines of perception, loaded and warmed up: everything slow to start and free of session state.
 
-Loading happens once, before a session says that it is ready; the first call of every engine is made here, on
-silence, so that the first utterance does not pay for it.
+Loading happens once, before a session says that it is ready; the first call of every engine is made here, so that the
+first utterance does not pay for it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from msgspec import structs
 
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.live.engines.faces import FaceFinder, open_face_finder
+from erc_live.live.engines.expression import FaceReader, open_face_reader
 from erc_live.live.engines.transcribers import Transcriber, open_transcriber
 from erc_live.live.engines.vad import SileroVad
 from erc_live.live.errors import ConfigError
@@ -21,42 +21,54 @@ from erc_live.live.fetch import models_folder
 from erc_live.live.perception import Microphone, Perception
 from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder
+from erc_live.models.encoders.face import FACE_PX
+from erc_live.models.encoders.sound import SoundEncoder
 from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 from erc_live.streams.segmenter import SegmenterConfig
 
 
 @dataclass(frozen=True)
 class Engines:
-    """What an utterance is analysed with; `fingerprint` names the encoders, which the weights must have been trained
-    on.
-    """
+    """What an utterance is analysed with."""
 
     transcriber: Transcriber
     text_encoder: TextEncoder
-    audio_encoder: ProsodyEncoder
-    face_finder: FaceFinder | None
+    audio_encoder: SoundEncoder
+    faces: FaceReader | None
 
     @property
-    def fingerprint(self) -> str:
-        """Text and audio encoder."""
-        return f"{self.text_encoder.fingerprint} {self.audio_encoder.fingerprint}"
+    def fingerprints(self) -> dict[str, str]:
+        """The encoder of each modality. Which face finder there is depends on the machine, so it is not among them."""
+        names = {"text": self.text_encoder.fingerprint, "audio": self.audio_encoder.fingerprint}
+        if self.faces is not None:
+            names["visual"] = self.faces.encoder.fingerprint
+        return names
 
 
 def load_engines(config: Config, transcript: Path | None = None) -> Engines:
-    """Load and warm up. Raises EngineError or WeightsError when one cannot run here."""
+    """Load and warm up.
+
+    Raises:
+        EngineError: one cannot run here.
+        WeightsError: an encoder cannot be read, or is not the one that the weights were trained on.
+    """
     folder = models_folder(config.models)
-    weights = card.read(config.tracker.weights)  # they were trained with this adapter of the text encoder
+    weights = card.read(config.tracker.weights)  # which were trained on the vectors of these encoders
     engines = Engines(
         transcriber=open_transcriber(config.transcriber, folder, transcript),
-        text_encoder=TextEncoder.load(folder / "minilm", weights.adapter),
-        audio_encoder=ProsodyEncoder(),
-        face_finder=open_face_finder(config.visual, folder),
+        text_encoder=TextEncoder.load(weights.encoder_folder("text")),
+        audio_encoder=SoundEncoder(ProsodyEncoder(), VoiceEncoder.load(weights.encoder_folder("voice"))),
+        faces=open_face_reader(config.visual, folder, weights.encoder_folder("face")),
     )
-    silence = np.zeros(SAMPLE_RATE_HZ, np.int16)
+    weights.card.check_encoders(engines.fingerprints)
+    noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
     engines.text_encoder.encode(["warm up"])
-    engines.audio_encoder(silence)
-    SileroVad()(silence[:512])
+    engines.audio_encoder(noise)
+    if engines.faces is not None:
+        engines.faces.encoder(np.zeros((1, FACE_PX, FACE_PX), np.uint8))
+    SileroVad()(noise[:512])
     return engines
 
 

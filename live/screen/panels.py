@@ -99,7 +99,7 @@ def _speaker(sheet: Sheet, speaker: Speaker, talk_ns: int) -> Row:
     return [
         (" " + sheet.glyphs.fit(speaker.name, sheet.until_label - 3) + " ", STRONG),
         *_label(sheet, event),
-        (" " + sheet.glyphs.meter(_probability(event), sheet.bar), label_style(event.label)),
+        (" " + sheet.glyphs.meter(_probability(event), sheet.bar), _style(event)),
         ((f"{speaker.talk_ns / talk_ns:>6.0%}" if talk_ns else " " * 6) + "  ", ""),
         *_trend(sheet.glyphs, speaker.trend[-max(1, room // (CODE + 1)) :]),
     ]
@@ -110,10 +110,21 @@ def _unheard(sheet: Sheet, name: str) -> Row:
 
 
 def _label(sheet: Sheet, event: EmotionEvent) -> Row:
-    """Mark, label and percentage: the same columns in every panel."""
-    style = label_style(event.label)
+    """Mark, label, a question mark where the model would rather abstain, and percentage: the same columns in every
+    panel.
+    """
+    style = _style(event)
     label = sheet.glyphs.fit(event.label, sheet.label)
-    return [(_mark(sheet.glyphs, event), WARNING), (label, style), (f"{_probability(event):>5.0%}", style)]
+    share = f"{_doubt(event):1}{_probability(event):>4.0%}"
+    return [(_mark(sheet.glyphs, event), WARNING), (label, style), (share, style)]
+
+
+def _doubt(event: EmotionEvent) -> str:
+    return "" if event.certain else "?"
+
+
+def _style(event: EmotionEvent) -> str:
+    return label_style(event.label) if event.certain else QUIET
 
 
 def _mark(glyphs: Glyphs, event: EmotionEvent) -> str:
@@ -171,12 +182,11 @@ def _entry(sheet: Sheet, event: EmotionEvent) -> list[Row]:
 
 def _compact_entry(sheet: Sheet, event: EmotionEvent) -> list[Row]:
     """An utterance in two lines or more, for a terminal without room for columns."""
-    style = label_style(event.label)
     head: Row = [
         (sheet.glyphs.fit(_time(sheet, event), sheet.time, "right"), QUIET),
         (" " + sheet.glyphs.fit(event.speaker_name, sheet.name) + " ", STRONG),
         (_mark(sheet.glyphs, event), WARNING),
-        (f"{sheet.glyphs.text(event.label)} {_probability(event):.0%}", style),
+        (f"{sheet.glyphs.text(event.label)}{_doubt(event)} {_probability(event):.0%}", _style(event)),
     ]
     return [head, *([("  ", ""), text] for text in _said(sheet, event, sheet.width - 3))]
 
@@ -196,7 +206,7 @@ def _said(sheet: Sheet, event: EmotionEvent, width: int) -> Row:
 def _shares(sheet: Sheet, event: EmotionEvent) -> Iterable[Cell]:
     """One cell per label, in their one order, as high as the label is probable."""
     for label in sheet.view.labels[: sheet.shares]:
-        style = label_style(label) if label == event.label else QUIET
+        style = _style(event) if label == event.label else QUIET
         yield sheet.glyphs.level(event.probs.get(label, 0.0)), style
 
 

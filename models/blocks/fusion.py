@@ -17,7 +17,8 @@ CLIP = 4.0  # robust standard deviations; some MELD clips are cut wrongly and th
 class RobustScale(nn.Module):
     """Raw measurements to numbers near 0, by median and quartiles of the training corpus, kept with the weights.
 
-    out = [clip((x - median) / spread, +-4), measured], with 0 for the value and for `measured` where x is NaN.
+    out = [clip((x - median) / spread, +-4), measured], with 0 for the value and for `measured` where x is NaN. What the
+    corpus never measured (its median is NaN) counts as not measured ever after: nothing was learnt about it.
     Statistics of the speaker or of the whole call would be better scaled but would look into the future.
 
     Shapes: (N, D) -> (N, 2 D)
@@ -32,17 +33,19 @@ class RobustScale(nn.Module):
         self.register_buffer("spread", torch.ones(dim))
 
     def fit(self, values: Tensor) -> None:
-        """Take the statistics of a corpus; a column without any measurement stays unscaled.
+        """Take the statistics of a corpus.
 
         Shapes: values (N, D), NaN where not measured.
         """
+        if not values.shape[1]:
+            return  # nothing is measured at all
         low, middle, high = torch.nanquantile(values, torch.tensor([0.25, 0.5, 0.75], dtype=values.dtype), dim=0)
-        self.median.copy_(middle.nan_to_num(0.0))
+        self.median.copy_(middle)
         spread = (high - low) / 1.349  # the quartiles of a normal law are 1.349 standard deviations apart
         self.spread.copy_(spread.clamp(min=1e-6).nan_to_num(1.0))
 
     def forward(self, values: Tensor) -> Tensor:
-        measured = values.isfinite()
+        measured = values.isfinite() & self.median.isfinite()
         scaled = ((values - self.median) / self.spread).clamp(-CLIP, CLIP)
         return torch.cat((torch.where(measured, scaled, 0.0), measured.to(scaled.dtype)), dim=-1)
 
@@ -68,9 +71,7 @@ class Fusion(nn.Module):
         self.project = nn.ModuleDict(
             {
                 "text": _linear(dims[0], width, dropout),
-                "audio": nn.Sequential(
-                    nn.Linear(2 * dims[1], width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
-                ),
+                "audio": _small(2 * dims[1], width, dropout),
                 "visual": _linear(dims[2], width, dropout),
             }
         )
@@ -101,3 +102,9 @@ def _linear(dim: int, width: int, dropout: float) -> nn.Module:
     if dim == 0:
         return nn.Identity()
     return nn.Sequential(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, width))
+
+
+def _small(dim: int, width: int, dropout: float) -> nn.Module:
+    if dim == 0:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))

@@ -10,12 +10,13 @@ all nodes. `step` runs its weights for the one new node, over keys and values th
 no shape that depends on a value, half the time.
 The rule of this file: nothing reads the future. Edges end at the same or a later utterance, attention is normalised
 over incoming edges, norms are per row; so a cached row never changes, and one step costs the same at any length of
-dialogue.
+dialogue. `causal=False` is the twin that shows what this rule costs: the same network with edges from the `window`
+utterances after each, too.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +25,15 @@ from torch_geometric.nn import TransformerConv
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.fusion import Fusion
-from erc_live.models.graph import Edges, Relation, past_window, relate
+from erc_live.models.graph import Edges, Relation, past_window, relate, two_sided_window
 from erc_live.models.losses import UNLABELLED
 
 
 @dataclass(frozen=True)
 class DialogueGraphConfig:
-    """Sizes of a DialogueGraph; `window` counts past utterances. A modality of width 0 is always missing."""
+    """Sizes of a DialogueGraph. `window` counts past utterances and, two-sided, as many future ones; with 0 each
+    utterance is alone. A modality of width 0 is always missing.
+    """
 
     classes: int = 7
     text_dim: int = 384
@@ -42,12 +45,12 @@ class DialogueGraphConfig:
     window: int = 10
     dropout: float = 0.3
     smoothing: float = 0.05  # of the labels, in the objective
-    causal: ClassVar[bool] = True
+    causal: bool = True
 
     def __post_init__(self) -> None:
         """Refuse sizes of which no network can be built."""
-        if min(self.classes, self.width, self.layers, self.heads, self.window) < 1:
-            raise ValueError(f"sizes must be at least 1: {self}")
+        if min(self.classes, self.width, self.layers, self.heads) < 1 or self.window < 0:
+            raise ValueError(f"sizes must be at least 1, window at least 0: {self}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
 
@@ -65,23 +68,31 @@ class DialogueState:
     seen: Tensor
 
 
-class PastAttention(nn.Module):
+class WindowAttention(nn.Module):
     """One layer: each target hears the sources that have an edge to it.
 
     Shapes: sources (S, width), targets (N, width), both normalised -> (N, width), to be added to the targets
+
+    Args:
+        width: of the vectors.
+        heads: of the attention.
+        past: how many utterances before the target may be sources.
+        future: how many after it; `step` is for none.
+        dropout: on attention weights and on what is heard.
     """
 
-    def __init__(self, width: int, heads: int, window: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, past: int, future: int, dropout: float) -> None:
         super().__init__()
+        self.future = future
         self.relation = nn.Embedding(len(Relation), width)
-        self.distance = nn.Embedding(window + 1, width)
+        self.distance = nn.Embedding(future + past + 1, width)  # the last future utterance first
         self.attend: Any = TransformerConv(
             (width, width), width // heads, heads=heads, edge_dim=width, dropout=dropout, root_weight=True
         )
         self.dropout = dropout
 
     def forward(self, sources: Tensor, targets: Tensor, edges: Edges) -> Tensor:
-        kind = self.relation(edges.relation) + self.distance(edges.distance)
+        kind = self.relation(edges.relation) + self.distance(edges.distance + self.future)
         heard: Tensor = self.attend((sources, targets), edges.index, kind)
         return functional.dropout(functional.gelu(heard), self.dropout, self.training)
 
@@ -105,16 +116,18 @@ class PastAttention(nn.Module):
 
 
 class DialogueGraph(nn.Module):
-    """The whole model; implements `Steppable[DialogueState]`."""
+    """The whole model; implements `Steppable[DialogueState]` if causal, and else needs `Replay` to step."""
 
     def __init__(self, config: DialogueGraphConfig) -> None:
         super().__init__()
         self.config = config
         self.receptive_field = config.layers * config.window  # past utterances that can change an answer
+        future = 0 if config.causal else config.window
         self.fusion = Fusion((config.text_dim, config.audio_dim, config.visual_dim), config.width, config.dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.layers))
         self.layers = nn.ModuleList(
-            PastAttention(config.width, config.heads, config.window, config.dropout) for _ in range(config.layers)
+            WindowAttention(config.width, config.heads, config.window, future, config.dropout)
+            for _ in range(config.layers)
         )
         self.head = nn.Sequential(
             nn.LayerNorm(config.width), nn.Dropout(config.dropout), nn.Linear(config.width, config.classes)
@@ -123,7 +136,8 @@ class DialogueGraph(nn.Module):
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
         utterances = batch.utterances()
-        edges = past_window(batch.lengths, utterances.speakers, self.config.window)
+        window = past_window if self.config.causal else two_sided_window
+        edges = window(batch.lengths, utterances.speakers, self.config.window)
         x = self.fusion(utterances)  # (N, width)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             normed = norm(x)
@@ -136,9 +150,15 @@ class DialogueGraph(nn.Module):
         for parameter in self.head[-1].parameters():
             parameter.div_(temperature)
 
+    @torch.no_grad()
+    def shift(self, offsets: Tensor) -> None:
+        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
+        last: Any = self.head[-1]
+        last.bias.add_(offsets)
+
     def initial_state(self, dialogues: int = 1) -> DialogueState:
-        """The state of dialogues in which nothing has been said."""
-        c, like = self.config, self.fusion.missing
+        """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
+        c, like = self._causal(), self.fusion.missing
         return DialogueState(
             memory=like.new_zeros(dialogues, c.layers, 2, c.window, c.width),
             speakers=torch.zeros(dialogues, c.window, dtype=torch.int64, device=like.device),
@@ -146,17 +166,18 @@ class DialogueGraph(nn.Module):
         )
 
     def step(self, utterance: UtteranceBatch, state: DialogueState) -> tuple[Tensor, DialogueState]:
-        """Classify the next utterance of each dialogue; `state` stays as it was.
+        """Classify the next utterance of each dialogue; `state` stays as it was. `ValueError` if two-sided.
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
+        window = self._causal().window
         said_by = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
-        distance = torch.arange(self.config.window, -1, -1, device=said_by.device)  # the newest last
+        distance = torch.arange(window, -1, -1, device=said_by.device)  # the newest last
         relation = relate(said_by, utterance.speakers[:, None], distance)
         heard = distance <= state.seen[:, None]
         x = self.fusion(utterance)  # (B, width)
         memory = []
-        layers: Iterable[Any] = self.layers  # of `PastAttention`
+        layers: Iterable[Any] = self.layers  # of `WindowAttention`
         for k, (norm, layer) in enumerate(zip(self.norms, layers, strict=True)):
             added, past = layer.step(norm(x), state.memory[:, k], relation, heard)
             x = x + added
@@ -164,9 +185,14 @@ class DialogueGraph(nn.Module):
         after = DialogueState(
             memory=torch.stack(memory, dim=1),
             speakers=said_by[:, 1:],
-            seen=(state.seen + 1).clamp(max=self.config.window),
+            seen=(state.seen + 1).clamp(max=window),
         )
         return self.head(x), after
+
+    def _causal(self) -> DialogueGraphConfig:
+        if not self.config.causal:
+            raise ValueError("DialogueGraph with causal=False reads the future: wrap it in Replay to step")
+        return self.config
 
 
 def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ Gender is a sensitive attribute and unknown in a live call: its heads are off by
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -184,6 +184,13 @@ class HgfMilag(nn.Module):
             *_, last = head.children()
             for parameter in last.parameters():
                 parameter.div_(temperature)
+
+    @torch.no_grad()
+    def shift(self, offsets: Tensor) -> None:
+        """Add `offsets` (classes,) to the logits of each emotion head from now on, in its bias."""
+        heads: Any = self.emotions
+        for head in heads:
+            head[-1].bias.add_(offsets)
 
     def initial_state(self, dialogues: int = 1) -> HgfMilagState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""

@@ -38,7 +38,7 @@ Other deviations from the release
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -170,6 +170,12 @@ class MultiEmo(nn.Module):
         """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
         for parameter in self.head[-1].parameters():
             parameter.div_(temperature)
+
+    @torch.no_grad()
+    def shift(self, offsets: Tensor) -> None:
+        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
+        last: Any = self.head[-1]
+        last.bias.add_(offsets)
 
     def initial_state(self, dialogues: int = 1) -> MultiEmoState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""

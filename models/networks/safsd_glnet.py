@@ -193,6 +193,13 @@ class SafsdGlnet(nn.Module):
             for parameter in last.parameters():
                 parameter.div_(temperature)
 
+    @torch.no_grad()
+    def shift(self, offsets: Tensor) -> None:
+        """Add `offsets` (classes,) to all logits from now on, the students' too, in the biases of the heads."""
+        for head in (self.head, *self.students):
+            *_, last = head.children()
+            last.bias.add_(offsets)
+
     def initial_state(self, dialogues: int = 1) -> SafsdGlnetState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
         self._past()

@@ -45,6 +45,7 @@ Other deviations from the release, which does not run as published
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -237,6 +238,12 @@ class Vuemo(nn.Module):
         """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
         for parameter in self.head[-1].parameters():
             parameter.div_(temperature)
+
+    @torch.no_grad()
+    def shift(self, offsets: Tensor) -> None:
+        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
+        last: Any = self.head[-1]
+        last.bias.add_(offsets)
 
     def initial_state(self, dialogues: int = 1) -> VuemoState:
         """The state of dialogues in which nothing has been said.

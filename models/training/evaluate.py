@@ -1,85 +1,108 @@
-"""Scores of a checkpoint, reached the way it is used live: through `step`, one utterance at a time, state carried."""
+"""Answers of a model, reached the way it is used live: through `step`, one utterance at a time, state carried.
+
+What a network may know is part of a score. A causal one knows nothing of what follows, whoever asks. A two-sided one is
+asked how much of the future it is given: with a look-ahead of k utterances it hears the dialogue up to the k-th after
+the one in question, and is asked anew for each; so the curve over k says what waiting would be worth.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from erc_live.models import checkpoint
 from erc_live.models.batch import MODALITIES, DialogueBatch
-from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.training.corpora import LABELS, read_split
-from erc_live.models.training.examples import Example, encoded, examples
-from erc_live.models.training.metrics import Scores
+from erc_live.models.training.examples import Example
+from erc_live.models.training.metrics import Answers
 
 TOLERANCE = 1e-4  # in logits; float32 rounding gives about 1e-6
+PREFIXES = 32  # that are computed side by side
 
-
-def evaluate(
-    corpus: Path,
-    split: str,
-    encoder: Path,
-    weights: str = "default",
-    hide: Sequence[str] = (),
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Scores:
-    """Score a checkpoint on one split of a corpus.
-
-    Args:
-        corpus: folder that `read_split` knows.
-        split: "dev", "test", ...
-        encoder: folder of the text encoder.
-        weights: name or folder of the checkpoint.
-        hide: modalities to leave out, names of `MODALITIES`.
-        progress: called with the number of dialogues done and of all.
-
-    Raises:
-        CorpusError: the corpus cannot be read.
-        WeightsError: checkpoint or encoder cannot be read, or they do not belong together.
-    """
-    loaded = checkpoint.load(weights)
-    text = TextEncoder.load(encoder, loaded.adapter)
-    loaded.check_encoder(text.fingerprint)
-    data = examples(read_split(corpus, split))
-    with TemporaryDirectory() as folder:
-        data = [_without(example, hide) for example in encoded(data, text, Path(folder))]
-    return Scores.of(*classify(loaded.model, data, progress), LABELS)
+Progress = Callable[[int, int], None]
 
 
 @torch.no_grad()
 def classify(
-    model: Any, data: Sequence[Example], progress: Callable[[int, int], None] = lambda _done, _total: None
-) -> tuple[Tensor, Tensor]:
-    """Logits and labels of all utterances, (N, C) and (N,): a causal model's by `step`, compared with `forward`; a
-    two-sided model's by `forward` over the whole dialogue, as its paper has it.
+    model: Any,
+    data: Sequence[Example],
+    progress: Progress = lambda _done, _total: None,
+    ahead: int | None = None,
+) -> Answers:
+    """What a model says of all utterances.
+
+    A causal model answers by `step`, and `forward` must agree. A two-sided one answers by `forward`.
+
+    Args:
+        model: of `NETWORKS`, in evaluation.
+        data: dialogues with their vectors.
+        progress: called with the number of dialogues done and of all.
+        ahead: how many utterances after each a two-sided model hears; None: the whole dialogue, as its paper has it.
 
     Raises:
         RuntimeError: step and forward differ, so the model is not causal or one of its forms is wrong.
+        ValueError: a causal model is to look ahead.
     """
+    if model.config.causal and ahead:
+        raise ValueError(f"a causal model cannot hear {ahead} utterances ahead")
     logits = []
     for done, example in enumerate(data, start=1):
-        whole = model.forward(DialogueBatch.pad([example.utterances]))[0]
-        logits.append(_stepped(model, example, whole) if model.config.causal else whole)
+        logits.append(_answer(model, example, ahead))
         progress(done, len(data))
-    return torch.cat(logits), torch.cat([example.labels for example in data])
+    return Answers(
+        torch.cat(logits),
+        torch.cat([example.labels for example in data]),
+        torch.cat([example.utterances.speakers for example in data]),
+        tuple(len(example) for example in data),
+    )
 
 
-def _stepped(model: Any, example: Example, whole: Tensor) -> Tensor:
+def stepped(model: Any, example: Example) -> Tensor:
+    """Logits of a causal model (or of one in `Replay`), utterance by utterance. Shapes: -> (T, C)"""
     rows, state = [], model.initial_state()
     for t in range(len(example)):
         row, state = model.step(example.utterances.rows(slice(t, t + 1)), state)
         rows.append(row)
-    stepped = torch.cat(rows)
-    difference = (whole - stepped).abs().max().item()
-    if difference > TOLERANCE:
-        raise RuntimeError(f"step and forward differ by {difference:.1e}")
-    return stepped
+    return torch.cat(rows)
 
 
-def _without(example: Example, hide: Sequence[str]) -> Example:
-    shown = torch.tensor([name not in hide for name in MODALITIES])
-    return replace(example, utterances=replace(example.utterances, present=example.utterances.present & shown))
+def only(data: Sequence[Example], modalities: Sequence[str]) -> list[Example]:
+    """The same dialogues with no other modality than these names of `MODALITIES`."""
+    shown = torch.tensor([name in modalities for name in MODALITIES])
+    return [
+        replace(example, utterances=replace(example.utterances, present=example.utterances.present & shown))
+        for example in data
+    ]
+
+
+def modalities_of(data: Sequence[Example]) -> tuple[str, ...]:
+    """The modalities that any utterance has."""
+    present = torch.stack([example.utterances.present.any(0) for example in data]).any(0).tolist()
+    return tuple(name for name, there in zip(MODALITIES, present, strict=True) if there)
+
+
+def _answer(model: Any, example: Example, ahead: int | None) -> Tensor:
+    if ahead is not None and not model.config.causal:
+        return _prefixes(model, example, ahead)
+    whole: Tensor = model.forward(DialogueBatch.pad([example.utterances]))[0]
+    if not model.config.causal:
+        return whole
+    answers = stepped(model, example)
+    difference = (whole - answers).abs().max().item()
+    if not difference <= TOLERANCE:  # NaN is a difference, too
+        raise RuntimeError(f"step and forward differ by {difference:.1e} in dialogue {example.name}")
+    return answers
+
+
+def _prefixes(model: Any, example: Example, ahead: int) -> Tensor:
+    """Row t of `forward` over the utterances up to t + `ahead`, for each t."""
+    rows = []
+    for times in _batched(range(len(example)), PREFIXES):
+        heard = [example.utterances.rows(slice(t + ahead + 1)) for t in times]
+        answers = model.forward(DialogueBatch.pad(heard))
+        rows.append(answers[torch.arange(len(times)), torch.tensor(list(times))])
+    return torch.cat(rows)
+
+
+def _batched(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,246 +1,179 @@
-"""One training loop for the text adapter and the dialogue graph, from the labels of a corpus.
+"""From labelled dialogues to weights: every seed by itself, then the one that is best on dev.
 
-With an adapter rank above 0 both are trained end to end: a low-rank adapter (a file of about 1 MB) is tuned in the
-encoder. With rank 0 the encoder, and the adapter that was given, stay as they are; text is encoded once, and a seed
-takes a minute. Then the encoder may have seen the labels of the training lines, and the graph learns from vectors that
-are too easy. How much that harms depends on how far the adapter was driven, so compare both on `dev`; the README of
-the shipped weights does. The epoch, the seed and the temperature are chosen on `dev`; no other split is read.
+The text encoder is either left as it is, and then a seed takes minutes, or tuned together with the graph. What an
+encoder makes of utterances whose labels it has seen is too easy to learn from; `folds` gives the graph vectors of
+encoders that have not seen them.
+
+Where several processes work on it (`torchrun`), the first of them writes and the others wait.
+
+A run leaves `seed-N/` with weights and card of each seed, and the files of the best seed beside them.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from erc_live.models import checkpoint
-from erc_live.models.batch import DialogueBatch
-from erc_live.models.card import ADAPTER, Card
-from erc_live.models.encoders.adapter import attach, factors
-from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.card import PRETRAINED
+from erc_live.models.encoders.packing import is_packed
+from erc_live.models.encoders.text import WEIGHTS, TextEncoder, fingerprint
 from erc_live.models.errors import WeightsError
-from erc_live.models.networks import NETWORKS
-from erc_live.models.training.augment import Disturbance, disturb, transcribed
-from erc_live.models.training.corpora import LABELS, PROSODY, read_split
-from erc_live.models.training.evaluate import classify
-from erc_live.models.training.examples import Example, collate, encoded, examples, with_text
-from erc_live.models.training.metrics import Scores, confusion, temperature, weighted_f1
+from erc_live.models.training.config import Run, TrainConfig
+from erc_live.models.training.examples import Example, encoded, fitting
+from erc_live.models.training.files import writing
+from erc_live.models.training.fit import fit, team
+from erc_live.models.training.learner import Learner
+from erc_live.models.training.material import Lesson, Material, with_vectors
+from erc_live.models.training.results import TEXT, Results, copy, crown, finished, write
+
+ENCODER = "encoder"  # folder of a run: the packed text encoder, where it is neither shipped nor tuned by the seeds
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. Rates are the highest of the schedule."""
+def train(material: Material, encoder: Path, config: TrainConfig, run: Run) -> checkpoint.Checkpoint:
+    """Train every seed on `train` and write the one that is best on `dev`.
 
-    network: str = "dialogue_graph"
-    sizes: dict[str, Any] = field(default_factory=dict)  # of the network, where they differ from its defaults
-    seeds: tuple[int, ...] = (0,)
-    adapter: str | None = None  # the checkpoint whose adapter to go on from; with rank 0 it stays as it is
-    epochs: int = 4
-    batch_utterances: int = 48
-    learning_rate: float = 1e-3
-    adapter_rank: int = 16
-    adapter_learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    disturbance: Disturbance = field(default_factory=Disturbance)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is reported after each epoch: mean loss of the training lines, weighted F1 on dev."""
-
-    seed: int
-    epoch: int
-    loss: float
-    dev_weighted_f1: float
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Copies of what was trained: the weights of the model, the factors of the adapter (empty without one)."""
-
-    model: dict[str, Tensor]
-    adapter: dict[str, Tensor]
-
-
-class Learner(nn.Module):
-    """What is trained: the dialogue model and, if `encoder` is given, the adapter in it; `still` is one that stays."""
-
-    def __init__(self, model: Any, encoder: TextEncoder | None, still: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.model: Any = model
-        self.encoder = encoder
-        self.text_network = encoder.network if encoder else None
-        self._still = still
-
-    def forward(self, batch: Sequence[Example], config: TrainConfig) -> tuple[DialogueBatch, Tensor]:
-        """What the model is given, and its labels (B, T); disturbed as `config` says while training."""
-        dialogues = [example.utterances for example in batch]
-        if self.encoder:
-            texts = [text for example in batch for text in example.texts]
-            if self.training:
-                texts = [transcribed(text, config.disturbance) for text in texts]
-            with torch.autocast("cpu", dtype=torch.bfloat16):  # 3.4 times as fast where the processor has it
-                dialogues = with_text(batch, self.encoder.embed(self.encoder.tokens(texts)))
-        if self.training:
-            dialogues = [disturb(dialogue, config.disturbance) for dialogue in dialogues]
-        return collate(dialogues, [example.labels for example in batch])
-
-    def trained(self) -> Trained:
-        """A copy of the present weights."""
-        model = {name: value.clone() for name, value in self.model.state_dict().items()}
-        return Trained(model, factors(self.text_network) if self.text_network else self._still)
-
-
-def train(
-    corpus: Path,
-    encoder: Path,
-    out: Path,
-    config: TrainConfig,
-    command: str = "",
-    progress: Callable[[Epoch], None] = lambda _: None,
-) -> checkpoint.Checkpoint:
-    """Train on `train` of a corpus with every seed, and write the one that is best on `dev` into the folder `out`.
-
-    The scores on the card are those of the files as written. The same seed on the same machine gives the same weights.
+    The same seed on the same machine gives the same weights, whether the run was interrupted or not.
 
     Args:
-        corpus: folder that `read_split` knows.
-        encoder: folder of the text encoder.
-        out: folder of the run; gets weights, card and the cached vectors.
+        material: the dialogues, their text not yet encoded.
+        encoder: folder of the text encoder to use, or to begin with if it is tuned.
         config: how to train.
-        command: what the user typed, for the card.
-        progress: called after each epoch.
+        run: where it goes, and who watches it.
 
     Raises:
-        CorpusError: the corpus cannot be read.
-        WeightsError: the encoder or the start weights cannot be read.
+        CorpusError: nothing in the corpus has a label, or one of the modalities.
+        WeightsError: encoder or start weights cannot be read or do not fit, the loss is no number any more, or the
+            results cannot be written.
     """
-    data = {split: examples(read_split(corpus, split)) for split in ("train", "dev")}
-    start = checkpoint.load(config.adapter).adapter if config.adapter else None
-    adapter = load_file(start) if start else {}
-    if config.adapter_rank == 0:
-        still = TextEncoder.load(encoder, start)
-        data = {split: encoded(part, still, out / "cache") for split, part in data.items()}
-    best = Trained({}, {})
-    by_seed: dict[int, float] = {}
+    material = material.only(config.modalities)
+    material.check()
+    config = replace(config, tune_text=config.tune_text and material.present()[0])
+    key = _key(material, encoder, config)
+    if config.folds:
+        lesson, text = _folded(material, encoder, config, run)
+        config = replace(config, tune_text=False)
+    else:
+        text = encoder if config.tune_text else _packed(encoder, run.out)
+        lesson = _lesson(material, None if config.tune_text else TextEncoder.load(text), config, run)
+    return _seeds(Results(material, config, run, key, text), lesson)
+
+
+def _key(material: Material, encoder: Path, config: TrainConfig) -> str:
+    """Names everything that the result depends on but the seed."""
+    content = (material.digest(), fingerprint(encoder), replace(config, seeds=()))
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _seeds(results: Results, lesson: Lesson) -> checkpoint.Checkpoint:
+    config, run = results.config, results.run
+    workers = team()
     for seed in config.seeds:
+        folder = run.out / f"seed-{seed}"
+        if workers.is_main_process and not run.resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        workers.wait_for_everyone()
+        if finished(folder, results.key):
+            continue
         torch.manual_seed(seed)
-        learner = _learner(encoder, config, adapter)
-        learner.model.fusion.scale.fit(torch.cat([example.utterances.audio for example in data["train"]]))
-        by_seed[seed], trained = _fit(learner, data, config, lambda *report, seed=seed: progress(Epoch(seed, *report)))
-        if by_seed[seed] == max(by_seed.values()):
-            best = trained
-    training = {"corpus": corpus.name, "command": command, **asdict(config), "dev_weighted_f1_by_seed": by_seed}
-    del training["network"], training["sizes"]
-    return _write(best, data["dev"], encoder, out, config, training)
+        text = TextEncoder.load(results.text)
+        learner = _learner(results.material, text, config)
+        fitted = fit(learner, lesson, config, seed, results.key, run)
+        if workers.is_main_process:
+            write(results, learner, fitted, text, seed)
+        workers.wait_for_everyone()
+    if workers.is_main_process:
+        crown(results)
+    workers.wait_for_everyone()
+    return checkpoint.load(str(run.out))
 
 
-def _learner(encoder: Path, config: TrainConfig, adapter: dict[str, Tensor]) -> Learner:
-    model = _network(config, TextEncoder.load(encoder).dim)
-    if config.adapter_rank == 0:
-        return Learner(model, None, adapter)
-    text = TextEncoder.load(encoder)
-    attach(text.network, config.adapter_rank, adapter)
-    return Learner(model, text, {})
-
-
-def _network(config: TrainConfig, text_dim: int) -> Any:
-    """A new network for text vectors of this width and prosody. Raises WeightsError when it cannot be built."""
-    if config.network not in NETWORKS:
-        raise WeightsError(f"no network is called {config.network!r}: choose from {', '.join(NETWORKS)}")
-    network = NETWORKS[config.network]
-    try:
-        inputs = {"text_dim": text_dim, "audio_dim": len(PROSODY), "visual_dim": 0}
-        return network.model(network.config(**(inputs | config.sizes)))
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{config.network} cannot have these sizes: {error}") from error
-
-
-def _fit(
-    learner: Learner, data: dict[str, list[Example]], config: TrainConfig, report: Callable[[int, float, float], None]
-) -> tuple[float, Trained]:
-    """The best weighted F1 on dev over the epochs, and the trained weights of that epoch."""
-    steps = config.epochs * sum(1 for _ in _batches(data["train"], config.batch_utterances, range(len(data["train"]))))
-    adapter = [] if learner.text_network is None else [p for p in learner.text_network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": list(learner.model.parameters()), "lr": config.learning_rate},
-            {"params": adapter, "lr": config.adapter_learning_rate},
-        ],
-        weight_decay=config.weight_decay,
+def _lesson(material: Material, text: TextEncoder | None, config: TrainConfig, run: Run) -> Lesson:
+    """Dialogues with their text vectors if they come from an encoder that stays as it is."""
+    train, bare, dev = material.train, None, material.dev
+    if text is not None:
+        train, bare = with_vectors(train, text, run)
+        dev = encoded(dev, text, run.cache, run.encoding)
+    return Lesson(
+        train, bare, material.judged(dev), _offsets(material, config), config.disturbance, material.composition
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
-    best, kept, objective = -1.0, Trained({}, {}), NETWORKS[config.network].objective
-    for epoch in range(config.epochs):
-        learner.train()
-        losses = []
-        for batch in _batches(data["train"], config.batch_utterances, torch.randperm(len(data["train"])).tolist()):
-            loss = objective(learner.model, *learner(batch, config))
-            optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_([p for p in learner.parameters() if p.requires_grad], 1.0)
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
-        score = _dev_score(learner, data["dev"], config)
-        report(epoch, sum(losses) / len(losses), score)
-        if score > best:
-            best, kept = score, learner.trained()
-    return best, kept
 
 
-def _rate(done: float) -> float:
-    """Share of the highest rate: up over the first tenth of the steps, then down along a cosine."""
-    return min(done / 0.1, 0.5 + 0.5 * math.cos(math.pi * done))
+def _offsets(material: Material, config: TrainConfig) -> Tensor:
+    """Log frequencies of the labels, `balance` times: with them on its logits while it learns, a network needs not
+    learn them, and without them it favours rare labels (Menon et al. 2021, "Long-tail learning via logit adjustment").
+    """
+    counts = material.counts().clamp(min=1).float()
+    return config.balance * (counts / counts.sum()).log()
 
 
-def _batches(data: Sequence[Example], utterances: int, order: Sequence[int]) -> Iterator[list[Example]]:
-    """Whole dialogues in the given order, as many as it takes to have so many utterances."""
-    batch: list[Example] = []
-    for index in order:
-        batch.append(data[index])
-        if sum(len(example) for example in batch) >= utterances:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _learner(material: Material, text: TextEncoder, config: TrainConfig) -> Learner:
+    """A new learner, its scales those of the corpus, its weights those of `start` where these fit."""
+    sizes = {"classes": len(material.labels), **material.dims(text.dim), **config.sizes}
+    learner = Learner(config.network, sizes, text if config.tune_text else None)
+    if config.start is not None:
+        _begin_from(learner.model, checkpoint.load(config.start), material.labels, config)
+    shown = fitting(material.shown(), learner.model)
+    learner.model.fusion.scale.fit(torch.cat([example.utterances.audio for example in shown]))
+    learner.model.shift(_offsets(material, config))
+    return learner
 
 
-@torch.no_grad()
-def _dev_score(learner: Learner, dev: Sequence[Example], config: TrainConfig) -> float:
-    learner.eval()
-    counts = torch.zeros(len(LABELS), len(LABELS), dtype=torch.int64)
-    for batch in _batches(dev, config.batch_utterances, range(len(dev))):
-        padded, labels = learner(batch, config)
-        labelled = labels >= 0
-        counts += confusion(labels[labelled], learner.model(padded)[labelled].argmax(-1), len(LABELS))
-    return weighted_f1(counts)
+def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...], config: TrainConfig) -> None:
+    """Take over what a run has learnt. A modality that it did not have is learnt from the beginning."""
+    if (start.card.network, start.card.labels) != (config.network, labels):
+        raise WeightsError(
+            f"{config.start} is a {start.card.network} for {', '.join(start.card.labels)}, this run a {config.network} "
+            f"for {', '.join(labels)}: they must be the same"
+        )
+    theirs, own = start.model.state_dict(), model.state_dict()
+    strange = [name for name, value in own.items() if name not in theirs or theirs[name].shape != value.shape]
+    if other := [name for name in strange if not name.startswith("fusion.")]:
+        raise WeightsError(f"{config.start} has other sizes than this run ({other[0]}): give the same with --size")
+    model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and name not in strange})
 
 
-def _write(
-    best: Trained, dev: Sequence[Example], encoder: Path, out: Path, config: TrainConfig, training: dict[str, object]
-) -> checkpoint.Checkpoint:
-    out.mkdir(parents=True, exist_ok=True)
-    adapter = out / ADAPTER
-    adapter.unlink(missing_ok=True)
-    if best.adapter:
-        save_file(best.adapter, adapter)
-    text = TextEncoder.load(encoder, adapter if best.adapter else None)
-    model = _network(config, text.dim).eval()
-    model.load_state_dict(best.model)
-    dev = encoded(dev, text, out / "cache")
-    model.soften(temperature(*classify(model, dev)))
-    card = Card(
-        network=config.network,
-        config=asdict(model.config),
-        labels=LABELS,
-        encoder=text.fingerprint,
-        scores={"dev": asdict(Scores.of(*classify(model, dev), LABELS))},
-        training=training,
-    )
-    checkpoint.save(out, model, card)
-    return checkpoint.load(str(out))
+def _packed(encoder: Path, out: Path) -> Path:
+    """The folder of the encoder as it will lie beside the weights: what is learnt from must be what is used later."""
+    if encoder.resolve() == (PRETRAINED / TEXT).resolve():
+        return encoder
+    text, target, workers = TextEncoder.load(encoder), out / ENCODER, team()
+    if workers.is_main_process:
+        with writing(target):
+            shutil.rmtree(target, ignore_errors=True)
+            if is_packed(encoder / WEIGHTS):
+                copy(encoder, target)
+            else:
+                text.save(target)
+    workers.wait_for_everyone()
+    return target
+
+
+def _folded(material: Material, encoder: Path, config: TrainConfig, run: Run) -> tuple[Lesson, Path]:
+    """Train's text vectors by encoders that were tuned without the dialogue in question, and the folder of the encoder
+    that was tuned on all of train: it makes the vectors of dev, and it is the one that is kept.
+    """
+    tuning = replace(config, folds=0, tune_text=True, seeds=config.seeds[:1])
+
+    def tuned(name: str, dialogues: Sequence[Example]) -> Path:
+        out = run.out / name
+        train(replace(material, train=dialogues, composition=None), encoder, tuning, replace(run, out=out))
+        return out / TEXT
+
+    lesson: dict[int, tuple[Example, Tensor]] = {}
+    for fold in range(config.folds):
+        held = range(fold, len(material.train), config.folds)
+        rest = [example for place, example in enumerate(material.train) if place not in held]
+        text = TextEncoder.load(tuned(f"fold-{fold}", rest))
+        rows = zip(*with_vectors([material.train[place] for place in held], text, run), strict=True)
+        lesson.update(zip(held, rows, strict=True))
+    folder = tuned("fold-all", material.train)
+    dev = encoded(material.dev, TextEncoder.load(folder), run.cache, run.encoding)
+    dialogues, bare = zip(*(lesson[place] for place in range(len(material.train))), strict=True)
+    offsets, how = _offsets(material, config), config.disturbance
+    return Lesson(dialogues, bare, material.judged(dev), offsets, how, material.composition), folder

@@ -150,7 +150,6 @@ WRONG = {
     "not loopback": (6, ["demo", "--set", "events.endpoint=tcp://0.0.0.0:5577"], "0.0.0.0"),
     "not an address": (6, ["demo", "--set", "events.endpoint=here"], "here"),
     "no weights": (5, ["demo", "--set", "tracker.weights=folder"], "folder"),
-    "no encoder": (5, ["demo", "--set", "models.folder=nowhere"], "erc-live models fetch minilm"),
     "weights that differ from their card": (
         5,
         ["demo", "--speed", "max", "--set", "tracker.weights=changed"],

@@ -64,6 +64,10 @@ def test_a_provisional_event_shows_that_it_is_one() -> None:
     assert sinks.TextLines()(examples.event(0, final=False, text="well")).endswith("well ...")
 
 
+def test_an_uncertain_event_shows_that_it_is_one() -> None:
+    assert "  joy? 100%  " in sinks.TextLines()(examples.event(0, certain=False))
+
+
 @given(examples.messages(*examples.PUBLIC_TYPES), st.integers(1, 100))
 def test_a_line_of_text_fits_and_holds_no_control_codes(message: PublicEvent, width: int) -> None:
     line = sinks.TextLines(width)(message)

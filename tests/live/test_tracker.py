@@ -1,6 +1,7 @@
 """The tracker: order, identity and causality, on tiny random weights."""
 
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -41,8 +42,8 @@ def utterance(loaded):
             t_text_ns=number + 3,
             t_features_ns=number + 4,
             text_vec=random.standard_normal(16).astype(np.float32),
-            audio_vec=random.standard_normal(8).astype(np.float32),
-            encoders=f"{loaded.card.encoder} prosody",
+            audio_vec=random.standard_normal(15).astype(np.float32),
+            encoders=" ".join(f"{modality}={name}" for modality, name in loaded.card.encoders.items()),
         )
         return msgspec.structs.replace(features, **changes)
 
@@ -119,14 +120,33 @@ def test_a_spoilt_vector_counts_as_missing(tracker, utterance, value):
 
 
 def test_prosody_may_hold_what_was_not_measured(tracker, utterance):
-    prosody = np.array([1.0, 60.0, 5.0, np.nan, np.nan, np.nan, 4.0, np.nan], np.float32)
-    assert tracker.observe(utterance(1, audio_vec=prosody)).modalities == ("text", "audio")
+    sound = np.array([1.0, 60.0, 5.0, np.nan, np.nan, np.nan, 4.0, *[np.nan] * 8], np.float32)
+    assert tracker.observe(utterance(1, audio_vec=sound)).modalities == ("text", "audio")
     assert tracker.spoilt == 0
 
 
 def test_features_of_another_encoder_are_refused(tracker, utterance):
-    with pytest.raises(WeightsError, match="encoder"):
-        tracker.observe(utterance(1, encoders="other prosody"))
+    for modality in ("text", "audio", "visual"):
+        with pytest.raises(WeightsError, match=f"expects {modality} vectors of encoder"):
+            tracker.observe(utterance(1, encoders=f"{modality}=other"))
+
+
+def test_a_modality_that_the_model_was_not_trained_on_is_left_out(loaded, utterance):
+    encoders = {name: encoder for name, encoder in loaded.card.encoders.items() if name != "visual"}
+    blind = replace(loaded, card=replace(loaded.card, encoders=encoders))
+    seen = {"visual_vec": np.ones(8, np.float32), "encoders": "visual=faces"}
+    event = Tracker(blind, SessionStart("s", 0, 0), ManualClock()).observe(utterance(1, **seen))
+    assert event.modalities == ("text", "audio")
+    assert probs(event) == probs(Tracker(loaded, SessionStart("s", 0, 0), ManualClock()).observe(utterance(1)))
+
+
+def test_an_answer_below_the_threshold_of_the_card_is_marked_as_uncertain(loaded, utterance):
+    for threshold in (0.0, 0.4, 1.0):
+        strict = replace(loaded, card=replace(loaded.card, abstain_below=threshold))
+        tracker = Tracker(strict, SessionStart("s", 0, 0), ManualClock())
+        for number in range(5):
+            event = tracker.observe(utterance(number))
+            assert event.certain == (max(probs(event)) >= threshold)
 
 
 def test_the_end_counts_final_utterances(tracker, utterance):

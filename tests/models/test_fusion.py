@@ -16,10 +16,10 @@ def test_robust_scale_ignores_outliers_and_marks_gaps() -> None:
     assert out.tolist() == [[CLIP, 0.0, 1.0, 0.0]]
 
 
-def test_a_column_without_measurements_stays_unscaled() -> None:
-    scale = RobustScale(1)
-    scale.fit(torch.full((3, 1), torch.nan))
-    assert scale(torch.tensor([[2.0], [torch.nan]])).tolist() == [[2.0, 1.0], [0.0, 0.0]]
+def test_what_the_corpus_never_measured_is_not_heard_later() -> None:
+    scale = RobustScale(2)
+    scale.fit(torch.tensor([[1.0, torch.nan], [3.0, torch.nan], [2.0, torch.nan]]))
+    assert scale(torch.tensor([[2.0, 5.0], [torch.nan, 5.0]])).tolist() == [[0.0, 0.0, 1.0, 0.0], [0.0] * 4]
 
 
 def test_missing_modalities_leave_no_nan_in_the_gradients() -> None:

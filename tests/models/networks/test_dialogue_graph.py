@@ -1,4 +1,6 @@
-"""What DialogueGraph promises beyond the contract of every network: who spoke matters, the number of a speaker not."""
+"""What DialogueGraph promises beyond the contract of every network: who spoke matters, the number of a speaker not; and
+what its two-sided twin is.
+"""
 
 from dataclasses import replace
 
@@ -40,3 +42,45 @@ def test_which_number_a_speaker_has_does_not_matter(model: DialogueGraph) -> Non
     spoken = talk(30)
     renamed = replace(spoken, speakers=100 - spoken.speakers)
     assert torch.equal(forward(model, spoken), forward(model, renamed))
+
+
+def twin(seed: int = 0) -> DialogueGraph:
+    torch.manual_seed(seed)
+    model = DialogueGraph(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=1, heads=2, window=4, causal=False))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def test_the_twin_hears_as_many_later_utterances_as_earlier_ones() -> None:
+    model, spoken, other = twin(), talk(20), talk(20)
+    for changed in range(20):
+        text = spoken.text.clone()
+        text[changed] = other.text[changed]
+        moved = (forward(model, spoken) != forward(model, replace(spoken, text=text))).any(1).nonzero().flatten()
+        assert moved.tolist() == list(range(max(0, changed - 4), min(20, changed + 5)))
+
+
+def test_the_twin_tells_later_from_earlier() -> None:
+    model, spoken = twin(), talk(3)
+    backwards = spoken.rows(torch.tensor([2, 1, 0]))
+    assert not torch.allclose(forward(model, spoken)[1], forward(model, backwards)[1], atol=1e-3)
+
+
+def test_the_twin_steps_only_by_replay() -> None:
+    with pytest.raises(ValueError, match="wrap it in Replay"):
+        twin().initial_state()
+
+
+def test_without_a_window_each_utterance_is_alone() -> None:
+    torch.manual_seed(0)
+    model = DialogueGraph(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=2, heads=2, window=0)).eval()
+    spoken = talk(5)
+    together = forward(model, spoken)
+    state = model.initial_state()
+    for t in range(5):
+        one = spoken.rows(slice(t, t + 1))
+        with torch.no_grad():
+            logits, state = model.step(one, state)
+        torch.testing.assert_close(together[t : t + 1], forward(model, one), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(together[t : t + 1], logits, atol=1e-5, rtol=1e-5)

@@ -1,137 +1,242 @@
-"""Training on a small language with a known law: the loop learns it, repeats itself exactly, and tells the truth."""
+"""Training on a small language with a known law: it learns it, repeats itself exactly, also after a break, and tells
+the truth about itself.
+"""
 
+import errno
 import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_bert import DIM, make_tiny_bert
+from worlds import CONFIG, LABELS, TUNED, bert, material
 
-from erc_live.live import config as live_config
-from erc_live.live.fetch import models_folder
 from erc_live.models import checkpoint
-from erc_live.models.card import ADAPTER, WEIGHTS
+from erc_live.models.card import WEIGHTS
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.errors import WeightsError
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
-from erc_live.models.training.augment import Disturbance
-from erc_live.models.training.corpora import read_split
-from erc_live.models.training.evaluate import classify, evaluate
-from erc_live.models.training.examples import encoded, examples
-from erc_live.models.training.train import Epoch, TrainConfig, train
-from erc_live.models.weights import locate
-
-SIZES = {"text_dim": DIM, "width": 16, "layers": 1, "heads": 2, "window": 3, "dropout": 0.0, "smoothing": 0.0}
-CONFIG = TrainConfig(
-    sizes=SIZES, epochs=5, batch_utterances=24, learning_rate=1e-2, adapter_rank=2, adapter_learning_rate=1e-2,
-    disturbance=Disturbance(0.0, 0.0, 0.0, 0.0, 0.0),
-)  # fmt: skip
-
-
-def write_corpus(folder: Path) -> Path:
-    """Joy and anger are in the words; after the word "well" an utterance expresses what the one before it did."""
-    draw = random.Random(0)
-    for split, size in (("train", 80), ("dev", 20)):
-        lines = []
-        for number in range(size):
-            utterances = []
-            for _ in range(draw.randint(2, 6)):
-                emotion = draw.choice(("joy", "anger"))
-                text = f"{draw.choice('abc')} {'great' if emotion == 'joy' else 'awful'}"
-                if utterances and draw.random() < 0.4:
-                    text, emotion = "well", utterances[-1]["emotion"]
-                speaker, prosody = draw.choice("XY"), [draw.gauss(0, 1) for _ in range(8)]
-                utterances.append({"speaker": speaker, "text": text, "emotion": emotion, "prosody": prosody})
-            lines.append(json.dumps({"dialogue": str(number), "utterances": utterances}))
-        (folder / f"{split}.jsonl").write_text("\n".join(lines))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus"))
+from erc_live.models.errors import CorpusError, WeightsError
+from erc_live.models.training import fit
+from erc_live.models.training.config import Epoch, Run, TrainConfig
+from erc_live.models.training.evaluate import classify, only
+from erc_live.models.training.examples import encoded, fitting
+from erc_live.models.training.material import Material
+from erc_live.models.training.metrics import Scores
+from erc_live.models.training.results import certain_from
+from erc_live.models.training.train import train
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_bert(tmp_path_factory.mktemp("bert"))
+    return bert(tmp_path_factory.mktemp("bert"))
 
 
 @pytest.fixture(scope="module")
-def run(corpus: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("run")
+def tuned(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two seeds that also trained the encoder."""
+    out = tmp_path_factory.mktemp("tuned")
     seen: list[Epoch] = []
-    config = replace(CONFIG, seeds=(3, 4))
-    loaded = train(corpus, encoder, out, config, "erc-live train corpus", seen.append)
-    assert [(report.seed, report.epoch) for report in seen] == [(s, e) for s in (3, 4) for e in range(5)]
-    by_seed = {s: max(r.dev_weighted_f1 for r in seen if r.seed == s) for s in (3, 4)}
-    assert loaded.card.training["dev_weighted_f1_by_seed"] == {str(s): score for s, score in by_seed.items()}
-    assert loaded.card.training["command"] == "erc-live train corpus"
+    watch = lambda told: seen.append(told) if isinstance(told, Epoch) else None  # noqa: E731
+    config = replace(TUNED, seeds=(3, 4))
+    loaded = train(material(), encoder, config, Run(out, out / "cache", "erc-live train", watch=watch))
+    by_seed = {seed: max(e.dev_weighted_f1 for e in seen if e.seed == seed) for seed in (3, 4)}
+    assert loaded.card.training["seed"] == max(by_seed, key=lambda seed: by_seed[seed])
+    assert set(loaded.card.training["seeds"]["weighted_f1"]["by_seed"]) == {"3", "4"}
+    assert loaded.card.training["command"] == "erc-live train"
+    assert loaded.card.training["curve"]["dev_weighted_f1"] == [
+        e.dev_weighted_f1 for e in seen if e.seed == loaded.card.training["seed"]
+    ]
     return out
 
 
-def test_it_learns_words_and_context_and_the_card_is_true(run: Path, corpus: Path, encoder: Path) -> None:
-    scores = evaluate(corpus, "dev", encoder, str(run))
+def rescored(run: Path, data: Material, shown: tuple[str, ...] = ("text", "audio", "visual")) -> Scores:
+    loaded = checkpoint.load(str(run))
+    text = TextEncoder.load(loaded.text_folder)
+    loaded.check_encoders({"text": text.fingerprint})
+    dev = only(fitting(encoded(data.dev, text, run / "cache"), loaded.model), shown)
+    return Scores.of(classify(loaded.model, dev), loaded.card.labels, loaded.card.abstain_below)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: value.nan_to_num() for name, value in load_file(folder / WEIGHTS).items()}
+
+
+def same(first: Path, second: Path) -> bool:
+    one, two = weights(first), weights(second)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_it_learns_words_and_context_and_the_card_is_true(tuned: Path) -> None:
+    scores, card = rescored(tuned, material()), checkpoint.load(str(tuned)).card
     assert scores.weighted_f1 > 0.9  # without the context 0.8 would be possible
-    card = checkpoint.load(str(run)).card
     assert scores.weighted_f1 == card.scores["dev"]["weighted_f1"]
-    assert scores.utterances == card.scores["dev"]["utterances"]
-    assert evaluate(corpus, "dev", encoder, str(run), hide=("text",)).weighted_f1 < 0.7
+    assert scores.calibration.error == pytest.approx(card.scores["dev"]["calibration"]["error"])
+    assert rescored(tuned, material(), ("audio",)).weighted_f1 < 0.7
+    assert card.encoders["audio"] == "prosody/1"
+    assert "visual" not in card.encoders
+    assert card.config["visual_dim"] == 0  # nobody was seen, so nothing is known about faces
 
 
-def test_the_same_seed_gives_the_same_weights(run: Path, corpus: Path, encoder: Path, tmp_path: Path) -> None:
-    by_seed = checkpoint.load(str(run)).card.training["dev_weighted_f1_by_seed"]
-    chosen = 4 if by_seed["4"] >= by_seed["3"] else 3
-    train(corpus, encoder, tmp_path, replace(CONFIG, seeds=(chosen,)))
-    for name in (WEIGHTS, ADAPTER):
-        first, second = load_file(run / name), load_file(tmp_path / name)
-        assert all(torch.equal(first[key], second[key]) for key in first)
+def test_every_seed_is_kept(tuned: Path) -> None:
+    for seed in (3, 4):
+        folder = tuned / f"seed-{seed}"
+        assert checkpoint.load(str(folder)).card.training["seed"] == seed
+        assert sorted(p.name for p in folder.iterdir()) == ["card.json", "model.safetensors", "text"]
+    best = checkpoint.load(str(tuned)).card.training["seed"]
+    assert same(tuned, tuned / f"seed-{best}")
 
 
-def test_a_plain_encoder_needs_no_adapter_and_its_vectors_are_kept(
-    corpus: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_seed_gives_the_same_weights(tuned: Path, encoder: Path, tmp_path: Path) -> None:
+    train(material(), encoder, replace(TUNED, seeds=(4,)), Run(tmp_path, tmp_path / "cache"))
+    assert same(tmp_path, tuned / "seed-4")
+    assert same(tmp_path / "text", tuned / "seed-4" / "text")
+
+
+class Interrupted(Exception):
+    pass
+
+
+PLAIN = replace(CONFIG, average=0.0, balance=0.5)
+
+
+@pytest.mark.parametrize("config", [CONFIG, TUNED, PLAIN], ids=("still", "tuned", "plain"))
+def test_an_interrupted_run_ends_as_if_it_had_not_been(config: TrainConfig, encoder: Path, tmp_path: Path) -> None:
+    def interrupt(told: object) -> None:
+        if isinstance(told, Epoch) and (told.seed, told.epoch) == (1, 1):
+            raise Interrupted
+
+    config, data = replace(config, seeds=(0, 1), epochs=3), material(20, 8)
+    train(data, encoder, config, Run(tmp_path / "whole", tmp_path / "cache"))
+    broken = Run(tmp_path / "broken", tmp_path / "cache", watch=interrupt)
+    with pytest.raises(Interrupted):
+        train(data, encoder, config, broken)
+    assert not (tmp_path / "broken" / "card.json").exists()
+    again: list[tuple[int, int]] = []
+    watch = lambda told: again.append((told.seed, told.epoch)) if isinstance(told, Epoch) else None  # noqa: E731
+    train(data, encoder, config, replace(broken, resume=True, watch=watch))
+    assert again == [(1, 1), (1, 2)]  # the epoch that was not saved, and what follows
+    for part in (".", "seed-0", "seed-1"):
+        assert same(tmp_path / "whole" / part, tmp_path / "broken" / part)
+    assert not list(tmp_path.rglob(fit.SAVED))
+
+
+def test_a_run_with_other_options_is_not_gone_on_with(encoder: Path, tmp_path: Path) -> None:
+    def interrupt(told: object) -> None:
+        if isinstance(told, Epoch) and told.epoch == 1:
+            raise Interrupted
+
+    data, run = material(10, 5), Run(tmp_path, tmp_path / "cache", watch=interrupt)
+    with pytest.raises(Interrupted):
+        train(data, encoder, CONFIG, run)
+    with pytest.raises(WeightsError, match="of a run with other data or options"):
+        train(data, encoder, replace(CONFIG, rate=1e-3), replace(run, resume=True, watch=lambda _: None))
+    (tmp_path / "seed-0" / fit.SAVED).write_bytes(b"torn")
+    with pytest.raises(WeightsError, match="is damaged"):
+        train(data, encoder, CONFIG, replace(run, resume=True))
+
+
+def test_a_still_encoder_is_kept_beside_the_weights_and_its_vectors_are_cached(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(CONFIG, adapter_rank=0, epochs=1)
-    first = train(corpus, encoder, tmp_path, config)
-    assert first.adapter is None
+    data, config = material(20, 8), replace(CONFIG, epochs=2)
+    train(data, encoder, config, Run(tmp_path / "a", tmp_path / "cache"))
+    own = TextEncoder.load(tmp_path / "a" / "text")
+    assert checkpoint.load(str(tmp_path / "a")).card.encoders["text"] == own.fingerprint
     monkeypatch.setattr(TextEncoder, "encode", lambda *_: pytest.fail("encoded again"))
-    again = train(corpus, encoder, tmp_path, config)
-    assert again.fingerprint == first.fingerprint
+    train(data, encoder, config, Run(tmp_path / "b", tmp_path / "cache"))
+    assert same(tmp_path / "a", tmp_path / "b")
 
 
-def test_training_goes_on_from_an_adapter(run: Path, corpus: Path, encoder: Path, tmp_path: Path) -> None:
-    still = replace(CONFIG, adapter=str(run), adapter_rank=0, epochs=1)
-    unmoved = replace(CONFIG, adapter=str(run), adapter_learning_rate=0.0, epochs=1)
-    first = checkpoint.load(str(run))
-    for name, config in (("still", still), ("unmoved", unmoved)):
-        second = train(corpus, encoder, tmp_path / name, config)
-        assert second.card.encoder == first.card.encoder
-        assert second.fingerprint != first.fingerprint
+def test_training_goes_on_from_weights_and_learns_a_modality_that_they_lacked(encoder: Path, tmp_path: Path) -> None:
+    data = material(20, 8)
+    read = replace(CONFIG, modalities=("text",), epochs=4)
+    first = train(data, encoder, read, Run(tmp_path / "first", tmp_path / "cache"))
+    assert first.card.config["audio_dim"] == 0
+    still = replace(CONFIG, start=str(tmp_path / "first"), rate=0.0, epochs=1)
+    second = train(data, tmp_path / "first" / "text", still, Run(tmp_path / "second", tmp_path / "cache"))
+    assert second.card.config["audio_dim"] == 15
+    assert rescored(tmp_path / "second", data, ("text",)).weighted_f1 == first.card.scores["dev"]["weighted_f1"]
+    wide, turned = replace(still, sizes=CONFIG.sizes | {"width": 8}), replace(data, labels=LABELS[::-1])
+    with pytest.raises(WeightsError, match="other sizes than this run"):
+        train(data, encoder, wide, Run(tmp_path / "wide", tmp_path / "cache"))
+    with pytest.raises(WeightsError, match="they must be the same"):
+        train(turned, encoder, still, Run(tmp_path / "turned", tmp_path / "cache"))
 
 
-def test_weights_of_another_encoder_are_refused(run: Path, corpus: Path, tmp_path: Path) -> None:
-    other = make_tiny_bert(tmp_path, seed=1)
-    with pytest.raises(WeightsError, match="expects text vectors of encoder"):
-        evaluate(corpus, "dev", other, str(run))
+def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:
+    data = material(60, 40)
+    rare = [replace(e, labels=torch.where(torch.rand(len(e)) < 0.8, 0, e.labels)) for e in data.train]
+    data, recall = replace(data, train=rare), {}
+    for balance in (0.0, 1.0):
+        config = replace(CONFIG, modalities=("audio",), balance=balance, epochs=3)
+        loaded = train(data, encoder, config, Run(tmp_path / str(balance), tmp_path / "cache"))
+        recall[balance] = loaded.card.scores["dev"]["classes"]["anger"]["recall"]
+    assert recall[0.0] < 0.2 < recall[1.0]
 
 
-def test_a_model_that_reads_the_future_is_found_out(corpus: Path, encoder: Path, tmp_path: Path) -> None:
-    class Leaky(DialogueGraph):
-        def forward(self, batch):
-            return super().forward(batch).cumsum(1).flip(1)
+def test_out_of_fold_vectors_come_from_encoders_that_never_saw_the_dialogue(encoder: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, folds=2, epochs=2)
+    loaded = train(material(12, 6), encoder, config, Run(tmp_path, tmp_path / "cache"))
+    folders = [tmp_path / name / "text" for name in ("fold-0", "fold-1", "fold-all")]
+    assert len({TextEncoder.load(folder).fingerprint for folder in folders}) == 3
+    assert loaded.card.encoders["text"] == TextEncoder.load(folders[2]).fingerprint
+    assert rescored(tmp_path, material(12, 6)).weighted_f1 == loaded.card.scores["dev"]["weighted_f1"]
 
-    data = encoded(examples(read_split(corpus, "dev")), TextEncoder.load(encoder), tmp_path)
-    with pytest.raises(RuntimeError, match="step and forward differ"):
-        classify(Leaky(DialogueGraphConfig(**SIZES)).eval(), data)
+
+def test_patience_ends_a_run(encoder: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, rate=0.0, epochs=20, patience=2)
+    loaded = train(material(10, 5), encoder, config, Run(tmp_path, tmp_path / "cache"))
+    assert len(loaded.card.training["curve"]["loss"]) == 3
 
 
-@pytest.mark.slow
-def test_the_shipped_weights_reach_the_score_on_their_card(shared_data: Path) -> None:
-    encoder = locate("minilm", models_folder(live_config.Models()))
-    if encoder is None:
-        pytest.skip("needs the text encoder: erc-live models fetch minilm")
-    scores = evaluate(shared_data / "meld", "dev", encoder)
-    assert scores.weighted_f1 == pytest.approx(checkpoint.load("default").card.scores["dev"]["weighted_f1"], abs=0.003)
+def test_nothing_to_learn_is_one_line(encoder: Path, tmp_path: Path) -> None:
+    data, run = material(4, 2), Run(tmp_path, tmp_path / "cache")
+    blank = [replace(e, labels=torch.full_like(e.labels, -100)) for e in data.train]
+    with pytest.raises(CorpusError, match="no utterance of train has a label"):
+        train(replace(data, train=blank), encoder, CONFIG, run)
+    with pytest.raises(CorpusError, match="no utterance of train has visual"):
+        train(data, encoder, replace(CONFIG, modalities=("visual",)), run)
+    with pytest.raises(WeightsError, match="no network is called 'rnn'"):
+        train(data, encoder, replace(CONFIG, network="rnn"), run)
+    with pytest.raises(WeightsError, match="cannot have these sizes"):
+        train(data, encoder, replace(CONFIG, sizes={"widht": 3}), run)
+
+
+def test_a_poor_corpus_is_learnt_from_with_a_warning(encoder: Path, tmp_path: Path) -> None:
+    data = replace(material(1, 1), labels=(*LABELS, "fear"))
+    notes = data.check()
+    assert "train is a single dialogue: its scores say little" in notes
+    assert any(note.startswith("no utterance of train is labelled") and note.endswith("fear") for note in notes)
+    loaded = train(data, encoder, replace(CONFIG, epochs=1, balance=1.0), Run(tmp_path, tmp_path / "cache"))
+    assert loaded.card.labels == (*LABELS, "fear")
+
+
+def test_a_diverging_run_is_one_line(encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="lower the rate"):
+        train(material(10, 5), encoder, replace(CONFIG, rate=1e30, clip=1e30), Run(tmp_path, tmp_path / "cache"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(content: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(WeightsError, match=r"^[^\n]*No space left on device[^\n]*make room[^\n]*$"):
+        train(material(10, 5), encoder, CONFIG, Run(tmp_path / "run", tmp_path / "cache"))
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and "encoder" not in path.parts]
+
+
+def test_a_card_is_json_that_anybody_can_read(tuned: Path) -> None:
+    card = json.loads((tuned / "card.json").read_text())
+    assert card["training"]["options"]["tune_text"] is True
+    assert card["scores"]["dev"]["temperature"] > 0
+
+
+def test_answers_are_certain_from_where_most_are_right() -> None:
+    probs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    assert certain_from(probs, torch.tensor([0, 1, 0, 1]), 0.6) == pytest.approx(0.7)
+    assert certain_from(probs, torch.tensor([0, 0, 0, 1]), 0.7) == 0.0
+    assert certain_from(probs, torch.tensor([1, 1, 1, 1]), 0.7) == 1.0

@@ -1,0 +1,94 @@
+"""What every reader of a corpus gives: utterances, dialogues, and a split of them with its labels.
+
+Times, files and labels mean the same in every corpus, so that features, training and scoring need not know where a
+dialogue comes from:
+- `start_s` and `end_s` are seconds since the conversation began;
+- a media file that one utterance names is a clip of that utterance and is heard whole; a file that several utterances
+  of a dialogue name is a recording of the conversation, of which each has the piece from `start_s` to `end_s`;
+- an empty text means that nothing was transcribed, and a label of None that nobody labelled the utterance, which is
+  then context only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+SPLITS = ("train", "dev", "test")
+
+# The seven labels of MELD, in the order of the shipped weights; DailyDialog and RAVDESS use the same words.
+SEVEN = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+
+# Seconds, dB, dB, Hz, Hz, Hz, syllables per second of sounding time, dB; of the whole utterance.
+PROSODY = (
+    "duration",
+    "avg_intensity",
+    "intensity_variation",
+    "avg_pitch",
+    "pitch_std",
+    "pitch_range",
+    "articulation_rate",
+    "mean_hnr",
+)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured."""
+
+    speaker: str
+    text: str
+    label: str | None
+    start_s: float | None = None
+    end_s: float | None = None
+    audio: Path | None = None
+    video: Path | None = None
+    prosody: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One conversation, its utterances first to last; `name` is unique within its corpus split."""
+
+    name: str
+    utterances: tuple[Utterance, ...]
+
+    @cached_property
+    def recordings(self) -> frozenset[Path]:
+        """The files that more than one utterance names: recordings of the conversation, not clips."""
+        once: set[Path] = set()
+        twice: set[Path] = set()
+        for utterance in self.utterances:
+            files = {file for file in (utterance.audio, utterance.video) if file is not None}
+            twice |= once & files
+            once |= files
+        return frozenset(twice)
+
+    def span(self, utterance: Utterance, file: Path) -> tuple[float, float | None]:
+        """Where in its `file` an utterance of this dialogue lies, in seconds: (0, None) is all of it."""
+        if file in self.recordings and utterance.start_s is not None:
+            return utterance.start_s, utterance.end_s
+        return 0.0, None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a corpus; every label in `dialogues` is one of `labels`, whose order is the corpus' own."""
+
+    corpus: str
+    name: str
+    labels: tuple[str, ...]
+    dialogues: tuple[Dialogue, ...]
+
+    def relabelled(self, names: Mapping[str, str | None]) -> "Split":
+        """The split with other names for some labels, all at once; None takes a label away, its utterances stay."""
+
+        def named(label: str | None) -> str | None:
+            return None if label is None else names.get(label, label)
+
+        labels = dict.fromkeys(new for label in self.labels if (new := named(label)) is not None)
+        dialogues = tuple(
+            Dialogue(one.name, tuple(replace(said, label=named(said.label)) for said in one.utterances))
+            for one in self.dialogues
+        )
+        return replace(self, labels=tuple(labels), dialogues=dialogues)

@@ -1,0 +1,87 @@
+"""How to train, what is told while it goes on, and where it goes."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from erc_live.models.batch import MODALITIES
+from erc_live.models.training.augment import Disturbance
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Rates are the highest of the schedule."""
+
+    network: str = "dialogue_graph"
+    sizes: dict[str, Any] = field(default_factory=dict)  # of the network, where they differ from its defaults
+    seeds: tuple[int, ...] = (0,)
+    modalities: tuple[str, ...] = MODALITIES
+    start: str | None = None  # the weights to go on from
+    epochs: int = 30
+    patience: int = 8  # epochs without a better score on dev
+    batch_utterances: int = 64
+    rate: float = 1e-3
+    tune_text: bool = False  # train the text encoder, too
+    text_rate: float = 5e-5
+    folds: int = 0  # of text encoders for out-of-fold vectors; 0: one encoder for all
+    weight_decay: float = 0.01
+    clip: float = 1.0  # of the norm of the gradient
+    average: float = 0.99  # decay of the running average of the weights, which is what is kept; 0: no average
+    balance: float = 0.0  # how much rarer labels are favoured (tau)
+    disturbance: Disturbance = field(default_factory=Disturbance)
+
+    def described(self) -> dict[str, Any]:
+        """What belongs on the card beside the seeds and the network."""
+        return {name: value for name, value in asdict(self).items() if name not in ("network", "sizes", "seeds")}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What is told while texts are turned into vectors that stay: how many are done."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is told after each batch: how many of the epoch are done."""
+
+    seed: int
+    epoch: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is told after each epoch: mean loss of the training utterances, weighted F1 on dev, the best so far."""
+
+    seed: int
+    epoch: int
+    loss: float
+    dev_weighted_f1: float
+    best: float
+
+
+Told = Encoded | Step | Epoch
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run goes and who watches it: `out` gets the weights and a folder for each seed, `cache` text vectors.
+
+    With `resume`, what `out` holds of the same run is gone on with; else the run begins anew. `command` is what the
+    user typed, for the card.
+    """
+
+    out: Path
+    cache: Path
+    command: str = ""
+    resume: bool = False
+    watch: Callable[[Told], None] = lambda _: None
+
+    def encoding(self, done: int, total: int) -> None:
+        """Tell that texts have been encoded."""
+        self.watch(Encoded(done, total))

@@ -1,0 +1,151 @@
+"""Labels for a corpus file in the neutral format: the same dialogues with what a model estimates of each utterance.
+
+    {"speaker": "Ann", "text": "Oh no.", "label": null,
+     "estimate": {"label": "sadness", "probs": {"neutral": 0.2, "sadness": 0.7, ...}, "certain": true}}
+
+A label that is there already stays as it is. Media are named relative to the new file. Dialogues are labelled and
+written a few at a time, into a part file beside the target, which is named after everything that the result depends on;
+whoever is interrupted and begins again goes on where it ended, and the target appears when it is whole.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from erc_live.models.card import Card
+from erc_live.models.corpora import neutral
+from erc_live.models.corpora.dialogue import Dialogue
+from erc_live.models.corpora.neutral_line import dump, parse
+from erc_live.models.errors import CorpusError
+from erc_live.models.training.evaluate import Progress, classify
+from erc_live.models.training.examples import Example
+from erc_live.models.training.metrics import Answers
+
+TOGETHER = 32  # dialogues that are read, labelled and written at once
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The likeliest label of an utterance, the probability of each, and whether the card would show it as certain."""
+
+    label: str
+    probs: dict[str, float]
+    certain: bool
+
+
+def estimates(answers: Answers, card: Card) -> list[list[Estimate]]:
+    """The answers as labels, dialogue by dialogue."""
+    rows = iter(answers.logits.double().softmax(-1).tolist())
+    return [[_estimate(row, card) for row in islice(rows, length)] for length in answers.lengths]
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A model, its card, and how dialogues become what it reads; `key` names all three."""
+
+    model: Any
+    card: Card
+    vectors: Callable[[Sequence[Dialogue]], list[Example]]
+    key: str
+
+    def lines(self, dialogues: Sequence[Dialogue], relative: Callable[[Path], str]) -> Iterator[str]:
+        """The dialogues with their estimates, as lines of the neutral format without their ends."""
+        bare = [replace(d, utterances=tuple(replace(u, label=None) for u in d.utterances)) for d in dialogues]
+        answers = classify(self.model, self.vectors(bare))
+        for dialogue, said in zip(dialogues, estimates(answers, self.card), strict=True):
+            entry = json.loads(dump(dialogue, relative))
+            for utterance, estimate in zip(entry["utterances"], said, strict=True):
+                utterance["estimate"] = asdict(estimate)
+            yield json.dumps(entry, ensure_ascii=False, allow_nan=False)
+
+
+def predict(
+    source: Path, target: Path, labeller: Labeller, progress: Progress = lambda _done, _total: None, force: bool = False
+) -> int:
+    """Label every dialogue of the file `source` and write them to the file `target`.
+
+    Args:
+        source: a file in the neutral format.
+        target: a new file; its folder is made if it is not there.
+        labeller: what labels.
+        progress: called with the number of dialogues done and of all.
+        force: replace a target that is there.
+
+    Returns:
+        How many dialogues a run before this one had labelled.
+
+    Raises:
+        CorpusError: the source cannot be read, the target is there already or cannot be written.
+    """
+    if target.exists() and not force:
+        raise CorpusError(f"{target} is there already: give another name, or --force to replace it")
+    total = len(neutral.read_file(source, None))  # all that is wrong with it, before the work
+    part = target.with_name(f".{target.name}.{_key(source, labeller)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = before = _whole_lines(part)
+        with part.open("a", encoding="utf-8", newline="\n") as file:
+            progress(done, total)
+            for dialogues in _groups(islice(_dialogues(source), before, None)):
+                lines = labeller.lines(dialogues, lambda media: _relative(media, target))
+                file.writelines(f"{line}\n" for line in lines)
+                file.flush()
+                done += len(dialogues)
+                progress(done, total)
+        part.replace(target)
+        for other in target.parent.glob(f".{target.name}.*.part"):  # of earlier inputs or weights
+            other.unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise CorpusError(f"{target} cannot be written ({reason}): make room, or give another folder") from error
+    return before
+
+
+def _estimate(probs: list[float], card: Card) -> Estimate:
+    best = max(range(len(probs)), key=probs.__getitem__)
+    named = {label: round(p, 6) for label, p in zip(card.labels, probs, strict=True)}
+    return Estimate(card.labels[best], named, probs[best] >= card.abstain_below)
+
+
+def _key(source: Path, labeller: Labeller) -> str:
+    digest = hashlib.sha256(labeller.key.encode())
+    with source.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def _whole_lines(part: Path) -> int:
+    """How many lines a part file holds, after the one that was being written when it was cut off is removed."""
+    if not part.is_file():
+        return 0
+    with part.open("rb+") as file:
+        count = end = 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            count, end = count + 1, end + len(line)
+        file.truncate(end)
+    return count
+
+
+def _dialogues(source: Path) -> Iterator[Dialogue]:
+    with source.open("rb") as file:
+        for number, line in enumerate(file):
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+            if line.strip():
+                yield parse(line, source.parent)
+
+
+def _groups(dialogues: Iterator[Dialogue]) -> Iterator[list[Dialogue]]:
+    while group := list(islice(dialogues, TOGETHER)):
+        yield group
+
+
+def _relative(media: Path, target: Path) -> str:
+    return Path(os.path.relpath(media.resolve(), target.parent.resolve())).as_posix()

@@ -1,0 +1,182 @@
+"""A line of the neutral format: what it means, and that its schema, its reader and its writer agree."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from made_up import HERE, dialogues, patient
+
+from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Utterance
+from erc_live.models.corpora.neutral_line import LIMIT, LineError, dump, parse, schema
+
+NAN = math.nan
+SCHEMA = Draft202012Validator(schema())
+
+
+def line(*utterances: object, **more: object) -> bytes:
+    return json.dumps({"dialogue": "d", "utterances": utterances, **more}).encode()
+
+
+def test_every_key() -> None:
+    full = {
+        "speaker": " Ann ",
+        "text": " Oh no.\n",
+        "label": "sadness",
+        "start_s": 1,
+        "end_s": 2.5,
+        "audio": "clips/a.wav",
+        "video": "clips/a.mp4",
+        "prosody": {"duration": 1.5, "avg_pitch": None},
+    }
+    (said,) = parse(line(full), HERE).utterances
+    assert said.prosody is not None
+    assert said.prosody[0] == 1.5
+    assert all(math.isnan(value) for value in said.prosody[1:])
+    media = HERE / "clips"
+    assert said == Utterance("Ann", "Oh no.", "sadness", 1.0, 2.5, media / "a.wav", media / "a.mp4", said.prosody)
+
+
+@pytest.mark.parametrize(
+    "rest", [{}, dict.fromkeys(("text", "label", "start_s", "end_s", "audio", "video", "prosody"))]
+)
+def test_all_but_the_speaker_may_be_absent_or_null(rest: dict[str, None]) -> None:
+    assert parse(line({"speaker": "A", **rest}), HERE).utterances == (Utterance("A", "", None),)
+
+
+def test_numbers_may_be_names() -> None:
+    dialogue = parse(line({"speaker": 3}, dialogue=17), HERE)
+    assert (dialogue.name, dialogue.utterances[0].speaker) == ("17", "3")
+
+
+def test_a_clip_and_a_recording() -> None:
+    talk = {"speaker": "A", "audio": "talk.wav", "start_s": 1, "end_s": 2}
+    clip = {"speaker": "B", "audio": "clip.wav", "video": "clip.wav", "start_s": 2, "end_s": 3}
+    dialogue = parse(line(talk, clip, {**talk, "start_s": 4, "end_s": 5}), HERE)
+    spans = [dialogue.span(said, said.audio) for said in dialogue.utterances if said.audio]
+    assert spans == [(1.0, 2.0), (0.0, None), (4.0, 5.0)]
+
+
+A = {"speaker": "A"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"{", "not JSON at character 2 (Expecting property name enclosed in double quotes)"),
+        (b"\xff", "byte 1 is not UTF-8"),
+        (b"[" * 100_000, "brackets too deep"),
+        (b"1" * 10_000, "a number too long"),
+        (b"[]", "the line must be an object with the keys dialogue, utterances, not []"),
+        (b"{}", '"dialogue" is missing'),
+        (b'{"dialogue": "d"}', '"utterances" is missing'),
+        (line(), "dialogue 'd': \"utterances\" must be a list of at least one"),
+        (line(A, dialogue=" "), '"dialogue" must be a name on one line and not blank'),
+        (line(A, dialogue=None), '"dialogue" must be a name, not None'),
+        (line(A, dialogue=True), '"dialogue" must be a name, not True'),
+        (line(A, turns=1), "unknown key 'turns': the keys are dialogue, utterances"),
+        (line(A, "hello"), "dialogue 'd', utterance 2: an utterance must be an object with the keys speaker, text"),
+        (line({"text": "Hi"}), '"speaker" is missing'),
+        (line({"speaker": None}), '"speaker" must be a name, not null'),
+        (line({"speaker": "A\nB"}), '"speaker" must be a name on one line'),
+        (line({**A, "emotion": "joy"}), "unknown key 'emotion': the keys are speaker, text, label"),
+        (line({**A, "text": 3}), '"text" must be text, not 3'),
+        (line({**A, "text": "\ud83d"}), '"text" holds half a character at 1'),
+        (line({**A, "label": 3}), '"label" must be a name or null, not 3'),
+        (line({**A, "label": ""}), '"label" must be a name on one line and not blank'),
+        (line({**A, "start_s": -1}), '"start_s" must be a number from 0 to 1e+09 or null, not -1'),
+        (line({**A, "start_s": "1"}), "not '1'"),
+        (line({**A, "start_s": True}), "not True"),
+        (line({**A, "start_s": NAN}), "NaN is no number in JSON: write null"),
+        (line({**A, "end_s": math.inf}), "Infinity is no number in JSON"),
+        (b'{"dialogue": "d", "utterances": [{"speaker": "A", "end_s": 1e999}]}', '"end_s" must be a number from 0'),
+        (line({**A, "start_s": 2, "end_s": 1}), '"end_s" 1 lies before "start_s" 2'),
+        (line({**A, "audio": ""}), '"audio" must be the path of a file or null'),
+        (line({**A, "video": ["a"]}), '"video" must be the path of a file or null'),
+        (line({**A, "prosody": [1, 2]}), '"prosody" must be an object with the keys duration, avg_intensity'),
+        (line({**A, "prosody": {"pitch": 1}}), "\"prosody\" has an unknown key 'pitch': the keys are duration"),
+        (line({**A, "prosody": {"avg_pitch": "x"}}), '"avg_pitch" must be a number from -1e+09'),
+        (line({**A, "audio": "x"}, {**A, "audio": "x"}), '"start_s" and "end_s" must say which piece of'),
+        (line({**A, "label": "glee"}), "label 'glee' is not in labels.txt"),
+    ],
+)
+def test_one_line_for_what_is_wrong(text: bytes, says: str) -> None:
+    with pytest.raises(LineError, match=r"^[^\n]+$") as error:
+        parse(text, HERE, labels=("joy",))
+    assert says in str(error.value)
+
+
+# Anything that JSON can say, bent towards the format so that it is often nearly right.
+KEYS = st.sampled_from(["speaker", "text", "label", "start_s", "end_s", "audio", "video", "prosody", "other", *PROSODY])
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", " ", "A", "\n", "x.wav", 1.0, LIMIT, -LIMIT, 10**30])
+    | st.text(max_size=4)
+)
+ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4))
+VALUES = {
+    "text": st.text(max_size=4),
+    "label": st.sampled_from(["joy", "very glad"]),
+    "start_s": st.integers(0, 2),
+    "end_s": st.floats(2, 3),
+    "audio": st.sampled_from(["x.wav", "y.wav"]),
+    "video": st.just("x.wav"),
+    "prosody": st.dictionaries(st.sampled_from(PROSODY), st.none() | st.floats(-9, 9), max_size=3),
+}
+RIGHT = st.fixed_dictionaries({"speaker": st.just("A") | st.integers()}, optional=VALUES)
+# One key of an utterance is anything, known or not.
+UTTERANCES = RIGHT | st.builds(lambda right, key, value: {**right, key: value}, RIGHT, KEYS, SCALARS)
+LINES = (
+    st.fixed_dictionaries({"dialogue": SCALARS, "utterances": st.lists(UTTERANCES | ANYTHING, max_size=3)})
+    | st.fixed_dictionaries({"dialogue": st.just("d"), "utterances": st.lists(UTTERANCES, min_size=1, max_size=3)})
+    | ANYTHING
+)
+# What the reader refuses and a schema cannot say.
+BEYOND = ("lies before", "must say which piece", "lone surrogate")
+
+
+def refused(text: bytes) -> str | None:
+    """What is wrong with a line, if anything; no other exception comes out."""
+    try:
+        dialogue = parse(text, HERE)
+    except LineError as error:
+        return str(error)
+    assert isinstance(dialogue, Dialogue)
+    return None
+
+
+@patient
+@given(LINES)
+def test_the_schema_and_the_reader_agree(entry: Any) -> None:
+    wrong = refused(json.dumps(entry).encode())
+    if SCHEMA.is_valid(entry):
+        assert wrong is None or any(what in wrong for what in BEYOND), wrong
+    else:
+        assert wrong is not None
+
+
+@patient
+@given(
+    st.binary(max_size=40) | LINES.map(lambda entry: json.dumps(entry).encode()) | st.text(max_size=20).map(str.encode)
+)
+def test_any_line_is_a_dialogue_or_a_line_error(text: bytes) -> None:
+    assert "\n" not in (refused(text) or "")
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(schema())
+
+
+@patient
+@given(dialogues())
+def test_what_is_written_is_read(dialogue: Dialogue) -> None:
+    text = dump(dialogue, lambda path: path.relative_to(HERE).as_posix())
+    assert "\n" not in text
+    assert SCHEMA.is_valid(json.loads(text))
+    assert repr(parse(text.encode(), HERE)) == repr(dialogue)  # repr, for NaN is equal to nothing

@@ -1,0 +1,49 @@
+"""Packed weights come back to within half a step of their group."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from erc_live.models.encoders.packing import GROUP, is_packed, load_packed, pack, save_packed, unpack
+
+VALUES = st.floats(-1e3, 1e3, width=32)
+
+
+@settings(max_examples=50, deadline=None)
+@given(npst.arrays("float32", st.tuples(st.integers(1, 4), st.sampled_from([1, 5, GROUP, 2 * GROUP])), elements=VALUES))
+def test_a_matrix_is_right_to_half_a_step_of_its_group(array) -> None:
+    matrix = torch.from_numpy(array)
+    packed = pack({"m": matrix})
+    assert packed["m"].dtype == torch.int8
+    back = unpack(packed)["m"]
+    assert back.shape == matrix.shape
+    groups = matrix.reshape(len(matrix), -1, GROUP if matrix.shape[1] % GROUP == 0 else matrix.shape[1])
+    step = groups.abs().amax(-1, keepdim=True) / 127
+    # The scale is of half precision: it may be 2^-11 too small, and then the largest weight is cut; 2^-24 is its least.
+    allowed = step * (0.5 + 127 * 2**-11) + 127 * 2**-24
+    assert ((back.reshape(groups.shape) - groups).abs() <= allowed).all()
+
+
+def test_vectors_are_of_half_precision_and_zeros_stay_zeros(tmp_path: Path) -> None:
+    weights = {"norm.scale": torch.tensor([1.0, 0.1]), "m": torch.zeros(2, 3)}  # a name that ends like one of ours
+    save_packed(weights, tmp_path / "w")
+    assert is_packed(tmp_path / "w")
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+    back = load_packed(tmp_path / "w")
+    assert set(back) == set(weights)
+    assert torch.equal(back["m"], weights["m"])
+    torch.testing.assert_close(back["norm.scale"], weights["norm.scale"], atol=1e-4, rtol=0.0)
+
+
+def test_other_files_are_not_taken_for_packed_ones(tmp_path: Path) -> None:
+    save_file({"m": torch.zeros(1)}, tmp_path / "plain")
+    assert not is_packed(tmp_path / "plain")
+    (tmp_path / "text").write_text("no weights")
+    with pytest.raises(SafetensorError):
+        is_packed(tmp_path / "text")

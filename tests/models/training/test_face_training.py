@@ -1,0 +1,143 @@
+"""Training of the face network: it learns, it can be interrupted, it writes what it measured; and what votes mean."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from erc_live.models.encoders.face import CARD, FACE_LABELS, WEIGHTS, FaceEncoder
+from erc_live.models.errors import CorpusError, WeightsError
+from erc_live.models.training.face import (
+    UNFINISHED,
+    Epoch,
+    Faces,
+    FaceScores,
+    FaceTraining,
+    evaluate,
+    train,
+    votes_temperature,
+)
+
+SMALL = {"widths": (8, 16), "depths": (1, 1)}
+FEW = FaceTraining(epochs=3, batch=16, network=SMALL)
+HAPPY, SAD = 1, 3
+
+
+def votes(*pairs: tuple[int, int]) -> Tensor:
+    row = torch.zeros(10, dtype=torch.uint8)
+    for column, count in pairs:
+        row[column] = count
+    return row
+
+
+def marked(n: int, seed: int = 0) -> Faces:
+    """Faces that are bright below (happy) or above (sad), in turn."""
+    pictures = torch.randint(60, 120, (n, 48, 48), generator=Generator().manual_seed(seed), dtype=torch.uint8)
+    rows = torch.stack([votes((HAPPY if i % 2 else SAD, 9), (0, 1)) for i in range(n)])
+    pictures[1::2, 26:] += 100
+    pictures[::2, :22] += 100
+    return Faces.of(pictures, rows)
+
+
+@pytest.fixture(scope="module")
+def data() -> dict[str, Faces]:
+    return {"train": marked(64), "dev": marked(32, seed=1)}
+
+
+class Interrupted(Exception):
+    """As by Ctrl-C."""
+
+
+def test_single_votes_are_noise_and_the_rest_are_shares() -> None:
+    faces = Faces.of(torch.zeros(1, 48, 48, dtype=torch.uint8), votes((HAPPY, 6), (SAD, 2), (0, 1), (8, 1))[None])
+    expected = torch.zeros(8)
+    expected[HAPPY], expected[SAD] = 0.75, 0.25
+    torch.testing.assert_close(faces.shares[0], expected)
+    assert faces.labels.tolist() == [HAPPY]
+    assert faces.clear.tolist() == [True]
+
+
+def test_what_most_people_could_not_name_is_left_out() -> None:
+    rows = torch.stack([
+        votes((8, 6), (HAPPY, 4)), votes((9, 9), (0, 1)), votes(*((c, 1) for c in range(10))), votes((HAPPY, 5), (8, 5))
+    ])  # fmt: skip
+    faces = Faces.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
+    assert faces.labels.tolist() == [HAPPY]
+    assert faces.clear.tolist() == [False]
+
+
+def test_it_learns_what_can_be_seen(data: dict[str, Faces], tmp_path: Path) -> None:
+    config = FaceTraining(epochs=8, batch=16, learning_rate=1e-2, network=SMALL)
+    encoder = train(data, tmp_path, config, {})
+    assert evaluate(encoder, data["dev"]).accuracy >= 0.95
+
+
+def test_a_resumed_run_gives_the_weights_of_one_that_was_not_interrupted(
+    data: dict[str, Faces], tmp_path: Path
+) -> None:
+    reports: list[Epoch] = []
+    train(data, tmp_path / "whole", FEW, {}, reports.append)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 1:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(data, tmp_path / "parts", FEW, {}, stop)
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [UNFINISHED]
+    rest: list[Epoch] = []
+    train(data, tmp_path / "parts", FEW, {}, rest.append)
+    assert rest == reports[2:]
+    assert (tmp_path / "parts" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    assert not (tmp_path / "parts" / UNFINISHED).exists()
+
+
+def test_an_unfinished_run_with_other_settings_is_refused(data: dict[str, Faces], tmp_path: Path) -> None:
+    def stop(_: Epoch) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(data, tmp_path, FEW, {}, stop)
+    with pytest.raises(WeightsError, match="other settings"):
+        train(data, tmp_path, FaceTraining(seed=1, epochs=3, batch=16, network=SMALL), {})
+
+
+def test_the_card_says_what_the_files_reach(data: dict[str, Faces], tmp_path: Path) -> None:
+    written = train(data, tmp_path, FEW, {"licence": "none"})
+    loaded = FaceEncoder.load(tmp_path)
+    card = json.loads((tmp_path / CARD).read_text())
+    assert loaded.fingerprint == written.fingerprint
+    assert card["scores"]["dev"] == json.loads(json.dumps(asdict(evaluate(loaded, data["dev"]))))
+    assert card["scores"]["dev, dark"] == json.loads(json.dumps(asdict(evaluate(loaded, data["dev"], ("dark",)))))
+    assert card["training"]["licence"] == "none"
+    assert card["training"]["seed"] == 0
+
+
+@pytest.mark.parametrize("empty", ["train", "dev"])
+def test_without_labelled_faces_it_says_so(data: dict[str, Faces], tmp_path: Path, empty: str) -> None:
+    nothing = Faces.of(torch.zeros(1, 48, 48, dtype=torch.uint8), votes((9, 10))[None])
+    with pytest.raises(CorpusError, match=f"no labelled faces in {empty}"):
+        train({**data, empty: nothing}, tmp_path, FEW, {})
+    with pytest.raises(CorpusError, match="no faces to score"):
+        evaluate(FaceEncoder.load(train(data, tmp_path, FEW, {}) and tmp_path), nothing)
+
+
+def test_scores_of_known_answers() -> None:
+    rows = torch.stack([votes((HAPPY, 10)), votes((HAPPY, 10)), votes((SAD, 10)), votes((SAD, 4), (0, 3), (HAPPY, 3))])
+    faces = Faces.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
+    answers = torch.tensor([HAPPY, SAD, SAD, HAPPY])
+    scores = FaceScores.of(5.0 * torch.nn.functional.one_hot(answers, 8).float(), faces)
+    assert (scores.faces, scores.clear_faces) == (4, 3)
+    assert scores.accuracy == pytest.approx(0.5)
+    assert scores.clear_accuracy == pytest.approx(2 / 3)
+    assert scores.recall == {"happiness": 0.5, "sadness": 0.5}
+    assert sum(map(sum, scores.confusion)) == 4
+    assert scores.confusion[SAD][HAPPY] == 1
+
+
+def test_the_temperature_is_the_one_that_makes_shares_likely() -> None:
+    shares = torch.rand(200, len(FACE_LABELS), generator=Generator().manual_seed(0)).softmax(1)
+    assert votes_temperature(3.0 * shares.log(), shares) == pytest.approx(3.0, rel=0.01)

@@ -1,0 +1,158 @@
+"""Training of the text encoder on a tiny BERT: it learns, repeats itself exactly, goes on where it was, and its card
+is true.
+"""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_bert import make_tiny_bert
+
+from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
+from erc_live.models.encoders.text import FILES, WEIGHTS, TextEncoder, Turn, fingerprint
+from erc_live.models.errors import CorpusError, WeightsError
+from erc_live.models.training.text import (
+    CARD,
+    PARTS,
+    UNFINISHED,
+    Lines,
+    Part,
+    Step,
+    TextTraining,
+    bucketed,
+    common_labels,
+    mean_of,
+    train,
+)
+
+LABELS = ("joy", "anger", "neutral")
+WORDS = dict(zip(LABELS, ("great", "awful", "well"), strict=True))
+CONFIG = TextTraining(seeds=(1,), epochs=2, batch=8, rate=1e-2, head_rate=3e-2, memory=0.9)
+
+
+def corpus(name: str, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[Split, Split]:
+    draw = random.Random(seed)
+    parts = []
+    for split, size in (("train", 80), ("dev", 20)):
+        said = [draw.choice(labels) for _ in range(size)]
+        spoken = [Utterance("A", f"{draw.choice('abc')} {WORDS[label]}!", label) for label in said]
+        dialogues = (Dialogue("1", (*spoken, Utterance("A", "oh", None), Utterance("B", " ", labels[0]))),)
+        parts.append(Split(name, split, labels, dialogues))
+    return parts[0], parts[1]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def run(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "text"
+    told: list[Step | Part] = []
+    corpora = [corpus("one", 0), corpus("two", 1)]
+    train(corpora, TextEncoder.load(start), out, CONFIG, {"command": "erc-live encoder train text"}, told.append)
+    parts = [report for report in told if isinstance(report, Part)]
+    assert [part.epochs for part in parts] == [(n + 1) / PARTS for n in range(CONFIG.epochs * PARTS)]
+    assert all(set(part.dev) == {"one", "two"} for part in parts)
+    steps = [report for report in told if isinstance(report, Step)]
+    assert [step.done for step in steps] == list(range(1, CONFIG.epochs * 20 + 1))
+    assert {step.total for step in steps} == {CONFIG.epochs * 20}
+    return out
+
+
+def test_it_learns_and_leaves_a_packed_encoder_with_a_true_card(run: Path, start: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {*FILES, CARD}
+    card = json.loads((run / CARD).read_text())
+    assert card["labels"] == list(LABELS)
+    assert card["training"]["start"] == fingerprint(start)
+    assert card["training"]["command"] == "erc-live encoder train text"
+    for name in ("one", "two"):
+        assert card["scores"]["dev"][name]["utterances"] == 20
+        assert card["scores"]["dev"][name]["weighted_f1"] > 0.9
+    great, awful = TextEncoder.load(run).encode(["c great!", "b great!", "c awful!"]).split((2, 1))
+    assert torch.cosine_similarity(great[:1], great[1:]) > torch.cosine_similarity(great[:1], awful) + 0.2
+
+
+def test_interrupted_and_resumed_it_ends_at_the_same_weights(run: Path, start: Path, tmp_path: Path) -> None:
+    corpora = [corpus("one", 0), corpus("two", 1)]
+
+    def stop(report: Step | Part) -> None:
+        if isinstance(report, Part) and report.epochs == 1.25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, stop)
+    assert {path.name for path in tmp_path.iterdir()} == {UNFINISHED.format(seed=1)}
+    with pytest.raises(WeightsError, match="other settings"):
+        train(corpora, TextEncoder.load(start), tmp_path, replace(CONFIG, rate=2e-2), {})
+    told: list[Step | Part] = []
+    train(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, told.append)
+    assert len([report for report in told if isinstance(report, Part)]) == CONFIG.epochs * PARTS - 5
+    once, twice = (load_file(folder / WEIGHTS) for folder in (run, tmp_path))
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_a_label_that_drowns_the_others_is_thinned() -> None:
+    labels = torch.tensor([2] * 90 + [0, 1] * 5)
+    lines = Lines("talk", tuple(f"text {i}" for i in range(100)), ((Turn(True, "oh"),),) * 100, labels)
+    few = lines.thinned(3, torch.Generator().manual_seed(0))
+    assert torch.bincount(few.labels).tolist() == [5, 5, 5]
+    assert all(
+        lines.labels[lines.texts.index(text)] == label for text, label in zip(few.texts, few.labels, strict=True)
+    )
+    assert few.contexts == lines.contexts[:15]
+    even = lines.rows(range(60, 100))
+    assert even.thinned(3, torch.Generator()) is even
+
+
+def test_batches_hold_everything_once_and_texts_of_about_one_length() -> None:
+    lengths = [i * 7 % 50 for i in range(203)]
+    batches = list(bucketed(lengths, 10, torch.Generator().manual_seed(0)))
+    assert sorted(i for batch in batches for i in batch) == list(range(203))
+    spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in batches]
+    assert sum(spread) / len(spread) < 10
+    assert batches != list(bucketed(lengths, 10, torch.Generator().manual_seed(1)))
+
+
+def test_a_line_comes_with_what_was_said_before_it() -> None:
+    said = (Utterance("A", "oh", None), Utterance("B", " ", "joy"), Utterance("A", "great", "joy"))
+    dialogues = tuple(Dialogue(name, said) for name in "12")
+    lines = Lines.of(Split("x", "train", LABELS, dialogues), LABELS)
+    assert lines.texts == ("great", "great")
+    assert lines.contexts == ((Turn(True, "oh"),),) * 2
+
+
+def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
+    one, other = corpus("one", 0), corpus("two", 1, ("joy", "neutral"))
+    with pytest.raises(CorpusError, match=r"^two and one must have the same labels, and anger is in one only[^\n]*$"):
+        common_labels([one, other])
+    assert common_labels([one, corpus("three", 2, ("neutral", "anger", "joy"))]) == LABELS
+    with pytest.raises(CorpusError, match="no utterance of dev has a text and a label"):
+        Lines.of(Split("x", "dev", LABELS, (Dialogue("1", (Utterance("A", "oh", None),)),)), LABELS)
+
+
+def test_the_mean_of_several_runs_is_kept(start: Path, tmp_path: Path) -> None:
+    corpora = [corpus("one", 0)]
+    alone = [
+        train(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(CONFIG, seeds=(seed,)), {})
+        for seed in (1, 2)
+    ]
+    both = train(corpora, TextEncoder.load(start), tmp_path / "both", replace(CONFIG, seeds=(1, 2)), {})
+    expected = mean_of([encoder.network.state_dict() for encoder in alone])
+    for name, value in both.network.state_dict().items():
+        torch.testing.assert_close(value, expected[name], atol=2e-2, rtol=0)  # each was packed by itself
+    assert not list((tmp_path / "both").glob("unfinished*"))
+
+
+@pytest.mark.parametrize(("balance", "found"), [(0.0, 0.0), (2.0, 1.0)])
+def test_balance_favours_the_rare(balance: float, found: float, start: Path, tmp_path: Path) -> None:
+    said = tuple(Utterance("A", "hm", "joy" if place % 10 < 3 else "anger") for place in range(80))
+    learnt = Split("one", "train", ("joy", "anger"), tuple(Dialogue(str(n), (u,)) for n, u in enumerate(said)))
+    asked = replace(learnt, name="dev", dialogues=(Dialogue("1", (Utterance("A", "hm", "joy"),)),))
+    train([(learnt, asked)], TextEncoder.load(start), tmp_path, replace(CONFIG, balance=balance, dropout=0.0), {})
+    assert json.loads((tmp_path / "card.json").read_text())["scores"]["dev"]["one"]["accuracy"] == found
