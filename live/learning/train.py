@@ -63,7 +63,7 @@ def train(
     tune_text: Tune = False,
     text_rate: TextRate = 5e-5,
     folds: Folds = 0,
-    balance: Balance = 0.0,
+    balance: Balance = 0.5,
     average: Average = 0.99,
     unpunctuated: Share = 0.1,
     start: Start = None,

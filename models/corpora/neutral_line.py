@@ -58,6 +58,7 @@ def schema() -> dict[str, Any]:
             "Measured with Praat, of the whole utterance: s, dB, dB, Hz, Hz, Hz, syllables/s, dB; null: not measured.",
         ),
     }
+    about["estimate"] = ({}, "What `erc-live predict` found; read over, for an estimate is no label.")
     utterance = {
         "type": "object",
         "properties": {key: {"description": text, **form} for key, (form, text) in about.items()},
@@ -131,7 +132,7 @@ def _json(line: bytes) -> Any:
 
 
 def _utterance(turn: Any, folder: Path, labels: Container[str] | None) -> Utterance:
-    entry = _object(turn, tuple(_FIELDS), ("speaker",), "an utterance")
+    entry = _object(turn, (*_FIELDS, "estimate"), ("speaker",), "an utterance")
     values = {key: read(entry[key], f'"{key}"') for key, read in _FIELDS.items() if entry.get(key) is not None}
     if "speaker" not in values:
         raise LineError('"speaker" must be a name, not null')

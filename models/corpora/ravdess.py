@@ -84,7 +84,9 @@ def read(folder: Path, split: str) -> Split:
 
 def _all(folder: Path) -> list[Clip]:
     index = folder / "index.csv"
-    found = _indexed(index) if index.is_file() else _named(folder)
+    listed = _indexed(index) if index.is_file() else []
+    stems = {clip.path.stem for clip in listed}
+    found = [*listed, *(clip for clip in _named(folder) if clip.path.stem not in stems)]  # actors added later
     return sorted(found, key=lambda clip: clip.path.name)
 
 

@@ -65,3 +65,14 @@ def test_one_line_for_what_is_wrong(tmp_path: Path, row: str, says: str) -> None
     (tmp_path / "index.csv").write_text(f"path,emotion,intensity,statement,actor,actor_sex\n{row}\n")
     with pytest.raises(CorpusError, match=says):
         clips(tmp_path, "train")
+
+
+def test_actors_added_beside_an_index(tmp_path: Path) -> None:
+    listed = touch(tmp_path / "Actor_20" / "03-01-03-01-02-01-20.opus")
+    added = touch(tmp_path / "Actor_22" / "03-01-03-01-02-01-22.wav")
+    (tmp_path / "index.csv").write_text(
+        "path,emotion,intensity,statement,actor,actor_sex,seconds\n"
+        "Actor_20/03-01-03-01-02-01-20.opus,happy,normal,1,20,female,3.3\n"
+    )
+    assert [clip.path for clip in clips(tmp_path, "dev")] == [listed]
+    assert [(clip.path, clip.label) for clip in clips(tmp_path, "test")] == [(added, "joy")]

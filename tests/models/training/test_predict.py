@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from erc_live.models.card import Card
+from erc_live.models.corpora import neutral
 from erc_live.models.corpora.dialogue import Dialogue, Split
 from erc_live.models.errors import CorpusError
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
@@ -75,6 +76,7 @@ def test_every_utterance_gets_an_estimate_and_keeps_what_it_had(tmp_path: Path) 
     assert (first["speaker"], first["text"], first["label"]) == ("A", "oh no", "a label of another set")
     assert (second["start_s"], second["end_s"], second["label"]) == (1.5, 2, None)
     assert second["audio"] == "../clips/x.wav"  # relative to the new file
+    assert len(neutral.read_file(target, None)) == 3  # what was written is a corpus again
     assert [path.name for path in target.parent.iterdir()] == ["out.jsonl"]
 
 
