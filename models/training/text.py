@@ -237,7 +237,7 @@ class _Run:
         config: TextTraining,
         seed: int,
     ) -> None:
-        torch.manual_seed(seed)
+        torch.manual_seed(0)  # the same first head for all: with one for each, their mean was worse than any of them
         chances = Generator().manual_seed(seed)
         self._seed = seed
         parts = [Lines.of(split, labels).thinned(len(labels), chances) for split, _ in corpora]
