@@ -19,6 +19,7 @@ from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.face import FaceEncoder
 from erc_live.models.encoders.sound import audio_fingerprint
 from erc_live.models.encoders.voice import VoiceEncoder
+from erc_live.models.errors import CorpusError
 from erc_live.models.training.compose import composition
 from erc_live.models.training.examples import Example, examples
 from erc_live.models.training.material import Material
@@ -38,6 +39,11 @@ def material(corpora: Sequence[Path], start: str | None, compose: Sequence[str],
         CorpusError: a corpus cannot be read, or does not lend itself to it.
         WeightsError: start weights or encoders cannot be read.
     """
+    if alone := [path for path in corpora if path.is_file()]:
+        raise CorpusError(
+            f"{alone[0]} would choose the epoch on what it is trained on: put it into a folder as train.jsonl, and a "
+            "tenth of its dialogues is dev; give the folder"
+        )
     splits = [read(path, "train") for path in corpora]
     dev = read(corpora[0], "dev")
     own = tuple(dict.fromkeys((*splits[0].labels, *dev.labels)))

@@ -53,6 +53,13 @@ def test_another_corpus_needs_the_same_labels(talks: Path, bert: Path, tmp_path:
     assert "angry is none of the labels" in said
 
 
+def test_one_file_is_not_trained_on_and_judged_by(talks: Path, bert: Path, tmp_path: Path) -> None:
+    code, said = run(train, "--corpus", talks / "train.jsonl", "--encoder", bert, "--out", tmp_path / "run")
+    assert code == 4
+    assert "put it into a folder as train.jsonl" in said
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
