@@ -70,7 +70,7 @@ class AtLength:
     """Cost of the last utterance of a dialogue of `length` utterances.
 
     `step` from the state; `recompute`: the same network over the whole dialogue, None where it would take too long;
-    `replay`: the two-sided network (or this one, if it has no two-sided form) over the last `REPLAY_WINDOW`.
+    `replay`: its two-sided form over the last `REPLAY_WINDOW`.
     """
 
     length: int
