@@ -23,17 +23,20 @@ Kind = Literal["audio", "video"]
 
 _MAX_SKEW_NS = 40_000_000  # sound this late against its pictures is not yet noticed (ITU-R BT.1359: 45 ms and more is)
 _RATE_SLACK = 0.1  # of a period: a picture that jitters or is rounded to ms still counts for its slot
+_NAMED_CHANNELS = 8  # more of them have no layout that says how to mix them
 _END_SLACK_S = 1.0  # streams of one file need not end together
 _MS = Fraction(1, 1000)  # the time base of Matroska
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds. `duration_s` is None where the file does not say."""
+    """What a file holds. `duration_s` is None where the file does not say; the last two are of its sound, 0 without."""
 
     audio: bool
     video: bool
     duration_s: float | None
+    channels: int = 0
+    rate_hz: int = 0
 
 
 class Resampler:
@@ -71,23 +74,27 @@ class Resampler:
 def probe(path: Path) -> MediaInfo:
     """What is in the file. Raises MediaError when it is missing or not media."""
     with closing(_Container(path)) as container:
-        duration = container.av.duration
+        duration, sound = container.av.duration, container.first("audio")
         return MediaInfo(
-            audio=container.first("audio") is not None,
+            audio=sound is not None,
             video=container.first("video") is not None,
             duration_s=None if duration is None else duration / 1e6,
+            channels=0 if sound is None else sound.codec_context.channels,
+            rate_hz=0 if sound is None else sound.codec_context.sample_rate,
         )
 
 
-def audio_chunks(path: Path, source: str, start_ns: int) -> Iterator[AudioChunk]:
+def audio_chunks(path: Path, source: str, start_ns: int, channel: int | None = None) -> Iterator[AudioChunk]:
     """The first audio stream of a media file in chunks of `CHUNK_SAMPLES`; shorter ones at the end and before a hole.
 
-    The start of the file has the time `start_ns`. Raises MediaError when the file is missing, not media or without
-    sound; and, after everything it holds was yielded, when it ends before its time.
+    The start of the file has the time `start_ns`. `channel` is the only one that is heard, counted from 1; None: all,
+    averaged. Raises MediaError when the file is missing, not media or without sound or that channel; and, after
+    everything it holds was yielded, when it ends before its time.
     """
     stretch: _Stretch | None = None
     with closing(_Container(path)) as container:
-        for offset_ns, frame in container.frames("audio"):
+        for offset_ns, stored in container.frames("audio"):
+            frame = _picked(stored, channel, path)
             if stretch is None or not stretch.continued_by(frame, start_ns + offset_ns):
                 if stretch is not None:
                     yield from stretch.flush()
@@ -287,6 +294,21 @@ class _Stretch:
         chunk = AudioChunk(source=self._source, t_ns=self._t_ns, pcm=pcm)
         self._t_ns = chunk.t_end_ns
         return chunk
+
+
+def _picked(frame: Any, channel: int | None, path: Path) -> Any:
+    """The sound of one channel, counted from 1, in the rate and format of `frame`; None: what the resampler can mix."""
+    count = frame.layout.nb_channels
+    if channel is None and count <= _NAMED_CHANNELS:
+        return frame
+    if (channel or 0) > count:
+        raise MediaError(f"{path}: no channel {channel} in its sound, which has {count}")
+    samples = frame.to_ndarray()  # (channels, n), or (1, n * channels) where the channels take turns
+    samples = samples if frame.format.is_planar else samples.reshape(-1, count).T
+    samples = samples.mean(axis=0).astype(samples.dtype) if channel is None else samples[channel - 1]
+    mono = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format=frame.format.name, layout="mono")
+    mono.sample_rate = frame.sample_rate
+    return mono
 
 
 def _upright(frame: Any, width_px: int) -> Any:

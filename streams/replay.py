@@ -24,11 +24,15 @@ _ORDER = (Gap, AudioChunk, VideoFrame, SourceEnd)  # of what is due at the same 
 
 @dataclass(frozen=True)
 class MediaSource:
-    """The sound or the pictures of a media file, or of one source of a bundle (a folder)."""
+    """The sound or the pictures of a media file, or of one source of a bundle (a folder).
+
+    `channel`, counted from 1, is the only one of a file's sound that is heard; None: all, averaged.
+    """
 
     path: Path
     source: str
     kind: Kind
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def source_messages(source: MediaSource, start_ns: int, pictures: Pictures) -> I
         session = open_session(source.path)
         return _track(session, source.kind, source.source, start_ns - session.t_first_ns)
     if source.kind == "audio":
-        return _to_its_end(source.source, start_ns, audio_chunks(source.path, source.source, start_ns))
+        return _to_its_end(source.source, start_ns, audio_chunks(source.path, source.source, start_ns, source.channel))
     taken = pictures.rate_hz, pictures.width_px, pictures.jpeg_quality
     return _to_its_end(source.source, start_ns, video_frames(source.path, source.source, start_ns, *taken))
 

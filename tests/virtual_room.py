@@ -52,7 +52,7 @@ class VirtualRoom:
                 "--exit-idle-time=-1",
                 f"--log-target=file:{self.folder / 'pulse.log'}",
                 "--load=module-native-protocol-unix",
-                f"--load=module-null-sink sink_name=room rate={RATE_HZ} channels=1",
+                f"--load=module-null-sink sink_name=room rate={RATE_HZ} channels=2",
             ],
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -66,6 +66,10 @@ class VirtualRoom:
         self._server.send_signal(signal.SIGKILL)
         self._server.wait()
         shutil.rmtree(self.folder / "pulse", ignore_errors=True)
+
+    def mute(self) -> None:
+        """Mute the microphone, as a person does in the settings of the system."""
+        self._control(("set-source-mute", "room.monitor", "1"))
 
     def play(self, file: Path) -> subprocess.Popen[bytes]:
         """Play a sound file into the room, in real time; the process ends with the sound."""

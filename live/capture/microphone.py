@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from erc_live.live.capture.drivers import MicrophoneInfo, find_microphone, list_microphones, load_portaudio
-from erc_live.live.capture.sample_clock import CHUNK_NS, Block, Chunker, block_time_ns
+from erc_live.live.capture.sample_clock import Block, Chunker, block_time_ns
+from erc_live.live.capture.sound import SoundCheck
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
@@ -22,7 +23,7 @@ from erc_live.streams.messages import CHUNK_S, AudioChunk, Gap
 MAX_CHANNELS = 2  # averaged; sound servers claim 32, and the rest of an interface's inputs is seldom a voice
 RING_BLOCKS = round(30 / CHUNK_S)  # what waits for a reader that is busy
 PREROLL_BLOCKS = round(1 / CHUNK_S)  # what waits for the start of the session
-ZEROS_S = 3.0  # of nothing but zeros, which no open microphone delivers
+NOTABLE_PPM = 20.0  # of drift, which is mended; an ordinary crystal has less
 _BUSY = -9985  # PortAudio's paDeviceUnavailable
 
 
@@ -35,8 +36,6 @@ class Microphone:
     finished = False
 
     def __init__(self, spec: SourceSpec, config: Capture) -> None:
-        self.level_db: float | None = None
-        self.note = ""
         self._spec = spec
         self._clock: Clock = SessionClock()
         self._watchdog = Watchdog(config.silent_device_s)
@@ -44,10 +43,11 @@ class Microphone:
         self._arrived = threading.Event()
         self._started = False
         self._ring_overflowed = False
-        self._zero_chunks = 0
+        self._trouble = ""  # of the device
         self._chunker: Chunker | None = None
         self._portaudio = load_portaudio()
         self._device = find_microphone(list_microphones(self._portaudio), spec.target)
+        self._sound = SoundCheck("device", self._device.rate_hz)
         self._stream: Any = None
         self._open()
         if not self._arrived.wait(START_S):
@@ -63,13 +63,25 @@ class Microphone:
         return self._device.rate_hz
 
     @property
+    def level_db(self) -> float | None:
+        return None if self._trouble else self._sound.level_db
+
+    @property
+    def note(self) -> str:
+        if self._trouble:
+            return self._trouble
+        ppm = self._chunker.ppm if self._chunker else None
+        clock = f"clock {5 * round(ppm / 5):+} ppm" if ppm is not None and abs(ppm) > NOTABLE_PPM else ""
+        return "; ".join(note for note in (self._sound.note, clock) if note)
+
+    @property
     def dropped(self) -> int:
         return self._chunker.dropped if self._chunker else 0
 
     def start(self, clock: Clock, start_ns: int) -> None:
         """Chunks begin at `start_ns` of `clock`."""
         self._clock = clock
-        self._chunker = Chunker(self._spec.name, round(self.rate_hz), self._channels, start_ns)
+        self._chunker = Chunker(self._spec.name, round(self.rate_hz), self._heard_channels, start_ns)
         self._watchdog.heard(clock.now_ns())
         self._started = True
 
@@ -81,12 +93,12 @@ class Microphone:
         self._arrived.clear()  # before the ring is emptied: a block that comes meanwhile wakes the next call
         while self._ring:
             out += self._chunker.feed(self._ring.popleft())
-        self._observe(out)
+        out = [self._hear(message) for message in out]
         now_ns = self._clock.now_ns()
         if heard:
             self._watchdog.heard(now_ns)
         elif self._watchdog.dead(now_ns):
-            out += self._chunker.lose(now_ns)
+            out += [self._hear(message) for message in self._chunker.lose(now_ns)]
             self._lost(now_ns, f"microphone '{self._device.name}' delivers nothing: trying again")
         elif self._watchdog.due(now_ns):
             self._reopen(now_ns)
@@ -99,24 +111,30 @@ class Microphone:
             stream.close(ignore_errors=True)
 
     @property
-    def _channels(self) -> int:
-        return min(self._device.channels, MAX_CHANNELS)
+    def _heard_channels(self) -> int:
+        return 1 if self._spec.channel else self._opened_channels
+
+    @property
+    def _opened_channels(self) -> int:
+        return min(self._device.channels, max(MAX_CHANNELS, self._spec.channel or 0))
 
     def _open(self) -> None:
         portaudio, device = self._portaudio, self._device
+        if (self._spec.channel or 0) > device.channels:
+            raise DeviceError(f"microphone '{device.name}': no channel {self._spec.channel}, it has {device.channels}")
         try:
             self._stream = portaudio.InputStream(
                 device=device.index,
                 samplerate=device.rate_hz,
                 blocksize=round(device.rate_hz * CHUNK_S),
-                channels=self._channels,
+                channels=self._opened_channels,
                 dtype="float32",
                 callback=self._take,
             )
             self._stream.start()
         except (portaudio.PortAudioError, ValueError) as error:
             self.close()
-            raise DeviceError(_why(device, error)) from error
+            raise DeviceError(_why(device, error, self._spec.channel)) from error
 
     def _take(self, samples: np.ndarray, frames: int, times: Any, status: Any) -> None:
         """In the driver's thread: copy and return."""
@@ -131,13 +149,14 @@ class Microphone:
             self._ring.popleft()
         age_s = stream.time - times.inputBufferAdcTime
         t_ns = block_time_ns(self._clock.now_ns(), age_s, frames / self.rate_hz, stream.latency)
+        if channel := self._spec.channel:
+            samples = samples[:, channel - 1 : channel]
         self._ring.append(Block(samples.copy(), t_ns, broken))
         self._arrived.set()
 
-    def _lost(self, now_ns: int, note: str) -> None:
+    def _lost(self, now_ns: int, trouble: str) -> None:
         self.close()
-        self.level_db = None
-        self.note = note
+        self._trouble = trouble
         self._watchdog.lost(now_ns)
 
     def _reopen(self, now_ns: int) -> None:
@@ -154,27 +173,19 @@ class Microphone:
         except (DeviceError, portaudio.PortAudioError):
             self._lost(now_ns, f"microphone '{name}' is gone: plug it in again; trying every few seconds")
             return
-        self._chunker.restart(round(self.rate_hz), self._channels)
+        self._chunker.restart(round(self.rate_hz), self._heard_channels)
         self._watchdog.opened(now_ns)
 
-    def _observe(self, messages: list[AudioChunk | Gap]) -> None:
-        """Level and note, from the chunks of one call."""
-        for chunk in messages:
-            if isinstance(chunk, AudioChunk):
-                self._zero_chunks = 0 if chunk.pcm.any() else self._zero_chunks + 1
-                silent = self._zero_chunks * CHUNK_NS >= ZEROS_S * 1e9
-                self.note = f"'{self._device.name}' sends only zeros: muted, or not permitted?" if silent else ""
-                self.level_db = level_db(chunk.pcm)
+    def _hear(self, message: AudioChunk | Gap) -> AudioChunk | Gap:
+        if isinstance(message, Gap):
+            return message
+        self._trouble = ""
+        return self._sound.take(message)
 
 
-def level_db(pcm: np.ndarray) -> float:
-    """Level in dB below full scale, -90.3 (one step of the converter) at the least. Shapes: pcm (n,) int16, n > 0."""
-    rms = float(np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))
-    return float(20 * np.log10(max(rms, 1.0) / 32768))
-
-
-def _why(device: MicrophoneInfo, error: Exception) -> str:
+def _why(device: MicrophoneInfo, error: Exception, channel: int | None) -> str:
     code = error.args[1] if len(error.args) > 1 else None
     if code == _BUSY or "busy" in str(error).lower():
-        return f"microphone '{device.name}' is busy: close the program that uses it, or choose another"
+        shared = " (to open it once for each channel takes a sound server, as 'default' mostly is)" if channel else ""
+        return f"microphone '{device.name}' is busy: close the program that uses it, or choose another{shared}"
     return f"microphone '{device.name}' does not open ({error}); `erc-live devices` lists what does"

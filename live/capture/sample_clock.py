@@ -1,10 +1,12 @@
 """Blocks of a microphone to stamped chunks: time counts samples, and the driver's clock keeps the count honest.
 
 The stamps that a driver gives to its blocks jitter by milliseconds; samples do not. So the first stamp anchors the time
-line and samples are counted from there. But crystals differ (a few to 200 parts per million) and drivers lose samples
-without saying so. When the stamps disagree with the count for good, the sound is cut: a `Gap` says where, and the count
-begins anew. The rule of this file: it hears no device and asks no clock, and the times of the chunks of a source never
-run backwards.
+line and samples are counted from there. But crystals differ (a few to 300 parts per million): where the stamps slowly
+move away from the count (`drift.py`), the sound is bent after them, one sample of 16 kHz left out or put in at a time,
+where two neighbours are most alike. The chunks follow each other exactly all the same. And drivers lose samples without
+saying so: when the stamps disagree with the count at once and for good, the sound is cut, a `Gap` says where, and the
+count begins anew. The rule of this file: it hears no device and asks no clock, and the times of the chunks of a source
+never run backwards.
 """
 
 import math
@@ -14,10 +16,12 @@ from statistics import median
 
 import numpy as np
 
+from erc_live.live.capture.drift import Drift
 from erc_live.streams.media import Resampler
-from erc_live.streams.messages import CHUNK_S, CHUNK_SAMPLES, AudioChunk, Gap
+from erc_live.streams.messages import CHUNK_S, CHUNK_SAMPLES, AudioChunk, Gap, samples_to_ns
 
 MAX_SLIP_NS = 40_000_000  # not yet noticed between sound and pictures (ITU-R BT.1359: 45 ms and more is)
+SLACK_NS = 1_000_000  # the count may be off by this much: what is known of the stamps is no better
 WINDOW = 31  # blocks whose stamps are compared with the count; about one second of blocks as long as a chunk
 CHUNK_NS = round(CHUNK_S * 1e9)
 
@@ -47,13 +51,21 @@ def block_time_ns(now_ns: int, age_s: float, block_s: float, latency_s: float) -
 
 
 class SampleClock:
-    """Time of the samples of a device, counted at its nominal rate."""
+    """Time of the samples of a device, counted at its nominal rate, and bent after its stamps."""
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
         self._anchor_ns: int | None = None
         self._count = 0  # samples since the anchor
-        self._errors: deque[int] = deque(maxlen=WINDOW)
+        self._bent_ns = 0  # what was put in since the anchor, less what was left out
+        self._blocks = 0
+        self._errors: deque[int] = deque(maxlen=WINDOW)  # of the count alone
+        self._drift = Drift()
+
+    @property
+    def ppm(self) -> float | None:
+        """How much too fast the device is, in parts per million; None in the first minutes."""
+        return self._drift.ppm
 
     def feed(self, samples: int, t_ns: int, broken: bool) -> tuple[int, bool]:
         """Time of the first of `samples` samples stamped `t_ns`, and whether the count went on without a jump.
@@ -65,22 +77,44 @@ class SampleClock:
             counted = self._anchor_ns is None
             self._anchor(t_ns)
         else:
-            self._errors.append(t_ns - self._time_ns())
-            slip_ns = round(median(self._errors)) if len(self._errors) == WINDOW else 0
-            counted = abs(slip_ns) <= MAX_SLIP_NS
-            if not counted:
-                self._anchor(self._time_ns() + slip_ns)
+            self._errors.append(t_ns - self._anchor_ns - self._elapsed_ns(self._count))
+            counted = self._agrees(samples)
         first_ns = self._time_ns()
         self._count += samples
         return first_ns, counted
 
+    def bend(self) -> int:
+        """How many samples of 16 kHz to put in now: 1, 0, or -1 to leave one out. It is counted as done."""
+        apart_ns = self._drift.error_ns(self._elapsed_ns(self._count)) - self._bent_ns
+        by = 0 if abs(apart_ns) <= SLACK_NS else int(math.copysign(1, apart_ns))
+        self._bent_ns += samples_to_ns(by)
+        return by
+
+    def _agrees(self, samples: int) -> bool:
+        """Whether the stamps agree with the count; if not, it is anchored anew. Keeps book of small errors."""
+        if len(self._errors) < WINDOW:
+            return True
+        error_ns = round(median(self._errors))
+        if abs(error_ns - self._bent_ns) > MAX_SLIP_NS:
+            assert self._anchor_ns is not None
+            self._anchor(self._anchor_ns + self._elapsed_ns(self._count) + error_ns)
+            return False
+        self._blocks += 1
+        if self._blocks % WINDOW == 0:
+            self._drift.add(self._elapsed_ns(self._count - samples * WINDOW // 2), error_ns)
+        return True
+
     def _time_ns(self) -> int:
         assert self._anchor_ns is not None
-        return self._anchor_ns + self._count * 1_000_000_000 // self.rate_hz
+        return self._anchor_ns + self._elapsed_ns(self._count) + self._bent_ns
+
+    def _elapsed_ns(self, samples: int) -> int:
+        return samples * 1_000_000_000 // self.rate_hz
 
     def _anchor(self, t_ns: int) -> None:
-        self._anchor_ns, self._count = t_ns, 0
+        self._anchor_ns, self._count, self._bent_ns = t_ns, 0, 0
         self._errors.clear()
+        self._drift.restart()
 
 
 class Chunker:
@@ -95,6 +129,11 @@ class Chunker:
         self._t_ns = start_ns  # everything before was sent, or said to be lost
         self._cut_reported = True
         self.restart(rate_hz, channels)
+
+    @property
+    def ppm(self) -> float | None:
+        """As of `SampleClock`."""
+        return self._clock.ppm
 
     def restart(self, rate_hz: int, channels: int) -> None:
         """The next block comes from another stream of the device; what was not yet sent of the old one is forgotten."""
@@ -114,7 +153,10 @@ class Chunker:
         if not self._flowing:
             samples, gap = self._resume(samples, t_ns)
             out += gap
-        self._pending = np.concatenate((self._pending, self._resampler.feed(samples)))
+        heard = self._resampler.feed(samples)
+        if len(heard) > 2:
+            heard = _bent(heard, self._clock.bend())
+        self._pending = np.concatenate((self._pending, heard))
         while len(self._pending) >= CHUNK_SAMPLES:
             out.append(self._chunk())
         return out
@@ -157,3 +199,14 @@ class Chunker:
         self._t_ns = until_ns
         self.dropped += lost
         return gap
+
+
+def _bent(pcm: np.ndarray, by: int) -> np.ndarray:
+    """One sample more (`by` 1) or less (-1), where it is heard least. Shapes: pcm (n,) int16, n > 2."""
+    if by == 0:
+        return pcm
+    wide = pcm.astype(np.int32)
+    if by > 0:
+        before = int(np.argmin(np.abs(np.diff(wide))))
+        return np.insert(pcm, before + 1, (wide[before] + wide[before + 1]) // 2)
+    return np.delete(pcm, int(np.argmin(np.abs(wide[2:] - wide[:-2]))) + 1)

@@ -5,18 +5,28 @@ The rule of this file: a recording is played at the pace of the session's clock,
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from erc_live.live.capture.microphone import Microphone, level_db
+import numpy as np
+
+from erc_live.live.capture.microphone import Microphone
+from erc_live.live.capture.sight import SightCheck
+from erc_live.live.capture.sound import SoundCheck, level_db
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Capture
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
-from erc_live.streams.media import probe
-from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.media import audio_chunks, probe
+from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
 from erc_live.streams.replay import MediaSource, Pictures, Replayed, due_ns, is_damage, source_messages
 from erc_live.streams.session import open_session
+
+APART_S = 60.0  # of a file are listened to, to tell whether each of its two channels is a person
+APART_DB = 10.0  # by so much one channel is louder while its person speaks
+APART_SHARE = 0.1  # of the time that is not silent, and as much for the other one
+HEARD_DB = -50.0
 
 
 class Source(Protocol):
@@ -63,14 +73,41 @@ def open_source(spec: SourceSpec, config: Capture) -> Source:
     return Camera(spec, config)
 
 
-def recorded_messages(spec: SourceSpec, config: Capture, start_ns: int) -> Iterator[Replayed]:
+def recorded_messages(
+    spec: SourceSpec, config: Capture, start_ns: int, sound: SoundCheck | None = None
+) -> Iterator[Replayed]:
     """All that a file, or a source of a bundle, holds, to its `SourceEnd`, without waiting; it begins at `start_ns`.
 
-    Raises MediaError or SessionError where nothing can be read; one that breaks off ends there (`replay.is_damage`).
+    `sound`: whom to ask afterwards what was wrong with it. Raises MediaError or SessionError where nothing can be read;
+    one that breaks off ends there (`replay.is_damage`).
     """
-    source = MediaSource(Path(spec.target), spec.name, "audio" if spec.kind == "mic" else "video")
+    sound = sound or sound_check(spec)
+    source = MediaSource(Path(spec.target), spec.name, "audio" if spec.kind == "mic" else "video", spec.channel)
     pictures = Pictures(config.camera_rate_hz, config.camera_width_px, config.jpeg_quality)
-    return source_messages(source, start_ns, pictures)
+    for message in source_messages(source, start_ns, pictures):
+        yield sound.take(message) if isinstance(message, AudioChunk) else message
+
+
+def sound_check(spec: SourceSpec) -> SoundCheck:
+    """What listens to a file or a source of a bundle. Raises MediaError."""
+    if spec.kind == "mic" and spec.medium == "file":
+        return SoundCheck("file", probe(Path(spec.target)).rate_hz)
+    return SoundCheck("bundle", SAMPLE_RATE_HZ)
+
+
+def channels_hint(path: Path) -> str:
+    """One line for a file of two channels that are two people, "" for any other."""
+    if probe(path).channels != 2:
+        return ""
+    try:
+        chunks = [islice(audio_chunks(path, "", 0, channel), round(APART_S / CHUNK_S)) for channel in (1, 2)]
+        left, right = (np.array([level_db(chunk.pcm) for chunk in channel]) for channel in chunks)
+    except MediaError:  # somebody else will say so
+        return ""
+    louder = (left - right)[np.maximum(left, right) > HEARD_DB]
+    if not len(louder) or min((louder > APART_DB).mean(), (louder < -APART_DB).mean()) < APART_SHARE:
+        return ""
+    return f"{path} has a voice in each of its two channels; each as a person: --mic {path}@1=ONE --mic {path}@2=OTHER"
 
 
 def bundle_sources(path: Path) -> tuple[SourceSpec, ...]:
@@ -96,19 +133,29 @@ class Recording:
 
     def __init__(self, spec: SourceSpec, config: Capture) -> None:
         self.finished = False
-        self.level_db: float | None = None
-        self.note = ""
+        self._damage = ""
         self._spec = spec
         self._config = config
         self._messages: Iterator[Replayed] = iter(())
         self._next: AudioChunk | VideoFrame | Gap | None = None
-        _check(spec)
+        check(spec)
+        self._sound = sound_check(spec)
+        self._sight = SightCheck()
         self.rate_hz = float(SAMPLE_RATE_HZ) if spec.kind == "mic" else config.camera_rate_hz
+
+    @property
+    def level_db(self) -> float | None:
+        return self._sound.level_db
+
+    @property
+    def note(self) -> str:
+        """At the end, only what is wrong with the recording itself."""
+        return self._damage if self.finished else self._sound.note or self._sight.note
 
     def start(self, clock: Clock, start_ns: int) -> None:
         """The recording begins at `start_ns` of `clock`."""
         self._clock = clock
-        self._messages = recorded_messages(self._spec, self._config, start_ns)
+        self._messages = recorded_messages(self._spec, self._config, start_ns, self._sound)
         self._next = self._take()
 
     def read(self, timeout_s: float) -> list[AudioChunk | VideoFrame | Gap]:
@@ -118,10 +165,10 @@ class Recording:
         now_ns = self._clock.now_ns()
         out: list[AudioChunk | VideoFrame | Gap] = []
         while self._next is not None and due_ns(self._next) <= now_ns:
+            if isinstance(self._next, VideoFrame):
+                self._sight.look(self._next)
             out.append(self._next)
             self._next = self._take()
-        if out and isinstance(out[-1], AudioChunk):
-            self.level_db = level_db(out[-1].pcm)
         return out
 
     def close(self) -> None:
@@ -132,20 +179,23 @@ class Recording:
         try:
             message = next(self._messages)
         except (MediaError, SessionError) as error:
-            self.note, self.finished = str(error), True
+            self._damage, self.finished = str(error), True
             return None
         if isinstance(message, SourceEnd):
-            self.note, self.finished = message.reason if is_damage(message) else "", True
+            self._damage, self.finished = message.reason if is_damage(message) else "", True
             return None
         return message
 
 
-def _check(spec: SourceSpec) -> None:
+def check(spec: SourceSpec) -> None:
+    """Whether a recording holds what is wanted of it. Raises MediaError or SessionError."""
     path = Path(spec.target)
     if spec.medium == "bundle":
         found = any((source.kind, source.name) == (spec.kind, spec.name) for source in bundle_sources(path))
     else:
         info = probe(path)
         found = info.audio if spec.kind == "mic" else info.video
+        if found and (spec.channel or 0) > info.channels:
+            raise MediaError(f"{path}: no channel {spec.channel} in its sound, which has {info.channels}")
     if not found:
         raise MediaError(f"{path}: holds no {'sound' if spec.kind == 'mic' else 'pictures'} for {spec.name}")

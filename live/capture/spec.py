@@ -14,6 +14,7 @@ import msgspec
 
 from erc_live.live.errors import ConfigError
 
+_CHANNEL = r"@[0-9]{1,3}$"
 _SCHEMES = ("http", "https", "rtsp", "rtmp", "udp", "tcp")
 _MEDIA_SUFFIXES = frozenset(
     (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi")
@@ -25,7 +26,8 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `name` is its id on the bus. `target` is, by `medium`: the number or name of a device ("default" for the usual one),
     the path of a media file, an address, or the folder of a recorded session, which has a source called `name`.
-    `speaker` is the only person heard by this microphone, None if there are several.
+    `speaker` is the only person heard by this microphone, None if there are several. `channel` is the only one listened
+    to, counted from 1; None: all, averaged.
     """
 
     kind: Literal["mic", "camera"]
@@ -33,29 +35,35 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     target: str
     speaker: str | None = None
+    channel: int | None = None
 
 
 def parse_mic(text: str, index: int) -> SourceSpec:
-    """The microphone number `index` of a session, from `DEVICE`, `FILE`, `DEVICE=SPEAKER` or `FILE=SPEAKER`.
+    """The microphone number `index` of a session, from `DEVICE` or `FILE`, each with `@CHANNEL` and `=SPEAKER` or not.
 
     A device is a number, a part of its name, or "default". Raises ConfigError.
 
-    >>> parse_mic("3=Agent", 0)
-    SourceSpec(kind='mic', medium='device', name='mic-0', target='3', speaker='Agent')
+    >>> parse_mic("3@2=Agent", 0)
+    SourceSpec(kind='mic', medium='device', name='mic-0', target='3', speaker='Agent', channel=2)
     """
     target, equals, speaker = text.rpartition("=")
-    if not equals or _is_file(text):
+    if not equals or _is_file(text) or _is_file(re.sub(_CHANNEL, "", text)):
         target, speaker = text, ""
     elif not speaker.strip():
         raise ConfigError(f"--mic {text}: no name after '='; write --mic {target}=NAME, or leave out the '='")
-    target = target.strip()
+    target, channel = _channel_of(target.strip())
     if "://" in target:
         raise ConfigError(f"--mic {text}: a microphone is a device or a media file, not an address")
     medium = _medium_of_file("--mic", target)
     if medium is None and re.fullmatch(r"-\d+", target):
         raise ConfigError(f"--mic {text}: device numbers begin at 0; `erc-live devices` lists them")
     return SourceSpec(
-        kind="mic", medium=medium or "device", name=f"mic-{index}", target=target, speaker=speaker.strip() or None
+        kind="mic",
+        medium=medium or "device",
+        name=f"mic-{index}",
+        target=target,
+        speaker=speaker.strip() or None,
+        channel=channel,
     )
 
 
@@ -89,6 +97,20 @@ def shown(spec: SourceSpec) -> str:
         return spec.target
     parts = urlsplit(spec.target)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _channel_of(target: str) -> tuple[str, int | None]:
+    """The device or file, and the channel after the last "@". Raises ConfigError for a file with no such thing."""
+    front, at, number = target.rpartition("@")
+    if not at or _is_file(target):
+        return target, None
+    if re.search(_CHANNEL, target):
+        if int(number) == 0:
+            raise ConfigError(f"--mic {target}: channels are counted from 1; the first is {front}@1")
+        return front.strip(), int(number)
+    if _is_file(front):
+        raise ConfigError(f"--mic {target}: after '@' comes the number of a channel, as in {front}@1")
+    return target, None
 
 
 def _medium_of_file(option: str, target: str) -> Literal["file"] | None:

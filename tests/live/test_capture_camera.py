@@ -178,16 +178,19 @@ def test_a_camera_that_fails_is_replaced_without_waiting(driver: type[FakeCaptur
     assert isinstance(gap, Gap)
 
 
-def test_a_frozen_picture_is_worth_a_note(driver: type[FakeCapture]) -> None:
+def test_a_frozen_or_black_picture_is_worth_a_note(driver: type[FakeCapture]) -> None:
     session = Session(driver)
     for _ in range(25):
-        session.see(10)
+        session.see(100)
     assert session.source.note == ""
     for _ in range(10):
-        session.see(10)
-    assert "same picture" in session.source.note
-    session.see(11)
+        session.see(100)
+    assert "picture is frozen" in session.source.note
+    session.see(110)
     assert session.source.note == ""
+    for _ in range(12):
+        session.see(1)
+    assert "picture is black" in session.source.note
 
 
 @pytest.mark.parametrize(("opens", "trouble"), [(False, "does not open"), (True, "shows nothing")])

@@ -1,5 +1,6 @@
 """Files as microphones and cameras: each message when its time has come, on a clock that moves only when told."""
 
+import wave
 from pathlib import Path
 
 import av
@@ -7,8 +8,10 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from sounds import read_pcm
 
-from erc_live.live.capture.source import bundle_sources, open_source, recorded_messages
+from erc_live.live import cli
+from erc_live.live.capture.source import bundle_sources, channels_hint, open_source, recorded_messages
 from erc_live.live.capture.spec import parse_camera, parse_mic
 from erc_live.live.config import Capture
 from erc_live.streams.clock import ManualClock
@@ -155,3 +158,71 @@ def test_a_file_that_is_cut_off_ends_there_with_a_note(clip: Path) -> None:
     assert source.read(0)
     assert source.finished
     assert "ends early" in source.note
+
+
+DEMO = Path(cli.__file__).parent / "demo"
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarray]]:
+    """The two voices of the demo as the channels of one file, and what each of them is."""
+    voices = [read_pcm(DEMO / f"{name}.flac") for name in ("ada", "ben")]
+    n = min(map(len, voices))
+    path = tmp_path_factory.mktemp("call") / "call.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(np.stack([voice[:n] for voice in voices], axis=1).tobytes())
+    return path, [voice[:n] for voice in voices]
+
+
+def test_each_channel_of_a_file_is_a_source_of_its_own(call: tuple[Path, list[np.ndarray]]) -> None:
+    path, voices = call
+    for channel, voice in enumerate(voices, 1):
+        spec = parse_mic(f"{path}@{channel}=Somebody", channel)
+        *chunks, _ = recorded_messages(spec, CONFIG, START_NS)
+        assert np.array_equal(np.concatenate([chunk.pcm for chunk in chunks]), voice)
+        source, clock = open_source(spec, CONFIG), ManualClock(START_NS)
+        source.start(clock, START_NS)
+        clock.t_ns += 1000 * 1_000_000_000
+        paced = source.read(0)
+        assert all(np.array_equal(a.pcm, b.pcm) for a, b in zip(paced, chunks, strict=True))
+    with pytest.raises(MediaError, match="no channel 3"):
+        open_source(parse_mic(f"{path}@3", 0), CONFIG)
+
+
+def test_two_voices_in_one_file_are_worth_a_hint(call: tuple[Path, list[np.ndarray]], tmp_path: Path) -> None:
+    path, (one, _) = call
+    assert f"--mic {path}@1=" in channels_hint(path)
+    assert channels_hint(DEMO / "ada.flac") == ""
+    for name, channels in (("same", (one, one)), ("one", (one, 0 * one)), ("softer", (one, one // 4))):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setnchannels(2)
+            file.setsampwidth(2)
+            file.setframerate(16_000)
+            file.writeframes(np.stack(channels, axis=1).tobytes())
+        assert channels_hint(tmp_path / f"{name}.wav") == ""
+
+
+def test_bad_sound_is_told_while_it_is_played_and_the_same_at_any_speed(tmp_path: Path) -> None:
+    path = tmp_path / "bad.flac"
+    t = np.arange(16_000 * 10) / 16_000
+    path.write_bytes(encode_flac((60_000 * np.sin(2 * np.pi * 200 * t) + 3000).clip(-32768, 32767).astype(np.int16)))
+    source, clock = open_source(parse_mic(str(path), 0), CONFIG), ManualClock(START_NS)
+    source.start(clock, START_NS)
+    clock.t_ns += 9_000_000_000
+    paced = source.read(0)
+    assert "clipping" in source.note
+    assert "offset" in source.note
+    clock.t_ns += 9_000_000_000
+    paced += source.read(0)
+    assert (source.finished, source.note) == (True, ""), "at the end a note would mean damage"
+    *at_once, _ = recorded_messages(parse_mic(str(path), 0), CONFIG, START_NS)
+    assert all(np.array_equal(a.pcm, b.pcm) for a, b in zip(paced, at_once, strict=True))
+    with Recorder(tmp_path / "s", new_manifest("s", START_NS, 0, [Source(name="mic-0", kind="audio")], {})) as recorder:
+        for chunk in paced:
+            recorder.write(chunk)
+    (kept,) = bundle_sources(tmp_path / "s")
+    *again, _ = recorded_messages(kept, CONFIG, START_NS)
+    assert all(np.array_equal(a.pcm, b.pcm) for a, b in zip(paced, again, strict=True)), "mended once only"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from erc_live.live.capture import microphone as microphone_module
-from erc_live.live.capture.microphone import PREROLL_BLOCKS, RING_BLOCKS, Microphone, level_db
+from erc_live.live.capture.microphone import PREROLL_BLOCKS, RING_BLOCKS, Microphone
 from erc_live.live.capture.spec import parse_mic
 from erc_live.live.config import Capture
 from erc_live.live.errors import DeviceError
@@ -44,7 +44,8 @@ class FakeStream:
             self.deliver()
 
     def deliver(self, value: float = 0.25, overflow: bool = False, age_s: float = 0.04) -> None:
-        samples = np.full((BLOCK, self.channels), value, np.float32)
+        channels = value * np.sin(np.arange(BLOCK) * np.pi / 24)[:, None] / np.arange(1, self.channels + 1)
+        samples = channels.astype(np.float32)  # 1 kHz, in each channel less of it
         times = SimpleNamespace(inputBufferAdcTime=self.time - age_s)
         self.callback(samples, BLOCK, times, SimpleNamespace(input_overflow=overflow))
         samples[:] = np.nan  # the driver uses its buffer again
@@ -138,11 +139,36 @@ def test_sound_is_averaged_resampled_and_stamped_from_the_drivers_time(portaudio
     for i, chunk in enumerate(chunks):
         assert chunk.t_ns == chunks[0].t_ns + i * BLOCK_NS
         assert len(chunk.pcm) == CHUNK_SAMPLES
-    assert abs(int(chunks[-1].pcm[100]) - 8192) <= 1
-    assert session.source.level_db == pytest.approx(-12.04, abs=0.01)
+    assert abs(int(chunks[-1].pcm[100]) - round(0.75 * 8192)) <= 2, "the mean of a whole and a half"
+    assert session.source.level_db == pytest.approx(-12.04 - 2.5 - 3.01, abs=0.01)
     assert portaudio.streams[0].options["device"] == 1
     assert portaudio.streams[0].channels == 2, "not the eight that it claims"
     assert (session.source.rate_hz, session.source.dropped, session.source.note) == (RATE_HZ, 0, "")
+
+
+@pytest.mark.parametrize(("channel", "opened"), [(1, 2), (2, 2), (5, 5)])
+def test_one_channel_of_several(portaudio: FakePortAudio, channel: int, opened: int) -> None:
+    session = Session(portaudio, f"USB Mic@{channel}=Ben")
+    (*_, chunk) = session.hear(blocks=20)
+    assert isinstance(chunk, AudioChunk)
+    assert abs(int(chunk.pcm.max()) - 8192 / channel) <= 2
+    assert portaudio.streams[0].channels == opened
+
+
+def test_a_channel_that_the_device_does_not_have(portaudio: FakePortAudio) -> None:
+    with pytest.raises(DeviceError, match="'USB Mic': no channel 9, it has 8"):
+        Microphone(parse_mic("1@9", 0), Capture())
+
+
+def test_a_crystal_that_is_off_is_told_when_it_is_known_and_makes_no_gap(portaudio: FakePortAudio) -> None:
+    session = Session(portaudio)
+    out = session.hear(blocks=10)
+    for _ in range(7000):  # nearly four minutes
+        session.clock.t_ns += round(BLOCK_NS * 85e-6)  # a block lasts longer than it should
+        out += session.hear()
+    assert session.source.note == "clock -85 ppm"
+    assert not gaps(out)
+    assert abs(out[-1].t_end_ns - (session.clock.t_ns - 40_000_000)) < 2 * BLOCK_NS
 
 
 def test_nothing_comes_and_read_returns_in_time(portaudio: FakePortAudio) -> None:
@@ -228,7 +254,7 @@ def test_zeros_are_worth_a_note(portaudio: FakePortAudio) -> None:
     session.hear(blocks=90, value=0.0)
     assert session.source.note == ""
     session.hear(blocks=10, value=0.0)
-    assert "zeros" in session.source.note
+    assert "all zero" in session.source.note
     session.hear(blocks=2)
     assert session.source.note == ""
 
@@ -274,6 +300,12 @@ def test_a_device_that_does_not_open(portaudio: FakePortAudio, refusal: Exceptio
     assert "\n" not in str(error.value)
 
 
+def test_a_device_that_one_program_may_open_has_its_channels_through_a_sound_server(portaudio: FakePortAudio) -> None:
+    portaudio.refuses = PortAudioError("Error opening InputStream: Device unavailable", -9985)
+    with pytest.raises(DeviceError, match=r"busy: .* sound server"):
+        Microphone(parse_mic("1@2=Ben", 0), Capture())
+
+
 def test_a_device_that_opens_and_delivers_nothing(portaudio: FakePortAudio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(microphone_module, "START_S", 0.0)
     portaudio.mute = True
@@ -286,8 +318,3 @@ def test_no_microphone_at_all(portaudio: FakePortAudio) -> None:
     portaudio.listed = []
     with pytest.raises(DeviceError, match="no microphone found"):
         Microphone(parse_mic("default", 0), Capture())
-
-
-def test_levels() -> None:
-    assert level_db(np.zeros(4, np.int16)) == pytest.approx(-90.3, abs=0.01)
-    assert level_db(np.full(4, -32768, np.int16)) == pytest.approx(0.0)

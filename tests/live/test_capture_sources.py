@@ -36,6 +36,46 @@ def test_files_win_over_the_equals_sign(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "target", "channel", "speaker"),
+    [
+        ("default@1", "default", 1, None),
+        ("3@2=Ben", "3", 2, "Ben"),
+        ("USB Audio @ 2=Ada", "USB Audio @ 2", None, "Ada"),
+        ("USB Audio @2=Ada", "USB Audio", 2, "Ada"),
+        ("me@home", "me@home", None, None),
+        ("me@home@12", "me@home", 12, None),
+        ("default=ann@2", "default", None, "ann@2"),
+    ],
+)
+def test_channels_of_devices(text: str, target: str, channel: int | None, speaker: str | None) -> None:
+    spec = parse_mic(text, 0)
+    assert (spec.medium, spec.target, spec.channel, spec.speaker) == ("device", target, channel, speaker)
+
+
+@pytest.mark.parametrize("name", ["call.wav", "call@2.wav", "call.wav@2", "a=b@1"])
+def test_channels_of_files_and_files_win_over_the_sign(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.touch()
+    whole, second, named = parse_mic(f"{path}", 0), parse_mic(f"{path}@2", 0), parse_mic(f"{path}@2=Caller", 0)
+    assert {(spec.medium, spec.target) for spec in (whole, second, named)} == {("file", str(path))}
+    assert [spec.channel for spec in (whole, second, named)] == [None, 2, 2]
+    assert named.speaker == "Caller"
+
+
+def test_channels_that_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.touch()
+    for text, words in [
+        (f"{path}@left", "number of a channel"),
+        (f"{path}@0", "from 1"),
+        ("gone.wav@1", "no such file"),
+    ]:
+        with pytest.raises(ConfigError, match=words) as error:
+            parse_mic(text, 0)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "text", ["", "=Ada", "default=", "default= ", "-1", "talk.flac", "/no/such/thing", "http://a/b"]
 )
 def test_microphones_that_cannot_be(text: str) -> None:

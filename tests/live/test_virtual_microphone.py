@@ -30,8 +30,8 @@ from erc_live.live.capture.spec import parse_mic
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk
 
-folder, seconds = sys.argv[1], float(sys.argv[2])
-source = open_source(parse_mic("default", 0), Capture())
+folder, seconds, target = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+source = open_source(parse_mic(target, 0), Capture())
 clock = SessionClock()
 start_ns = clock.now_ns()
 source.start(clock, start_ns)
@@ -59,10 +59,10 @@ source.close()
 class Listener:
     """A process that listens for some seconds."""
 
-    def __init__(self, room: VirtualRoom, folder: Path, seconds: float) -> None:
+    def __init__(self, room: VirtualRoom, folder: Path, seconds: float, target: str = "default") -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LISTENER, str(folder), str(seconds)],
+            [sys.executable, "-c", LISTENER, str(folder), str(seconds), target],
             env=room.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -88,12 +88,13 @@ def noise(seconds: float) -> np.ndarray:
 
 
 def write_wav(path: Path, pcm: np.ndarray) -> None:
-    """The sound, after `LEAD_S` of silence."""
+    """The sound, (n,) or (n, channels), after `LEAD_S` of silence."""
+    channels = 1 if pcm.ndim == 1 else pcm.shape[1]
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
-        file.writeframes(np.zeros(int(LEAD_S * RATE_HZ), np.int16).tobytes() + pcm.tobytes())
+        file.writeframes(np.zeros(int(LEAD_S * RATE_HZ) * channels, np.int16).tobytes() + pcm.tobytes())
 
 
 def lag_of(heard: np.ndarray, played: np.ndarray) -> tuple[int, float]:
@@ -127,6 +128,34 @@ def test_what_is_played_is_heard_whole_and_in_time(virtual_room: VirtualRoom, tm
     assert 0 <= times[0] - report["start_ns"] <= 62_500, "from the first sample of the session on"
     assert abs(times[0] + lag * 62_500 - begin_ns) < LEAD_S * 1e9, "the stamp is the time when it was played"
     assert np.percentile(report["lags_ns"], 95) < 0.3e9
+
+
+def test_each_person_on_a_channel_of_one_device(virtual_room: VirtualRoom, tmp_path: Path) -> None:
+    played = noise(3.0)
+    left, right = played, np.roll(played, RATE_HZ)
+    write_wav(tmp_path / "noise.wav", np.stack([left, right], axis=1))
+    listeners = []
+    for channel in (1, 2):
+        (tmp_path / f"{channel}").mkdir()
+        listeners.append(Listener(virtual_room, tmp_path / f"{channel}", seconds=9.0, target=f"default@{channel}"))
+    for listener in listeners:
+        listener.wait_for("listening")
+    assert virtual_room.play(tmp_path / "noise.wav").wait(30) == 0
+    for listener, own, other in zip(listeners, (left, right), (right, left), strict=True):
+        heard, report = listener.result()
+        lag, correlation = lag_of(heard, own)
+        assert correlation > 0.95
+        assert abs(np.corrcoef(heard[lag : lag + len(other)], other)[0, 1]) < 0.1, "nothing of the other one"
+        assert report["gaps"] == []
+
+
+def test_a_microphone_that_is_muted_in_the_system_says_so(virtual_room: VirtualRoom, tmp_path: Path) -> None:
+    virtual_room.mute()
+    listener = Listener(virtual_room, tmp_path, seconds=6.0)
+    listener.wait_for("listening")
+    _, report = listener.result()
+    assert any("muted" in note for note in report["notes"])
+    assert report["gaps"] == []
 
 
 def test_the_sound_server_dies_and_comes_back(virtual_room: VirtualRoom, tmp_path: Path) -> None:
