@@ -5,15 +5,26 @@ window means follows from two thresholds: LOUD at the onset or above, QUIET belo
 speech going but does not begin it. What depends on the order of events is in the table `_NEXT`; what depends on
 lengths, in three of the events: ENOUGH speech, a long enough PAUSE, and FULL.
 
-The rule of this file: no speech that lasted long enough is lost. An utterance that grows too long is cut where speech
-is least likely, and the rest goes on as the next one from that very sample.
+How long a pause is enough is learnt from the pauses after which the speaker went on, whether or not the utterance was
+closed in them: 1.5 times their running mean, between floor and ceiling. It begins nearer to the ceiling, with patience
+for a stranger. So who speaks fluently is answered fast, and who hesitates is not cut off. A quiet window counts by how
+far its probability is below the onset, for a voice that fades or is far away is in doubt for longer.
+
+The rule of this file: no speech that lasted long enough is lost. An utterance that grows too long is cut at its best
+pause, and the rest goes on as the next one from that very sample.
 """
 
 import math
 from dataclasses import dataclass
 from enum import Enum, auto
+from statistics import fmean
 
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, ClosedBy, UtteranceSpan
+
+_ENOUGH = 1.5  # a pause this many times as long as the mean one is an end
+_MEMORY = 0.2  # weight of the latest pause: the last ten or so decide
+_PATIENCE = 0.75  # with a stranger: how far from the floor to the ceiling
+_NEAR = 2  # windows on either side that a cut looks at
 
 
 @dataclass(frozen=True)
@@ -21,15 +32,16 @@ class SegmenterConfig:
     """Thresholds are probabilities. Times are rounded up to whole windows, the cap down.
 
     `pre_roll_s` is what an utterance gets from before its first loud window. Speech that spans less than `min_speech_s`
-    is dropped. `end_silence_s` of quiet end an utterance: a fixed part of the delay of every one. Raises ValueError,
-    the name of the field first.
+    is dropped. `end_silence_min_s` to `end_silence_s` of quiet end an utterance, as the speaker's pauses have it; where
+    both are equal nothing is learnt. Raises ValueError, the name of the field first.
     """
 
-    onset: float = 0.5
-    offset: float = 0.35
+    onset: float = 0.3
+    offset: float = 0.2
     pre_roll_s: float = 0.192
     min_speech_s: float = 0.25
-    end_silence_s: float = 0.48
+    end_silence_min_s: float = 0.15
+    end_silence_s: float = 0.5
     max_utterance_s: float = 15.0
 
     def __post_init__(self) -> None:
@@ -37,9 +49,11 @@ class SegmenterConfig:
             raise ValueError(f"onset must be above 0 and at most 1, not {self.onset}")
         if not 0 <= self.offset <= self.onset:
             raise ValueError(f"offset must be between 0 and onset ({self.onset}), not {self.offset}")
-        for name in ("pre_roll_s", "min_speech_s", "end_silence_s", "max_utterance_s"):
+        for name in ("pre_roll_s", "min_speech_s", "end_silence_min_s", "end_silence_s", "max_utterance_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or a positive number of seconds, not {getattr(self, name)}")
+        if self.end_silence_min_s > self.end_silence_s:
+            raise ValueError(f"end_silence_min_s must not be more than end_silence_s, {self.end_silence_s}")
         if self.max_samples <= self.pre_roll_samples + self.min_samples + self.silence_samples:
             raise ValueError(
                 f"max_utterance_s must be more than pre_roll_s, min_speech_s and end_silence_s together, "
@@ -55,12 +69,27 @@ class SegmenterConfig:
         return max(CHUNK_SAMPLES, _windows_up(self.min_speech_s))
 
     @property
+    def silence_min_samples(self) -> int:
+        return max(CHUNK_SAMPLES, _windows_up(self.end_silence_min_s))
+
+    @property
     def silence_samples(self) -> int:
         return max(CHUNK_SAMPLES, _windows_up(self.end_silence_s))
 
     @property
     def max_samples(self) -> int:
         return round(self.max_utterance_s * SAMPLE_RATE_HZ) // CHUNK_SAMPLES * CHUNK_SAMPLES
+
+
+@dataclass(frozen=True)
+class Running:
+    """The utterance that is being said, in samples: `start` as in `UtteranceSpan`; `end` just after the latest speech;
+    `quiet` since then, 0 while there is speech. Silence now would make it the span from `start` to `end`.
+    """
+
+    start: int
+    end: int
+    quiet: int
 
 
 class _State(Enum):
@@ -76,7 +105,7 @@ class _Event(Enum):
     MIDDLE = auto()
     QUIET = auto()
     ENOUGH = auto()  # min_speech_s from the onset to the latest speech
-    PAUSE = auto()  # end_silence_s since the latest speech
+    PAUSE = auto()  # enough quiet since the latest speech
     FULL = auto()  # max_utterance_s since the start
     FLUSH = auto()  # the caller says so
 
@@ -120,11 +149,32 @@ _NEXT = {
 }
 
 
+class _Habit:
+    """How long somebody pauses and goes on, in windows: a running mean, and the pause that is enough to end.
+
+    Pauses that are longer than the ceiling, or no longer than one window, as within a word, say nothing.
+    """
+
+    def __init__(self, floor: int, ceiling: int) -> None:
+        self._floor, self._ceiling = floor, ceiling
+        self._mean = (floor + _PATIENCE * (ceiling - floor)) / _ENOUGH
+
+    @property
+    def enough(self) -> float:
+        return min(max(_ENOUGH * self._mean, self._floor), self._ceiling)
+
+    def went_on_after(self, pause: float) -> None:
+        if 1 < pause <= self._ceiling:
+            self._mean += _MEMORY * (pause - self._mean)
+
+
 class Segmenter:
     """Finds the utterances of one source."""
 
     def __init__(self, config: SegmenterConfig) -> None:
         self._config = config
+        floor, ceiling = (n // CHUNK_SAMPLES for n in (config.silence_min_samples, config.silence_samples))
+        self._habit = _Habit(floor, ceiling)
         self.reset(0)
 
     @property
@@ -137,24 +187,37 @@ class Segmenter:
         """Whether an utterance is open: there was enough speech, and not yet enough silence after it."""
         return self._state in (_State.SPEECH, _State.TRAILING)
 
+    @property
+    def running(self) -> Running | None:
+        """The open utterance; None where there is none, or nothing but silence in it after a cut."""
+        if not self.speaking or self._speech_end == self._start:
+            return None
+        return Running(self._start, self._speech_end, self._position - self._speech_end)
+
     def reset(self, position: int) -> None:
-        """Go on from sample `position`, as after a hole in the source. Forgets what is open: flush first to keep it."""
+        """Go on from sample `position`, as after a hole in the source. Forgets what is open: flush first to keep it.
+
+        What was learnt about pauses is kept.
+        """
         self._state = _State.SILENCE
         self._position = position
         self._floor = position  # no utterance starts before it
-        self._start = self._first = self._speech_end = self._quiet_start = position
+        self._start = self._first = self._speech_end = position
+        self._quiet = math.inf  # windows since the latest speech, each by how surely it is quiet
         self._probabilities: list[float] = []  # of the windows from `_first` on
 
     def feed(self, probability: float) -> UtteranceSpan | None:
         """The next window of `CHUNK_SAMPLES`; returns the utterance it closed. Raises ValueError outside [0, 1]."""
         if not 0 <= probability <= 1:
             raise ValueError(f"a probability is between 0 and 1, not {probability}")
+        if self._level(probability) is _Event.LOUD:
+            self._habit.went_on_after(self._quiet)
         self._window(probability)
         if self._state is _State.ONSET and self._speech_end - self._first >= self._config.min_samples:
             self._go(_Event.ENOUGH)
         if self._state is _State.SILENCE:
             return None
-        if self._pausing and self._position - self._quiet_start >= self._config.silence_samples:
+        if self._pausing and self._quiet >= self._habit.enough:
             return self._close(_Event.PAUSE, "silence")
         if self.speaking and self._position - self._start >= self._config.max_samples:
             return self._cut()
@@ -162,6 +225,7 @@ class Segmenter:
 
     def flush(self) -> UtteranceSpan | None:
         """The source has ended here: the open utterance, if any. Feeding may go on."""
+        self._quiet = math.inf
         return self._close(_Event.FLUSH, "flush")
 
     @property
@@ -173,9 +237,14 @@ class Segmenter:
 
     def _window(self, probability: float) -> None:
         """Take the next window: the table, and the marks that the lengths are measured from."""
-        silent, pausing = self._state is _State.SILENCE, self._pausing
+        silent = self._state is _State.SILENCE
         self._go(self._level(probability))
         start, self._position = self._position, self._position + CHUNK_SAMPLES
+        if self._pausing or self._state is _State.SILENCE:
+            self._quiet += 1 - probability / self._config.onset
+        else:
+            self._quiet = 0.0
+            self._speech_end = self._position
         if self._state is _State.SILENCE:
             return
         if silent:
@@ -183,10 +252,6 @@ class Segmenter:
             self._start = max(self._floor, start - self._config.pre_roll_samples)
             self._probabilities = []
         self._probabilities.append(probability)
-        if not self._pausing:
-            self._speech_end = self._position
-        elif not pausing:
-            self._quiet_start = start
 
     def _level(self, probability: float) -> _Event:
         if probability >= self._config.onset:
@@ -196,24 +261,29 @@ class Segmenter:
     def _close(self, event: _Event, reason: ClosedBy) -> UtteranceSpan | None:
         """End what is open. After a cut there may be nothing but silence in it."""
         span = None
-        if self.speaking and self._speech_end > self._start:
+        if self.running:
             span = self._span(self._speech_end, reason)
             self._floor = span.end
         self._go(event)
         return span
 
     def _cut(self) -> UtteranceSpan:
-        """Close before the least likely window of the last third, the latest if several are, and go on from there."""
+        """Close where speech is least likely in the last third, the latest place if several are, and go on from there.
+
+        A pause is less likely speech than a weak sound of the same depth, so a window counts with its neighbours.
+        """
         earliest = max(self._start + self._config.max_samples * 2 // 3, self._first + CHUNK_SAMPLES)
         skipped = -(-(earliest - self._first) // CHUNK_SAMPLES)
-        candidates = range(skipped, len(self._probabilities))
-        index = min(reversed(candidates), key=self._probabilities.__getitem__)
+        near = self._probabilities
+        likely = {i: fmean(near[max(i - _NEAR, 0) : i + _NEAR + 1]) for i in range(skipped, len(near))}
+        index = min(reversed(likely), key=likely.__getitem__)
         rest = self._probabilities[index:]
         span = self._span(self._first + index * CHUNK_SAMPLES, "limit")
         self._go(_Event.FULL)
-        self._position = self._start = self._first = self._floor = self._speech_end = self._quiet_start = span.end
+        self._position = self._start = self._first = self._floor = self._speech_end = span.end
+        self._quiet = 0.0
         self._probabilities = []
-        for probability in rest:  # less than a third, and without a pause: nothing in it can close
+        for probability in rest:  # less than a third, and without a long enough pause: nothing in it can close
             self._window(probability)
         return span
 

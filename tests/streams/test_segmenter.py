@@ -1,5 +1,6 @@
-"""The contracts of the segmenter: what a span may be, and that no speech is lost."""
+"""The contracts of the segmenter: what a span may be, that no speech is lost, and how long a pause is enough."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,13 @@ from erc_live.streams.segmenter import _NEXT, Segmenter, SegmenterConfig, _Event
 
 W = CHUNK_SAMPLES
 SMALL = SegmenterConfig(
-    pre_roll_s=2 * CHUNK_S, min_speech_s=3 * CHUNK_S, end_silence_s=4 * CHUNK_S, max_utterance_s=15 * CHUNK_S
+    onset=0.5,
+    offset=0.35,
+    pre_roll_s=2 * CHUNK_S,
+    min_speech_s=3 * CHUNK_S,
+    end_silence_min_s=4 * CHUNK_S,
+    end_silence_s=4 * CHUNK_S,
+    max_utterance_s=15 * CHUNK_S,
 )
 
 probability = st.one_of(st.sampled_from([0.0, 0.2, 0.35, 0.4, 0.5, 0.9, 1.0]), st.floats(0, 1))
@@ -24,9 +31,9 @@ probabilities = st.lists(run, max_size=25).map(lambda runs: [p for run in runs f
 def configs(draw):
     offset = draw(st.floats(0, 0.9))
     onset = draw(st.floats(max(offset, 0.01), 1))
-    pre_roll, min_speech, silence = (draw(st.integers(low, 8)) for low in (0, 1, 1))
-    longest = pre_roll + min_speech + silence + draw(st.integers(1, 30))
-    times = (n * CHUNK_S for n in (pre_roll, min_speech, silence, longest))
+    pre_roll, min_speech, floor, more = (draw(st.integers(low, 8)) for low in (0, 1, 1, 0))
+    longest = pre_roll + min_speech + floor + more + draw(st.integers(1, 30))
+    times = (n * CHUNK_S for n in (pre_roll, min_speech, floor, floor + more, longest))
     return SegmenterConfig(onset, offset, *times)
 
 
@@ -69,9 +76,43 @@ def test_every_span_begins_with_at_most_the_pre_roll_and_ends_with_speech(config
             assert max(inside[: config.pre_roll_samples // W + 1]) >= config.onset
         if span.closed_by != "limit":
             assert inside[-1] >= config.offset
-        if span.closed_by == "silence":
-            assert span.closed - span.end >= config.silence_samples
         previous = span
+
+
+@given(configs(), probabilities)
+def test_the_quiet_that_ends_is_between_floor_and_ceiling(config, windows):
+    floor, ceiling = config.silence_min_samples // W, config.silence_samples // W
+    for span in segment(config, windows):
+        if span.closed_by == "silence":
+            quiet = [1 - p / config.onset for p in windows[span.end // W : span.closed // W]]
+            assert sum(quiet) >= floor - 1e-9
+            assert sum(quiet[:-1]) < ceiling
+
+
+@given(configs(), probabilities)
+def test_no_speech_is_in_two_utterances_and_nothing_loud_is_passed_over(config, windows):
+    spans = segment(config, windows)
+    inside = [i for span in spans for i in range(span.start // W, span.end // W)]
+    assert len(inside) == len(set(inside))
+    for before, after in pairwise(spans):
+        if before.closed_by == "limit":  # what follows a cut is the next utterance, or silence to its end
+            between = windows[before.end // W : after.start // W]
+            assert before.end == after.start or max(between) < config.onset or len(between) > config.min_samples // W
+
+
+@given(configs(), probabilities)
+def test_what_is_running_becomes_the_span_if_nothing_more_is_said(config, windows):
+    segmenter = Segmenter(config)
+    for p in windows:
+        segmenter.feed(p)
+        running = segmenter.running
+        assert segmenter.speaking or running is None
+        if running is not None:
+            assert running.start < running.end == segmenter.position - running.quiet
+    running, span = segmenter.running, segmenter.flush()
+    assert (running is None) == (span is None)
+    if running and span:
+        assert (running.start, running.end) == (span.start, span.end)
 
 
 @given(configs(), probabilities, st.data())
@@ -110,7 +151,8 @@ def test_one_utterance_in_silence():
 def test_middle_keeps_speech_but_does_not_begin_it_nor_end_a_pause():
     assert segment(SMALL, [0.4] * 20) == []
     assert [s.end // W for s in segment(SMALL, [1.0, 1.0, 0.4, 0.4, 0.4, 0.0, 0.0])] == [5]
-    assert [s.closed // W for s in segment(SMALL, [1.0] * 3 + [0.0, 0.4, 0.4, 0.4] + [0.4] * 9)] == [7]
+    closed = [s.closed // W for s in segment(SMALL, [1.0] * 3 + [0.0] * 2 + [0.4] * 12)]
+    assert closed == [15]  # two windows surely quiet, and ten that count a fifth each
 
 
 def test_a_click_is_dropped_and_two_words_with_a_short_dip_are_one_utterance():
@@ -119,24 +161,76 @@ def test_a_click_is_dropped_and_two_words_with_a_short_dip_are_one_utterance():
 
 
 def test_the_pre_roll_does_not_reach_into_the_utterance_before():
-    config = SegmenterConfig(pre_roll_s=6 * CHUNK_S, min_speech_s=CHUNK_S, end_silence_s=2 * CHUNK_S)
-    first, second = segment(config, [1.0] * 4 + [0.0] * 3 + [1.0] * 4 + [0.0] * 3)
+    config = replace(SMALL, pre_roll_s=6 * CHUNK_S, min_speech_s=CHUNK_S)
+    first, second = segment(config, [1.0] * 4 + [0.0] * 5 + [1.0] * 4 + [0.0] * 5)
     assert (first.end, second.start) == (4 * W, 4 * W)
 
 
-def test_a_long_utterance_is_cut_at_the_weakest_window_of_its_last_third_without_loss():
-    windows = [0.9] * 30
-    windows[5], windows[11], windows[13] = 0.4, 0.5, 0.6
-    spans = segment(SMALL, windows)
-    assert (spans[0].start, spans[0].end, spans[0].closed, spans[0].closed_by) == (0, 11 * W, 15 * W, "limit")
+def test_a_long_utterance_is_cut_at_the_best_pause_of_its_last_third_without_loss():
+    windows = [0.9] * 45
+    windows[15:18] = [0.0] * 3  # too early
+    windows[21] = 0.1  # deep, and too short for a pause
+    windows[25:29] = [0.2] * 4
+    spans = segment(replace(SMALL, max_utterance_s=30 * CHUNK_S), windows)
+    assert (spans[0].start, spans[0].closed, spans[0].closed_by) == (0, 30 * W, "limit")
+    assert 25 <= spans[0].end // W <= 27
     assert all(a.end == b.start for a, b in pairwise(spans))
-    assert spans[-1].end == 30 * W
+    assert spans[-1].end == 45 * W
     assert spans[-1].closed_by == "flush"
 
 
 def test_after_a_cut_silence_is_no_utterance():
-    spans = segment(SMALL, [0.9] * 12 + [0.1] * 20)
+    spans = segment(SMALL, [0.9] * 12 + [0.0] * 3 + [0.1] * 20)
     assert [(s.start, s.end // W, s.closed_by) for s in spans] == [(0, 14, "limit")]
+
+
+def pauses(config, *lengths):
+    """Windows of quiet that end an utterance after pauses of these lengths."""
+    segmenter = Segmenter(config)
+    for length in (*lengths, 0):
+        for p in [1.0] * 10 + [0.0] * length:
+            segmenter.feed(p)
+    for quiet in range(1, 100):
+        if span := segmenter.feed(0.0):
+            assert span.closed - span.end == quiet * W
+            return quiet
+    raise AssertionError("never closed")
+
+
+ADAPTIVE = SegmenterConfig(end_silence_min_s=6 * CHUNK_S, end_silence_s=16 * CHUNK_S)
+
+
+def test_a_stranger_is_given_time_and_a_fluent_speaker_the_floor():
+    assert pauses(ADAPTIVE) == 14
+    heard = [pauses(ADAPTIVE, *[3] * n) for n in range(15)]
+    assert heard == sorted(heard, reverse=True)
+    assert heard[-1] == 6
+
+
+def test_who_hesitates_again_is_given_time_again_even_when_it_cost_a_cut():
+    fluent = [3] * 15
+    assert pauses(ADAPTIVE, *fluent) == 6
+    assert pauses(ADAPTIVE, *fluent, *[12] * 15) == 16
+
+
+def test_dips_within_words_and_the_silence_between_utterances_teach_nothing():
+    assert pauses(ADAPTIVE, *[1] * 50) == 14
+    assert pauses(ADAPTIVE, *[3] * 15, *[40] * 15) == 6
+
+
+def test_a_hole_is_no_pause_and_what_was_learnt_survives_it():
+    segmenter = Segmenter(ADAPTIVE)
+    for _ in range(15):
+        for p in [1.0] * 10 + [0.0] * 3:
+            segmenter.feed(p)
+    segmenter.flush()
+    segmenter.reset(0)
+    spans = [segmenter.feed(p) for p in [1.0] * 10 + [0.0] * 20]
+    assert [s.closed // W for s in spans if s] == [16]
+
+
+def test_silence_in_doubt_counts_less():
+    assert [s.closed // W for s in segment(SMALL, [1.0] * 6 + [0.25] * 20)] == [14]
 
 
 def test_speaking_is_true_from_enough_speech_to_the_end_of_the_pause():
@@ -153,11 +247,12 @@ def test_speaking_is_true_from_enough_speech_to_the_end_of_the_pause():
     [
         ("onset", 0.0),
         ("onset", float("nan")),
-        ("offset", 0.6),
+        ("offset", 0.4),
         ("offset", -0.1),
         ("pre_roll_s", -1.0),
         ("min_speech_s", float("nan")),
         ("end_silence_s", float("inf")),
+        ("end_silence_min_s", 0.6),
         ("max_utterance_s", 0.9),
     ],
 )

@@ -1,0 +1,154 @@
+"""What counts as an end, a false cut-off and a missed end, on utterances made by hand; and the command on the demo."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import erc_live.live.demo.make as demo
+from erc_live.live.bench import commands
+from erc_live.live.bench.endpoint import Reference, Tally, bench_endpoint, count, plot, render
+from erc_live.live.bench.recordings import Segment, Track, find
+from erc_live.live.errors import ConfigError
+from erc_live.streams.messages import SAMPLE_RATE_HZ, UtteranceSpan
+from erc_live.streams.segmenter import SegmenterConfig
+
+# Two turns in 10 s; the second was annotated 1.5 s longer than it can be heard.
+TURNS = Reference(turns=((1.0, 3.0), (5.0, 6.0)), annotated=((1.0, 3.0), (5.0, 7.5)), duration_s=10.0, pause_s=0.5)
+
+
+def utterance(start_s, end_s, closed_s, by="silence"):
+    start, end, closed = (round(s * SAMPLE_RATE_HZ) for s in (start_s, end_s, closed_s))
+    return UtteranceSpan(start=start, end=end, closed=closed, closed_by=by)
+
+
+def tally(*spans, reference=TURNS):
+    found = Tally()
+    count(found, spans, reference)
+    return found
+
+
+def test_the_delay_is_from_the_end_of_the_turn_to_the_closing():
+    found = tally(utterance(0.9, 3.1, 3.5), utterance(4.9, 5.9, 6.3))
+    assert found.delays == pytest.approx([0.5, 0.3])
+    assert (found.closed, found.false, found.missed, found.unheard) == (2, 0, 0, 0)
+
+
+def test_closing_while_the_turn_goes_on_is_a_false_cut_off_and_the_end_is_met_by_the_next_utterance():
+    found = tally(utterance(0.9, 1.8, 2.2), utterance(2.1, 3.0, 3.4), utterance(4.9, 6.0, 6.4))
+    assert (found.false, found.closed) == (1, 3)
+    assert found.delays == pytest.approx([0.4, 0.4])
+
+
+def test_a_closing_that_is_early_by_less_than_the_collar_is_an_end():
+    found = tally(utterance(0.9, 2.5, 2.8), utterance(4.9, 6.0, 6.4))
+    assert found.delays == pytest.approx([-0.2, 0.4])
+    assert found.false == 0
+
+
+def test_an_utterance_that_goes_on_into_the_next_turn_misses_the_end():
+    found = tally(utterance(0.9, 6.0, 6.4))
+    assert (found.missed, found.delays) == (1, [pytest.approx(0.4)])
+
+
+def test_a_closing_after_the_next_turn_has_begun_but_without_it_is_only_late():
+    assert tally(utterance(0.9, 3.2, 5.1)).delays == [pytest.approx(2.1)]
+
+
+def test_what_was_not_heard_is_no_delay():
+    assert tally().unheard == 2
+    cut = tally(utterance(0.9, 1.5, 1.9), utterance(4.9, 6.0, 6.4))
+    assert (cut.unheard, cut.false, len(cut.delays)) == (1, 1, 1)
+
+
+def test_a_cut_at_the_limit_is_counted_apart_and_may_meet_an_end():
+    found = tally(utterance(0.9, 2.0, 2.2, "limit"), utterance(2.0, 3.0, 3.4), utterance(4.9, 6.0, 6.4, "limit"))
+    assert (found.splits, found.closed, found.false, len(found.delays)) == (2, 1, 0, 2)
+
+
+def test_the_end_of_the_recording_tells_nothing():
+    found = tally(utterance(0.9, 3.0, 3.4), utterance(4.9, 6.0, 10.0, "flush"))
+    assert (len(found.delays), found.missed, found.unheard, found.closed) == (1, 0, 0, 1)
+    short = Reference(turns=((1.0, 3.0),), annotated=((1.0, 3.0),), duration_s=3.2, pause_s=0.5)
+    assert tally(reference=short).unheard == 0
+
+
+def test_an_utterance_of_no_speech_is_no_false_cut_off():
+    found = tally(utterance(3.5, 4.2, 4.6))
+    assert (found.from_nothing, found.closed) == (1, 0)
+
+
+def test_as_annotated_pauses_within_a_segment_are_speech():
+    found = tally(utterance(4.9, 6.0, 6.4))
+    assert (found.false, found.false_as_annotated) == (0, 1)
+
+
+def test_the_reference_is_what_can_be_heard_of_all_speakers_together():
+    t = np.arange(6 * SAMPLE_RATE_HZ)
+    loud = ((t > 16_000) & (t <= 32_000)) | ((t > 36_800) & (t <= 48_000)) | ((t > 64_000) & (t <= 80_000))
+    pcm = np.where(loud, 8_000 * np.sin(t * 0.1), 0).astype(np.int16)
+    track = Track("t", pcm, (Segment(0.5, 2.5, "Ann"), Segment(2.1, 5.5, "Ben")))
+    heard = Reference.of(track, 0.5)
+    assert heard.turns == (pytest.approx((1.0, 3.0), abs=0.02), pytest.approx((4.0, 5.0), abs=0.02))
+    assert heard.annotated == ((0.5, 5.5),)
+
+
+@pytest.fixture(scope="module")
+def report():
+    folder = Path(demo.__file__).parent
+    return bench_endpoint(find([folder / "ada.flac", folder / "ben.flac"]), SegmenterConfig(), [0.6, 0.3, 0.3])
+
+
+def test_waiting_longer_takes_longer(report):
+    assert [row.setting for row in report.rows] == ["0.3 s", "0.6 s", "adaptive"]
+    short, long, adaptive = report.rows
+    assert 0.25 < (long.p50_ms - short.p50_ms) / 1000 < 0.35
+    assert 0 < short.p50_ms < adaptive.p50_ms < long.p50_ms < 1000
+    assert adaptive.silence_s is None
+    assert adaptive.ends > 10
+    assert adaptive.false == adaptive.unheard == adaptive.from_nothing == 0
+    assert report.core_share < 0.05
+
+
+def test_the_table_fits_80_columns_and_the_rest_is_json(report, tmp_path):
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(render(report))
+    shown = capture.get()
+    assert "adaptive" in shown
+    assert "unheard" in shown
+    plain = json.loads(json.dumps(report.plain()))
+    assert {target["name"] for target in plain["targets"]} >= {"delay p50, ms", "false cut-offs, %"}
+    plot(tmp_path / "curve.svg", report)
+    assert (tmp_path / "curve.svg").read_text(encoding="utf-8").startswith("<?xml")
+    with pytest.raises(ConfigError, match="--plot"):
+        plot(tmp_path / "curve.odd", report)
+
+
+def test_settings_out_of_range_are_refused():
+    for silences, pause, said in [
+        ([-1.0], 0.5, "--silence -1"),
+        ([20.0], 0.5, "--silence 20"),
+        ([0.5], 0.0, "--pause"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            bench_endpoint([], SegmenterConfig(), silences, pause)
+
+
+def test_the_command_shows_and_prints(capsys, monkeypatch, tmp_path):
+    folder = Path(demo.__file__).parent
+    commands.bench_endpoint([folder / "ada.flac"], silence=[0.4], sets=["segmenter.end_silence_s=0.4"], as_json=True)
+    plain = json.loads(capsys.readouterr().out)
+    assert [row["setting"] for row in plain["rows"]] == ["0.4 s", "adaptive"]
+    with pytest.raises(ConfigError, match="no sound file"):
+        commands.bench_endpoint([tmp_path])
+
+
+def test_the_call_meets_its_targets_but_for_a_little(shared_data):
+    call = bench_endpoint(find([shared_data / "recordings" / "call"]), SegmenterConfig(), [0.5])
+    assert call.adaptive.false_share <= 0.05
+    assert call.adaptive.p50_ms < 500 < call.rows[0].p50_ms
+    assert call.adaptive.p95_ms < 900
+    assert call.core_share < 0.02
