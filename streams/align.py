@@ -4,14 +4,26 @@ from collections.abc import Sequence
 
 from erc_live.streams.messages import VideoFrame
 
+SLOT_NS = 200_000_000  # 5 pictures per second: what an expression needs, and enough to see a mouth move
+
 
 def sample_frames(frames: Sequence[VideoFrame], t_start_ns: int, t_end_ns: int, limit: int) -> list[VideoFrame]:
-    """At most `limit` of the frames taken in [t_start_ns, t_end_ns), evenly spread, in their order.
+    """At most `limit` of the frames taken in [t_start_ns, t_end_ns), and at most one per `SLOT_NS` and source.
 
-    Each of `limit` equal parts of the frames gives its middle one, so the first and last moments do not weigh double.
+    Of each slot, counted from the start, the first frame of each source; while they are too many, slots twice as long.
+    So a stretch that grows keeps what it chose, or every other one of it, and what was made of a picture is made once.
+    Only when `limit` is below the number of sources are whole sources left out, the last to begin first. Frames of one
+    source must be in the order of time; theirs is kept.
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
-    inside = [frame for frame in frames if t_start_ns <= frame.t_ns < t_end_ns]
-    count = min(limit, len(inside))
-    return [inside[(2 * i + 1) * len(inside) // (2 * count)] for i in range(count)]
+    chosen = [frame for frame in frames if t_start_ns <= frame.t_ns < t_end_ns]
+    slot_ns = SLOT_NS
+    while True:
+        first: dict[tuple[str, int], VideoFrame] = {}
+        for frame in chosen:
+            first.setdefault((frame.source, (frame.t_ns - t_start_ns) // slot_ns), frame)
+        chosen = list(first.values())
+        if len(chosen) <= limit or slot_ns > t_end_ns - t_start_ns:
+            return chosen[:limit]
+        slot_ns *= 2

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from erc_live.live.capture.drivers import camera_remedy, load_opencv
+from erc_live.live.capture.sight import SightCheck
 from erc_live.live.capture.spec import SourceSpec, shown
 from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
@@ -18,7 +19,6 @@ from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
 
-FROZEN_S = 3.0  # without a single different byte, which no open lens delivers
 MAX_BLOCKED = 3  # threads inside a driver that does not return, before no more are started
 RATE_WINDOW = 30  # pictures over which the rate is measured
 
@@ -115,8 +115,7 @@ class Camera:
         self._stamps: deque[int] = deque(maxlen=RATE_WINDOW)
         self._seen_ns = 0  # up to here pictures came, or were said to be lost
         self._lost = False
-        self._changed_ns = 0
-        self._last_jpeg = b""
+        self._sight = SightCheck()
         self._blocked: list[Grabber] = []
         self._grabber: Grabber | None = self._new_grabber()
         if not self._grabber.open():
@@ -137,7 +136,7 @@ class Camera:
     def start(self, clock: Clock, start_ns: int) -> None:
         """Pictures taken before `start_ns` of `clock` are passed over."""
         self._clock = clock
-        self._seen_ns = self._changed_ns = start_ns
+        self._seen_ns = start_ns
         self.dropped = 0
         self._watchdog.heard(clock.now_ns())
 
@@ -169,12 +168,8 @@ class Camera:
         self._lost = False
         self._seen_ns = frame.t_ns
         self._stamps.append(frame.t_ns)
-        if frame.jpeg != self._last_jpeg:
-            self._last_jpeg, self._changed_ns = frame.jpeg, frame.t_ns
-        frozen = frame.t_ns - self._changed_ns >= FROZEN_S * 1e9
-        self.note = (
-            f"camera {shown(self._spec)} shows the same picture again and again: covered, frozen?" if frozen else ""
-        )
+        self._sight.look(frame)
+        self.note = self._sight.note
         return [*gap, frame]
 
     def _give_up(self, now_ns: int) -> list[VideoFrame | Gap]:

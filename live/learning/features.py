@@ -26,9 +26,10 @@ from torch import Tensor
 
 from erc_live.live import config as configuration
 from erc_live.live.config import Capture
-from erc_live.live.engines.expression import open_face_reader
+from erc_live.live.engines.expression import Appearance, open_face_reader
 from erc_live.live.fetch import models_folder
 from erc_live.live.learning.media import cuts, pictures, sounds
+from erc_live.live.speaking_face import SpeakingFace
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.face import FACE_LABELS
@@ -39,7 +40,7 @@ from erc_live.streams.align import sample_frames
 from erc_live.streams.messages import VideoFrame
 
 WIDTHS = {"prosody": len(PROSODY), "voice": len(VOICE_LABELS), "face": len(FACE_LABELS)}
-FORMAT = "measured/1"  # to be counted up when other values come of the same encoders
+FORMAT = "measured/2"  # to be counted up when other values come of the same encoders
 NAMED = 10  # broken files that are told by name
 
 Row = np.ndarray
@@ -55,11 +56,13 @@ class Voice(Protocol):
 
 
 class Faces(Protocol):
-    """Pictures of one utterance to a vector; None without a face."""
+    """As `engines.expression.FaceReader`."""
 
     fingerprint: str
 
-    def __call__(self, frames: Sequence[VideoFrame]) -> Row | None: ...
+    def describe(
+        self, frames: Sequence[VideoFrame], pcm: Row, t_start_ns: int
+    ) -> tuple[tuple[Appearance, ...], float | None]: ...
 
 
 @dataclass(frozen=True)
@@ -184,31 +187,41 @@ def measured(dialogue: Dialogue, tools: Instruments, cache: Path) -> Answer:
             path.unlink()  # damaged: what is only kept to save time is made again
     rows = {name: np.full((len(dialogue.utterances), width), np.nan, np.float32) for name, width in WIDTHS.items()}
     broken: list[str] = []
-    _hear(dialogue, tools, rows, broken)
-    _look(dialogue, tools, rows, broken)
+    heard = _hear(dialogue, tools, rows, broken)
+    _look(dialogue, tools, rows, broken, heard)
     broken = list(dict.fromkeys(broken))  # sound and pictures may be of one file
     with whole(path) as part:
         save_file(rows, part, {"broken": json.dumps(broken)})
     return rows, broken
 
 
-def _hear(dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str]) -> None:
+def _hear(dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str]) -> dict[int, Row]:
+    """Fills in what is heard. Returns the samples by utterance."""
+    heard: dict[int, Row] = {}
     for file, wanted in cuts(dialogue, lambda utterance: utterance.audio).items():
         for cut, pcm in sounds(file, wanted, broken):
+            heard[cut.place] = pcm
             rows["voice"][cut.place] = tools.voice(pcm)
             if dialogue.utterances[cut.place].prosody is None:
                 rows["prosody"][cut.place] = tools.prosody(pcm)
+    return heard
 
 
-def _look(dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str]) -> None:
+def _look(
+    dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str], heard: dict[int, Row]
+) -> None:
+    """Fills in the face that speaks, chosen by the rule of a session; `heard` are the samples by utterance."""
     if tools.faces is None:
         return
+    speaking, silence = SpeakingFace(), np.empty(0, np.int16)
     for file, wanted in cuts(dialogue, lambda utterance: utterance.video).items():
         for cut, frames in pictures(file, wanted, tools.capture, broken):
-            chosen = sample_frames(frames, 0, frames[-1].t_ns + 1, tools.max_frames)
-            seen = tools.faces(chosen)
-            if seen is not None:
-                rows["face"][cut.place] = seen
+            start_ns = int(cut.start_s * 1e9)
+            chosen = sample_frames(frames, start_ns, frames[-1].t_ns + 1, tools.max_frames)
+            faces, _ = tools.faces.describe(chosen, heard.get(cut.place, silence), start_ns)
+            face = speaking.choose(dialogue.utterances[cut.place].speaker, faces)
+            if face is not None:
+                rows["face"][cut.place] = face.vector
 
 
 def _key(dialogue: Dialogue, tools: Instruments) -> str:

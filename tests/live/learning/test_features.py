@@ -12,6 +12,7 @@ import torch
 from sounds import read_pcm
 
 from erc_live.live.config import Capture
+from erc_live.live.engines.expression import Appearance
 from erc_live.live.learning.features import Found, Instruments, measure
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.encoders.audio import ProsodyEncoder
@@ -30,17 +31,22 @@ class Loudness:
         return np.full(7, np.sqrt(np.mean(pcm.astype(np.float32) ** 2)), np.float32)
 
 
-class Brightness:
-    """Stands for a face reader: how many pictures it got, and nothing in one that is dark."""
+class Counting:
+    """Stands for a face reader: two faces; the one that speaks tells how many pictures and samples there are."""
 
-    fingerprint = "brightness/1"
+    fingerprint = "counting/1"
 
-    def __call__(self, frames: Sequence[VideoFrame]) -> np.ndarray | None:
-        return None if len(frames) < 2 else np.full(8, len(frames), np.float32)
+    def describe(
+        self, frames: Sequence[VideoFrame], pcm: np.ndarray, t_start_ns: int
+    ) -> tuple[tuple[Appearance, ...], float]:
+        told = np.array([len(frames), len(pcm) / RATE, frames[0].t_ns - t_start_ns, 0, 0, 0, 0, 0], np.float32)
+        speaks = Appearance("camera", told, (0.7, 0.5), 0.1, 0.9, 1.0)
+        listens = Appearance("camera", -told, (0.2, 0.5), 0.2, 0.1, 1.0)
+        return (listens, speaks), 1.0
 
 
 def instruments() -> Instruments:
-    return Instruments(prosody=ProsodyEncoder(), voice=Loudness(), faces=Brightness(), capture=Capture(), max_frames=4)
+    return Instruments(prosody=ProsodyEncoder(), voice=Loudness(), faces=Counting(), capture=Capture(), max_frames=4)
 
 
 def refused() -> Instruments:
@@ -100,7 +106,7 @@ def test_a_clip_is_measured_as_live_would(corpus: Split, tmp_path: Path) -> None
     np.testing.assert_array_equal(row.prosody, ProsodyEncoder()(pcm))
     np.testing.assert_array_equal(row.voice, Loudness()(pcm))
     assert row.face is not None
-    assert row.face.tolist() == [4.0] * 8  # of ten pictures, four are looked at
+    assert row.face.tolist() == [3, 1, 0, 0, 0, 0, 0, 0]  # of ten pictures in a second, every fourth is looked at
 
 
 def test_utterances_are_cut_out_of_a_recording_to_the_sample(corpus: Split, tmp_path: Path) -> None:
