@@ -1,0 +1,172 @@
+"""Who a voice belongs to, as a unit vector: a recurrent network on the mel spectrogram.
+
+Vectors of one voice point one way, whatever is said. The network was trained by others to tell thousands of people
+apart by the generalised end-to-end loss (Wan et al. 2018) on windows of `WINDOW_S`; it is shipped in half precision, in
+which the least cosine with the published weights is above 0.9999. The network sees raw power, so each window is brought
+to one loudness first: who speaks must not depend on how near the microphone is.
+No state, no I/O but `load`, `pack` and `read_original`.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from erc_live.models.errors import WeightsError
+from erc_live.models.weights import sha256, weight
+
+RATE_HZ = 16_000
+WINDOW_S = 1.6
+WEIGHTS, CARD = "model.safetensors", "card.json"
+FORMAT = "erc.speaker/1"  # to be counted up with every change that moves a value
+SOURCE = "speaker"  # row of `weights.py`
+
+BANDS, WIDTH, LAYERS = 40, 256, 3
+POINTS, HOP = 400, 160  # samples: 25 ms, 10 ms
+LEVEL = 10 ** (-30 / 20)  # root mean square of a window in [-1, 1] before it is heard: what the network was trained on
+SILENT = 2.0**-30  # mean square below which there is nothing but steps of 16 bit
+
+
+class Mel:
+    """Samples to what the network sees: power in mel bands, not its logarithm."""
+
+    def __init__(self) -> None:
+        self._bank = _slaney_bank()
+        self._window = torch.hann_window(POINTS)
+
+    def __call__(self, waves: Tensor) -> Tensor:
+        """Shapes: waves (n, samples) float32 in [-1, 1] -> (n, frames, BANDS), a frame for each `HOP` and one more."""
+        spectrum = torch.stft(waves, POINTS, HOP, POINTS, self._window, pad_mode="constant", return_complex=True)
+        return (self._bank @ spectrum.abs().square()).transpose(1, 2)
+
+
+def _slaney_bank() -> Tensor:
+    """Triangles of equal area on Slaney's mel scale, linear below 1 kHz. Shapes: (BANDS, POINTS / 2 + 1)"""
+    corner_hz, per_hz, step = 1_000.0, 3 / 200, math.log(6.4) / 27
+    top = corner_hz * per_hz + math.log(RATE_HZ / 2 / corner_hz) / step
+    mel = torch.linspace(0, top, BANDS + 2, dtype=torch.float64)
+    above = corner_hz * torch.exp(step * (mel - corner_hz * per_hz))
+    corners = torch.where(mel < corner_hz * per_hz, mel / per_hz, above)
+    hertz = torch.linspace(0, RATE_HZ / 2, POINTS // 2 + 1, dtype=torch.float64)
+    low, middle, high = (part[:, None] for part in (corners[:-2], corners[1:-1], corners[2:]))
+    weight = torch.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)).clamp(min=0)
+    return (weight * 2 / (high - low)).float()
+
+
+class SpeakerNetwork(nn.Module):
+    """Mel frames to a unit vector. Shapes: (n, frames, BANDS) -> (n, WIDTH)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(BANDS, WIDTH, LAYERS, batch_first=True)
+        self.linear = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        _, (hidden, _) = self.lstm(mel)
+        return F.normalize(F.relu(self.linear(hidden[-1])), dim=1)
+
+
+class SpeakerEncoder:
+    """Windows of 16-bit samples to unit vectors. `fingerprint` names recipe and weights."""
+
+    dim = WIDTH
+
+    def __init__(self, network: SpeakerNetwork, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self._network = network.float().eval()
+        self._mel = Mel()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read weights and card in `folder`.
+
+        Raises:
+            WeightsError: a file is missing or damaged, or the weights are not those of the card.
+        """
+        digest = _read_card(folder)["sha256"]
+        path = folder / WEIGHTS
+        if not path.is_file() or sha256(path) != digest:
+            raise WeightsError(f"{path} is not the file that {CARD} describes: copy the folder again")
+        network = SpeakerNetwork()
+        try:
+            network.load_state_dict(load_file(path))
+        except (RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise WeightsError(f"{path} does not hold the speaker network: {reason}") from error
+        return cls(network, f"{FORMAT}@{digest[:12]}")
+
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        """Hear windows of one length; a row depends on its own samples only.
+
+        Shapes: (n, samples) int16 at `RATE_HZ`, samples >= POINTS -> (n, 256) float32 of length 1, NaN for silence.
+        """
+        if not len(windows):
+            return np.empty((0, WIDTH), np.float32)
+        with torch.inference_mode():
+            waves = torch.from_numpy(windows.astype(np.float32) / 32_768.0)
+            waves = waves - waves.mean(1, keepdim=True)
+            power = waves.square().mean(1, keepdim=True)
+            rows = self._network(self._mel(waves * (LEVEL / power.clamp(min=SILENT).sqrt())))
+            rows[power[:, 0] <= SILENT] = torch.nan
+        heard: np.ndarray = rows.numpy()
+        return heard
+
+
+def read_original(path: Path) -> dict[str, Tensor]:
+    """The tensors of the published checkpoint that the network needs, in float32.
+
+    Raises:
+        WeightsError: it is not the file of the table.
+    """
+    if not path.is_file() or sha256(path) != weight(SOURCE).files[0].sha256:
+        raise WeightsError(f"{path} is not the published file: erc-live models fetch {SOURCE}")
+    published = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
+    return {name: published[name].float() for name in SpeakerNetwork().state_dict()}
+
+
+def pack(original: Path, folder: Path) -> None:
+    """Write the published checkpoint anew into `folder` as it is shipped: the network alone, in half precision.
+
+    Raises:
+        WeightsError: `original` is not the file of the table.
+    """
+    row = weight(SOURCE)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: values.half().contiguous() for name, values in read_original(original).items()}, folder / WEIGHTS)
+    card = {
+        "format": FORMAT,
+        "sha256": sha256(folder / WEIGHTS),
+        "source": f"{row.files[0].path} of {row.sources[0]}",
+        "source_sha256": row.files[0].sha256,
+        "licence": row.licence,
+        "changes": "the network's tensors alone, without the optimiser's, in float16",
+        "limits": [
+            "a print of a voice: personal data in most countries; kept in memory only, unless the person agreed",
+            "trained on English speech of adults; strong emotion, a bad line and less than a second confuse it",
+        ],
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_card(folder: Path) -> Mapping[str, Any]:
+    path = folder / CARD
+    if not path.is_file():
+        raise WeightsError(f"no {CARD} in {folder}: copy the folder again")
+    try:
+        card: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if card["format"] != FORMAT or not isinstance(card["sha256"], str):
+            raise ValueError(f"not of format {FORMAT}")
+    except (ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{path} is no card of speaker weights of this version ({reason}): copy the folder again"
+        ) from error
+    return card
