@@ -1,29 +1,36 @@
 """Speech to text: one protocol, four engines behind it, and the choice between them.
 
 An engine is given one utterance at a time and keeps nothing of it, so the same samples give the same words whatever
-came before. Only the transcript of a recording remembers which of its cues were already spoken.
+came before. Only the transcript of a recording remembers which of its cues were already spoken, and where.
 """
 
 import importlib.util
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from erc_live.live import config
+from erc_live.live.engines.gates import audible, repeats
 from erc_live.live.engines.transcripts import Cue, CueSheet, overlap_s, read_cues
-from erc_live.live.engines.whisper import Whisper, find_model
+from erc_live.live.engines.whisper import ENGLISH, Model, Segment, Whisper, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import weight
+from erc_live.streams.messages import SAMPLE_RATE_HZ
+
+_FRAMES_PER_S = 100  # of pocketsphinx
+_SPHINX_BELIEVED = 0.1  # mean probability of the words: 95 of 100 utterances of real speech are above it
 
 
 @dataclass(frozen=True)
 class Speech:
     """One utterance. Times count from the start of the media of its source, in s.
 
-    `speaker_name` is the person that the source belongs to, None if nobody or several.
+    `speaker_name` is the person that the source belongs to, None if nobody or several. A `draft` is still being said.
     Shapes: pcm (n,) int16 at 16 kHz.
     """
 
@@ -32,39 +39,74 @@ class Speech:
     start_s: float
     end_s: float
     speaker_name: str | None = None
+    draft: bool = False
+
+
+@dataclass(frozen=True)
+class SpokenWord:
+    """A word and when it was said, in s from the start of the samples. `confidence`: 0..1, None if not known."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said, "" if nothing credible. `speaker`: whom the words name; `confidence`: 0..1; None if not known."""
+    """What was said, "" if nothing credible. `speaker`: whom the words name; `confidence`: 0..1; None if not known.
+
+    `words` is empty where the engine knows no times. `language` is a code like `en`, None if not known.
+    """
 
     text: str
     speaker: str | None = None
     confidence: float | None = None
+    words: tuple[SpokenWord, ...] = ()
+    language: str | None = None
 
 
 class Transcriber(Protocol):
-    """Speech to text. `name` tells engine, model and device, and travels with every event."""
+    """Speech to text. `name` tells engine, model and device, and travels with every event. `quick`: so cheap that a
+    running utterance can be asked for every second.
+    """
 
     name: str
+    quick: bool
 
     def transcribe(self, utterance: Speech) -> Transcript: ...
 
 
 class FasterWhisper:
-    """The default: accurate, on CPU or GPU (`whisper.py`)."""
+    """The default: accurate, on CPU or GPU (`whisper.py`). Drafts are not asked for the times of their words."""
 
-    def __init__(self, whisper: Whisper) -> None:
+    def __init__(self, whisper: Whisper, model: Model) -> None:
         self.name = whisper.name
+        self.model = model
+        self.quick = model.device == "cuda"
         self._whisper = whisper
 
     def transcribe(self, utterance: Speech) -> Transcript:
-        text, confidence = self._whisper.recognise(utterance.pcm)
-        return Transcript(text, confidence=confidence)
+        if not audible(utterance.pcm):
+            return Transcript("")
+        segments, language = self._whisper.recognise(utterance.pcm, with_words=not utterance.draft)
+        text = " ".join(segment.text.strip() for segment in segments)
+        if not text or repeats(text):
+            return Transcript("")
+        end_s = len(utterance.pcm) / SAMPLE_RATE_HZ
+        words = tuple(
+            SpokenWord(word.word.strip(), min(word.start, end_s), min(word.end, end_s), word.probability)
+            for segment in segments
+            for word in segment.words or ()
+            if word.word.strip()
+        )
+        return Transcript(text, confidence=_mean_probability(segments), words=words, language=language)
 
 
 class TranscriptFile:
     """Words from a file, for a recording that was transcribed before (`transcripts.py`)."""
+
+    quick = True
 
     def __init__(self, path: Path) -> None:
         self.name = f"transcript {path.name}"
@@ -72,7 +114,8 @@ class TranscriptFile:
 
     def transcribe(self, utterance: Speech) -> Transcript:
         span = (utterance.start_s, utterance.end_s)
-        cues = self._sheet.take(*span, utterance.source, utterance.speaker_name)
+        read = self._sheet.look if utterance.draft else self._sheet.take
+        cues = read(*span, utterance.source, utterance.speaker_name)
         if not cues:
             return Transcript("")
 
@@ -86,9 +129,10 @@ class PocketSphinx:
     """English without any download: the model is inside the package. Clearly less accurate than Whisper."""
 
     name = "pocketsphinx en-us"
+    quick = False
 
     def __init__(self, language: str) -> None:
-        if language != "en":
+        if language not in ("auto", ENGLISH):
             raise EngineError(f"pocketsphinx knows only English, and `transcriber.language` is {language!r}")
         try:
             import pocketsphinx
@@ -97,20 +141,31 @@ class PocketSphinx:
         self._decoder = pocketsphinx.Decoder(loglevel="FATAL")
 
     def transcribe(self, utterance: Speech) -> Transcript:
-        if not len(utterance.pcm):
+        if not audible(utterance.pcm):
             return Transcript("")
         self._decoder.reinit_feat()  # else the mean spectrum of one utterance changes the words of the next
         self._decoder.start_utt()
         self._decoder.process_raw(utterance.pcm.tobytes(), no_search=False, full_utt=True)
         self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        return Transcript(hypothesis.hypstr if hypothesis else "")
+        if self._decoder.hyp() is None:
+            return Transcript("")
+        words = tuple(
+            SpokenWord(_spelling(part.word), part.start_frame / _FRAMES_PER_S, _end_s(part, utterance), part.prob)
+            for part in self._decoder.seg()
+            if part.word[0] not in "<[+"  # silence, noise
+        )
+        text = " ".join(word.text for word in words)
+        confidence = sum(word.confidence or 0.0 for word in words) / max(1, len(words))
+        if confidence < _SPHINX_BELIEVED or repeats(text):
+            return Transcript("")
+        return Transcript(text, confidence=confidence, words=words, language=ENGLISH)
 
 
 class NoWords:
     """For people who want no words at all: emotion from voice and face alone."""
 
     name = "none"
+    quick = True
 
     def transcribe(self, utterance: Speech) -> Transcript:
         return Transcript("")
@@ -135,18 +190,29 @@ def open_transcriber(choice: config.Transcriber, models_folder: Path, transcript
     return _open_recogniser(choice, models_folder)
 
 
+def open_spare(choice: config.Transcriber, models_folder: Path, main: Transcriber) -> Transcriber | None:
+    """A smaller recogniser than `main`, loaded, for when this machine does not keep up; None if there is none here."""
+    smaller = smaller_model(main.model, choice.language, models_folder) if isinstance(main, FasterWhisper) else None
+    return None if smaller is None else _open_whisper(choice, smaller)
+
+
 def _open_recogniser(choice: config.Transcriber, models_folder: Path) -> Transcriber:
-    model = find_model(choice.model, models_folder)
+    model = choose_model(choice, models_folder)
     if model is not None:
-        whisper = Whisper(choice, model)
-        whisper.warm_up()
-        return FasterWhisper(whisper)
-    absent = f"the speech recogniser {choice.model!r} is not on this disk: {_remedy(choice.model)}"
+        return _open_whisper(choice, model)
+    wanted = recommended(choice)
+    absent = f"the speech recogniser {wanted!r} is not on this disk: {_remedy(wanted)}"
     if choice.engine == "faster-whisper":
         raise EngineError(absent)
     if importlib.util.find_spec("pocketsphinx") is None:
         raise EngineError(f"{absent}, or pip install 'erc-live[offline]'")
     return PocketSphinx(choice.language)
+
+
+def _open_whisper(choice: config.Transcriber, model: Model) -> FasterWhisper:
+    whisper = Whisper(choice, model)
+    whisper.warm_up()
+    return FasterWhisper(whisper, model)
 
 
 def _remedy(model: str) -> str:
@@ -155,3 +221,19 @@ def _remedy(model: str) -> str:
     except WeightsError as error:
         return f"set `transcriber.model` to a folder or another name ({error})"
     return f"erc-live models fetch {model}"
+
+
+def _mean_probability(segments: Sequence[Segment]) -> float | None:
+    tokens = sum(len(segment.tokens) for segment in segments)
+    if not tokens:
+        return None
+    return math.exp(sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / tokens)
+
+
+def _spelling(entry: str) -> str:
+    """Without the number of the pronunciation: and(2)."""
+    return entry.partition("(")[0]
+
+
+def _end_s(part: Any, utterance: Speech) -> float:
+    return min(float(part.end_frame + 1) / _FRAMES_PER_S, len(utterance.pcm) / SAMPLE_RATE_HZ)

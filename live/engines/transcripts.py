@@ -1,7 +1,8 @@
 """A transcript that somebody already made: cues of a WebVTT, SubRip or JSON Lines file, handed out span by span.
 
 Times count from the start of the recording. A cue belongs to the first stretch of speech that shares at least half of
-the shorter of the two with it, and is spoken once: however the detector cuts the sound, no words are repeated.
+the shorter of the two with it, and is spoken once: however the detector cuts the sound, no words are repeated. A
+stretch that is asked for again, shorter or longer, is asked for anew: only its last answer counts.
 """
 
 import math
@@ -37,25 +38,38 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CueSheet:
-    """The cues of a recording that are not yet spoken.
+    """The cues of a recording, and which of them were spoken where.
 
     Where a speaker has a source of their own (one microphone or file per person), that source gets the cues of this
-    speaker and those without a speaker, and no others.
+    speaker and those without a speaker, and no others. The sound of a source goes forward: a call that starts no later
+    than an earlier one of the same source replaces it.
     """
 
     def __init__(self, cues: tuple[Cue, ...]) -> None:
-        self._unspoken = sorted(cues, key=lambda cue: cue.start_s)
+        self._cues = sorted(cues, key=lambda cue: cue.start_s)
         self._speakers = {cue.speaker for cue in cues if cue.speaker is not None}
+        self._spoken: dict[int, tuple[str, float]] = {}  # number of a cue -> source and start of the span that took it
+
+    def look(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[Cue]:
+        """Those that `take` would give and that are said to their end, in order of time; they stay where they are."""
+        free = (self._cues[number] for number in self._free(start_s, end_s, source, speaker))
+        return [cue for cue in free if cue.end_s <= end_s]
 
     def take(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[Cue]:
-        """The cues that belong to this span, in order of time; they are gone from the sheet."""
-        taken = [
-            cue
-            for cue in self._unspoken
-            if _belong_together(cue, start_s, end_s) and self._may_speak(cue, source, speaker)
+        """The cues that belong to this span, in order of time: no other span is given them, unless it replaces this."""
+        taken = self._free(start_s, end_s, source, speaker)
+        self._spoken = {number: span for number, span in self._spoken.items() if not _replaced(span, source, start_s)}
+        self._spoken |= dict.fromkeys(taken, (source, start_s))
+        return [self._cues[number] for number in taken]
+
+    def _free(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[int]:
+        return [
+            number
+            for number, cue in enumerate(self._cues)
+            if (number not in self._spoken or _replaced(self._spoken[number], source, start_s))
+            and _belong_together(cue, start_s, end_s)
+            and self._may_speak(cue, source, speaker)
         ]
-        self._unspoken = [cue for cue in self._unspoken if cue not in taken]
-        return taken
 
     def _may_speak(self, cue: Cue, source: str, speaker: str | None) -> bool:
         if cue.source is not None and cue.source != source:
@@ -89,6 +103,10 @@ def read_cues(path: Path) -> tuple[Cue, ...]:
 def overlap_s(cue: Cue, start_s: float, end_s: float) -> float:
     """Time that a cue shares with a span, in s; 0 when they only touch."""
     return max(0.0, min(cue.end_s, end_s) - max(cue.start_s, start_s))
+
+
+def _replaced(span: tuple[str, float], source: str, start_s: float) -> bool:
+    return span[0] == source and span[1] >= start_s
 
 
 def _belong_together(cue: Cue, start_s: float, end_s: float) -> bool:

@@ -5,6 +5,7 @@ to fetch. It never trusts the graphics driver: a wrong cuDNN aborts the process,
 that may die. It decodes greedily at temperature 0 and without its own past, so the same samples give the same words.
 """
 
+import itertools
 import logging
 import math
 import os
@@ -19,6 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from erc_live.live import config
+from erc_live.live.engines import gates
+from erc_live.live.engines.gates import Gates
 from erc_live.live.errors import EngineError
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import locate
@@ -37,83 +40,135 @@ _PROBE = "import sys; from erc_live.live.engines.whisper import try_cuda; try_cu
 _FULL_SCALE = 32768.0  # int16 -> [-1, 1)
 _TOKENS_PER_S = 20  # more than any language is spoken at; bounds the time that a decoder stuck in a loop can take
 _MAX_TOKENS = 224  # half of Whisper's text context, its own limit for one window
+_WINDOW_S = 30
+_SILENCE_FRAMES = 50  # of 10 ms that a short window keeps after the sound: words are heard to end
+_SHORTEST_FRAMES = 100
+_SIZES = ("tiny", "base", "small", "large-v3")
+_SEVERAL_CORES = 4  # base takes 0.8 s of one core for each utterance, tiny 0.3 s
+_MOST_THREADS = 4
+ENGLISH = "en"
+DEFAULT = Gates()
 
 
-class Segment(Protocol):
-    """What faster-whisper says about a stretch of text."""
+class Word(Protocol):
+    """What faster-whisper says about a word; times in s from the start of the sound."""
 
-    text: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
-    tokens: list[int]
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+class Segment(gates.Segment, Protocol):
+    """A stretch of text with its words, None where they were not asked for."""
+
+    words: list[Word] | None
 
 
 @dataclass(frozen=True)
-class Gates:
-    """When decoded text is believed: on noise Whisper invents fluent sentences.
+class Model:
+    """A model on this disk and the device, `cpu` or `cuda`, that it is to run on. `name` is what a person calls it."""
 
-    0.6, -1.0 and 2.4 are the thresholds of Whisper's authors (arXiv 2212.04356, section 4.5), who decode again at a
-    higher temperature where the last two fail; decoding here is deterministic, so the text is dropped. Their silence
-    rule needs a log-probability under -1.0, which alone drops the text here; ours asks for -0.5, because an invented
-    "Thank you." is fluent.
-    """
-
-    no_speech_prob: float = 0.6  # above, it is silence, unless the words are surer than `sure_logprob`
-    sure_logprob: float = -0.5
-    avg_logprob: float = -1.0
-    compression_ratio: float = 2.4  # of the text under zlib: above, it repeats itself
-
-    def accept(self, segment: Segment) -> bool:
-        """Whether the text of a segment is believed."""
-        silent = segment.no_speech_prob > self.no_speech_prob and segment.avg_logprob < self.sure_logprob
-        loops = segment.compression_ratio > self.compression_ratio
-        return not silent and not loops and segment.avg_logprob >= self.avg_logprob
+    name: str
+    folder: Path
+    device: str = "cpu"
 
 
 class Whisper:
-    """Samples of one utterance in, words and confidence out. Raises EngineError when the model cannot run here."""
+    """Samples of one utterance in, text out. Raises EngineError when the model cannot run here."""
 
-    def __init__(self, choice: config.Transcriber, model: Path, gates: Gates | None = None) -> None:
-        self._gates = gates or Gates()
-        self._language = choice.language
-        device = _device(choice, model)
+    def __init__(self, choice: config.Transcriber, model: Model, believed: Gates = DEFAULT) -> None:
+        self._gates = believed
         compute_type = choice.compute_type
         if compute_type == "auto":
-            compute_type = "int8" if device == "cpu" else "auto"
-        self._model = _load(model, device, compute_type, choice.threads)
-        if self._language not in self._model.supported_languages:
-            heard = self._model.supported_languages
-            remedy = (
-                "choose a multilingual `transcriber.model`, such as base" if heard == ["en"] else "use a code like en"
-            )
-            raise EngineError(f"{choice.model} does not know the language {self._language!r}: {remedy}")
-        self.name = f"faster-whisper {Path(choice.model).name} {self._model.model.compute_type} {device}"
+            compute_type = "int8" if model.device == "cpu" else "auto"
+        self._model = _load(model.folder, model.device, compute_type, choice.threads or _threads())
+        self._language = _language(choice.language, self._model.supported_languages, model.name)
+        self._short_windows = choice.short_windows
+        self._encode, self._model.encode = self._model.encode, self._listen
+        self._heard = self._language or ENGLISH
+        self.name = f"faster-whisper {Path(model.name).name} {self._model.model.compute_type} {model.device}"
 
-    def recognise(self, pcm: np.ndarray) -> tuple[str, float | None]:
-        """Text and the mean probability of its tokens; ("", None) when nothing credible was said.
+    def recognise(self, pcm: np.ndarray, with_words: bool = True) -> tuple[list[Segment], str]:
+        """The stretches of text that are believed, and the language that was heard. Above 30 s there are no words.
 
         Shapes: pcm (n,) int16 at 16 kHz.
         """
+        with_words = with_words and len(pcm) <= _WINDOW_S * SAMPLE_RATE_HZ
         segments, _ = self._model.transcribe(
             pcm.astype(np.float32) / _FULL_SCALE,
-            language=self._language,
+            language=self._language or ENGLISH,
+            multilingual=self._language is None,  # then by the sound, with the encoder's one pass
             beam_size=1,
             temperature=0.0,
             condition_on_previous_text=False,
             without_timestamps=True,
+            word_timestamps=with_words,
             no_speech_threshold=None,  # the gates decide, and see all three numbers
             log_prob_threshold=None,
             compression_ratio_threshold=None,
             max_new_tokens=min(_MAX_TOKENS, 16 + math.ceil(_TOKENS_PER_S * len(pcm) / SAMPLE_RATE_HZ)),
         )
+        if with_words:  # one window gives one stretch; asked for more, it would hear the rest after the last word again
+            segments = itertools.islice(segments, 1)
         believed = [segment for segment in segments if self._gates.accept(segment) and segment.text.strip()]
-        return " ".join(segment.text.strip() for segment in believed), _confidence(believed)
+        return believed, self._heard
 
     def warm_up(self) -> None:
         """Make the first call, which allocates. On quiet noise: in pure silence a decoder may run to its limit."""
         noise = np.random.default_rng(0).normal(0.0, 10.0, SAMPLE_RATE_HZ)
         self.recognise(noise.astype(np.int16))
+
+    def _listen(self, features: np.ndarray) -> Any:
+        """What the recogniser calls to encode a window; it pads each to 30 s, and does not tell the language.
+
+        Shapes: features (mels, 3000), zeros after the sound.
+        """
+        if self._short_windows:
+            sounding = int(np.flatnonzero(features.any(axis=0)).max(initial=0)) + 1
+            features = features[:, : max(sounding + _SILENCE_FRAMES, _SHORTEST_FRAMES)]
+        output = self._encode(features)
+        if self._language is None:
+            ((token, _), *_), *_ = self._model.model.detect_language(output)
+            self._heard = token.strip("<|>")
+        return output
+
+
+def choose_model(choice: config.Transcriber, models_folder: Path) -> Model | None:
+    """The model that the configuration names; for `auto` the best on this disk that this machine keeps up with.
+
+    Where only larger ones are here, the smallest of them. None when there is none. Raises EngineError when a named
+    folder is not a complete model, or `transcriber.device` is cuda and that does not work.
+    """
+    if choice.model != "auto":
+        folder = find_model(choice.model, models_folder)
+        return None if folder is None else Model(choice.model, folder, _device(choice, folder))
+    found = [(name, folder) for name in _names(choice.language) if (folder := _on_disk(name, models_folder))]
+    if not found:
+        return None
+    device = _device(choice, found[0][1])
+    fitting = [model for model in found if _SIZES.index(_size(model[0])) <= _SIZES.index(_affordable(device))]
+    return Model(*(fitting or found[:1])[-1], device)
+
+
+def smaller_model(model: Model, language: str, models_folder: Path) -> Model | None:
+    """The next smaller size on this disk that knows the same languages; None for a folder of somebody's own."""
+    names = _names(language) if model.name.endswith(".en") or language == ENGLISH else _SIZES
+    below = names[: names.index(model.name)] if model.name in names else ()
+    for name in reversed(below):
+        folder = _on_disk(name, models_folder)
+        if folder and _size(name) != _size(model.name):
+            return Model(name, folder, model.device)
+    return None
+
+
+def recommended(choice: config.Transcriber) -> str:
+    """What to fetch when nothing is here: the configured model; for `auto` the one that this machine keeps up with."""
+    if choice.model != "auto":
+        return choice.model
+    size = _affordable("cpu" if choice.device == "cpu" or not _cuda_devices() else "cuda")
+    wanted = "small" if size == _SIZES[-1] else size  # larger ones are several GB
+    return f"{wanted}.en" if choice.language in ("auto", ENGLISH) else wanted
 
 
 def find_model(name: str, models_folder: Path) -> Path | None:
@@ -132,6 +187,47 @@ def find_model(name: str, models_folder: Path) -> Path | None:
     return _cached(name)
 
 
+def _on_disk(name: str, models_folder: Path) -> Path | None:
+    return locate(name, models_folder) or _cached(name)
+
+
+def _names(language: str) -> tuple[str, ...]:
+    """The models that know a language, the best last: of equal size the English one, where English is enough."""
+    sizes = [(size, f"{size}.en") for size in _SIZES[:-1]]
+    english = (*itertools.chain(*sizes), _SIZES[-1])
+    return english if language in ("auto", ENGLISH) else _SIZES
+
+
+def _size(name: str) -> str:
+    return name.removesuffix(".en")
+
+
+def _affordable(device: str) -> str:
+    if device == "cuda":
+        return _SIZES[-1]
+    return "base" if _cores() >= _SEVERAL_CORES else "tiny"
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    """Half of the processors: the others hear, see and draw."""
+    return min(_MOST_THREADS, max(1, _cores() // 2))
+
+
+def _language(wanted: str, known: Sequence[str], model: str) -> str | None:
+    """The language of all speech; None: each utterance is to be asked for its own."""
+    if wanted == "auto":
+        return None if len(known) > 1 else known[0]
+    if wanted not in known:
+        remedy = "choose a multilingual `transcriber.model`, such as base" if known == ["en"] else "use a code like en"
+        raise EngineError(f"{model} does not know the language {wanted!r}: {remedy}")
+    return wanted
+
+
 def try_cuda(model: str, compute_type: str) -> None:
     """The body of that process: it dies, one way or another, where CUDA is broken."""
     try:
@@ -140,13 +236,6 @@ def try_cuda(model: str, compute_type: str) -> None:
         sys.exit(str(error))
     sound = np.zeros(SAMPLE_RATE_HZ, np.float32)
     list(whisper.transcribe(sound, language="en", beam_size=1, temperature=0.0, max_new_tokens=8)[0])
-
-
-def _confidence(segments: Sequence[Segment]) -> float | None:
-    tokens = sum(len(segment.tokens) for segment in segments)
-    if not tokens:
-        return None
-    return math.exp(sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / tokens)
 
 
 def _complete(folder: Path) -> Path:
@@ -165,11 +254,15 @@ def _cached(name: str) -> Path | None:
         return None
 
 
-def _device(choice: config.Transcriber, model: Path) -> str:
-    """`cpu` or `cuda`, whichever was asked for and works; `auto` falls back to the CPU with a warning."""
+def _cuda_devices() -> int:
     import ctranslate2
 
-    if choice.device == "cpu" or (choice.device == "auto" and not ctranslate2.get_cuda_device_count()):
+    return int(ctranslate2.get_cuda_device_count())
+
+
+def _device(choice: config.Transcriber, model: Path) -> str:
+    """`cpu` or `cuda`, whichever was asked for and works; `auto` falls back to the CPU with a warning."""
+    if choice.device == "cpu" or (choice.device == "auto" and not _cuda_devices()):
         return "cpu"
     failure = cuda_failure(model, choice.compute_type)
     if failure is None:

@@ -1,7 +1,9 @@
 """The choice between the engines, and what each of them gives for an utterance."""
 
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,14 +11,16 @@ from sounds import read_pcm
 
 from erc_live.live import config
 from erc_live.live.engines import transcribers
-from erc_live.live.engines.transcribers import Speech, Transcript, open_transcriber
+from erc_live.live.engines.transcribers import Speech, SpokenWord, Transcript, open_spare, open_transcriber
+from erc_live.live.engines.whisper import Model
 from erc_live.live.errors import EngineError
 
+NOISE = np.random.default_rng(0).normal(0, 1000, 16_000).astype(np.int16)
 WORDS = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ada>Well,\n\n00:02.000 --> 00:04.000\n<v Ben>no.\n"
 
 
 def speech(pcm: np.ndarray | None = None, start_s: float = 0.0, end_s: float = 1.0) -> Speech:
-    return Speech(pcm=np.zeros(16_000, np.int16) if pcm is None else pcm, source="mic", start_s=start_s, end_s=end_s)
+    return Speech(pcm=NOISE if pcm is None else pcm, source="mic", start_s=start_s, end_s=end_s)
 
 
 def errors_of(reference: str, heard: str) -> float:
@@ -52,7 +56,67 @@ def test_a_transcript_gives_the_words_of_the_span(sidecar: Path, tmp_path: Path,
     opened = open_transcriber(config.Transcriber(engine=engine), tmp_path, sidecar)
     assert opened.name == "transcript words.vtt"
     assert opened.transcribe(speech(start_s=0.9, end_s=3.9)) == Transcript("Well, no.", speaker="Ben")
-    assert opened.transcribe(speech(start_s=0.9, end_s=3.9)) == Transcript("")  # said is said
+    assert opened.transcribe(speech(start_s=2.0, end_s=3.9)) == Transcript("")  # said is said
+
+
+def test_a_draft_of_a_transcript_is_only_looked_at(sidecar: Path, tmp_path: Path) -> None:
+    opened = open_transcriber(config.Transcriber(), tmp_path, sidecar)
+    final = speech(start_s=0.9, end_s=4.1)
+    other = replace(final, source="another", start_s=1.8)
+    assert opened.transcribe(replace(final, draft=True)).text == "Well, no."
+    assert opened.transcribe(replace(final, end_s=3.9, draft=True)).text == "Well,"  # nobody has said "no." yet
+    assert opened.transcribe(other).text == "no."
+    assert opened.transcribe(final).text == "Well,"
+
+
+@dataclass
+class Recogniser:
+    """Says the same of everything, in one stretch, as faster-whisper would."""
+
+    text: str
+    name: str = "faster-whisper scripted"
+    asked: list[bool] = field(default_factory=list)
+
+    def recognise(self, pcm: np.ndarray, with_words: bool) -> tuple[list[SimpleNamespace], str]:
+        self.asked.append(with_words)
+        said = [
+            SimpleNamespace(word=f" {word}", start=float(at), end=at + 1.0, probability=0.5)
+            for at, word in enumerate(self.text.split())
+        ]
+        return [SimpleNamespace(text=f" {self.text}", avg_logprob=-0.7, tokens=[1, 2], words=with_words and said)], "de"
+
+
+def test_words_have_times_within_the_utterance_and_drafts_have_none() -> None:
+    recogniser = Recogniser("guten Tag")
+    engine = transcribers.FasterWhisper(recogniser, Model("scripted", Path()))
+    words = (SpokenWord("guten", 0.0, 1.0, 0.5), SpokenWord("Tag", 1.0, 1.0, 0.5))
+    expected = Transcript("guten Tag", confidence=pytest.approx(0.497, abs=1e-3), words=words, language="de")
+    assert engine.transcribe(speech()) == expected
+    assert engine.transcribe(replace(speech(), draft=True)) == replace(expected, words=())
+    assert recogniser.asked == [True, False]
+
+
+def test_what_cannot_be_heard_is_not_listened_to_and_a_loop_is_no_text() -> None:
+    recogniser = Recogniser("no " * 8)
+    engine = transcribers.FasterWhisper(recogniser, Model("scripted", Path()))
+    assert engine.transcribe(speech(np.zeros(16_000, np.int16))) == Transcript("")
+    assert recogniser.asked == []
+    assert engine.transcribe(speech()) == Transcript("")
+    assert recogniser.asked == [True]
+
+
+def test_only_a_recogniser_on_a_gpu_is_quick_enough_for_drafts() -> None:
+    assert not transcribers.FasterWhisper(Recogniser(""), Model("base.en", Path(), "cpu")).quick
+    assert transcribers.FasterWhisper(Recogniser(""), Model("base.en", Path(), "cuda")).quick
+
+
+def test_a_spare_is_a_smaller_recogniser_of_the_same_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice, large = config.Transcriber(), transcribers.FasterWhisper(Recogniser(""), Model("base.en", tmp_path))
+    assert open_spare(choice, tmp_path, transcribers.NoWords()) is None
+    assert open_spare(choice, tmp_path, large) is None  # no other is here
+    monkeypatch.setattr(transcribers, "smaller_model", lambda model, language, folder: Model("tiny.en", folder))
+    monkeypatch.setattr(transcribers, "_open_whisper", lambda choice, model: model)
+    assert open_spare(choice, tmp_path, large) == Model("tiny.en", tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["none", "faster-whisper", "pocketsphinx"])
@@ -73,9 +137,11 @@ def test_weights_on_this_disk_are_used(tiny_model: Path, tmp_path: Path, engine:
     assert opened.transcribe(speech()) == Transcript("")  # random weights are never believed
 
 
-def test_absent_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"erc-live models fetch base\.en$"):
-        open_transcriber(config.Transcriber(engine="faster-whisper"), tmp_path)
+@pytest.mark.parametrize("model", ["auto", "base.en"])
+def test_absent_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path, model: str) -> None:
+    name = r"\w+\.en" if model == "auto" else "base\\.en"
+    with pytest.raises(EngineError, match=rf"'{name}' is not on this disk: erc-live models fetch {name}$"):
+        open_transcriber(config.Transcriber(engine="faster-whisper", model=model), tmp_path)
 
 
 def test_a_model_that_nobody_knows_is_named_with_those_that_are_known(tmp_path: Path) -> None:
@@ -85,7 +151,7 @@ def test_a_model_that_nobody_knows_is_named_with_those_that_are_known(tmp_path: 
 
 @pytest.mark.usefixtures("without_pocketsphinx")
 def test_with_nothing_at_all_both_remedies_are_given(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"erc-live models fetch base\.en, or pip install 'erc-live\[offline\]'"):
+    with pytest.raises(EngineError, match=r"erc-live models fetch \w+\.en, or pip install 'erc-live\[offline\]'"):
         open_transcriber(config.Transcriber(), tmp_path)
 
 
@@ -108,6 +174,12 @@ def test_pocketsphinx_hears_the_same_words_whatever_came_before(shared_data: Pat
     assert engine.name == transcribers.PocketSphinx.name
     first = engine.transcribe(speech(phrase))
     assert "my fellow" in first.text
+    assert first.text.split() == [word.text for word in first.words]
+    times = [time for word in first.words for time in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert 0 < times[0] < times[-1] <= len(phrase) / 16_000
+    assert first.confidence == pytest.approx(np.mean([word.confidence for word in first.words]))
+    assert first.language == "en"
     engine.transcribe(speech(louder))  # another mean spectrum
     assert engine.transcribe(speech(phrase)) == first
 

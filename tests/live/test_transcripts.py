@@ -1,5 +1,6 @@
 """Cues of a finished transcript: read from three formats, handed to the stretch of speech that they belong to, once."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -119,24 +120,57 @@ def test_a_cue_with_a_source_belongs_to_it() -> None:
     assert texts(sheet.take(0, 1, "mic-0", None)) == ["left"]
 
 
+def test_the_last_call_of_a_span_counts() -> None:
+    sheet = CueSheet((Cue(0, 1, "one"), Cue(1, 2, "two"), Cue(2, 3, "three")))
+    assert texts(sheet.take(0, 3, "mic", None)) == ["one", "two", "three"]
+    assert texts(sheet.take(0, 2, "mic", None)) == ["one", "two"]
+    assert texts(sheet.take(2, 3, "mic", None)) == ["three"]  # was given back
+    assert texts(sheet.take(0, 3, "elsewhere", None)) == []
+
+
 times = st.floats(0, 100, allow_nan=False)
 spans = st.tuples(times, times).map(sorted)
 
 
-@given(cues=st.lists(spans, max_size=12), takes=st.lists(spans, max_size=12))
+@given(cues=st.lists(spans, max_size=12), takes=st.lists(spans, max_size=12, unique_by=lambda span: span[0]))
 def test_no_cue_is_spoken_twice_and_each_belongs_where_it_is_spoken(
     cues: list[list[float]], takes: list[list[float]]
 ) -> None:
     given_cues = tuple(Cue(start, end, str(index)) for index, (start, end) in enumerate(cues))
     sheet = CueSheet(given_cues)
     spoken = []
-    for start, end in takes:
+    for start, end in sorted(takes):
         taken = sheet.take(start, end, "mic", None)
         spoken += taken
         assert taken == sorted(taken, key=lambda cue: cue.start_s)
         assert all(2 * overlap_s(cue, start, end) >= min(cue.end_s - cue.start_s, end - start) for cue in taken)
     assert len(spoken) == len(set(spoken))
     assert set(spoken) <= set(given_cues)
+
+
+@given(data=st.data(), cues=st.lists(spans, max_size=12), edges=st.lists(times, min_size=2, max_size=12, unique=True))
+def test_whatever_is_asked_early_the_final_answers_are_the_same(
+    data: st.DataObject, cues: list[list[float]], edges: list[float]
+) -> None:
+    given_cues = tuple(Cue(start, end, str(index)) for index, (start, end) in enumerate(cues))
+    alone, hurried = CueSheet(given_cues), CueSheet(given_cues)
+    for start, end in itertools.pairwise(sorted(edges)):
+        for until in data.draw(st.lists(st.floats(start, end), max_size=3)):  # drafts and early calls of the running
+            ask = data.draw(st.sampled_from([hurried.look, hurried.take]))  # utterance, perhaps a part of it
+            ask(data.draw(st.floats(start, until)), until, "mic", None)
+        assert hurried.take(start, end, "mic", None) == alone.take(start, end, "mic", None)
+
+
+@given(cues=st.lists(spans, max_size=12), finals=st.lists(spans, max_size=6), drafts=st.lists(spans, max_size=6))
+def test_drafts_take_nothing_from_any_source(
+    cues: list[list[float]], finals: list[list[float]], drafts: list[list[float]]
+) -> None:
+    given_cues = tuple(Cue(start, end, str(index)) for index, (start, end) in enumerate(cues))
+    alone, hurried = CueSheet(given_cues), CueSheet(given_cues)
+    for index, (start, end) in enumerate(finals):
+        for draft in drafts:
+            hurried.look(*draft, "another", None)
+        assert hurried.take(start, end, f"mic-{index % 2}", None) == alone.take(start, end, f"mic-{index % 2}", None)
 
 
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=40, unique=True))

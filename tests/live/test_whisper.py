@@ -3,32 +3,37 @@
 import logging
 import shutil
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from erc_live.live import config
 from erc_live.live.engines import whisper
-from erc_live.live.engines.whisper import Gates, Whisper, cuda_failure, find_model
+from erc_live.live.engines.gates import Gates
+from erc_live.live.engines.whisper import (
+    Model,
+    Segment,
+    Whisper,
+    choose_model,
+    cuda_failure,
+    find_model,
+    recommended,
+    smaller_model,
+)
 from erc_live.live.errors import EngineError
 from erc_live.models import weights
 
 OPEN = Gates(no_speech_prob=1.0, avg_logprob=-1e9, compression_ratio=1e9)  # random weights are never sure
 
 
-@dataclass
-class Said:
-    text: str = "Fine, thanks."
-    avg_logprob: float = -0.3
-    no_speech_prob: float = 0.1
-    compression_ratio: float = 1.2
-    tokens: list[int] = field(default_factory=lambda: [1, 2, 3])
+def open_whisper(folder: Path, gates: Gates = OPEN, **keys: object) -> Whisper:
+    return Whisper(config.Transcriber(model=str(folder), **keys), Model(str(folder), folder), gates)
 
 
-def choice(model: Path, **keys: object) -> config.Transcriber:
-    return config.Transcriber(model=str(model), device="cpu", **keys)
+def texts(engine: Whisper, pcm: np.ndarray) -> list[str]:
+    return [segment.text for segment in engine.recognise(pcm)[0]]
 
 
 def sound(seed: int, seconds: float = 2.0) -> np.ndarray:
@@ -46,57 +51,88 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_network")
 def test_the_same_sound_gives_the_same_words_whatever_came_before(tiny_model: Path) -> None:
-    engine = Whisper(choice(tiny_model), tiny_model, OPEN)
-    first = engine.recognise(sound(1))
-    assert first[0]
-    assert 0 < (first[1] or 0) <= 1
-    assert engine.recognise(sound(2)) != first
-    assert engine.recognise(sound(1)) == first
-    assert Whisper(choice(tiny_model), tiny_model, OPEN).recognise(sound(1)) == first
+    engine = open_whisper(tiny_model)
+    first = texts(engine, sound(1))
+    assert first
+    assert texts(engine, sound(2)) != first
+    assert texts(engine, sound(1)) == first
+    assert texts(open_whisper(tiny_model), sound(1)) == first
+
+
+def test_words_have_times_within_the_sound(tiny_model: Path) -> None:
+    (segment, *_), _ = open_whisper(tiny_model).recognise(sound(1, 3.0))
+    assert segment.words
+    times = [time for word in segment.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert 0 <= times[0] <= times[-1] <= 3.1
+    assert all(0 <= word.probability <= 1 for word in segment.words)
+    (plain, *_), _ = open_whisper(tiny_model).recognise(sound(1, 3.0), with_words=False)
+    assert (plain.text, plain.words) == (segment.text, None)
+
+
+def test_a_short_window_is_as_long_as_the_sound_and_gives_words(tiny_model: Path) -> None:
+    engine = open_whisper(tiny_model, short_windows=True)
+    encoded: list[int] = []
+    whole = engine._encode
+
+    def encode(features: np.ndarray) -> object:
+        encoded.append(features.shape[-1])
+        return whole(features)
+
+    engine._encode = encode
+    said = [texts(engine, sound(1, seconds)) for seconds in (0.4, 3.0, 14.0, 30.0)]
+    assert any(said)
+    assert len(encoded) == 4  # each once, though words were asked for
+    assert encoded[0] == 100
+    assert encoded[1] == pytest.approx(350, abs=5)
+    assert encoded[2] == pytest.approx(1450, abs=5)
+    assert encoded[3] == 3000
+    assert texts(engine, np.zeros(16_000, np.int16)) is not None  # all mels of silence are equal, and it is encoded
+
+
+def test_a_multilingual_model_is_asked_for_the_language_of_what_it_encoded(tiny_model: Path) -> None:
+    engine = open_whisper(tiny_model)
+    assert engine.recognise(sound(1))[1] == "en"
+    several = SimpleNamespace(detect_language=lambda encoded: [[(f"<|{encoded}|>", 0.9), ("<|en|>", 0.1)]])
+    engine._model, engine._language = SimpleNamespace(model=several), None  # no such model is small
+    engine._encode = lambda features: "de"
+    assert engine._listen(np.ones((80, 3000))) == "de"
+    assert engine._heard == "de"
+
+
+def test_languages_are_asked_of_the_model_only_where_it_knows_several() -> None:
+    assert whisper._language("auto", ["en", "de"], "base") is None
+    assert whisper._language("auto", ["en"], "base.en") == "en"
+    with pytest.raises(EngineError, match=r"base\.en does not know the language 'de': choose a multilingual"):
+        whisper._language("de", ["en"], "base.en")
 
 
 def test_its_name_tells_model_precision_and_device(tiny_model: Path) -> None:
-    assert Whisper(choice(tiny_model), tiny_model).name.startswith("faster-whisper converted int8")
-    assert (
-        Whisper(choice(tiny_model, compute_type="float32"), tiny_model).name == "faster-whisper converted float32 cpu"
-    )
+    assert open_whisper(tiny_model).name.startswith("faster-whisper converted int8")
+    assert open_whisper(tiny_model, compute_type="float32").name == "faster-whisper converted float32 cpu"
 
 
 def test_text_that_no_gate_believes_is_no_text(tiny_model: Path) -> None:
-    engine = Whisper(choice(tiny_model), tiny_model, Gates(avg_logprob=0.0))
+    engine = open_whisper(tiny_model, Gates(avg_logprob=0.0))
     engine.warm_up()
-    assert engine.recognise(sound(1)) == ("", None)
+    assert texts(engine, sound(1)) == []
 
 
 def test_the_length_of_the_text_is_bounded_by_the_length_of_the_sound(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Whisper(choice(tiny_model), tiny_model, OPEN)
+    engine = open_whisper(tiny_model)
     asked: list[int] = []
 
     class Decoder:
-        def transcribe(self, samples: np.ndarray, **options: int) -> tuple[list[Said], None]:
+        def transcribe(self, samples: np.ndarray, **options: int) -> tuple[list[Segment], None]:
             asked.append(options["max_new_tokens"])
             return [], None
 
     monkeypatch.setattr(engine, "_model", Decoder())
     for seconds in (0.5, 5.0, 15.0):
-        assert engine.recognise(sound(0, seconds)) == ("", None)
+        assert texts(engine, sound(0, seconds)) == []
     assert asked == [26, 116, 224]
-
-
-@pytest.mark.parametrize(
-    ("said", "believed"),
-    [
-        (Said(), True),
-        (Said(avg_logprob=-1.1), False),
-        (Said(no_speech_prob=0.9, avg_logprob=-0.6), False),
-        (Said(no_speech_prob=0.9, avg_logprob=-0.2), True),  # sure of its words: speech, whatever the other number says
-        (Said(text="no no no no no no no", compression_ratio=3.0), False),
-    ],
-)
-def test_gates(said: Said, believed: bool) -> None:
-    assert Gates().accept(said) is believed
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.bin", "tokenizer.json", "vocabulary.json"])
@@ -114,17 +150,17 @@ def test_a_damaged_model_is_named(tiny_model: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     (broken / "model.bin").write_bytes(b"half a download")
     with pytest.raises(EngineError, match=r"cannot load .*model"):
-        Whisper(choice(broken), broken)
+        open_whisper(broken)
 
 
 def test_a_precision_that_does_not_exist_is_named(tiny_model: Path) -> None:
     with pytest.raises(EngineError, match="int3"):
-        Whisper(choice(tiny_model, compute_type="int3"), tiny_model)
+        open_whisper(tiny_model, compute_type="int3")
 
 
 def test_a_language_that_it_does_not_know_is_named(tiny_model: Path) -> None:
     with pytest.raises(EngineError, match="language 'klingon'"):
-        Whisper(choice(tiny_model, language="klingon"), tiny_model)
+        open_whisper(tiny_model, language="klingon")
 
 
 @pytest.mark.usefixtures("no_network")
@@ -157,7 +193,7 @@ def test_a_probe_that_is_killed_is_a_failure_with_a_reason(tiny_model: Path, mon
     monkeypatch.setattr(whisper, "_PROBE", "import os; os.abort()")
     assert cuda_failure(tiny_model, "auto")
     with pytest.raises(EngineError, match=r"ended with code .*ctranslate2 \d"):
-        Whisper(config.Transcriber(model=str(tiny_model), device="cuda"), tiny_model)
+        choose_model(config.Transcriber(model=str(tiny_model), device="cuda"), tiny_model.parent)
 
 
 def test_broken_cuda_falls_back_to_the_cpu_with_a_warning(
@@ -166,7 +202,84 @@ def test_broken_cuda_falls_back_to_the_cpu_with_a_warning(
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
     monkeypatch.setattr(whisper, "_PROBE", "import sys; sys.exit('libcudnn_ops.so.9: no such file')")
     with caplog.at_level(logging.WARNING):
-        engine = Whisper(config.Transcriber(model=str(tiny_model)), tiny_model)
-    assert engine.name.endswith("cpu")
+        model = choose_model(config.Transcriber(model=str(tiny_model)), tiny_model.parent)
+    assert model == Model(str(tiny_model), tiny_model, "cpu")
     assert "libcudnn_ops.so.9" in caplog.text
     assert "ctranslate2 4" in caplog.text
+
+
+class Disk:
+    """Which models are on this disk, on a machine with so many cores and GPUs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        monkeypatch.setattr(whisper, "cuda_failure", lambda model, compute_type: None)
+
+    def holds(self, *names: str, cores: int = 2, gpus: int = 0) -> None:
+        self._patch.setattr(whisper, "_on_disk", lambda name, folder: Path(name) if name in names else None)
+        self._patch.setattr(whisper, "_cores", lambda: cores)
+        self._patch.setattr(whisper, "_cuda_devices", lambda: gpus)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+ALL = ("tiny", "tiny.en", "base", "base.en", "small", "small.en", "large-v3")
+
+
+@pytest.mark.parametrize(
+    ("here", "machine", "language", "chosen"),
+    [
+        (ALL, {}, "auto", "tiny.en"),
+        (ALL, {"cores": 8}, "auto", "base.en"),
+        (ALL, {"gpus": 1}, "en", "large-v3"),
+        (("tiny.en", "small.en"), {"gpus": 1}, "auto", "small.en"),
+        (ALL, {"cores": 8}, "de", "base"),
+        (("tiny", "tiny.en"), {"cores": 8}, "auto", "tiny.en"),
+        (("small.en", "large-v3"), {}, "auto", "small.en"),  # too slow, but it is what there is
+        (("small.en",), {}, "de", None),
+        ((), {}, "auto", None),
+    ],
+)
+def test_the_best_model_here_that_the_machine_keeps_up_with(
+    disk: Disk, here: tuple[str, ...], machine: dict[str, int], language: str, chosen: str | None
+) -> None:
+    disk.holds(*here, **machine)
+    model = choose_model(config.Transcriber(language=language), Path())
+    assert (model and model.name) == chosen
+    assert model is None or model.device == ("cuda" if machine.get("gpus") else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("machine", "keys", "name"),
+    [
+        ({}, {}, "tiny.en"),
+        ({"cores": 4}, {}, "base.en"),
+        ({"gpus": 1}, {}, "small.en"),
+        ({"gpus": 1}, {"device": "cpu"}, "tiny.en"),
+        ({"cores": 4}, {"language": "de"}, "base"),
+        ({}, {"model": "large-v3"}, "large-v3"),
+    ],
+)
+def test_what_is_recommended_fits_the_machine(
+    disk: Disk, machine: dict[str, int], keys: dict[str, str], name: str
+) -> None:
+    disk.holds(**machine)
+    assert recommended(config.Transcriber(**keys)) == name
+
+
+def test_a_smaller_model_is_of_a_smaller_size_and_knows_the_same_languages(disk: Disk) -> None:
+    disk.holds(*ALL)
+    assert smaller_model(Model("small.en", Path()), "auto", Path()) == Model("base.en", Path("base.en"))
+    assert smaller_model(Model("base", Path()), "auto", Path()) == Model("tiny", Path("tiny"))
+    assert smaller_model(Model("base", Path()), "en", Path()) == Model("tiny.en", Path("tiny.en"))
+    assert smaller_model(Model("tiny.en", Path()), "auto", Path()) is None
+    assert smaller_model(Model("my/own", Path()), "auto", Path()) is None
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (64, 4)])
+def test_half_of_the_processors_recognise(disk: Disk, cores: int, threads: int) -> None:
+    disk.holds(cores=cores)
+    assert whisper._threads() == threads

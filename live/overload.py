@@ -1,0 +1,105 @@
+"""What is given up, and in which order, when the machine does not keep up: a ladder with a memory, pure.
+
+The signal is how long the oldest closed utterance has waited, for a queue that only grows is what people feel. What
+costs least to lose goes first; words go last; and no utterance is ever dropped: without words it is classified by
+voice and face alone. Each step, up and down, is a message of its own.
+
+What may wait: from `FIRST_S` on, another `EACH_S` per step, so that at 9 s the last step is taken and utterances cost
+their features only, a small part of real time. The queue is therefore bounded by those 9 s of speech and what
+is said while the recogniser finishes the utterance that it has begun, which nothing interrupts.
+"""
+
+from dataclasses import dataclass
+
+from erc_live.streams.messages import Overload
+
+FIRST_S = 3.0  # about three times what an utterance takes on a machine that keeps up
+EACH_S = 1.5
+EASY_S = 2.0  # shorter waiting is calm
+CALM_S = 10.0  # of it before a step down; a calm that did not last makes the next one twice as long,
+LONGEST_CALM_S = 160.0  # up to this
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What an analysis may cost.
+
+    `draft_words`, `words`: of drafts, and at all. `max_frames`: pictures per utterance; None: all that were sampled.
+    `draft_every`: of how many drafts one is worked on. `small`: words from the smaller model, where there is one.
+    """
+
+    draft_words: bool = True
+    max_frames: int | None = None
+    draft_every: int = 1
+    small: bool = False
+    words: bool = True
+
+
+FULL = Effort()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rung: what may be spent there, and what it gives up, in words that fit after "without" and "again with"."""
+
+    effort: Effort
+    lost: str
+
+
+_DRAFTS = Step(Effort(draft_words=False), "words in provisional events")
+_PICTURES = Step(Effort(draft_words=False, max_frames=5), "most pictures")
+_RATE = Step(Effort(draft_words=False, max_frames=5, draft_every=3), "two of three provisional events")
+_MODEL = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True), "the larger recogniser")
+_WORDS = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True, words=False), "words")
+
+
+def steps(spare: bool) -> tuple[Step, ...]:
+    """What is given up, in order. `spare`: a smaller recogniser is loaded."""
+    return (_DRAFTS, _PICTURES, _RATE, *([_MODEL] if spare else []), _WORDS)
+
+
+class Ladder:
+    """`observe` how long the oldest utterance waits, several times a second; `effort` is what may be spent now."""
+
+    def __init__(self, rungs: tuple[Step, ...]) -> None:
+        self._rungs = rungs
+        self._level = 0
+        self._calm_s = CALM_S
+        self._calm_since_ns: int | None = None
+        self._fell = False  # the last move was down
+
+    @property
+    def effort(self) -> Effort:
+        """What an analysis that begins now may cost."""
+        return self._rungs[self._level - 1].effort if self._level else FULL
+
+    def observe(self, waiting_s: float, now_ns: int) -> Overload | None:
+        """The step that is taken now, if any: one at a time. `now_ns` never goes back."""
+        if waiting_s >= EASY_S:
+            self._calm_since_ns = None
+        elif self._calm_since_ns is None:
+            self._calm_since_ns = now_ns
+        if self._level < len(self._rungs) and waiting_s >= FIRST_S + self._level * EACH_S:
+            return self._up(waiting_s, now_ns)
+        if self._calm_since_ns is not None and now_ns - self._calm_since_ns >= self._calm_s * 1e9:
+            return self._down(waiting_s, now_ns)
+        return None
+
+    def _up(self, waiting_s: float, now_ns: int) -> Overload:
+        if self._fell:
+            self._calm_s = min(2 * self._calm_s, LONGEST_CALM_S)
+        self._fell = False
+        self._level += 1
+        return self._told(f"without {self._rungs[self._level - 1].lost}", waiting_s, now_ns)
+
+    def _down(self, waiting_s: float, now_ns: int) -> Overload | None:
+        self._calm_since_ns = now_ns
+        if not self._level:
+            self._calm_s, self._fell = CALM_S, False  # all has been well for long
+            return None
+        self._fell = True
+        self._level -= 1
+        return self._told(f"again with {self._rungs[self._level].lost}", waiting_s, now_ns)
+
+    def _told(self, step: str, waiting_s: float, now_ns: int) -> Overload:
+        return Overload(t_ns=now_ns, level=self._level, step=step, waiting_s=waiting_s)
