@@ -1,13 +1,24 @@
-"""One closed utterance in, its words, sound and faces out: the slow half of perception.
+"""One stretch of speech in, its words, sound, voices and faces out: the slow half of perception.
 
 The analyser only composes engines; it keeps no state between utterances, so the same samples give the same answer
 whatever came before, in whichever thread it runs. Its answers come before the order of the utterances is known; what
-depends on it, the text vector, is made later (`context.py`).
+depends on it, who speaks and the text vector, is made later (`conversation.py`).
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from erc_live.live.engines.load import Engines
-from erc_live.live.perception import Analysis, Request
+from erc_live.live.engines.transcribers import Transcriber, Transcript
+from erc_live.live.engines.voices import Stretch
+from erc_live.live.overload import FULL, Effort
+from erc_live.live.perception import Analysis, Part, Request
+from erc_live.streams.align import sample_frames
 from erc_live.streams.clock import Clock
+from erc_live.streams.messages import SAMPLE_RATE_HZ, VideoFrame, samples_to_ns
+
+DRAFT_VOICE = 3 * SAMPLE_RATE_HZ  # samples of a draft, its last, from which its voice is told
+LANGUAGE = "en"  # of the words that the shipped weights learnt from
 
 
 class Analyser:
@@ -17,19 +28,58 @@ class Analyser:
         self._engines = engines
         self._clock = clock
 
-    def __call__(self, request: Request) -> Analysis:
+    def __call__(self, request: Request, effort: Effort = FULL) -> Analysis:
+        """The answer; a draft gets words only from an engine that is quick to give them."""
         engines = self._engines
-        transcript = engines.transcriber.transcribe(request.speech)
+        transcriber = engines.spare if effort.small and engines.spare else engines.transcriber
+        words = effort.draft_words and transcriber.quick if request.kind == "draft" else effort.words
+        stretches = self._stretches(request)
+        transcripts = [self._heard(transcriber, request, s) if words else Transcript("") for s in stretches]
         t_text_ns = self._clock.now_ns()
-        visual_vec, face_coverage = (None, None) if engines.faces is None else engines.faces.describe(request.frames)
+        limit = effort.max_frames or max(1, len(request.frames))
+        frames = tuple(sample_frames(request.frames, request.t_start_ns, request.t_end_ns, limit))
+        heard = zip(stretches, transcripts, strict=True)
         return Analysis(
             request=request,
-            transcript=transcript,
-            engine=engines.transcriber.name,
-            t_text_ns=t_text_ns,
-            audio_vec=engines.audio_encoder(request.speech.pcm),
-            visual_vec=visual_vec,
-            face_coverage=face_coverage,
+            parts=tuple(self._part(request, stretch, transcript, frames) for stretch, transcript in heard),
+            engine=_engine(transcriber.name, words, transcripts),
             encoders=" ".join(f"{modality}={name}" for modality, name in engines.fingerprints.items()),
+            t_text_ns=t_text_ns,
             t_features_ns=self._clock.now_ns(),
         )
+
+    def _stretches(self, request: Request) -> tuple[Stretch, ...]:
+        """What each voice said. Who has a microphone of their own is one voice; so is a draft."""
+        pcm = request.speech.pcm
+        if request.speech.speaker_name is not None or self._engines.voices is None:
+            return (Stretch(0, len(pcm), None),)
+        if request.kind == "draft":
+            latest = self._engines.voices.split(pcm[-DRAFT_VOICE:])[-1]
+            return (Stretch(0, len(pcm), latest.embedding),)
+        return self._engines.voices.split(pcm)
+
+    def _heard(self, transcriber: Transcriber, request: Request, stretch: Stretch) -> Transcript:
+        speech = request.speech
+        start_s = speech.start_s + samples_to_ns(stretch.start) / 1e9
+        end_s = speech.start_s + samples_to_ns(stretch.end) / 1e9
+        part = replace(speech, pcm=speech.pcm[stretch.start : stretch.end], start_s=start_s, end_s=end_s)
+        return transcriber.transcribe(part)
+
+    def _part(self, request: Request, stretch: Stretch, transcript: Transcript, frames: tuple[VideoFrame, ...]) -> Part:
+        pcm = request.speech.pcm[stretch.start : stretch.end]
+        t_start_ns = request.t_start_ns + samples_to_ns(stretch.start)
+        t_end_ns = request.t_start_ns + samples_to_ns(stretch.end)
+        part = Part(t_start_ns, t_end_ns, transcript, self._engines.audio_encoder(pcm), embedding=stretch.embedding)
+        if self._engines.faces is None:
+            return part
+        seen = [frame for frame in frames if t_start_ns <= frame.t_ns < t_end_ns]
+        appearances, coverage = self._engines.faces.describe(seen, pcm, t_start_ns)
+        return replace(part, appearances=appearances, face_coverage=coverage)
+
+
+def _engine(name: str, words: bool, transcripts: Sequence[Transcript]) -> str:
+    """What recognised the words, and what a reader of the event should know of them."""
+    if not words:
+        return f"{name}, not asked"
+    others = sorted({t.language for t in transcripts if t.text and t.language not in (None, LANGUAGE)})
+    return f"{name}, words in {', '.join(others)}" if others else name

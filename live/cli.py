@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.live import config as configuration
-from erc_live.live.bench.commands import bench_model
+from erc_live.live.bench.commands import bench_asr, bench_endpoint, bench_latency, bench_model, bench_speakers
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Loaded
+from erc_live.live.enrol import enrol
 from erc_live.live.errors import ConfigError
 from erc_live.live.learning.corpus import corpus_app
 from erc_live.live.learning.corpus_features import corpus_features
@@ -53,12 +54,16 @@ app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 app.add_typer(session_app, name="session")
 app.add_typer(bench_app, name="bench")
+bench_app.command("latency")(bench_latency)
+bench_app.command("endpoint")(bench_endpoint)
+bench_app.command("speakers")(bench_speakers)
+bench_app.command("asr")(bench_asr)
 bench_app.command("model")(bench_model)
 corpus_app.command("features")(corpus_features)
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(experiment_app, name="experiment")
-for command in (train, evaluate, tune, predict):
+for command in (enrol, train, evaluate, tune, predict):
     app.command()(command)
 
 out = Console()
@@ -72,8 +77,9 @@ Mics = Annotated[
     list[str] | None,
     typer.Option(
         "--mic",
-        help="default, a device name or number, or a media file; =NAME says whose it is. Several: one per person.",
-        metavar="MIC[=NAME]",
+        help="default, a device name or number, or a media file; @N hears its channel N alone (from 1); =NAME says "
+        "whose it is. Several: one per person.",
+        metavar="MIC[@N][=NAME]",
     ),
 ]
 Cameras = Annotated[

@@ -39,30 +39,46 @@ class Capture(Section, frozen=True, kw_only=True):
 class Segmenter(Section, frozen=True, kw_only=True):
     """[segmenter]"""
 
-    onset: Fraction = 0.5
-    offset: Fraction = 0.35
+    onset: Fraction = 0.3
+    offset: Fraction = 0.2
     pre_roll_s: Annotated[float, Meta(ge=0.0)] = 0.192
     min_speech_s: Positive = 0.25
-    end_silence_s: Positive = 0.48
+    end_silence_min_s: Positive = 0.15
+    end_silence_s: Positive = 0.5
     max_utterance_s: Positive = 15.0
+
+
+class Perception(Section, frozen=True, kw_only=True):
+    """[perception]"""
+
+    early_s: Annotated[float, Meta(ge=0.0)] = 0.2
+    draft_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 
 
 class Transcriber(Section, frozen=True, kw_only=True):
     """[transcriber]"""
 
     engine: Literal["auto", "faster-whisper", "transcript", "pocketsphinx", "none"] = "auto"
-    model: str = "base.en"
+    model: str = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "auto"
-    language: str = "en"
-    threads: PositiveInt = 1
+    language: str = "auto"
+    threads: Annotated[int, Meta(ge=0)] = 0
+    short_windows: bool = False
+
+
+class Speakers(Section, frozen=True, kw_only=True):
+    """[speakers]"""
+
+    most: Annotated[int, Meta(ge=0, le=20)] = 0
+    known: list[str] = msgspec.field(default_factory=list)
 
 
 class Visual(Section, frozen=True, kw_only=True):
     """[visual]"""
 
     face_finder: Literal["auto", "yunet", "haar", "none"] = "auto"
-    max_frames: PositiveInt = 20
+    max_frames: PositiveInt = 40
     min_face_px: PositiveInt = 48
 
 
@@ -77,7 +93,7 @@ class Events(Section, frozen=True, kw_only=True):
     """[events]"""
 
     endpoint: str = "tcp://127.0.0.1:5577"
-    history: PositiveInt = 50
+    history: PositiveInt = 200
 
 
 class Dashboard(Section, frozen=True, kw_only=True):
@@ -97,7 +113,9 @@ class Config(Section, frozen=True, kw_only=True):
 
     capture: Capture = Capture()
     segmenter: Segmenter = Segmenter()
+    perception: Perception = Perception()
     transcriber: Transcriber = Transcriber()
+    speakers: Speakers = Speakers()
     visual: Visual = Visual()
     tracker: Tracker = Tracker()
     events: Events = Events()

@@ -20,9 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from erc_live.live import sinks
-from erc_live.live.capture.source import bundle_sources
+from erc_live.live.capture.source import bundle_sources, channels_hint, check, sound_check
 from erc_live.live.capture.spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.errors import ConfigError
 from erc_live.live.fetch import fetch
@@ -65,6 +66,8 @@ def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str
     info = probe(path)
     if not info.audio:
         raise MediaError(f"{path}: no sound in it, so nobody can be heard; add --mic FILE")
+    if hint := channels_hint(path):
+        console.print(Text(hint), soft_wrap=True)
     pictures = [str(path)] if info.video else []
     return sources([str(path)], [*pictures, *cameras])
 
@@ -106,10 +109,7 @@ def _check(session: Session) -> None:
     """What can be known before anything is started: files that are not media, a folder in the way."""
     for source in session.sources:
         if source.medium == "file":
-            info = probe(Path(source.target))
-            if not (info.audio if source.kind == "mic" else info.video):
-                missing = "sound" if source.kind == "mic" else "picture"
-                raise MediaError(f"{source.target}: no {missing} in it")
+            check(source)
     if session.transcript and not Path(session.transcript).exists():
         raise MediaError(f"--transcript {session.transcript}: no such file")
     if session.record and Path(session.record).exists() and any(Path(session.record).iterdir()):
@@ -150,13 +150,19 @@ def _run_here(session: Session) -> None:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
 
         damage: list[str] = []
+        told: set[str] = set()
+        sounds = {s.name: sound_check(s) for s in session.sources if s.kind == "mic" and s.medium == "file"}
 
         def played() -> Iterator[Replayed]:
-            for message in recorded(session):
+            for message in recorded(session, sounds):
                 yield message
                 progress.update(bar, completed=due_ns(message) / 1e9)
                 if isinstance(message, SourceEnd) and is_damage(message):
                     damage.append(message.reason)
+                for name, sound in sounds.items():
+                    if sound.note and sound.note not in told:
+                        progress.console.print(Text(f"{name}: {sound.note}"), soft_wrap=True)
+                        told.add(sound.note)
 
         with _recorder(session) as keep:
             public = (m for m in _kept(pipeline.run(_kept(played(), keep)), keep) if isinstance(m, PublicMessage))

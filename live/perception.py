@@ -1,9 +1,13 @@
-"""From chunks of sound to finished utterances: the sans-I/O core of the perception worker.
+"""From chunks of sound to analysed utterances: the sans-I/O core of the perception worker.
 
 The core never calls a slow engine. Feeding a message may return requests ("analyse this stretch of speech"); whoever
-runs the core answers them with `accept`, now or later and in any order; `poll` gives the utterances that are ready. So
-the same core serves the live worker, replay at maximum speed and the tests, which decide when, late or never, an answer
-arrives.
+runs the core answers them with `accept`, now or later and in any order; `poll` gives what is ready. So the same core
+serves the live worker, replay at maximum speed and the tests, which decide when, late or never, an answer arrives.
+
+There are three kinds of request. A `final` one is a closed utterance. An `early` one is the same stretch, guessed as
+soon as a short silence is heard: if the speaker stays silent, its answer will be that of the final one, and the wait
+for the words hides in the wait for the silence. A `draft` is an utterance that is still being said. Early ones and
+drafts may go unanswered, and change nothing that is final.
 
 Order is by media time, not by arrival: an utterance is released when no microphone can still close an earlier one.
 That makes the order of events, and so the state of the dialogue, the same live and in replay.
@@ -12,10 +16,11 @@ That makes the order of events, and so the state of the dialogue, the same live 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from erc_live.live.engines.expression import Appearance
 from erc_live.live.engines.transcribers import Speech, Transcript
 from erc_live.streams.align import sample_frames
 from erc_live.streams.messages import (
@@ -25,16 +30,17 @@ from erc_live.streams.messages import (
     ClosedBy,
     Gap,
     SourceEnd,
-    UtteranceFeatures,
     UtteranceSpan,
     VideoFrame,
     samples_to_ns,
+    seconds_to_samples,
 )
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
 
-DIALOGUE = "main"  # one conversation per session
 STALLED_NS = 1_000_000_000  # of the host: a microphone that sends nothing for longer no longer holds back the others
 JITTER_NS = 1_000_000  # chunks this close to where they are expected are continuous
+
+Kind = Literal["final", "early", "draft"]
 
 
 class SpeechDetector(Protocol):
@@ -54,10 +60,23 @@ class Microphone:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A closed utterance that waits for its words and features. `frames` are the pictures sampled from it."""
+class Timing:
+    """When the running utterance is looked at: after `early_s` of silence, and every `draft_s` of it (0: never)."""
 
+    early_s: float = 0.2
+    draft_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A stretch of speech that waits for its words and features. `frames` are the pictures sampled from it.
+
+    `revision`: how many drafts of the utterance went before. A draft ends, and is "closed", where it was listened to.
+    """
+
+    kind: Kind
     utterance: str
+    revision: int
     source: str
     t_start_ns: int
     t_end_ns: int
@@ -68,24 +87,45 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """The answer to a request: all but the text vector, for that depends on what is released before. Shapes as in
-    `UtteranceFeatures`; None is a missing modality.
+class Part:
+    """What one voice said in a stretch of speech: all but the text vector, for that depends on what was said before.
+
+    `face_coverage`: the share of the pictures that show any face, None without pictures. `embedding`: what tells voices
+    apart, None where that was not asked for or could not be told. Shapes: audio_vec as in `UtteranceFeatures`.
     """
 
-    request: Request
+    t_start_ns: int
+    t_end_ns: int
     transcript: Transcript
-    engine: str
-    t_text_ns: int
     audio_vec: np.ndarray | None
-    visual_vec: np.ndarray | None
-    face_coverage: float | None
+    appearances: tuple[Appearance, ...] = ()
+    face_coverage: float | None = None
+    embedding: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The answer to a request, one part for each voice, in the order of time; none where nothing was said after all."""
+
+    request: Request
+    parts: tuple[Part, ...]
+    engine: str
     encoders: str
+    t_text_ns: int
     t_features_ns: int
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How the core listens and looks. `max_frames`: pictures of an utterance at most."""
+
+    segmenter: SegmenterConfig
+    timing: Timing
+    max_frames: int
+
+
 class Perception:
-    """Feed messages and answers; get requests and finished utterances, in the order of media time.
+    """Feed messages and answers; get requests and analysed utterances, in the order of media time.
 
     `start_ns` is the session time at which the media begins: utterance ids and sidecar times count from it. `speed`:
     seconds of the session per second of the host, on which microphones stall.
@@ -95,19 +135,19 @@ class Perception:
         self,
         microphones: Sequence[Microphone],
         detector: Callable[[], SpeechDetector],
-        segmenter: SegmenterConfig,
-        max_frames: int,
+        settings: Settings,
         start_ns: int,
         speed: float = 1.0,
     ) -> None:
-        self._ears = {m.source: _Ear(m, detector(), segmenter, start_ns) for m in microphones}
+        self._ears = {m.source: _Ear(m, detector(), settings, start_ns) for m in microphones}
         self._frames: deque[VideoFrame] = deque()
-        self._frames_kept_ns = int((segmenter.max_utterance_s + 5.0) * 1e9)
-        self._max_frames = max_frames
+        self._frames_kept_ns = int((settings.segmenter.max_utterance_s + 5.0) * 1e9)
+        self._max_frames = settings.max_frames
         self._start_ns = start_ns
         self._stalled_ns = STALLED_NS * speed
-        self._waiting: dict[str, Request] = {}
+        self._waiting: dict[str, Request] = {}  # final requests by utterance
         self._answers: dict[str, Analysis] = {}
+        self._drafts: list[Analysis] = []
 
     def feed(self, message: AudioChunk | VideoFrame | Gap | SourceEnd) -> list[Request]:
         """Take one message of a source; messages of sources that are not ours are ignored."""
@@ -120,21 +160,27 @@ class Perception:
         if isinstance(message, AudioChunk):
             return [self._request(ear, heard) for heard in ear.hear(message)]
         last = ear.flush()
+        if isinstance(message, Gap):  # nothing of before its end will come any more
+            ear.heard_ns = max(ear.heard_ns, message.t_end_ns)
         ear.ended = ear.ended or isinstance(message, SourceEnd)
         return [self._request(ear, heard) for heard in last]
 
     def accept(self, answer: Analysis) -> None:
-        """Take the answer to a request."""
-        self._answers[answer.request.utterance] = answer
+        """Take the answer to a final request, or to a draft, which is worth something while the utterance goes on."""
+        request = answer.request
+        if request.kind == "final":
+            self._answers[request.utterance] = answer
+        elif self._ears[request.source].utterance == request.utterance:
+            self._drafts.append(answer)
 
-    def poll(self, now_ns: int) -> list[UtteranceFeatures]:
-        """The utterances that are analysed and that no earlier one can still precede."""
-        ready: list[UtteranceFeatures] = []
+    def poll(self, now_ns: int) -> list[Analysis]:
+        """Drafts that came in, and the utterances that are analysed and that no earlier one can still precede."""
+        ready, self._drafts = self._drafts, []
         for request in sorted(self._waiting.values(), key=lambda r: (r.t_closed_ns, r.source)):
             if request.utterance not in self._answers or self._may_be_preceded(request, now_ns):
                 break
             del self._waiting[request.utterance]
-            ready.append(self._finish(self._answers.pop(request.utterance)))
+            ready.append(self._answers.pop(request.utterance))
         return ready
 
     def lag_s(self, now_ns: int) -> float:
@@ -159,9 +205,12 @@ class Perception:
             speaker_name=ear.microphone.speaker,
             start_s=(heard.t_start_ns - self._start_ns) / 1e9,
             end_s=(heard.t_end_ns - self._start_ns) / 1e9,
+            draft=heard.kind == "draft",
         )
         request = Request(
-            utterance=f"{source}:{(heard.t_start_ns - self._start_ns) // 1_000_000}",
+            kind=heard.kind,
+            utterance=utterance_id(source, heard.t_start_ns - self._start_ns),
+            revision=heard.revision,
             source=source,
             t_start_ns=heard.t_start_ns,
             t_end_ns=heard.t_end_ns,
@@ -170,7 +219,11 @@ class Perception:
             speech=speech,
             frames=tuple(sample_frames(self._frames, heard.t_start_ns, heard.t_end_ns, self._max_frames)),
         )
-        self._waiting[request.utterance] = request
+        if heard.kind == "final":
+            ear.utterance = None
+            self._waiting[request.utterance] = request
+        else:
+            ear.utterance = request.utterance
         return request
 
     def _may_be_preceded(self, request: Request, now_ns: int) -> bool:
@@ -179,32 +232,18 @@ class Perception:
             for ear in self._ears.values()
         )
 
-    def _finish(self, answer: Analysis) -> UtteranceFeatures:
-        request = answer.request
-        return UtteranceFeatures(
-            dialogue=DIALOGUE,
-            utterance=request.utterance,
-            source=request.source,
-            speaker_name=request.speech.speaker_name or answer.transcript.speaker,
-            text=answer.transcript.text,
-            engine=answer.engine,
-            t_start_ns=request.t_start_ns,
-            t_end_ns=request.t_end_ns,
-            t_closed_ns=request.t_closed_ns,
-            closed_by=request.closed_by,
-            t_text_ns=answer.t_text_ns,
-            t_features_ns=answer.t_features_ns,
-            audio_vec=answer.audio_vec,
-            visual_vec=answer.visual_vec,
-            face_coverage=answer.face_coverage,
-            encoders=answer.encoders,
-        )
+
+def utterance_id(source: str, offset_ns: int) -> str:
+    """The name of what begins on a source at this offset from the start of the media."""
+    return f"{source}:{offset_ns // 1_000_000}"
 
 
 @dataclass(frozen=True)
 class _Heard:
-    """A closed utterance with its samples, in session time."""
+    """A stretch of speech with its samples, in session time."""
 
+    kind: Kind
+    revision: int
     t_start_ns: int
     t_end_ns: int
     t_closed_ns: int
@@ -215,14 +254,16 @@ class _Heard:
 class _Ear:
     """One microphone: cuts its sound into detector windows and remembers what an utterance may still need."""
 
-    def __init__(
-        self, microphone: Microphone, detector: SpeechDetector, config: SegmenterConfig, start_ns: int
-    ) -> None:
+    def __init__(self, microphone: Microphone, detector: SpeechDetector, settings: Settings, start_ns: int) -> None:
         self.microphone = microphone
         self.heard_ns = start_ns
         self.ended = False
+        self.utterance: str | None  # the one that is being said, once there was a request about it
         self._detector = detector
-        self._config = config
+        self._config = settings.segmenter
+        self._early_samples = seconds_to_samples(settings.timing.early_s)
+        self._draft_samples = seconds_to_samples(settings.timing.draft_s)
+        self._segmenter = Segmenter(settings.segmenter)  # one for all: it learns how the speaker pauses
         self._anchor(None)
 
     def _anchor(self, origin_ns: int | None) -> None:
@@ -231,11 +272,14 @@ class _Ear:
         self._rest = np.empty(0, np.int16)
         self._origin_ns = origin_ns
         self._received = 0  # samples since the origin
-        self._segmenter = Segmenter(self._config)
+        self._segmenter.reset(0)
+        self._guessed: tuple[int, int] | None = None  # start and end of the last early request
+        self._drafted = (0, 0)  # start of the utterance that is drafted, and how often it was
+        self.utterance = None
         self._detector.reset()
 
     def hear(self, chunk: AudioChunk) -> list[_Heard]:
-        """Utterances that this chunk closes."""
+        """What this chunk closes, and what is to be looked at before."""
         heard: list[_Heard] = []
         if self._origin_ns is not None and abs(chunk.t_ns - self._time_ns(self._received)) > JITTER_NS:
             heard = self.flush()  # something is missing: what was said before it is an utterance of its own
@@ -248,28 +292,54 @@ class _Ear:
         self._rest = samples[whole:]
         for window in samples[:whole].reshape(-1, CHUNK_SAMPLES):
             self._windows.append(window)
-            if span := self._segmenter.feed(self._detector(window)):
-                heard.append(self._heard(span))
+            span = self._segmenter.feed(self._detector(window))
+            heard += [self._closed(span)] if span else self._running()
         return heard
 
     def flush(self) -> list[_Heard]:
         """Close what is open; the next chunk, whenever it comes, starts anew."""
         span = self._segmenter.flush()
-        heard = [self._heard(span)] if span else []
+        heard = [self._closed(span)] if span else []
         self._anchor(None)
         return heard
+
+    def _closed(self, span: UtteranceSpan) -> _Heard:
+        drafts = self._drafts_of(span.start)
+        return self._heard("final", drafts, (span.start, span.end, span.closed), span.closed_by)
+
+    def _running(self) -> list[_Heard]:
+        """What the window that was heard last gives reason to look at."""
+        running = self._segmenter.running
+        if running is None:
+            return []
+        position = self._segmenter.position
+        drafts = self._drafts_of(running.start)
+        if not running.quiet and self._draft_samples and position - running.start >= (drafts + 1) * self._draft_samples:
+            self._drafted = (running.start, drafts + 1)
+            return [self._heard("draft", drafts, (running.start, position, position), "flush")]
+        guess = (running.start, running.end)
+        if self._early_samples and running.quiet >= self._early_samples and guess != self._guessed:
+            self._guessed = guess
+            return [self._heard("early", drafts, (*guess, position), "silence")]
+        return []
+
+    def _drafts_of(self, start: int) -> int:
+        return self._drafted[1] if self._drafted[0] == start else 0
 
     def _time_ns(self, sample: int) -> int:
         assert self._origin_ns is not None
         return self._origin_ns + samples_to_ns(sample)
 
-    def _heard(self, span: UtteranceSpan) -> _Heard:
+    def _heard(self, kind: Kind, revision: int, span: tuple[int, int, int], closed_by: ClosedBy) -> _Heard:
+        start, end, closed = span
         kept = np.concatenate(self._windows)
         first = self._segmenter.position - len(kept)  # sample number of kept[0]
         return _Heard(
-            t_start_ns=self._time_ns(span.start),
-            t_end_ns=self._time_ns(span.end),
-            t_closed_ns=self._time_ns(span.closed),
-            closed_by=span.closed_by,
-            pcm=kept[max(span.start - first, 0) : span.end - first],
+            kind=kind,
+            revision=revision,
+            t_start_ns=self._time_ns(start),
+            t_end_ns=self._time_ns(end),
+            t_closed_ns=self._time_ns(closed),
+            closed_by=closed_by,
+            pcm=kept[max(start - first, 0) : end - first],
         )

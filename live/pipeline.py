@@ -1,39 +1,37 @@
 """The cores composed in one process, without sockets: replay at maximum speed, and most of the tests.
 
 The workers compose the very same cores with a bus in between, so what is true here of words, labels and order is
-true live. Time is the media's own: stamps are media times, and a run gives the same events every time.
+true live. Time is the media's own: stamps are media times, and a run gives the same events every time. Nobody waits
+here, so nothing is guessed and nothing is provisional.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from erc_live.live.analysis import Analyser
+from erc_live.live.capture.sound import SoundCheck
 from erc_live.live.capture.source import recorded_messages
-from erc_live.live.context import TextContext
-from erc_live.live.engines.load import Engines, build_perception
+from erc_live.live.engines.load import Engines, build_conversation, build_perception
 from erc_live.live.plan import Session
 from erc_live.live.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import (
-    EmotionEvent,
-    Gap,
-    Hello,
-    SessionEnd,
-    UtteranceFeatures,
-)
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Relabel, SessionEnd, UtteranceFeatures
 from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
 
-Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | SessionEnd
+Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | SessionEnd
 
 
-def recorded(session: Session) -> Iterator[Replayed]:
-    """Everything that the recordings of a session hold, in the order of time, from time 0."""
+def recorded(session: Session, sounds: Mapping[str, SoundCheck] | None = None) -> Iterator[Replayed]:
+    """Everything that the recordings of a session hold, in the order of time, from time 0. `sounds`: by source, what
+    listens to how good the sound of a file is.
+    """
     first = session.sources[0]
     if first.medium == "bundle":  # with the gaps that it knows of
         return bundle_messages(Path(first.target), start_ns=0)
     config = session.config.capture
-    return in_time_order([recorded_messages(source, config, start_ns=0) for source in session.sources])
+    heard = sounds or {}
+    return in_time_order([recorded_messages(s, config, 0, sound=heard.get(s.name)) for s in session.sources])
 
 
 class Pipeline:
@@ -43,7 +41,7 @@ class Pipeline:
         self._clock = ManualClock()
         self._perception = build_perception(session.config, session.sources, start_ns=0)
         self._analyse = Analyser(engines, self._clock)
-        self._context = TextContext(engines.text_encoder, self._clock)
+        self._conversation = build_conversation(session.config, engines, self._clock, start_ns=0)
         start = SessionStart(session.session, t_ns=0, wall_ns=0)
         self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
 
@@ -55,9 +53,17 @@ class Pipeline:
             if isinstance(message, Gap):
                 yield message
             for request in self._perception.feed(message):
-                self._perception.accept(self._analyse(request))
-            for features in self._perception.poll(self._clock.now_ns()):
-                described = self._context.describe(features)
-                yield described
-                yield self._tracker.observe(described)
+                if request.kind == "final":
+                    self._perception.accept(self._analyse(request))
+            for analysis in self._perception.poll(self._clock.now_ns()):
+                for said in self._conversation.describe(analysis):
+                    yield from self._observe(said)
         yield self._tracker.end("end of media")
+
+    def _observe(self, said: UtteranceFeatures | Relabel) -> Iterator[UtteranceFeatures | EmotionEvent | Relabel]:
+        if isinstance(said, Relabel):
+            self._tracker.go_back(said)
+            yield said
+        else:
+            yield said
+            yield self._tracker.observe(said)

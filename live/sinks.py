@@ -16,7 +16,7 @@ from rich.text import Text
 
 from erc_live.streams import codec
 from erc_live.streams.bus import Subscriber
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicEvent, Relabel, SessionEnd
 
 _WAIT_S = 0.1
 
@@ -73,6 +73,11 @@ class TextLines:
             case Gap():
                 lost = f"{message.lost} lost" if message.lost else "some lost"
                 return f"{self._time(message.t_start_ns)}  {message.source:<10}  {lost} ({message.cause})"
+            case Relabel():
+                who = message.speaker_name or message.voice
+                return f"{self._time(message.t_ns)}  {who:<10}  spoke {len(message.moved)} of the utterances before"
+            case Overload():
+                return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  session ended ({message.reason}), utterances: {message.utterances}"
 

@@ -2,12 +2,14 @@
 tensor.
 
 The state of a dialogue is a value. A final utterance replaces it; a provisional one is classified from it and leaves
-no trace. Only the past is ever read: the event of an utterance depends on it and on the utterances observed before
-it.
+no trace. Because old values are kept for a while, the dialogue can go back to before any recent utterance, when it
+turns out that somebody else spoke. Only the past is ever read: the event of an utterance depends on it and on the
+utterances observed before it.
 """
 
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,16 @@ from erc_live.models.batch import MODALITIES, UtteranceBatch
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.networks import steppable
 from erc_live.streams.clock import Clock
-from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello, Modality, SessionEnd, UtteranceFeatures
+from erc_live.streams.messages import (
+    RELABEL_REACH,
+    SCHEMA,
+    EmotionEvent,
+    Hello,
+    Modality,
+    Relabel,
+    SessionEnd,
+    UtteranceFeatures,
+)
 
 NOTICE = (
     "Emotions are estimated from what is said and how it sounds: estimated expressed emotion, not anybody's "
@@ -42,7 +53,7 @@ class _Dialogue:
 
     state: Any  # of the network
     utterances: int = 0
-    speakers: tuple[str, ...] = ()  # by number: a name, or the source of a voice without one
+    speakers: tuple[str, ...] = ()  # by number: a name, else the voice
     last_label: Mapping[int, str] = field(default_factory=dict)  # by number
 
 
@@ -57,6 +68,7 @@ class Tracker:
         self._start = start
         self._clock = clock
         self._dialogues: dict[str, _Dialogue] = {}
+        self._before: dict[str, deque[tuple[str, _Dialogue]]] = {}  # dialogue -> last utterances, what was before each
         self._seq = 0
         self._finals = 0
         self.spoilt = 0  # vectors that held a value that is no number, and counted as missing
@@ -68,7 +80,7 @@ class Tracker:
         self._checkpoint.check_encoders(dict(part.split("=", 1) for part in features.encoders.split()))
         features = self._used(self._sound(features))
         dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
-        voice = features.speaker_name or features.source
+        voice = features.speaker_name or features.voice or features.source
         speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
         speaker = speakers.index(voice)
         with torch.inference_mode():
@@ -76,11 +88,28 @@ class Tracker:
             probs = torch.softmax(logits[0].double(), -1).cpu()
         event = self._event(features, dialogue, speaker, probs)
         if features.final:
+            before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
+            before.append((features.utterance, dialogue))
             last_label = {**dialogue.last_label, speaker: event.label}
             self._dialogues[features.dialogue] = _Dialogue(state, dialogue.utterances + 1, speakers, last_label)
             self._finals += 1
         self._seq += 1
         return event
+
+    def go_back(self, relabel: Relabel) -> None:
+        """Forget the first of the utterances that moved, and all after it: they are observed anew, each once more.
+
+        Numbers of speakers stay as they are. What lies further back than `RELABEL_REACH` utterances stays, too.
+        """
+        before = self._before.get(relabel.dialogue, deque())
+        first = next((i for i, (utterance, _) in enumerate(before) if utterance in relabel.moved), None)
+        if first is None:
+            return
+        dialogue = replace(before[first][1], speakers=self._dialogues[relabel.dialogue].speakers)
+        self._dialogues[relabel.dialogue] = dialogue
+        while len(before) > first:
+            before.pop()
+            self._finals -= 1
 
     def hello(self) -> Hello:
         """How the stream introduces itself; the publisher adds who has spoken and how far it has come."""
@@ -150,6 +179,7 @@ class Tracker:
             revision=features.revision,
             model=self._checkpoint.fingerprint,
             engine=features.engine,
+            words=features.words,
             t_start_ns=features.t_start_ns,
             t_end_ns=features.t_end_ns,
             t_closed_ns=features.t_closed_ns,

@@ -15,8 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import msgspec
+from msgspec import structs
 
 from erc_live.live.plan import WorkerSpec, manifest
 from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
-from erc_live.streams.messages import AudioChunk, Gap, Phase, SourceEnd, UtteranceFeatures, VideoFrame, WorkerStatus
+from erc_live.streams.messages import (
+    AnyMessage,
+    AudioChunk,
+    Gap,
+    Overload,
+    Phase,
+    Relabel,
+    SourceEnd,
+    UtteranceFeatures,
+    VideoFrame,
+    WorkerStatus,
+)
+from erc_live.streams.subscribe import LIVE_TOPICS
 from erc_live.streams.topics import BY_NAME, TOPICS
 
 POLL_S = 0.02
+BUSY_POLL_S = 0.005  # while an answer is awaited
 STATUS_S = 0.25
 PICTURE = (100, 26)  # columns and rows
 PATIENCE_S = 60.0  # how long a worker waits for those it publishes to: the slowest loads models
@@ -144,9 +157,9 @@ def capture(shell: Shell) -> None:
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
     from erc_live.live.analysis import Analyser
-    from erc_live.live.context import TextContext
-    from erc_live.live.engines.load import build_perception, load_engines
-    from erc_live.live.perception import Analysis
+    from erc_live.live.desk import Desk
+    from erc_live.live.engines.load import build_conversation, build_perception, load_engines
+    from erc_live.live.overload import Ladder, steps
 
     spec, control, session = shell.spec, shell.control, shell.spec.session
     upstream = [*spec.captures(), spec.addresses["supervisor"]]
@@ -158,21 +171,31 @@ def perception(shell: Shell) -> None:
         engines = load_engines(session.config, transcript)
         clock = shell.ready()
         core = build_perception(session.config, session.sources, control.start_ns, session.speed)
-        analyse, context = Analyser(engines, clock), TextContext(engines.text_encoder, clock)
-        jobs: deque[Future[Analysis]] = deque()
+        conversation = build_conversation(session.config, engines, clock, control.start_ns)
+        ladder = Ladder(steps(spare=engines.spare is not None))
+        desk = Desk(executor, Analyser(engines, clock), lambda: ladder.effort)
         while not core.ended and not control.stopped():
-            for message in bus.receive(POLL_S):
+            for message in bus.receive(BUSY_POLL_S if desk.busy else POLL_S):
                 if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
-                    jobs.extend(executor.submit(analyse, request) for request in core.feed(message))
-                if isinstance(message, Gap) and message.cause == "bus":  # noticed here, told to all
-                    shell.publisher.publish(message, spec.worker)
-            while jobs and jobs[0].done():
-                core.accept(jobs.popleft().result())
-            for features in core.poll(clock.now_ns()):
-                shell.publisher.publish(context.describe(features))
-            shell.beat("running", lag_s=core.lag_s(clock.now_ns()), note=engines.transcriber.name)
+                    desk.take(core.feed(message))
+                _pass_on(message, shell)
+            for answer in desk.answers():
+                core.accept(answer)
+            for analysis in core.poll(clock.now_ns()):
+                for said in conversation.describe(analysis):
+                    shell.publisher.publish(said)
+            lag_s = core.lag_s(clock.now_ns()) / session.speed
+            if step := ladder.observe(lag_s, clock.now_ns()):
+                shell.publisher.publish(step, spec.worker)
+            shell.beat("running", lag_s=lag_s, note=engines.transcriber.name)
         executor.shutdown(cancel_futures=True)
     shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended"), spec.worker)
+
+
+def _pass_on(message: AnyMessage, shell: Shell) -> None:
+    """A loss on the bus is noticed by who reads it, and told to all."""
+    if isinstance(message, Gap) and message.cause == "bus":
+        shell.publisher.publish(message, shell.spec.worker)
 
 
 def tracker(shell: Shell) -> None:
@@ -184,7 +207,7 @@ def tracker(shell: Shell) -> None:
     upstream = [*spec.captures(), spec.addresses["perception"], spec.addresses["supervisor"]]
     with (
         closing(EventPublisher(spec.addresses["events"], config.events.history)) as events,
-        closing(Subscriber(upstream, ["features", "end", "gap"])) as bus,
+        closing(Subscriber(upstream, ["features", "relabel", "overload", "end", "gap"])) as bus,
     ):
         checkpoint = load(config.tracker.weights)
         clock = shell.ready(events)
@@ -194,8 +217,12 @@ def tracker(shell: Shell) -> None:
         while not control.stopped():
             for message in bus.receive(POLL_S):
                 if isinstance(message, UtteranceFeatures):
-                    events.publish(core.observe(message))
-                elif isinstance(message, Gap):
+                    event = core.observe(message)
+                    events.publish(structs.replace(event, t_published_ns=clock.now_ns()))
+                elif isinstance(message, Relabel):
+                    core.go_back(message)
+                    events.publish(message)
+                elif isinstance(message, Gap | Overload):
                     events.publish(message)
                 elif isinstance(message, SourceEnd) and message.source == "perception":
                     events.publish(core.end(message.reason))
@@ -230,10 +257,10 @@ def screen(shell: Shell) -> None:
     workers = [address for worker, address in spec.addresses.items() if worker != "screen"]
     stopped = shell.control.stopped
     if session.as_lines:
-        with closing(Subscriber(workers, ["hello", "event", "gap", "session_end"])) as bus:
+        with closing(Subscriber(workers, ["hello", *LIVE_TOPICS])) as bus:
             sinks.run(bus, sys.stdout, stopped)
     else:
-        with closing(Subscriber(workers, ["hello", "event", "gap", "session_end", "status"])) as bus:
+        with closing(Subscriber(workers, ["hello", *LIVE_TOPICS, "status"])) as bus:
             view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
         if session.picture and view.end:
             Path(session.picture).write_text(dashboard.screenshot(view, *PICTURE, view.end.t_ns), encoding="utf-8")

@@ -4,8 +4,8 @@ The rule of this file: frozen, keyword-only, the unit in the field name, and no 
 Times (`*_ns`) are integer nanoseconds on the clock of the session (`clock.py`), taken at capture; derived messages
 carry the times of what they were derived from, so every latency is a subtraction and no message stores a duration.
 
-Messages of the public stream (`Hello`, `EmotionEvent`, `Gap`, `SessionEnd`) tolerate unknown fields, so that a
-subscriber written today reads what a later version adds; all others refuse them.
+Messages of the public stream (`PublicEvent`) tolerate unknown fields, so that a subscriber written today reads what a
+later version adds; all others refuse them.
 """
 
 from typing import Annotated, Literal
@@ -17,12 +17,13 @@ from msgspec import Meta
 SCHEMA = "erc.event/1"
 SAMPLE_RATE_HZ = 16_000
 CHUNK_SAMPLES = 512  # one window of the speech detector
+RELABEL_REACH = 100  # utterances that a `Relabel` reaches back at most
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Modality = Literal["text", "audio", "visual"]
-ClosedBy = Literal["silence", "limit", "flush"]
+ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
 Phase = Literal["starting", "ready", "running", "done", "failed"]
 
 
@@ -84,11 +85,22 @@ class UtteranceSpan(Message, frozen=True, kw_only=True):
     closed_by: ClosedBy
 
 
-class UtteranceFeatures(Message, frozen=True, kw_only=True):
-    """One finished utterance as the tracker needs it. Samples and pictures never leave perception.
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """A recognised word and when it was said. `confidence`: the recogniser's own probability of it, None if unknown."""
 
-    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `source`. `encoders` names what
-    made the vectors: `modality=fingerprint`, with spaces between.
+    text: str
+    t_start_ns: int
+    t_end_ns: int
+    confidence: Probability | None = None
+
+
+class UtteranceFeatures(Message, frozen=True, kw_only=True):
+    """One utterance as the tracker needs it. Samples, pictures and voice prints never leave perception.
+
+    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `voice`, which tells the voices
+    of one microphone apart, and without that by `source`. `encoders` names what made the vectors:
+    `modality=fingerprint`, with spaces between. A provisional utterance (`final` false) is still being said: its end
+    is where it was listened to, and `revision` counts how often it was.
 
     Shapes: text_vec (D_t,), of the words and what was said before them; audio_vec (15,), eight values of prosody in raw
     units and seven log-probabilities of the voice, NaN where a value could not be measured; visual_vec (8,),
@@ -114,6 +126,8 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     encoders: str = ""
     final: bool = True
     revision: Count = 0
+    voice: str | None = None
+    words: tuple[Word, ...] = ()
 
 
 class WorkerStatus(Message, frozen=True, kw_only=True):
@@ -150,8 +164,9 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the
     label differs from the speaker's previous one (None for a speaker's first utterance). `face_coverage` is the
     share of the sampled pictures of the utterance that showed a face (None without a camera). A provisional event
-    (`final` false) has the `utterance` of the final one that follows and a lower `revision`. `certain` is false where
-    the model would rather abstain; publishers of before it existed never abstained.
+    (`final` false) has the `utterance` of the final one that follows and a lower `revision`; a final one is said again
+    with a higher `revision` after a `Relabel`. `certain` is false where the model would rather abstain; publishers of
+    before it existed never abstained. `words` is empty where the recogniser gives no times.
     """
 
     schema: str
@@ -181,6 +196,8 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     t_features_ns: int
     t_logits_ns: int
     certain: bool = True
+    t_published_ns: int | None = None
+    words: tuple[Word, ...] = ()
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):
@@ -193,6 +210,34 @@ class Gap(PublicMessage, frozen=True, kw_only=True):
     cause: Literal["device", "bus", "overload"]
 
 
+class Relabel(PublicMessage, frozen=True, kw_only=True):
+    """The utterances `moved` turned out to be somebody else's: the dialogue goes back to the first of them.
+
+    They and all later ones are said again as final events with a higher revision, the last `RELABEL_REACH` at most.
+    `voice` and `speaker_name` as in `UtteranceFeatures`. `cause`: two voices turned out to be one, or an utterance was
+    given to the wrong one.
+    """
+
+    t_ns: int
+    dialogue: str
+    moved: tuple[str, ...]
+    voice: str
+    speaker_name: str | None
+    cause: Literal["merge", "correction"]
+
+
+class Overload(PublicMessage, frozen=True, kw_only=True):
+    """The machine does not keep up, or does again: `level` 0 is all is well, each further one gives up one thing more.
+
+    `step` says in words what was given up (or taken up again) now; `waiting_s` is how long the oldest utterance waits.
+    """
+
+    t_ns: int
+    level: Count
+    step: str
+    waiting_s: float
+
+
 class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     """The last message of a session: how many utterances were classified, and why it ended."""
 
@@ -202,10 +247,13 @@ class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     reason: str
 
 
-PublicEvent = Hello | EmotionEvent | Gap | SessionEnd
-AnyMessage = (
-    AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | Hello | EmotionEvent | Gap | SessionEnd
-)
+PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | SessionEnd
+AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | PublicEvent
+
+
+def seconds_to_samples(seconds: float) -> int:
+    """Samples in so many seconds at `SAMPLE_RATE_HZ`, rounded."""
+    return round(seconds * SAMPLE_RATE_HZ)
 
 
 def samples_to_ns(samples: int) -> int:

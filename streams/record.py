@@ -7,7 +7,7 @@ The rule of this file: what is written is what came. Nothing is padded or moved:
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +27,8 @@ from erc_live.streams.messages import (
     EmotionEvent,
     Gap,
     Hello,
+    Overload,
+    Relabel,
     SessionEnd,
     SourceEnd,
     UtteranceFeatures,
@@ -56,9 +58,12 @@ _LOG_OF: dict[type, str] = {
     Gap: FAULTS,
     Hello: EVENTS,
     EmotionEvent: EVENTS,
+    Relabel: EVENTS,
+    Overload: EVENTS,
     SessionEnd: EVENTS,
 }
 
+TOLD = 32  # messages that are known again
 _SEGMENT_NS = 8_000_000_000  # a crash may cost 10 s: the rest is for what is still on its way here
 _MAX_JITTER_NS = 16_000_000  # half a chunk: more than this between stamp and sample count is a hole, not a jitter
 
@@ -75,6 +80,7 @@ class Recorder:
         self._hashes: dict[str, str] = {}
         self._sources: set[str] = set()
         self._logs: dict[str, Log] = {}
+        self._told: deque[AnyMessage] = deque()
         self._open = True
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,10 +136,19 @@ class Recorder:
             self._add(message)
         elif isinstance(message, SourceEnd):
             self._end(message)
-        elif type(message) in _LOG_OF:
+        elif type(message) in _LOG_OF and not self._superfluous(message):
             self._log(_LOG_OF[type(message)], message)
         if isinstance(message, Hello):
             self._greet(message)
+
+    def _superfluous(self, message: AnyMessage) -> bool:
+        """Features of what was still being said; and what both who noticed it and who passed it on tell us."""
+        if isinstance(message, UtteranceFeatures):
+            return not message.final
+        if isinstance(message, Gap | Relabel | Overload):
+            told, self._told = message in self._told, deque([*self._told, message], maxlen=TOLD)
+            return told
+        return False
 
     def _add(self, message: Media) -> None:
         if isinstance(message, AudioChunk) and not len(message.pcm):

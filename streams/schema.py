@@ -46,8 +46,17 @@ FIELDS = {
     "t_text_ns": f"when its text was there; {_STAMP}",
     "t_features_ns": f"when its features were there; {_STAMP}",
     "t_logits_ns": f"when its label was there; {_STAMP}",
+    "t_published_ns": f"when it was sent; {_STAMP}; null where that was not noted",
+    "words": "the words of text with their times, where the recogniser gives them",
+    "confidence": "the recogniser's own probability of the word; null if unknown",
+    "moved": "ids of the utterances that turned out to be another speaker's",
+    "voice": "which voice of a microphone this is, if it tells several apart",
+    "level": "how many things are given up for speed: 0 is all is well",
+    "step": "what was given up, or taken up again, in words",
+    "waiting_s": "how long the oldest utterance waits to be worked on, in s",
     "lost": "how many messages or device blocks are missing; 0 if unknown",
-    "cause": "lost in the device, on the bus, or given up because the machine was too slow",
+    "cause": "of a gap: lost in the device, on the bus, or given up because the machine was too slow; "
+    "of a relabelling: two voices turned out to be one, or an utterance had been given to the wrong one",
     "utterances": "how many utterances were classified",
     "reason": "why the session ended",
 }
@@ -62,6 +71,8 @@ def event_schema() -> dict[str, Any]:
             field["description"] = FIELDS[name]
             if name == "schema":
                 field["const"] = SCHEMA
+            if field.get("default") == ():
+                field["default"] = []  # as JSON has it
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:erc-live:{SCHEMA}",

@@ -35,6 +35,8 @@ from erc_live.streams.messages import (
     EmotionEvent,
     Gap,
     Hello,
+    Overload,
+    Relabel,
     SessionEnd,
     SourceEnd,
     UtteranceFeatures,
@@ -42,7 +44,7 @@ from erc_live.streams.messages import (
 )
 
 T = TypeVar("T")
-SessionEvent = Hello | EmotionEvent | SessionEnd
+SessionEvent = Hello | EmotionEvent | Relabel | Overload | SessionEnd
 
 SESSION_SCHEMA = "erc.session/1"
 MANIFEST, CHECKSUMS = "session.json", "checksums.json"
@@ -322,7 +324,7 @@ def _timing(line: bytes) -> Segment | SourceEnd:
 
 _features = _message(UtteranceFeatures)
 _gap = _message(Gap)
-_event: Callable[[bytes], SessionEvent] = _message(Hello, EmotionEvent, SessionEnd)
+_event: Callable[[bytes], SessionEvent] = _message(Hello, EmotionEvent, Relabel, Overload, SessionEnd)
 _DECODERS: dict[str, Callable[[bytes], object]] = {TIMING: _timing, FEATURES: _features, EVENTS: _event, FAULTS: _gap}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from erc_live.streams.address import DEFAULT_ENDPOINT
 from erc_live.streams.errors import AddressError
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicEvent, Relabel, SessionEnd
 
+LIVE_TOPICS = ("event", "gap", "relabel", "overload", "session_end")
 _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
 
 
@@ -21,7 +22,7 @@ def subscribe(endpoint: str = DEFAULT_ENDPOINT, *, timeout_s: float | None = Non
     from erc_live.streams.bus import SNAPSHOT, Subscriber  # here: who only reads sessions does not load ZeroMQ
 
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    inlet = Subscriber([endpoint], ["event", "gap", "session_end", SNAPSHOT + uuid.uuid4().hex])
+    inlet = Subscriber([endpoint], [*LIVE_TOPICS, SNAPSHOT + uuid.uuid4().hex])
     stream = InOrder()
     try:
         while not stream.ended:
@@ -57,7 +58,7 @@ class InOrder:
             return
         elif isinstance(message, EmotionEvent):
             yield from self._event(message)
-        elif isinstance(message, Gap):
+        elif isinstance(message, Gap | Relabel | Overload):
             yield message
         elif isinstance(message, SessionEnd):
             self.ended = True

@@ -12,6 +12,8 @@ from erc_live.streams.messages import (
     EmotionEvent,
     Gap,
     Hello,
+    Overload,
+    Relabel,
     SessionEnd,
     SourceEnd,
     UtteranceFeatures,
@@ -44,6 +46,8 @@ TOPICS = (
     Topic("event", EmotionEvent, "json", 0.5, "keep", 1000, True),
     Topic("hello", Hello, "json", 0.0, "keep", 100, True),
     Topic("gap", Gap, "json", 0.0, "keep", 1000, True),
+    Topic("relabel", Relabel, "json", 0.0, "keep", 1000, True),
+    Topic("overload", Overload, "json", 0.0, "keep", 1000, True),
     Topic("session_end", SessionEnd, "json", 0.0, "keep", 100, True),
 )
 

@@ -37,8 +37,8 @@ def hello(**fields: Any) -> Hello:
 def event(seq: int, **fields: Any) -> EmotionEvent:
     """An event that lasts from `seq` to `seq` + 0.5 s."""
     t_ns = seq * 1_000_000_000
-    times = {"t_start_ns": t_ns, "t_end_ns": t_ns + 500_000_000}
-    return msgspec.structs.replace(_EVENT, seq=seq, **(times | fields))
+    own = {"utterance": f"u{seq}", "t_start_ns": t_ns, "t_end_ns": t_ns + 500_000_000}
+    return msgspec.structs.replace(_EVENT, seq=seq, **(own | fields))
 
 
 def session_end(utterances: int = 0) -> SessionEnd:
@@ -84,9 +84,14 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
     }
     if hint in simple:
         return simple[hint]
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return _instances(hint)
     if hint is np.ndarray:
         return npst.arrays(np.int16 if name == "pcm" else np.float32, st.integers(0, 20))
-    arguments = typing.get_args(hint)
+    return _composed(name, hint, typing.get_args(hint))
+
+
+def _composed(name: str, hint: Any, arguments: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     if typing.get_origin(hint) in (UnionType, typing.Union):
         return st.one_of([_values(name, argument) for argument in arguments])
     if typing.get_origin(hint) is Literal:

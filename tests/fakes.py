@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from erc_live.live.engines.transcribers import Transcript
-from erc_live.live.perception import Analysis, Request
+from erc_live.live.perception import Analysis, Part, Request
 from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, samples_to_ns
 
 LOUD, QUIET = 8000, 0
@@ -42,15 +42,13 @@ def merged(*streams: Sequence[AudioChunk]) -> list[AudioChunk]:
 
 def answer(request: Request, text: str = "", speaker: str | None = None, now_ns: int = 0) -> Analysis:
     """What an analyser might say."""
+    transcript = Transcript(text=text or request.utterance, speaker=speaker, confidence=None)
     return Analysis(
         request=request,
-        transcript=Transcript(text=text or request.utterance, speaker=speaker, confidence=None),
+        parts=(Part(request.t_start_ns, request.t_end_ns, transcript, audio_vec=None),),
         engine="fake",
-        t_text_ns=now_ns,
-        audio_vec=None,
-        visual_vec=None,
-        face_coverage=None,
         encoders="text=fake audio=fake",
+        t_text_ns=now_ns,
         t_features_ns=now_ns,
     )
 
@@ -61,6 +59,7 @@ class ScriptedTranscriber:
 
     lines: list[str]
     name: str = "scripted"
+    quick: bool = True
     heard: list[object] = field(default_factory=list)
 
     def transcribe(self, utterance: object) -> Transcript:

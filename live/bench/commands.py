@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from erc_live.streams.messages import EmotionEvent
 
 out = Console()
 err = Console(stderr=True)
@@ -41,3 +43,149 @@ def bench_model(
         out.print_json(data=report.plain())
     else:
         out.print(render(report))
+
+
+def bench_latency(
+    path: Annotated[Path | None, typer.Argument(help="A recording; default: the demo.", metavar="[PATH]")] = None,
+    mic: Annotated[list[str] | None, typer.Option("--mic", help="One file per person.", metavar="FILE[=NAME]")] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option("--camera", help="Also run with these pictures, and compare.", metavar="FILE")
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw where the time goes into this SVG.", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What people wait for: play a recording through the real processes in real time; p50 and p95 of every stage."""
+    from erc_live.live import launch
+    from erc_live.live.bench import latency as bench
+
+    arguments = [str(path)] if path else [part for m in mic or [] for part in ("--mic", m)]
+    if not arguments:
+        sources, transcript = launch.demo_sources()
+        voices = [f"{source.target}={source.speaker}" for source in sources if source.kind == "mic"]
+        arguments = ["--transcript", str(transcript), *(part for voice in voices for part in ("--mic", voice))]
+    arguments += [part for item in sets or [] for part in ("--set", item)]
+    runs = {"sound alone": arguments}
+    if camera:
+        runs["with pictures"] = [*arguments, *(part for c in camera for part in ("--camera", c))]
+    sessions: list[bench.Latency] = []
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True) as bar:
+        for name, options in runs.items():
+            task = bar.add_task(f"{name}: starting", total=None)
+
+            def told(event: EmotionEvent, task: TaskID = task) -> None:
+                bar.update(task, description=f"playing: {event.text[:40]}")
+
+            sessions.append(bench.bench_latency(name, options, told))
+    if plot:
+        bench.plot(plot, sessions)
+    if as_json:
+        out.print_json(data=[session.plain() for session in sessions])
+    else:
+        out.print(bench.render(sessions))
+
+
+def bench_speakers(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Folders or sound files; default: the demo.", metavar="[PATH]...")
+    ] = None,
+    rttm: Annotated[
+        Path | None, typer.Option(help="Who speaks when; default: the .rttm in each folder.", metavar="FILE")
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Who spoke when, on one shared microphone. Without RTTM, files are one per person, in sync, and are mixed."""
+    from erc_live.live import config as configuration
+    from erc_live.live.bench import speakers as bench
+    from erc_live.live.bench.recordings import find
+    from erc_live.live.engines.voices import open_voice_reader
+    from erc_live.live.errors import ConfigError
+    from erc_live.live.launch import demo_sources
+
+    config = configuration.load(sets=sets or []).config
+    reader = open_voice_reader(config.speakers)
+    if reader is None:
+        raise ConfigError("speakers.most is 1: there is nobody to tell apart")
+    recordings = find(paths or [Path(source.target) for source in demo_sources()[0] if source.kind == "mic"], rttm)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
+    ) as bar:
+        task = bar.add_task("loading", total=len(recordings))
+        scores = bench.bench_speakers(
+            recordings, config, reader, lambda what: bar.update(task, description=what, advance=1)
+        )
+    if as_json:
+        out.print_json(data=bench.plain(scores))
+    else:
+        out.print(bench.render(scores))
+
+
+def bench_endpoint(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Folders or sound files; default: the demo.", metavar="[PATH]...")
+    ] = None,
+    rttm: Annotated[Path | None, typer.Option(help="Who speaks when; default: the .rttm in each folder.")] = None,
+    silence: Annotated[list[float] | None, typer.Option(help="Also with this fixed silence, s.")] = None,
+    pause: Annotated[float, typer.Option(help="Silence that ends a turn of the reference, s.")] = 0.5,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw delay over false cut-offs.", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How soon the end of speech is noticed, and how often too soon. Without RTTM: one file per person, in sync."""
+    from erc_live.live import config, launch
+    from erc_live.live.bench import endpoint as bench
+    from erc_live.live.bench.recordings import find
+    from erc_live.live.engines.load import segmenter_config
+
+    chosen = segmenter_config(config.load(None, sets or []).config)
+    demo = [Path(source.target) for source in launch.demo_sources()[0] if source.kind == "mic"]
+    recordings = find(paths or demo, rttm)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
+    ) as bar:
+        task = bar.add_task("listening", total=len(recordings))
+        report = bench.bench_endpoint(
+            recordings,
+            chosen,
+            silence or bench.SILENCES_S,
+            pause,
+            lambda name: bar.update(task, description=name, advance=1),
+        )
+    if plot:
+        bench.plot(plot, report)
+    if as_json:
+        out.print_json(data=report.plain())
+    else:
+        out.print(bench.render(report))
+
+
+def bench_asr(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders or sound files, each with its words beside it (.txt, .vtt, .srt). Default: the demo.",
+            metavar="[PATH]...",
+        ),
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How many words the recogniser gets wrong, and what it costs: in utterances as in a session, and in one piece."""
+    from erc_live.live import config as configuration
+    from erc_live.live.bench import asr as bench
+    from erc_live.live.engines.transcribers import open_transcriber
+    from erc_live.live.fetch import models_folder
+
+    config = configuration.load(sets=sets or []).config
+    clips = bench.find_clips(paths) if paths else bench.demo_clips()
+    transcriber = open_transcriber(config.transcriber, models_folder(config.models))
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
+    ) as bar:
+        task = bar.add_task("loading", total=len(clips))
+        report = bench.bench_asr(clips, config, transcriber, lambda name: bar.update(task, description=name, advance=1))
+    if as_json:
+        out.print_json(data=report.plain())
+    else:
+        out.print(bench.render(report))

@@ -4,9 +4,9 @@ Each panel is a function from a `Sheet` to rows of cells. The rule of this file:
 composed, every text of others goes through `Glyphs`, and no meaning is carried by colour alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
+from itertools import accumulate, pairwise, zip_longest
 
 from rich.cells import cell_len
 
@@ -20,8 +20,11 @@ LEAST_DB = -91.0  # one step of 16-bit sound is at -90.3 dB: below it there is n
 STALLED_NS = 3_000_000_000  # without a sign of life; workers give several a second
 LAG_S = 1.0  # from here on a lag stands out
 TEXT_LINES = 3  # of one utterance
-STAGES = ("endpoint", "transcription", "features", "graph")
-STAGE_CELLS = 23  # of the name and the duration of a stage
+STAGES = ("endpoint", "words", "features", "graph", "publish")
+STAGE_CELLS = 11  # of the name of a stage
+DURATION_CELLS = 8  # of the last, the median and the 95th percentile each
+LEAST_BAR = 12  # cells; shorter bars say nothing
+RECENT = 100  # utterances of which median and percentile are told
 CODE = 3  # letters of a label in a trend
 
 Cell = tuple[str, str]  # text, style
@@ -221,22 +224,23 @@ def _waiting(sheet: Sheet) -> list[Row]:
 
 
 def capture_and_latency(sheet: Sheet, rows: int) -> list[Row]:
-    """Beside each other: what the devices deliver (at most `rows`), and where the time of the last utterance went."""
-    left, event = sheet.width // 2, sheet.view.last_final
+    """Beside each other: what the devices deliver (at most `rows`), and where the time of utterances goes."""
+    left = sheet.width // 2
     right = sheet.width - left
     devices = sheet.view.devices
     hidden = max(0, len(devices) - rows)
     states = [_device(sheet, worker, left) for worker in devices[:rows]]
     stages: list[Row] = [[(" no utterance yet", QUIET)]]
-    total: list[tuple[int, str]] = []
-    if event is not None:
-        stages = _stages(sheet.glyphs, event, right)
-        text = _duration_text(event.t_logits_ns - event.t_end_ns)
-        total = [(STAGE_CELLS - len(text), text)]
+    captions: list[tuple[int, str]] = []
+    decided = [stage_durations(event) for event in sheet.view.utterances if event.final][-RECENT:]
+    if decided:
+        stages = _stages(sheet.glyphs, decided, right)
+        ends = (STAGE_CELLS + DURATION_CELLS * n for n in (1, 2, 3))
+        captions = [(end - len(text), text) for end, text in zip(ends, ("last", "p50", "p95"), strict=True)]
     blank: Row = [(" " * left, "")]
     return [
         heading(sheet.glyphs, left, f"Capture ({hidden} more)" if hidden else "Capture")
-        + heading(sheet.glyphs, right, "Latency", total, STRONG),
+        + heading(sheet.glyphs, right, "Latency", captions),
         *((state or blank) + (stage or []) for state, stage in zip_longest(states, stages)),
     ]
 
@@ -250,6 +254,9 @@ def _device(sheet: Sheet, worker: WorkerStatus, width: int) -> Row:
         return [name, *fitted([(trouble, ALARM)], room, glyphs)]
     if worker.phase != "running":
         return [name, (glyphs.fit(f"{worker.phase} {worker.note}", room), QUIET)]
+    if worker.note:
+        level = f"{worker.level_db:.0f} dB  " if worker.level_db is not None else ""
+        return [name, *fitted([(level, ""), (worker.note, WARNING)], room, glyphs)]
     if worker.level_db is not None:
         style = HOT if worker.level_db > CLIPPING_DB else METER
         level = f"{worker.level_db:.0f} dB" if worker.level_db > LEAST_DB else "silent"
@@ -260,20 +267,41 @@ def _device(sheet: Sheet, worker: WorkerStatus, width: int) -> Row:
     return [name, (glyphs.fit(rate if faces is None else f"{rate}  faces {faces:.0%}", room), "")]
 
 
-def _stages(glyphs: Glyphs, event: EmotionEvent, width: int) -> list[Row]:
-    """One row per stage: its duration, and a bar that begins where the bar of the stage before ends."""
-    stamps = (event.t_end_ns, event.t_closed_ns, event.t_text_ns, event.t_features_ns, event.t_logits_ns)
-    durations = [max(0, after - before) for before, after in pairwise(stamps)]
-    room = width - STAGE_CELLS - 2
-    scale = room / max(1, sum(durations))
+def stage_durations(event: EmotionEvent) -> tuple[int, ...]:
+    """How long each of `STAGES` kept the event waiting, in ns. What was guessed in time kept nobody waiting."""
+    stamps = [event.t_end_ns, event.t_closed_ns, event.t_text_ns, event.t_features_ns, event.t_logits_ns]
+    stamps.append(event.t_published_ns or event.t_logits_ns)
+    reached = list(accumulate(stamps, max))
+    return tuple(after - before for before, after in pairwise(reached))
+
+
+def _stages(glyphs: Glyphs, decided: Sequence[tuple[int, ...]], width: int) -> list[Row]:
+    """A row per stage and one for all: how long it took last, the median and the 95th percentile, and, where there is
+    room, a bar that begins where the bar of the stage before ends.
+    """
+    room = width - STAGE_CELLS - 3 * DURATION_CELLS - 2
+    last = decided[-1]
+    scale = room / max(1, sum(last))
+    columns = [*zip(*decided, strict=True), tuple(map(sum, decided))]
     rows: list[Row] = []
     begin = 0
-    for stage, duration in zip(STAGES, durations, strict=True):
-        offset = min(int(begin * scale), room - 1)
-        bar = " " * offset + glyphs.meter(duration * scale / max(1, room), room).rstrip()
-        rows.append([(f" {stage:14}{_duration_text(duration):>8} ", ""), (bar, "")])
-        begin += duration
+    for stage, durations in zip((*STAGES, "all"), columns, strict=True):
+        shown = (durations[-1], percentile(durations, 50), percentile(durations, 95))
+        texts = "".join(f"{_duration_text(duration):>{DURATION_CELLS}}" for duration in shown)
+        row: Row = [(f" {stage:{STAGE_CELLS - 1}}{texts}", STRONG if stage == "all" else "")]
+        if room >= LEAST_BAR and stage != "all":
+            offset = min(int(begin * scale), room - 1)
+            bar = glyphs.meter(durations[-1] * scale / room, room).rstrip()
+            row.append((" " * (1 + offset) + bar, ""))
+        rows.append(row)
+        begin += durations[-1]
     return rows
+
+
+def percentile(values: Sequence[int], percent: int) -> int:
+    """The smallest value that at least `percent` of all do not exceed. Raises ValueError without values."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
 
 
 def _duration_text(duration_ns: int) -> str:
@@ -296,6 +324,8 @@ def health(sheet: Sheet) -> list[Row]:
     ]
     engine = view.utterances[-1].engine if view.utterances else ""
     model = view.hello.model if view.hello else ""
+    if view.overload:
+        numbers = [(f"  {view.overload.step}", ALARM), *numbers]
     names = "  ".join(text for text in (engine, model) if text)
     names = glyphs.fit(names, min(cell_len(glyphs.text(names)), sheet.width - 16))
     captions = [(sheet.width - cell_len(names) - 3, names)] if names else []

@@ -5,13 +5,13 @@ screen can be rebuilt from a log. The rule of this file: no terminal, no clock, 
 came (cut in length only), and made harmless where it is drawn (`theme.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
 
-from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
+from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Hello, Overload, SessionEnd, WorkerStatus
 
 MAX_UTTERANCES = 200
 MAX_TREND = 30
@@ -56,6 +56,7 @@ class View:
     gaps: int = 0
     lost: int = 0
     recent_gaps: tuple[Gap, ...] = ()
+    overload: Overload | None = None
     end: SessionEnd | None = None
     last_seq: int = -1
 
@@ -110,6 +111,8 @@ def reduce(view: View, message: AnyMessage) -> View:
             return _greet(view, message)
         case Gap():
             return _miss(view, message)
+        case Overload():
+            return replace(view, overload=message if message.level else None)
         case SessionEnd():
             return replace(view, end=message)
         case _:
@@ -135,16 +138,19 @@ def _observe(view: View, event: EmotionEvent) -> View:
         return view
     view = replace(view, last_seq=event.seq)
     event = msgspec.structs.replace(event, text=event.text[:MAX_TEXT])
-    held = list(view.utterances)
-    for position in range(len(held) - 1, -1, -1):
-        if _same_utterance(held[position], event):
-            if not _supersedes(event, held[position]):
+    shown = list(view.utterances)
+    held: EmotionEvent | None = None
+    for position in range(len(shown) - 1, -1, -1):
+        if _same_utterance(shown[position], event):
+            held = shown[position]
+            if not _supersedes(event, held):
                 return view
-            held[position] = event
+            shown[position] = event
             break
     else:
-        held.append(event)
-    return replace(view, utterances=tuple(held[-MAX_UTTERANCES:]), speakers=_speakers(view.speakers, event))
+        shown.append(event)
+    speakers = _speakers(view.speakers if held is None else _without(view.speakers, held, shown), event, shown)
+    return replace(view, utterances=tuple(shown[-MAX_UTTERANCES:]), speakers=speakers)
 
 
 def _same_utterance(one: EmotionEvent, other: EmotionEvent) -> bool:
@@ -152,10 +158,29 @@ def _same_utterance(one: EmotionEvent, other: EmotionEvent) -> bool:
 
 
 def _supersedes(new: EmotionEvent, held: EmotionEvent) -> bool:
-    return not held.final and (new.final or new.revision > held.revision)
+    """A later word on the same utterance: a final one after drafts, and a revised one after that."""
+    return (new.final, new.revision) > (held.final, held.revision)
 
 
-def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent) -> tuple[Speaker, ...]:
+def _without(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequence[EmotionEvent]) -> tuple[Speaker, ...]:
+    """What is known without an event that is said anew, as is `shown`; who has said nothing else is not known."""
+    kept: list[Speaker] = []
+    for speaker in speakers:
+        key = (speaker.dialogue, speaker.index)
+        if key != (event.dialogue, event.speaker):
+            kept.append(speaker)
+            continue
+        if event.final:
+            counts = {label: n - (label == event.label) for label, n in speaker.counts.items()}
+            talk_ns = speaker.talk_ns - max(0, event.t_end_ns - event.t_start_ns)
+            counts = {label: n for label, n in counts.items() if n}
+            speaker = replace(speaker, talk_ns=talk_ns, counts=counts, trend=_trend(key, shown))
+        if speaker.counts:
+            kept.append(speaker)
+    return tuple(kept)
+
+
+def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequence[EmotionEvent]) -> tuple[Speaker, ...]:
     key = (event.dialogue, event.speaker)
     name = event.speaker_name or f"speaker {event.speaker + 1}"
     speaker = next((s for s in speakers if (s.dialogue, s.index) == key), None)
@@ -165,12 +190,17 @@ def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent) -> tuple[Speak
     if event.final:
         speaker = replace(
             speaker,
-            trend=(*speaker.trend, Mark(event.label, event.shift is True))[-MAX_TREND:],
+            trend=_trend(key, shown),
             talk_ns=speaker.talk_ns + max(0, event.t_end_ns - event.t_start_ns),
             counts={**speaker.counts, event.label: speaker.counts.get(event.label, 0) + 1},
         )
     others = [s for s in speakers if (s.dialogue, s.index) != key]
     return (*others, speaker)[-MAX_SPEAKERS:]
+
+
+def _trend(speaker: tuple[str, int], shown: Sequence[EmotionEvent]) -> tuple[Mark, ...]:
+    finals = [e for e in shown if e.final and (e.dialogue, e.speaker) == speaker]
+    return tuple(Mark(e.label, e.shift is True) for e in finals[-MAX_TREND:])
 
 
 def _workers(workers: tuple[WorkerStatus, ...], status: WorkerStatus) -> tuple[WorkerStatus, ...]:

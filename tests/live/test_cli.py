@@ -157,7 +157,16 @@ WRONG = {
     ),
     "no recogniser here": (
         5,
-        ["replay", "quiet.flac", "--speed", "max", "--set", "transcriber.engine=faster-whisper"],
+        [
+            "replay",
+            "quiet.flac",
+            "--speed",
+            "max",
+            "--set",
+            "transcriber.engine=faster-whisper",
+            "--set",
+            "transcriber.model=base.en",
+        ],
         "erc-live models fetch base.en",
     ),
     "network": (2, ["demo", "--network", "gpt"], "erc-live train"),

@@ -5,19 +5,10 @@ import pytest
 from fakes import LoudnessDetector, answer, chunks, merged, speech
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import CONFIG, TALK, asked, perception, settings_
 
-from erc_live.live.perception import STALLED_NS, Microphone, Perception
+from erc_live.live.perception import STALLED_NS, Microphone, Perception, Timing
 from erc_live.streams.messages import CHUNK_SAMPLES, Gap, SourceEnd, VideoFrame, samples_to_ns
-from erc_live.streams.segmenter import SegmenterConfig
-
-CONFIG = SegmenterConfig(
-    onset=0.5, offset=0.35, pre_roll_s=0.064, min_speech_s=0.1, end_silence_s=0.16, max_utterance_s=3.0
-)
-TALK = speech((False, 10), (True, 20), (False, 12), (True, 30), (False, 12), (True, 8), (False, 20))
-
-
-def perception(*sources, max_frames=5):
-    return Perception([Microphone(s) for s in sources], LoudnessDetector, CONFIG, max_frames, start_ns=0)
 
 
 def end(source):
@@ -25,14 +16,18 @@ def end(source):
 
 
 def run(core, messages, now_ns=0):
-    """Feed all, answer at once; return requests and released features."""
+    """Feed all, answer what is closed at once; return those requests, and what is released of them."""
     requests, released = [], []
     for message in messages:
-        for request in core.feed(message):
+        for request in closed(core, message):
             requests.append(request)
             core.accept(answer(request))
         released += core.poll(now_ns)
-    return requests, released
+    return requests, [analysis.request for analysis in released]
+
+
+def closed(core, message):
+    return [request for request in core.feed(message) if request.kind == "final"]
 
 
 def test_every_utterance_is_requested_and_released_once():
@@ -54,7 +49,7 @@ def test_the_samples_of_a_request_are_those_of_its_times():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(100, 20_000), st.integers(0, 10**12))
 def test_chunk_size_and_start_change_nothing(size, start_ns):
-    core = Perception([Microphone("mic-0")], LoudnessDetector, CONFIG, 5, start_ns=start_ns)
+    core = Perception([Microphone("mic-0")], LoudnessDetector, settings_(), start_ns=start_ns)
     requests, _ = run(core, [*chunks("mic-0", TALK, start_ns, size), end("mic-0")])
     expected, _ = run(perception("mic-0"), [*chunks("mic-0", TALK), end("mic-0")])
     assert [r.utterance for r in requests] == [r.utterance for r in expected]
@@ -65,11 +60,11 @@ def test_chunk_size_and_start_change_nothing(size, start_ns):
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_answers_in_any_order_are_released_in_the_order_of_closing(order):
     core = perception("mic-0")
-    requests = [r for m in chunks("mic-0", TALK) for r in core.feed(m)]
+    requests = [r for m in chunks("mic-0", TALK) for r in closed(core, m)]
     released = []
     for i in order:
         core.accept(answer(requests[i]))
-        released += core.poll(0)
+        released += [analysis.request for analysis in core.poll(0)]
     assert [f.utterance for f in released] == [r.utterance for r in requests]
 
 
@@ -90,13 +85,13 @@ def test_a_stalled_microphone_does_not_hold_back_the_others():
     assert requests
     assert not released
     late_ns = samples_to_ns(CHUNK_SAMPLES) + STALLED_NS
-    assert [f.utterance for f in core.poll(late_ns)] == [r.utterance for r in requests]
+    assert [analysis.request.utterance for analysis in core.poll(late_ns)] == [r.utterance for r in requests]
 
 
 def test_at_speed_the_jitter_of_the_machine_is_no_stall():
     """At 40 times real time, 100 ms of the machine are 4 s of the session, and the order must not depend on them."""
     speed, jitter_ns = 40.0, 4_000_000_000
-    core = Perception([Microphone(s) for s in ("mic-0", "mic-1")], LoudnessDetector, CONFIG, 5, 0, speed)
+    core = Perception([Microphone(s) for s in ("mic-0", "mic-1")], LoudnessDetector, settings_(), 0, speed)
     early, late = (
         list(chunks(s, speech((False, 5 + d), (True, 20), (False, 40)))) for s, d in (("mic-0", 0), ("mic-1", 9))
     )
@@ -120,7 +115,7 @@ def test_a_gap_ends_the_utterance():
     core = perception("mic-0")
     run(core, chunks("mic-0", speech((False, 5), (True, 20))))
     gap = Gap(source="mic-0", t_start_ns=0, t_end_ns=0, lost=3, cause="device")
-    assert len(core.feed(gap)) == 1
+    assert len(closed(core, gap)) == 1
     assert core.feed(gap) == []
 
 
@@ -139,7 +134,7 @@ def test_pictures_of_the_utterance_are_sampled_and_none_is_needed():
     for frame in frames:
         core.feed(frame)
     request = run(core, chunks("mic-0", speech((False, 10), (True, 30), (False, 20))))[0][0]
-    assert len(request.frames) == 4
+    assert 1 < len(request.frames) <= 4
     assert all(request.t_start_ns <= f.t_ns <= request.t_end_ns for f in request.frames)
     alone = run(perception("mic-0"), chunks("mic-0", speech((False, 10), (True, 30), (False, 20))))[0][0]
     assert alone.frames == ()
@@ -152,10 +147,68 @@ def test_memory_of_pictures_is_bounded():
     assert len(core._frames) <= 10 * (CONFIG.max_utterance_s + 5.0) + 1
 
 
-def test_a_name_comes_from_the_microphone_before_the_transcript():
-    core = Perception([Microphone("mic-0", "Agent"), Microphone("mic-1")], LoudnessDetector, CONFIG, 5, 0)
-    requests = [r for s in ("mic-0", "mic-1") for m in [*chunks(s, TALK), end(s)] for r in core.feed(m)]
-    for request in requests:
-        core.accept(answer(request, speaker="Caller"))
-    names = {f.source: f.speaker_name for f in core.poll(0)}
-    assert names == {"mic-0": "Agent", "mic-1": "Caller"}
+def test_a_name_comes_from_the_microphone():
+    core = Perception([Microphone("mic-0", "Agent"), Microphone("mic-1")], LoudnessDetector, settings_(), 0)
+    requests = [r for s in ("mic-0", "mic-1") for m in [*chunks(s, TALK), end(s)] for r in closed(core, m)]
+    names = {request.source: request.speech.speaker_name for request in requests}
+    assert names == {"mic-0": "Agent", "mic-1": None}
+
+
+def spans(requests, kind):
+    return [(r.utterance, r.t_start_ns, r.t_end_ns, r.revision) for r in requests if r.kind == kind]
+
+
+def test_silence_that_lasts_was_guessed_and_silence_that_does_not_was_guessed_wrong():
+    pcm = speech((False, 5), (True, 20), (False, 4), (True, 10), (False, 20))
+    requests = asked(perception("mic-0"), chunks("mic-0", pcm))
+    early, final = spans(requests, "early"), spans(requests, "final")
+    assert [r.kind for r in requests if r.kind != "draft"] == ["early", "early", "final"]
+    assert early[1] == final[0]
+    assert early[0][:2] == final[0][:2]
+    assert early[0][2] < final[0][2]
+
+
+def test_a_guess_has_the_samples_and_the_name_of_the_utterance():
+    requests = asked(perception("mic-0"), chunks("mic-0", TALK))
+    guesses = {r.utterance: r for r in requests if r.kind == "early"}
+    for request in (r for r in requests if r.kind == "final"):
+        np.testing.assert_array_equal(guesses[request.utterance].speech.pcm, request.speech.pcm)
+        assert guesses[request.utterance].t_closed_ns < request.t_closed_ns
+
+
+def test_running_speech_is_drafted_again_and_again_and_the_last_word_has_the_highest_revision():
+    requests = asked(perception("mic-0"), chunks("mic-0", speech((False, 5), (True, 60), (False, 20))))
+    drafts, final = spans(requests, "draft"), spans(requests, "final")[0]
+    assert [revision for *_, revision in drafts] == [0, 1, 2]
+    assert final[3] == 3
+    assert {(utterance, start) for utterance, start, *_ in drafts} == {final[:2]}
+    lengths_s = [(end - start) / 1e9 for _, start, end, _ in drafts]
+    assert lengths_s == [pytest.approx(0.5 * n, abs=0.04) for n in (1, 2, 3)]
+    assert all(r.speech.draft for r in requests if r.kind == "draft")
+
+
+def test_a_draft_is_released_at_once_and_only_while_the_utterance_goes_on():
+    core = perception("mic-0")
+    requests = asked(core, chunks("mic-0", speech((False, 5), (True, 20))))
+    (draft,) = [r for r in requests if r.kind == "draft"]
+    core.accept(answer(draft))
+    assert [analysis.request for analysis in core.poll(0)] == [draft]
+    rest = asked(core, chunks("mic-0", speech((False, 20)), requests[-1].t_closed_ns + 10**9))
+    assert [r.kind for r in rest] == ["final"]
+    core.accept(answer(draft))
+    assert core.poll(0) == []
+
+
+def test_drafts_and_guesses_can_be_turned_off():
+    core = Perception([Microphone("mic-0")], LoudnessDetector, settings_(timing=Timing(0.0, 0.0)), start_ns=0)
+    assert {r.kind for r in asked(core, chunks("mic-0", TALK))} == {"final"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=8), st.integers(100, 20_000))
+def test_what_is_asked_does_not_depend_on_the_size_of_chunks(stretches, size):
+    pcm = speech((False, 1), *stretches)
+    plain = asked(perception("mic-0"), [*chunks("mic-0", pcm), end("mic-0")])
+    sliced = asked(perception("mic-0"), [*chunks("mic-0", pcm, 0, size), end("mic-0")])
+    for kind in ("final", "early", "draft"):
+        assert spans(sliced, kind) == spans(plain, kind)

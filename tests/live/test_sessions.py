@@ -73,9 +73,13 @@ def events(text):
     return [json.loads(line) for line in text.splitlines() if '"EmotionEvent"' in line]
 
 
+def finals(text):
+    return [event for event in events(text) if event["final"]]
+
+
 def assert_same(one, other):
-    """Equal but for the machine's own time."""
-    keys = ("index", "utterance", "speaker_name", "text", "label", "modalities", "shift", "seq")
+    """Equal but for the machine's own time, and the numbers that provisional events took."""
+    keys = ("index", "utterance", "speaker_name", "text", "label", "modalities", "shift", "revision")
     assert [[e[k] for k in keys] for e in one] == [[e[k] for k in keys] for e in other]
     for a, b in zip(one, other, strict=True):
         assert a["probs"] == pytest.approx(b["probs"], abs=1e-4)
@@ -88,22 +92,27 @@ def test_live_recorded_and_replayed_give_the_same_events(start, world, tmp_path)
     follower = follow(world["events.endpoint"], messages)
     out, err = live.communicate(timeout=PATIENCE_S)
     assert live.returncode == 0, err
-    said = events(out)
+    told, said = events(out), finals(out)
     assert len(said) == (DEMO / "transcript.vtt").read_text().count("-->")
+    drafts = [e for e in told if not e["final"]]
+    assert {e["utterance"] for e in drafts} <= {e["utterance"] for e in said}
+    assert all(d["revision"] < f["revision"] for d in drafts for f in said if d["utterance"] == f["utterance"])
 
     follower.join(10)
     assert isinstance(messages[0], Hello)
     assert isinstance(messages[-1], SessionEnd)
-    assert [m.seq for m in messages if isinstance(m, EmotionEvent)] == [e["seq"] for e in said]
+    assert [m.seq for m in messages if isinstance(m, EmotionEvent)] == [e["seq"] for e in told]
 
     assert verify(kept) == []
     session = open_session(kept)
-    assert [e.utterance for e in session.events if isinstance(e, EmotionEvent)] == [e["utterance"] for e in said]
+    assert [e.seq for e in session.events if isinstance(e, EmotionEvent)] == [e["seq"] for e in told]
+    assert [f.utterance for f in session.features] == [e["utterance"] for e in said]
     assert {kind for kind, _ in session.tracks()} == {"audio", "video"}
 
     again = start("replay", kept, "--speed", "max", *options(world))
     out, err = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, err
+    assert [e["seq"] for e in events(out)] == list(range(len(said)))  # nothing is provisional there
     assert_same(said, events(out))
 
 
@@ -119,7 +128,7 @@ def test_ctrl_c_ends_in_order_and_loses_nothing(start, world, tmp_path):
     follower.join(10)
     end = messages[-1]
     assert isinstance(end, SessionEnd)
-    assert end.utterances == len(events(out))
+    assert end.utterances == len(finals(out))
     assert verify(tmp_path / "kept") == []
 
 
@@ -144,7 +153,7 @@ def test_events_go_on_when_the_camera_s_process_is_killed(start, world):
     os.kill(int(found.stdout), signal.SIGKILL)
     out, err = live.communicate(timeout=PATIENCE_S)
     assert live.returncode == 0, err
-    assert len(events(out)) == (DEMO / "transcript.vtt").read_text().count("-->")
+    assert len(finals(out)) == (DEMO / "transcript.vtt").read_text().count("-->")
     assert any('"Gap"' in line and '"camera-0"' in line for line in out.splitlines())
 
 

@@ -11,7 +11,7 @@ from erc_live.live.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
 from erc_live.models.errors import WeightsError
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import UtteranceFeatures
+from erc_live.streams.messages import RELABEL_REACH, Relabel, UtteranceFeatures
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,47 @@ def test_an_answer_below_the_threshold_of_the_card_is_marked_as_uncertain(loaded
         for number in range(5):
             event = tracker.observe(utterance(number))
             assert event.certain == (max(probs(event)) >= threshold)
+
+
+def relabel(*moved, voice="mic-0#1"):
+    return Relabel(t_ns=0, dialogue="d", moved=moved, voice=voice, speaker_name=None, cause="merge")
+
+
+def test_going_back_gives_what_would_have_been_known_from_the_start(loaded, utterance):
+    """Two voices that turn out to be one: what follows is as if that had been known, number of the speaker included."""
+    corrected, right = (Tracker(loaded, SessionStart("s", 0, 0), ManualClock()) for _ in range(2))
+    voices = ["mic-0#0", "mic-0#1", "mic-0#2", "mic-0#1"]
+    said = [utterance(i, speaker=None, dialogue="d", utterance=f"u{i}", voice=voice) for i, voice in enumerate(voices)]
+    for features in said:
+        corrected.observe(features)
+    merged = [msgspec.structs.replace(f, voice="mic-0#1" if f.voice == "mic-0#2" else f.voice) for f in said]
+    expected = [right.observe(features) for features in merged]
+    corrected.go_back(relabel("u2"))
+    again = [corrected.observe(msgspec.structs.replace(f, revision=1)) for f in merged[2:]]
+    assert [probs(e) for e in again] == [probs(e) for e in expected[2:]]
+    assert [(e.index, e.speaker, e.revision) for e in again] == [(2, 1, 1), (3, 1, 1)]
+    assert [e.seq for e in again] == [4, 5]
+    assert corrected.end("done").utterances == 4
+
+
+def test_a_speaker_keeps_the_number_when_one_before_turns_out_to_be_nobody(loaded, utterance):
+    tracker = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+    said = [utterance(i, speaker=None, dialogue="d", utterance=f"u{i}", voice=f"mic-0#{i}") for i in range(3)]
+    for features in said:
+        tracker.observe(features)
+    tracker.go_back(relabel("u1", voice="mic-0#0"))
+    again = [tracker.observe(msgspec.structs.replace(said[1], voice="mic-0#0")), tracker.observe(said[2])]
+    assert [event.speaker for event in again] == [0, 2]
+
+
+def test_what_lies_too_far_back_stays(loaded, utterance):
+    tracker = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+    for i in range(RELABEL_REACH + 1):
+        tracker.observe(utterance(i, dialogue="d", utterance=f"u{i}"))
+    tracker.go_back(relabel("u0", "nobody"))
+    assert tracker.observe(utterance(0, dialogue="d")).index == RELABEL_REACH + 1
+    tracker.go_back(relabel("u0", "u2"))
+    assert tracker.observe(utterance(0, dialogue="d")).index == 2
 
 
 def test_the_end_counts_final_utterances(tracker, utterance):

@@ -37,13 +37,13 @@ def test_events_heard_again_after_a_reconnection_change_nothing(drawn):
 
 
 @given(REVISIONS)
-def test_the_first_final_event_stands_else_the_highest_revision(drawn):
+def test_a_final_event_stands_over_drafts_and_the_highest_revision_over_lower_ones(drawn):
     events = list(revisions(drawn))
     shown = viewed(*events).utterances
     expected = {}
     for name in dict.fromkeys(e.utterance for e in events):
         of_it = [e for e in events if e.utterance == name]
-        expected[name] = next((e for e in of_it if e.final), max(of_it, key=lambda e: e.revision))
+        expected[name] = max(of_it, key=lambda e: (e.final, e.revision))
     assert {e.utterance: e for e in shown} == expected
     assert [e.utterance for e in shown] == list(expected)
 
