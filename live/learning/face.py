@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from erc_live.live.errors import ConfigError
+from erc_live.live.learning.heard_and_seen import confusion_table, degradations
 from erc_live.live.learning.options import bar, err, out
 from erc_live.models.corpora import ferplus
 
@@ -77,9 +76,7 @@ def evaluate(
     from erc_live.models.training.face import evaluate as run
     from erc_live.models.training.pictures import DEGRADATIONS
 
-    names = tuple(degrade or ())
-    if unknown := [name for name in names if name not in DEGRADATIONS]:
-        raise ConfigError(f"--degrade {unknown[0]}: give one of {', '.join(DEGRADATIONS)}")
+    names = degradations(degrade, DEGRADATIONS)
     encoder = FaceEncoder.load(weights or PRETRAINED / "face")
     faces = read(corpus, split)
     with err.status(f"looking at {len(faces.labels)} faces"):
@@ -103,14 +100,8 @@ def read(corpus: Path, split: str) -> "Faces":
 def _show(scores: "FaceScores") -> None:
     from erc_live.models.encoders.face import FACE_LABELS
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("label", no_wrap=True)
-    for title in ("recall", *(label[:4] for label in FACE_LABELS)):  # whole, they would not fit in 80 columns
-        table.add_column(title, justify="right")
-    for label, row in zip(FACE_LABELS, scores.confusion, strict=True):
-        recall = f"{scores.recall[label]:.3f}" if label in scores.recall else "-"
-        table.add_row(label, recall, *(str(count) for count in row))
-    out.print(table)
+    headings = [label[:4] for label in FACE_LABELS]  # whole, they would not fit in 80 columns
+    out.print(confusion_table(FACE_LABELS, headings, scores.recall, scores.confusion))
     clear = (
         ""
         if scores.clear_accuracy is None

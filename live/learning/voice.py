@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.table import Table
 
-from erc_live.live.errors import ConfigError
+from erc_live.live.learning.heard_and_seen import confusion_table, degradations
 from erc_live.live.learning.options import bar, err, out
 from erc_live.models.corpora import ravdess
 from erc_live.models.errors import CorpusError
@@ -89,9 +88,7 @@ def evaluate(
     from erc_live.models.training.sounds import DEGRADATIONS
     from erc_live.models.training.voice import evaluate as run
 
-    names = tuple(degrade or ())
-    if unknown := [name for name in names if name not in DEGRADATIONS]:
-        raise ConfigError(f"--degrade {unknown[0]}: give one of {', '.join(DEGRADATIONS)}")
+    names = degradations(degrade, DEGRADATIONS)
     encoder = VoiceEncoder.load(weights or PRETRAINED / "voice")
     recordings, missing = read(_clips(corpus, split), f"reading {split}")
     if missing:
@@ -135,14 +132,7 @@ def _clips(corpus: Path, split: str) -> list[ravdess.Clip]:
 def _show(scores: "VoiceScores") -> None:
     from erc_live.models.encoders.voice import VOICE_LABELS
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("label")
-    for title in ("recall", *VOICE_LABELS):
-        table.add_column(title, justify="right")
-    for label, row in zip(VOICE_LABELS, scores.confusion, strict=True):
-        recall = f"{scores.recall[label]:.3f}" if label in scores.recall else "-"
-        table.add_row(label, recall, *(str(count) for count in row))
-    out.print(table)
+    out.print(confusion_table(VOICE_LABELS, VOICE_LABELS, scores.recall, scores.confusion))
     unusable = f", {scores.unusable} of them without an answer" if scores.unusable else ""
     out.print(
         f"{scores.clips} clips{unusable}: UAR {scores.uar:.4f}, accuracy {scores.accuracy:.4f}, "
