@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from erc_live.live import config
 from erc_live.live.engines.gates import audible, repeats
+from erc_live.live.engines.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.engines.transcripts import Cue, CueSheet, overlap_s, read_cues
 from erc_live.live.engines.whisper import ENGLISH, Model, Segment, Whisper, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
@@ -22,7 +23,6 @@ from erc_live.models.errors import WeightsError
 from erc_live.models.weights import weight
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
-_FRAMES_PER_S = 100  # of pocketsphinx
 _SPHINX_BELIEVED = 0.1  # mean probability of the words: 95 of 100 utterances of real speech are above it
 
 
@@ -134,24 +134,22 @@ class PocketSphinx:
     def __init__(self, language: str) -> None:
         if language not in ("auto", ENGLISH):
             raise EngineError(f"pocketsphinx knows only English, and `transcriber.language` is {language!r}")
-        try:
-            import pocketsphinx
-        except ImportError as error:
-            raise EngineError("pocketsphinx is not installed: pip install 'erc-live[offline]'") from error
-        self._decoder = pocketsphinx.Decoder(loglevel="FATAL")
+        if importlib.util.find_spec("pocketsphinx") is None:
+            raise EngineError("pocketsphinx is not installed: pip install 'erc-live[offline]'")
+        self._sphinx = Sphinx()
 
     def transcribe(self, utterance: Speech) -> Transcript:
         if not audible(utterance.pcm):
             return Transcript("")
-        self._decoder.reinit_feat()  # else the mean spectrum of one utterance changes the words of the next
-        self._decoder.start_utt()
-        self._decoder.process_raw(utterance.pcm.tobytes(), no_search=False, full_utt=True)
-        self._decoder.end_utt()
-        if self._decoder.hyp() is None:
-            return Transcript("")
+        length_s = len(utterance.pcm) / SAMPLE_RATE_HZ
         words = tuple(
-            SpokenWord(_spelling(part.word), part.start_frame / _FRAMES_PER_S, _end_s(part, utterance), part.prob)
-            for part in self._decoder.seg()
+            SpokenWord(
+                part.word.partition("(")[0],  # without the number of the pronunciation: and(2)
+                part.first / FRAMES_PER_S,
+                min((part.last + 1) / FRAMES_PER_S, length_s),
+                part.probability,
+            )
+            for part in self._sphinx.recognise(utterance.pcm)
             if part.word[0] not in "<[+"  # silence, noise
         )
         text = " ".join(word.text for word in words)
@@ -228,12 +226,3 @@ def _mean_probability(segments: Sequence[Segment]) -> float | None:
     if not tokens:
         return None
     return math.exp(sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / tokens)
-
-
-def _spelling(entry: str) -> str:
-    """Without the number of the pronunciation: and(2)."""
-    return entry.partition("(")[0]
-
-
-def _end_s(part: Any, utterance: Speech) -> float:
-    return min(float(part.end_frame + 1) / _FRAMES_PER_S, len(utterance.pcm) / SAMPLE_RATE_HZ)
