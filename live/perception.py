@@ -10,7 +10,8 @@ for the words hides in the wait for the silence. A `draft` is an utterance that 
 drafts may go unanswered, and change nothing that is final.
 
 Order is by media time, not by arrival: an utterance is released when no microphone can still close an earlier one.
-That makes the order of events, and so the state of the dialogue, the same live and in replay.
+That makes the order of events, and so the state of the dialogue, the same live and in replay. What a microphone hears
+of the people at the others is no speech of its own (`bleed.py`).
 """
 
 from collections import deque
@@ -20,12 +21,13 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from erc_live.live.bleed import Bleed
 from erc_live.live.engines.expression import Appearance
 from erc_live.live.engines.transcribers import Speech, Transcript
+from erc_live.live.in_step import InStep
 from erc_live.streams.align import sample_frames
 from erc_live.streams.messages import (
     CHUNK_S,
-    CHUNK_SAMPLES,
     AudioChunk,
     ClosedBy,
     Gap,
@@ -38,7 +40,6 @@ from erc_live.streams.messages import (
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
 
 STALLED_NS = 1_000_000_000  # of the host: a microphone that sends nothing for longer no longer holds back the others
-JITTER_NS = 1_000_000  # chunks this close to where they are expected are continuous
 
 Kind = Literal["final", "early", "draft"]
 
@@ -139,12 +140,15 @@ class Perception:
         start_ns: int,
         speed: float = 1.0,
     ) -> None:
+        sources = [m.source for m in microphones]
+        self._stalled_ns = STALLED_NS * speed
+        self._in_step = InStep(sources, start_ns, self._stalled_ns)
+        self._bleed = Bleed(sources)
         self._ears = {m.source: _Ear(m, detector(), settings, start_ns) for m in microphones}
         self._frames: deque[VideoFrame] = deque()
         self._frames_kept_ns = int((settings.segmenter.max_utterance_s + 5.0) * 1e9)
         self._max_frames = settings.max_frames
         self._start_ns = start_ns
-        self._stalled_ns = STALLED_NS * speed
         self._waiting: dict[str, Request] = {}  # final requests by utterance
         self._answers: dict[str, Analysis] = {}
         self._drafts: list[Analysis] = []
@@ -154,16 +158,9 @@ class Perception:
         if isinstance(message, VideoFrame):
             self._keep(message)
             return []
-        ear = self._ears.get(message.source)
-        if ear is None:
+        if message.source not in self._ears:
             return []
-        if isinstance(message, AudioChunk):
-            return [self._request(ear, heard) for heard in ear.hear(message)]
-        last = ear.flush()
-        if isinstance(message, Gap):  # nothing of before its end will come any more
-            ear.heard_ns = max(ear.heard_ns, message.t_end_ns)
-        ear.ended = ear.ended or isinstance(message, SourceEnd)
-        return [self._request(ear, heard) for heard in last]
+        return [request for due in self._in_step.take(message) for request in self._listen(due)]
 
     def accept(self, answer: Analysis) -> None:
         """Take the answer to a final request, or to a draft, which is worth something while the utterance goes on."""
@@ -196,6 +193,16 @@ class Perception:
         self._frames.append(frame)
         while self._frames[0].t_ns < frame.t_ns - self._frames_kept_ns:
             self._frames.popleft()
+
+    def _listen(self, message: AudioChunk | Gap | SourceEnd) -> list[Request]:
+        ear = self._ears[message.source]
+        if isinstance(message, AudioChunk):
+            return [self._request(ear, heard) for heard in ear.hear(message, self._bleed)]
+        last = ear.flush()
+        if isinstance(message, Gap):  # nothing of before its end will come any more
+            ear.heard_ns = max(ear.heard_ns, message.t_end_ns)
+        ear.ended = ear.ended or isinstance(message, SourceEnd)
+        return [self._request(ear, heard) for heard in last]
 
     def _request(self, ear: "_Ear", heard: "_Heard") -> Request:
         source = ear.microphone.source
@@ -252,7 +259,7 @@ class _Heard:
 
 
 class _Ear:
-    """One microphone: cuts its sound into detector windows and remembers what an utterance may still need."""
+    """One microphone: finds the utterances in its windows and remembers what one may still need."""
 
     def __init__(self, microphone: Microphone, detector: SpeechDetector, settings: Settings, start_ns: int) -> None:
         self.microphone = microphone
@@ -269,32 +276,24 @@ class _Ear:
     def _anchor(self, origin_ns: int | None) -> None:
         keep_s = self._config.max_utterance_s + self._config.pre_roll_s + self._config.end_silence_s + 1.0
         self._windows: deque[np.ndarray] = deque(maxlen=int(keep_s / CHUNK_S))
-        self._rest = np.empty(0, np.int16)
         self._origin_ns = origin_ns
-        self._received = 0  # samples since the origin
         self._segmenter.reset(0)
         self._guessed: tuple[int, int] | None = None  # start and end of the last early request
         self._drafted = (0, 0)  # start of the utterance that is drafted, and how often it was
         self.utterance = None
         self._detector.reset()
 
-    def hear(self, chunk: AudioChunk) -> list[_Heard]:
-        """What this chunk closes, and what is to be looked at before."""
+    def hear(self, window: AudioChunk, bleed: Bleed) -> list[_Heard]:
+        """What this window closes, and what is to be looked at before."""
         heard: list[_Heard] = []
-        if self._origin_ns is not None and abs(chunk.t_ns - self._time_ns(self._received)) > JITTER_NS:
+        if self._origin_ns is not None and window.t_ns != self._time_ns(self._segmenter.position):
             heard = self.flush()  # something is missing: what was said before it is an utterance of its own
         if self._origin_ns is None:
-            self._anchor(chunk.t_ns)
-        self._received += len(chunk.pcm)
-        self.heard_ns = max(self.heard_ns, chunk.t_end_ns)
-        samples = np.concatenate([self._rest, chunk.pcm])
-        whole = len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES
-        self._rest = samples[whole:]
-        for window in samples[:whole].reshape(-1, CHUNK_SAMPLES):
-            self._windows.append(window)
-            span = self._segmenter.feed(self._detector(window))
-            heard += [self._closed(span)] if span else self._running()
-        return heard
+            self._anchor(window.t_ns)
+        self.heard_ns = max(self.heard_ns, window.t_end_ns)
+        self._windows.append(window.pcm)
+        span = self._segmenter.feed(bleed.own(window, self._detector(window.pcm)))
+        return heard + ([self._closed(span)] if span else self._running())
 
     def flush(self) -> list[_Heard]:
         """Close what is open; the next chunk, whenever it comes, starts anew."""
