@@ -93,6 +93,7 @@ def bench_speakers(
         Path | None, typer.Option(help="Who speaks when; default: the .rttm in each folder.", metavar="FILE")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw who spoke, and who was heard.", metavar="FILE")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Who spoke when, on one shared microphone. Without RTTM, files are one per person, in sync, and are mixed."""
@@ -115,6 +116,8 @@ def bench_speakers(
         scores = bench.bench_speakers(
             recordings, config, reader, lambda what: bar.update(task, description=what, advance=1)
         )
+    if plot:
+        bench.plot(plot, scores)
     if as_json:
         out.print_json(data=bench.plain(scores))
     else:

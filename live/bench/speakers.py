@@ -11,13 +11,16 @@ reports its own. A microphone has one voice at a time here, so all overlap but o
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.bench.recordings import Recording, Track
+from erc_live.live.bench.model_report import COLOURS
+from erc_live.live.bench.recordings import Recording, Segment, Track
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.engines.load import build_perception
@@ -31,6 +34,7 @@ from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk,
 SETTLED_S = 30.0  # after which voices should be known
 DIART_AMI = 30.4  # % on AMI, at 1 s latency (its own table)
 SOURCE = "mic-0"
+NOBODY = "#999999"  # colour of what was heard while, by the reference, nobody spoke
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ NOTHING = Score(0.0, 0.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class RecordingScore:
-    """One recording. `settled`: as said at once, after the first `SETTLED_S`."""
+    """One recording. `settled`: as said at once, after the first `SETTLED_S`; `segments`: the reference."""
 
     name: str
     people: int
@@ -79,6 +83,8 @@ class RecordingScore:
     at_once: Score
     corrected: Score
     settled: Score
+    segments: tuple[Segment, ...] = ()
+    said: tuple[Said, ...] = ()
 
 
 def listen(track: Track, config: Config, reader: VoiceReader, speakers: Speakers) -> list[Said]:
@@ -158,6 +164,8 @@ def bench_speakers(
                 at_once=score(track, at_once),
                 corrected=score(track, [(s.start_s, s.end_s, s.corrected) for s in said]),
                 settled=score(track, at_once, SETTLED_S),
+                segments=track.segments,
+                said=tuple(said),
             )
         )
     return scores
@@ -193,6 +201,50 @@ def render(scores: Sequence[RecordingScore]) -> Group:
         f"overlap scored, as by diart, which has {DIART_AMI} on AMI at 1 s latency, on whole meetings, not excerpts."
     )
     return Group(table, Text(note, style="dim"))
+
+
+def plot(target: Path, scores: Sequence[RecordingScore]) -> None:
+    """Draw each recording: a line for each person, in that person's colour, and one for each voice that was told apart,
+    in the colours of who spoke: a voice of one colour is one person's. Raises EngineError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise EngineError("plots need matplotlib: pip install 'erc-live[bench]'") from error
+    lanes = [_lanes(s) for s in scores]
+    inches = [0.6 + 0.22 * len(lane) for lane in lanes]
+    figure = Figure(figsize=(10.0, sum(inches) + 0.3), layout="constrained")
+    for axes, s, lane in zip(
+        figure.subplots(len(scores), 1, squeeze=False, height_ratios=inches)[:, 0], scores, lanes, strict=True
+    ):
+        for row, spans in enumerate(lane.values()):
+            for start_s, end_s, colour in spans:
+                axes.broken_barh([(start_s, end_s - start_s)], (row - 0.4, 0.8), color=colour)
+        axes.set_yticks(range(len(lane)), list(lane))
+        axes.axhline(s.people - 0.5, color="black", linewidth=0.8)
+        axes.set_xlim(left=0.0)
+        axes.invert_yaxis()
+        axes.set_title(
+            f"{s.name}: who spoke, and below which voice was said to, at once", loc="left", fontsize="medium"
+        )
+    axes.set_xlabel("s")
+    figure.savefig(target)
+
+
+def _lanes(s: RecordingScore) -> dict[str, list[tuple[float, float, str]]]:
+    """Names of people, then of voices, with spans (start_s, end_s, colour)."""
+    colours = dict(zip(dict.fromkeys(segment.speaker for segment in s.segments), cycle(COLOURS), strict=False))
+    lanes: dict[str, list[tuple[float, float, str]]] = {person: [] for person in colours}
+    for segment in s.segments:
+        lanes[segment.speaker].append((segment.start_s, segment.end_s, colours[segment.speaker]))
+    for said in s.said:
+        shared = dict.fromkeys(colours, 0.0)
+        for segment in s.segments:
+            shared[segment.speaker] += max(min(said.end_s, segment.end_s) - max(said.start_s, segment.start_s), 0.0)
+        person = max(shared, key=lambda name: shared[name], default="")
+        colour = colours[person] if shared.get(person) else NOBODY
+        lanes.setdefault(said.at_once, []).append((said.start_s, said.end_s, colour))
+    return lanes
 
 
 def _row(people: str, voices: str, at_once: Score, corrected: Score, settled: Score) -> list[str]:

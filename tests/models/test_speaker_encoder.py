@@ -10,14 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from sounds import read_pcm
 
 from erc_live.models.card import PRETRAINED
 from erc_live.models.encoders.speaker import (
+    MOODS,
     POINTS,
     RATE_HZ,
     SpeakerEncoder,
     SpeakerNetwork,
+    moods,
     pack,
     read_original,
 )
@@ -47,15 +50,19 @@ def windows(seconds: float = 1.6, count: int = 4) -> np.ndarray:
     return np.stack([ADA[start : start + length] for start in np.linspace(0, len(ADA) - length, count).astype(int)])
 
 
-def test_prints_are_those_of_the_published_weights(encoder: SpeakerEncoder, original: Path) -> None:
+def shipped_moods() -> torch.Tensor:
+    return load_file(SHIPPED / "model.safetensors")["moods"]
+
+
+def test_prints_are_those_of_the_published_weights_without_the_moods(encoder: SpeakerEncoder, original: Path) -> None:
     network = SpeakerNetwork()
-    network.load_state_dict(read_original(original))
+    network.load_state_dict(read_original(original) | {"moods": shipped_moods()})
     published = SpeakerEncoder(network, "published")(windows())
     assert (published * encoder(windows())).sum(1).min() > 0.9999
 
 
 def test_packing_again_gives_the_shipped_files(original: Path, tmp_path: Path) -> None:
-    pack(original, tmp_path)
+    pack(original, shipped_moods(), tmp_path)
     for name in ("model.safetensors", "card.json"):
         assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes()
 
@@ -63,7 +70,48 @@ def test_packing_again_gives_the_shipped_files(original: Path, tmp_path: Path) -
 def test_only_the_published_file_is_packed(tmp_path: Path) -> None:
     (tmp_path / "pretrained.pt").write_bytes(b"something else")
     with pytest.raises(WeightsError, match="not the published file"):
-        pack(tmp_path / "pretrained.pt", tmp_path / "out")
+        pack(tmp_path / "pretrained.pt", shipped_moods(), tmp_path / "out")
+
+
+def test_nothing_of_a_mood_is_in_a_print(encoder: SpeakerEncoder) -> None:
+    assert np.allclose(shipped_moods().T @ shipped_moods(), np.eye(MOODS), atol=1e-5)
+    assert np.abs(encoder(windows()) @ shipped_moods().numpy()).max() < 1e-5
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), people=st.integers(2, 6))
+def test_moods_are_how_voices_of_the_same_people_differ(seed: int, people: int) -> None:
+    """And not how people differ from each other, however much that is."""
+    generator = np.random.default_rng(seed)
+    axes = np.linalg.qr(generator.normal(size=(SpeakerEncoder.dim, SpeakerEncoder.dim)))[0]
+    whose = np.repeat(np.arange(people), 8)
+    person = 5.0 * generator.normal(size=(people, 8)) @ axes[8:16]
+    mood = generator.normal(size=(len(whose), MOODS)) @ axes[:MOODS]
+    noise = 0.001 * generator.normal(size=mood.shape)
+    found = moods(person[whose] + mood + noise, whose.tolist()).numpy()
+    assert np.allclose(found @ found.T, axes[:MOODS].T @ axes[:MOODS], atol=0.05)
+
+
+def test_calm_and_angry_voices_of_people_who_were_not_learnt_from_are_told_apart_better(
+    encoder: SpeakerEncoder, shared_data: Path
+) -> None:
+    """By the distance between pairs of one person and pairs of two of the same sex, over their spread."""
+    network = SpeakerNetwork()
+    network.load_state_dict(load_file(SHIPPED / "model.safetensors") | {"moods": torch.zeros(encoder.dim, MOODS)})
+    clips = [
+        (actor, read_pcm(path)[RATE_HZ : 2 * RATE_HZ])  # within the sentence
+        for actor in range(13, 21)
+        for path in sorted((shared_data / "ravdess" / f"Actor_{actor}").glob("03-01-0[25]-*"))
+    ]
+    actor = np.array([actor for actor, _ in clips])
+    same = (actor[:, None] == actor) & ~np.eye(len(actor), dtype=bool)
+    other = (actor[:, None] != actor) & (actor[:, None] % 2 == actor % 2)
+    apart = []
+    for heard in (SpeakerEncoder(network, "as published"), encoder):
+        vectors = heard(np.stack([pcm for _, pcm in clips]))
+        like = vectors @ vectors.T
+        apart.append((like[same].mean() - like[other].mean()) / np.sqrt(like[same].var() + like[other].var()))
+    assert apart[1] > apart[0]
 
 
 def test_a_print_is_a_unit_vector(encoder: SpeakerEncoder) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from erc_live.live import config
 from erc_live.live.bench import speakers as bench
 from erc_live.live.bench.recordings import Segment, Track, find
-from erc_live.live.bench.speakers import NOTHING, Score, bench_speakers, plain, render, score
+from erc_live.live.bench.speakers import NOTHING, Said, Score, bench_speakers, plain, plot, render, score
 from erc_live.live.engines.voices import VoiceReader, open_voice_reader
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
@@ -64,6 +64,19 @@ def test_a_call_on_one_microphone(shared_data: Path, reader: VoiceReader) -> Non
     """The target: of the speech after the first 30 s, 90 % is given to the right person."""
     (found,) = bench_speakers(find([shared_data / "recordings" / "call"]), config.Config(), reader, lambda name: None)
     assert found.settled.share(found.settled.right_s) > 0.9
+
+
+def test_each_voice_is_drawn_in_the_colours_of_who_spoke(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra bench")
+    reference = track((0, 10, "Ann"), (10, 20, "Ben")).segments
+    said = (Said(0.0, 9.0, "mic-0#1", "mic-0#1"), Said(11.0, 20.0, "mic-0#1", "mic-0#2"), Said(50, 51, "mic-0#2", ""))
+    row = bench.RecordingScore("a room", 2, 2, NOTHING, NOTHING, NOTHING, reference, said)
+    lanes = bench._lanes(row)
+    assert list(lanes) == ["Ann", "Ben", "mic-0#1", "mic-0#2"]
+    assert [colour for *_, colour in lanes["mic-0#1"]] == [lanes["Ann"][0][2], lanes["Ben"][0][2]]
+    assert lanes["mic-0#2"] == [(50, 51, bench.NOBODY)]
+    plot(tmp_path / "voices.svg", [row, replace(row, name="nobody", segments=(), said=())])
+    assert (tmp_path / "voices.svg").read_text().startswith("<?xml")
 
 
 def test_the_table_fits_a_terminal() -> None:
