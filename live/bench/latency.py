@@ -165,9 +165,11 @@ def _session(session: Latency) -> list[RenderableType]:
 def _compared(sessions: Sequence[Latency]) -> list[RenderableType]:
     if len(sessions) < 2:
         return []
-    first, *others = (session.after_endpoint.p95 for session in sessions)
-    ratios = ", ".join(f"{other / first:.2f}" for other in others)
-    return [Text(f"p95 of all but the endpoint, over that of {sessions[0].name}: {ratios}")]
+    first, *others = sessions
+    return [
+        Text(f"p95 {other.name} over {first.name}: {other.stages[-1].p95 / first.stages[-1].p95:.2f}")
+        for other in others
+    ]
 
 
 def _spread(name: str, durations_ns: Sequence[int]) -> Spread:
