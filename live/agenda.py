@@ -23,9 +23,9 @@ class Agenda:
         self.reused = 0  # final requests that were answered by a guess
 
     @property
-    def waiting(self) -> int:
-        """Closed utterances that nobody works on yet."""
-        return len(self._final)
+    def oldest(self) -> Request | None:
+        """The first of the closed utterances that nobody works on yet."""
+        return self._final[0] if self._final else None
 
     def add(self, request: Request) -> Analysis | None:
         """Take a request. Returns its answer where a guess has already found it."""

@@ -25,21 +25,34 @@ class Desk:
         self._agenda = Agenda()
         self._job: Future[Analysis] | None = None
         self._done: list[Analysis] = []
+        self._since_ns: dict[str, int] = {}  # when closed utterances were taken that are not yet answered
 
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
         return self._job is not None
 
-    def take(self, requests: Iterable[Request]) -> None:
-        """Put requests on the agenda."""
+    def take(self, requests: Iterable[Request], now_ns: int = 0) -> None:
+        """Put requests on the agenda, at `now_ns` of the host."""
         every = self._effort().draft_every
         for request in requests:
             if request.kind == "draft" and request.revision % every:
                 continue
             if answer := self._agenda.add(request):
                 self._done.append(answer)
+            elif request.kind == "final":
+                self._since_ns[request.utterance] = now_ns
         self._begin()
+
+    def waiting_s(self, now_ns: int) -> float:
+        """How long the oldest closed utterance has waited here until somebody works on it, in s of the host.
+
+        What a machine that keeps up does not let grow. How long ago it was said is another matter: a microphone that
+        stalled in the middle of a word, or a pause of the whole machine, hands in old sound without any overload. And
+        an utterance that takes long because it is long keeps nobody waiting but those behind it.
+        """
+        oldest = self._agenda.oldest
+        return 0.0 if oldest is None else (now_ns - self._since_ns[oldest.utterance]) / 1e9
 
     def answers(self) -> list[Analysis]:
         """What was answered since the last call; an error of `analyse` is raised here."""
@@ -48,6 +61,7 @@ class Desk:
             self._job = None
             if answer is not None:
                 self._done.append(answer)
+                self._since_ns.pop(answer.request.utterance, None)
             self._begin()
         done, self._done = self._done, []
         return done

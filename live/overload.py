@@ -1,8 +1,8 @@
 """What is given up, and in which order, when the machine does not keep up: a ladder with a memory, pure.
 
-The signal is how long the oldest closed utterance has waited, for a queue that only grows is what people feel. What
-costs least to lose goes first; words go last; and no utterance is ever dropped: without words it is classified by
-voice and face alone. Each step, up and down, is a message of its own.
+The signal is how long the oldest closed utterance has waited until somebody works on it, for a queue that only grows
+is what people feel. What costs least to lose goes first; words go last; and no utterance is ever dropped: without
+words it is classified by voice and face alone. Each step, up and down, is a message of its own.
 
 What may wait: from `FIRST_S` on, another `EACH_S` per step, so that at 9 s the last step is taken and utterances cost
 their features only, a small part of real time. The queue is therefore bounded by those 9 s of speech and what
@@ -53,9 +53,12 @@ _MODEL = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True)
 _WORDS = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True, words=False), "words")
 
 
-def steps(spare: bool) -> tuple[Step, ...]:
-    """What is given up, in order. `spare`: a smaller recogniser is loaded."""
-    return (_DRAFTS, _PICTURES, _RATE, *([_MODEL] if spare else []), _WORDS)
+def steps(*, quick: bool = True, pictures: bool = True, spare: bool = False) -> tuple[Step, ...]:
+    """What there is to give up, in order. `quick`: drafts have words; `pictures`: there is a camera; `spare`: a smaller
+    recogniser is loaded.
+    """
+    there = {_DRAFTS: quick, _PICTURES: pictures, _RATE: True, _MODEL: spare, _WORDS: True}
+    return tuple(step for step, is_there in there.items() if is_there)
 
 
 class Ladder:

@@ -16,7 +16,16 @@ from rich.text import Text
 
 from erc_live.streams import codec
 from erc_live.streams.bus import Subscriber
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicEvent, Relabel, SessionEnd
+from erc_live.streams.messages import (
+    RELABEL_REACH,
+    EmotionEvent,
+    Gap,
+    Hello,
+    Overload,
+    PublicEvent,
+    Relabel,
+    SessionEnd,
+)
 
 _WAIT_S = 0.1
 
@@ -27,19 +36,59 @@ def run(bus: Subscriber, out: TextIO, stopped: Callable[[], bool]) -> None:
 
 
 def write(messages: Iterable[PublicEvent], out: TextIO, *, as_json: bool) -> None:
-    """Write one line for each message, until the messages end or the reader goes away."""
+    """Write the messages, each out before the next is waited for, until they end or the reader goes away."""
     if as_json and isinstance(out, io.TextIOWrapper):
         out.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale says
     elif isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="replace")
-    to_line = _json_line if as_json else TextLines(shutil.get_terminal_size().columns if out.isatty() else None)
-    for message in messages:
-        try:
-            out.write(to_line(message) + "\n")
+    width = shutil.get_terminal_size().columns if out.isatty() else None
+    page = Page(width)
+    to_text = _json_line if as_json else page.add
+    try:
+        for message in messages:
+            out.write(to_text(message))
             out.flush()
-        except BrokenPipeError:
-            _forget_pipe(out)
-            return
+    except BrokenPipeError:
+        _forget_pipe(out)
+    finally:
+        out.write(page.end())
+        out.flush()
+
+
+class Page:
+    """What to write for people who read, on a terminal of `width` columns (None: there is none).
+
+    What is provisional stands on a terminal until whatever comes next is written over it, and is left out elsewhere.
+    What is said again because somebody else spoke than was thought is left out where it is what was said before.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        self._provisional = width is not None
+        self._to_line = TextLines(None if width is None else width - 1)  # the last column would begin the next row
+        self._said: dict[str, str] = {}  # lines by utterance, of those that may be said again
+        self._standing = 0  # cells of what is provisional
+
+    def add(self, message: PublicEvent) -> str:
+        """What to write for the next message."""
+        line, end = self._to_line(message), "\n"
+        if isinstance(message, Hello):
+            self._said.clear()  # another session
+        elif isinstance(message, EmotionEvent):
+            if self._said.get(message.utterance) == line or not (message.final or self._provisional):
+                return ""
+            if message.final:
+                self._said[message.utterance] = line
+                self._said = dict([*self._said.items()][-RELABEL_REACH:])
+            else:
+                end = ""
+        start = "\r" if self._standing else ""
+        over = " " * (self._standing - cell_len(line))
+        self._standing = 0 if end else cell_len(line)
+        return start + line + over + end
+
+    def end(self) -> str:
+        """What to write last, so that whatever follows has a row of its own."""
+        return "\n" if self._standing else ""
 
 
 class TextLines:
@@ -74,8 +123,9 @@ class TextLines:
                 lost = f"{message.lost} lost" if message.lost else "some lost"
                 return f"{self._time(message.t_start_ns)}  {message.source:<10}  {lost} ({message.cause})"
             case Relabel():
-                who = message.speaker_name or message.voice
-                return f"{self._time(message.t_ns)}  {who:<10}  spoke {len(message.moved)} of the utterances before"
+                who = message.speaker_name or "another voice"
+                before = f"{len(message.moved)} of the utterances before"
+                return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
             case SessionEnd():
@@ -96,7 +146,7 @@ def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEven
 
 
 def _json_line(message: PublicEvent) -> str:
-    return codec.to_json(message).decode()
+    return codec.to_json(message).decode() + "\n"
 
 
 def _forget_pipe(out: TextIO) -> None:

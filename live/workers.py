@@ -172,12 +172,13 @@ def perception(shell: Shell) -> None:
         clock = shell.ready()
         core = build_perception(session.config, session.sources, control.start_ns, session.speed)
         conversation = build_conversation(session.config, engines, clock, control.start_ns)
-        ladder = Ladder(steps(spare=engines.spare is not None))
+        cameras = any(source.kind == "camera" for source in session.sources)
+        ladder = Ladder(steps(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None))
         desk = Desk(executor, Analyser(engines, clock), lambda: ladder.effort)
         while not core.ended and not control.stopped():
             for message in bus.receive(BUSY_POLL_S if desk.busy else POLL_S):
                 if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
-                    desk.take(core.feed(message))
+                    desk.take(core.feed(message), time.monotonic_ns())
                 _pass_on(message, shell)
             for answer in desk.answers():
                 core.accept(answer)
@@ -185,8 +186,9 @@ def perception(shell: Shell) -> None:
                 for said in conversation.describe(analysis):
                     shell.publisher.publish(said)
             lag_s = core.lag_s(clock.now_ns()) / session.speed
-            if step := ladder.observe(lag_s, clock.now_ns()):
-                shell.publisher.publish(step, spec.worker)
+            host_ns = time.monotonic_ns()
+            if step := ladder.observe(desk.waiting_s(host_ns), host_ns):
+                shell.publisher.publish(structs.replace(step, t_ns=clock.now_ns()), spec.worker)
             shell.beat("running", lag_s=lag_s, note=engines.transcriber.name)
         executor.shutdown(cancel_futures=True)
     shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended"), spec.worker)
@@ -254,12 +256,12 @@ def screen(shell: Shell) -> None:
     from erc_live.live.screen import dashboard
 
     spec, session = shell.spec, shell.spec.session
-    workers = [address for worker, address in spec.addresses.items() if worker != "screen"]
     stopped = shell.control.stopped
-    if session.as_lines:
-        with closing(Subscriber(workers, ["hello", *LIVE_TOPICS])) as bus:
+    if session.as_lines:  # from the public stream alone: the tracker passes on what others tell, and it comes once
+        with closing(Subscriber([spec.addresses["events"]], ["hello", *LIVE_TOPICS])) as bus:
             sinks.run(bus, sys.stdout, stopped)
     else:
+        workers = [address for worker, address in spec.addresses.items() if worker != "screen"]
         with closing(Subscriber(workers, ["hello", *LIVE_TOPICS, "status"])) as bus:
             view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
         if session.picture and view.end:

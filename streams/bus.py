@@ -8,8 +8,10 @@ A message on the wire is
     [topic, JSON]                                                                               encoded as "json"
 
 The rules: a publisher never waits for its readers; every queue has a limit; nothing listens outside this machine; what
-a peer sends may be counted and dropped, but never stops us. An object belongs to one thread. Two options of ZeroMQ are
-left alone: CONFLATE aborts the process on messages of several frames, and XPUB_NODROP lets one slow reader stop all.
+a peer sends may be counted and dropped, but never stops us. An object belongs to one thread. Three options of ZeroMQ
+are left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader stop all;
+and heartbeats take a reader whose queue is full for dead, after which libzmq aborts the process that empties the queue
+(its issue 3937). The kernel tells of peers on this machine that died.
 """
 
 import contextlib
@@ -36,8 +38,6 @@ from erc_live.streams.messages import (
 from erc_live.streams.topics import BY_MESSAGE, BY_NAME
 
 SNAPSHOT = "snapshot."  # + an id of its own: the topic on which one late subscriber is told what it missed
-HEARTBEAT_MS = 1000
-PEER_DEAD_MS = 5000
 RECONNECT_MS = 50
 LINGER_MS = 2000
 QUEUE = 1000  # messages; 32 s of audio
@@ -296,8 +296,6 @@ def _socket(kind: int, *endpoints: str) -> zmq.Socket[bytes]:
     # the exception: they are only visible within a context.
     shared = any(endpoint.startswith("inproc:") for endpoint in endpoints)
     opened = (zmq.Context.instance() if shared else zmq.Context()).socket(kind)
-    opened.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    opened.set(zmq.HEARTBEAT_TIMEOUT, PEER_DEAD_MS)
     opened.set(zmq.IPV6, int(any("[" in endpoint for endpoint in endpoints)))
     return opened
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import webvtt
 
-from erc_live.live.errors import EngineError
+from erc_live.streams.errors import MediaError
 from erc_live.streams.session import open_session
 
 
@@ -80,7 +80,7 @@ class CueSheet:
 def read_cues(path: Path) -> tuple[Cue, ...]:
     """The cues of a .vtt, .srt or .jsonl file, or the words of a recorded session (a folder).
 
-    Raises EngineError that names the file, and the line if there is one; SessionError for a folder.
+    Raises MediaError that names the file, and the line if there is one; SessionError for a folder.
     """
     if path.is_dir():
         return _recorded(path)
@@ -91,13 +91,13 @@ def read_cues(path: Path) -> tuple[Cue, ...]:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise EngineError(f"{path}: a transcript is a {', '.join(readers)} file")
+        raise MediaError(f"{path}: a transcript is a {', '.join(readers)} file")
     try:
         return reader(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise EngineError(f"{path} cannot be read: {error}") from error
+        raise MediaError(f"{path} cannot be read: {error}") from error
     except (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
-        raise EngineError(f"{path} is not a {path.suffix[1:].upper()} transcript: {error}") from error
+        raise MediaError(f"{path} is not a {path.suffix[1:].upper()} transcript: {error}") from error
 
 
 def overlap_s(cue: Cue, start_s: float, end_s: float) -> float:
@@ -116,6 +116,7 @@ def _belong_together(cue: Cue, start_s: float, end_s: float) -> bool:
 
 def _recorded(bundle: Path) -> tuple[Cue, ...]:
     session = open_session(bundle)
+    newest = {features.utterance: features for features in session.features}  # some are said again after a `Relabel`
     return tuple(
         Cue(
             (features.t_start_ns - session.t_first_ns) / 1e9,
@@ -124,7 +125,7 @@ def _recorded(bundle: Path) -> tuple[Cue, ...]:
             speaker=features.speaker_name,
             source=features.source,
         )
-        for features in session.features
+        for features in newest.values()
         if features.text
     )
 
@@ -161,7 +162,7 @@ def _json_cue(line: str, where: str) -> Cue:
     try:
         cue = msgspec.json.decode(line, type=_Line)
     except msgspec.DecodeError as error:
-        raise EngineError(f"{where}: {error}") from error
+        raise MediaError(f"{where}: {error}") from error
     if not 0 <= cue.start_s < cue.end_s < math.inf:
-        raise EngineError(f"{where}: `end_s` ({cue.end_s}) must come after `start_s` ({cue.start_s}), both from 0")
+        raise MediaError(f"{where}: `end_s` ({cue.end_s}) must come after `start_s` ({cue.start_s}), both from 0")
     return Cue(cue.start_s, cue.end_s, " ".join(cue.text.split()), cue.speaker, cue.source)

@@ -25,7 +25,7 @@ from erc_live.streams.messages import AnyMessage
 if sys.platform != "win32":
     import termios
 
-    LOCAL_FLAGS, CONTROL_CHARACTERS = 3, 6  # places in what tcgetattr returns
+    INPUT_FLAGS, LOCAL_FLAGS, CONTROL_CHARACTERS = 0, 3, 6  # places in what tcgetattr returns
 
 # rich's own format names fonts on a web server; a picture in a README must not call anybody.
 _SVG = """\
@@ -163,7 +163,8 @@ def _signals() -> Iterator[list[int]]:
 def _quiet_keys(console: Console) -> Iterator[None]:
     """Keys leave no trace on the screen or, afterwards, in the shell.
 
-    Ctrl-C works; Ctrl-Z, which would leave the screen half open, does not. Where there is no terminal, nothing happens.
+    Ctrl-C works. Ctrl-Z, which would leave the screen half open, does not, nor does Ctrl-S, which would stop the screen
+    while everything else goes on. Where there is no terminal, nothing happens.
     """
     if sys.platform == "win32":
         yield
@@ -175,6 +176,7 @@ def _quiet_keys(console: Console) -> Iterator[None]:
         yield
         return
     quiet = termios.tcgetattr(terminal)
+    quiet[INPUT_FLAGS] &= ~termios.IXON
     quiet[LOCAL_FLAGS] &= ~(termios.ECHO | termios.ICANON)
     quiet[CONTROL_CHARACTERS][termios.VSUSP] = bytes([os.fpathconf(terminal, "PC_VDISABLE")])
     termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)

@@ -49,8 +49,9 @@ def render(view: View, width: int, height: int, now_ns: int, glyphs: Glyphs = UN
     sheet = _sheet(view, width, now_ns, glyphs)
     above = [_header(sheet)]
     below = [_footer(sheet, compact)] if height >= 3 else []
-    if compact and height >= TROUBLE_FROM_ROWS and panels.troubles(view):
-        below = [panels.fitted(panels.worker_states(view), width, glyphs), *below]
+    if compact and height >= TROUBLE_FROM_ROWS and (panels.troubles(view) or view.overload):
+        trouble = panels.worker_states(view) if panels.troubles(view) else panels.overload(view)
+        below = [panels.fitted(trouble, width, glyphs), *below]
     if not compact:
         above += [*panels.speakers(sheet, max(2, height // 6)), panels.transcript_heading(sheet)]
         below = [*panels.health(sheet), *below]

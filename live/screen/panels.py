@@ -202,7 +202,7 @@ def _said(sheet: Sheet, event: EmotionEvent, width: int) -> Row:
     """The text of an utterance, one cell per line, at least one."""
     lines = sheet.glyphs.wrap(event.text, width, TEXT_LINES)
     if not any(lines):
-        return [("(no words recognised)", QUIET)]
+        return [("(no words recognised)" if event.final else "(speaking)", QUIET)]
     return [(line, "" if event.final else "italic dim") for line in lines]
 
 
@@ -317,20 +317,25 @@ def health(sheet: Sheet) -> list[Row]:
     lag_s = max((worker.lag_s for worker in view.workers), default=0.0)
     dropped = sum(worker.dropped for worker in view.workers)
     lost = f"gaps {view.gaps}" + (f" ({view.lost} lost)" if view.lost else "")
-    numbers: Row = [
+    losses: Row = [
         (f"  dropped {dropped}", WARNING if dropped else ""),
         (f"  {lost}", WARNING if view.gaps else ""),
-        (f"  lag {lag_s:.1f} s ", WARNING if lag_s >= LAG_S else ""),
     ]
+    if view.overload:  # it needs the room of what is zero
+        losses = [*overload(view), *(cell for cell in losses if cell[1])]
+    numbers: Row = [*losses, (f"  lag {lag_s:.1f} s ", WARNING if lag_s >= LAG_S else "")]
     engine = view.utterances[-1].engine if view.utterances else ""
     model = view.hello.model if view.hello else ""
-    if view.overload:
-        numbers = [(f"  {view.overload.step}", ALARM), *numbers]
     names = "  ".join(text for text in (engine, model) if text)
     names = glyphs.fit(names, min(cell_len(glyphs.text(names)), sheet.width - 16))
     captions = [(sheet.width - cell_len(names) - 3, names)] if names else []
     workers = fitted(worker_states(view), sheet.width - cells(numbers), glyphs)
     return [heading(glyphs, sheet.width, "Health", captions), [*workers, *numbers]]
+
+
+def overload(view: View) -> Row:
+    """What is given up because the machine does not keep up, or taken up again; nothing when it does."""
+    return [(f"  overload {view.overload.level}: {view.overload.step}", ALARM)] if view.overload else []
 
 
 def worker_states(view: View) -> Row:

@@ -12,7 +12,7 @@ from erc_live.streams.messages import Overload
 
 LAST_S = FIRST_S + 10 * EACH_S  # above every bound
 TICK_NS = 250_000_000
-ladders = st.booleans().map(lambda spare: Ladder(steps(spare)))
+ladders = st.booleans().map(lambda spare: Ladder(steps(spare=spare)))
 waits = st.lists(st.floats(0, LAST_S), max_size=300)
 
 
@@ -28,13 +28,13 @@ def cost(effort: Effort) -> tuple[float, ...]:
 
 @given(st.booleans())
 def test_each_step_gives_up_one_thing_more_and_words_go_last(spare: bool) -> None:
-    efforts = [FULL, *(step.effort for step in steps(spare))]
+    efforts = [FULL, *(step.effort for step in steps(spare=spare))]
     for before, after in itertools.pairwise(efforts):
         changed = [b > a for b, a in zip(cost(before), cost(after), strict=True)]
         assert any(changed)
         assert all(b >= a for b, a in zip(cost(before), cost(after), strict=True))
     assert [effort.words for effort in efforts] == [True] * (len(efforts) - 1) + [False]
-    assert any(step.lost == "the larger recogniser" for step in steps(spare)) is spare
+    assert any(step.lost == "the larger recogniser" for step in steps(spare=spare)) is spare
 
 
 @given(ladders, waits)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.live.engines.transcripts import Cue, CueSheet, overlap_s, read_cues
-from erc_live.live.errors import EngineError
+from erc_live.streams.errors import MediaError
 
 VTT = """WEBVTT
 
@@ -67,7 +67,7 @@ def test_json_lines_give_everything(tmp_path: Path) -> None:
 )
 def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     path = write(tmp_path / "a.jsonl", '{"start_s": 0, "end_s": 1, "text": "fine"}\n' + line)
-    with pytest.raises(EngineError, match=complaint):
+    with pytest.raises(MediaError, match=complaint):
         read_cues(path)
 
 
@@ -83,14 +83,14 @@ def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, complaint: str) -
 )
 def test_a_wrong_file_is_named(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(EngineError, match=complaint) as caught:
+    with pytest.raises(MediaError, match=complaint) as caught:
         read_cues(tmp_path / name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"gone\.vtt cannot be read"):
+    with pytest.raises(MediaError, match=r"gone\.vtt cannot be read"):
         read_cues(tmp_path / "gone.vtt")
 
 
