@@ -7,6 +7,7 @@ lie.
 """
 
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import IO
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from erc_live.live.errors import WorkerError
 from erc_live.live.plan import Session, WorkerSpec, plan
@@ -34,6 +36,8 @@ PATIENCE_S = 2.0  # of a person who pressed Ctrl-C and looks at a full screen
 STOP_S = 5.0  # to close files and sockets
 RESTARTS = 3
 LEAD_NS = 200_000_000  # between the word to start and the first sample of a file
+
+_DIGITS = re.compile(r"[-+]?[\d.]+")
 
 log = logging.getLogger(__name__)
 console = Console(stderr=True)
@@ -123,6 +127,8 @@ class Supervisor:
         self._workers: dict[str, Worker] = {}
         self._phases: dict[str, str] = {}
         self._ended: dict[str, SourceEnd] = {}
+        self._devices = {source.name for source in session.sources}
+        self._told: set[tuple[str, str]] = set()  # worker and note, less its numbers
         self._start = ""
         self._clock = SessionClock()
         self._over = False
@@ -219,10 +225,18 @@ class Supervisor:
                         self._workers[message.worker].tell(self._start)
                         for end in self._ended.values():
                             publisher.publish(end, "supervisor")
+                    self._tell(message)
                 case SourceEnd():
                     self._ended[message.source] = message
                 case SessionEnd():
                     self._over = True
+
+    def _tell(self, status: WorkerStatus) -> None:
+        """Say once, where no dashboard does, what is to be known about a device or its sound."""
+        kind = (status.worker, _DIGITS.sub("", status.note))
+        if status.note and self._session.as_lines and status.worker in self._devices and kind not in self._told:
+            self._told.add(kind)
+            console.print(Text(f"{status.worker}: {status.note}"), soft_wrap=True)
 
     def _died(self, worker: Worker, publisher: Publisher) -> None:
         """Decide what the end of a worker means for the session."""
