@@ -136,13 +136,15 @@ def _past(before: Sequence[UtteranceFeatures]) -> list[UtteranceFeatures]:
 
 
 def _words(part: Part) -> tuple[Word, ...]:
-    """The words with their times on the clock of the session, inside the utterance."""
+    """The words with their times on the clock of the session, inside the utterance. Probabilities of a recogniser are
+    rounded and may exceed 1 a little; a message with one that does would be refused.
+    """
     return tuple(
         Word(
             text=word.text,
             t_start_ns=part.t_start_ns + round(word.start_s * 1e9),
             t_end_ns=part.t_start_ns + round(word.end_s * 1e9),
-            confidence=word.confidence,
+            confidence=None if word.confidence is None else min(max(word.confidence, 0.0), 1.0),
         )
         for word in part.transcript.words
     )

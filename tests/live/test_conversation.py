@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from examples import same
 from fakes import answer, chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from erc_live.live.engines.transcribers import SpokenWord, Transcript
 from erc_live.live.perception import Part
 from erc_live.live.speakers import Speakers
 from erc_live.models.encoders.text import TextEncoder, turns
+from erc_live.streams import codec
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import Relabel, UtteranceFeatures
 
@@ -111,6 +113,15 @@ def test_words_get_the_time_of_the_session(encoder: TextEncoder) -> None:
         ("oh", 10 * SECOND, 10 * SECOND + 200_000_000, 0.9),
         ("no", 10 * SECOND + 300_000_000, 10 * SECOND + 500_000_000, None),
     ]
+
+
+@given(st.floats(-0.1, 1.1))
+def test_a_probability_that_was_rounded_loses_no_utterance(encoder: TextEncoder, confidence: float) -> None:
+    said = analysis("", number=1)
+    words = (SpokenWord("oh", 0.0, 0.2, confidence),)
+    part = replace(said.parts[0], transcript=Transcript("", words=words))
+    (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
+    assert same(codec.decode(codec.encode(features)), features)
 
 
 def test_the_face_of_who_speaks_is_taken(encoder: TextEncoder) -> None:

@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.device, pytest.mark.timeout(300)]
 
 
 def events(text: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in text.splitlines() if '"EmotionEvent"' in line]
+    said = [json.loads(line) for line in text.splitlines() if '"EmotionEvent"' in line]
+    return [event for event in said if event["final"]]
 
 
 def test_speech_in_a_room_becomes_events_in_another_program(
@@ -55,7 +56,7 @@ def test_speech_in_a_room_becomes_events_in_another_program(
         follower.kill()
         follower.communicate()
     assert live.returncode == 0, err
-    assert all(line.startswith("EmotionEvent Ada ") for line in heard)
+    assert all(line.startswith("EmotionEvent Ada ") for line in heard), heard
     said = events(out)
     assert len(said) == UTTERANCES
     assert "wonderful" in " ".join(str(event["text"]) for event in said)
