@@ -11,7 +11,7 @@ The rules: a publisher never waits for its readers; every queue has a limit; not
 a peer sends may be counted and dropped, but never stops us. An object belongs to one thread. Three options of ZeroMQ
 are left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader stop all;
 and heartbeats take a reader whose queue is full for dead, after which libzmq aborts the process that empties the queue
-(its issue 3937). The kernel tells of peers on this machine that died.
+(its bug report 3937). The kernel tells of peers on this machine that died.
 """
 
 import contextlib
