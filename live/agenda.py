@@ -20,7 +20,6 @@ class Agenda:
         self._drafts: dict[str, Request] = {}
         self._running: Request | None = None
         self._guesses: dict[str, Analysis] = {}  # source -> the answer to its newest early request
-        self.reused = 0  # final requests that were answered by a guess
 
     @property
     def oldest(self) -> Request | None:
@@ -40,10 +39,8 @@ class Agenda:
             self._early[source] = request
             return None
         if guess is not None and _same(guess.request, request):
-            self.reused += 1
             return replace(guess, request=request)
         if self._running is not None and self._running.kind == "early" and _same(self._running, request):
-            self.reused += 1
             self._running = request  # what is being worked on is what is wanted
             return None
         self._final.append(request)

@@ -61,11 +61,6 @@ class View:
     last_seq: int = -1
 
     @property
-    def last_final(self) -> EmotionEvent | None:
-        """The newest utterance that is decided."""
-        return next((event for event in reversed(self.utterances) if event.final), None)
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """All labels in their one order; those of the newest event where no Hello was heard."""
         if self.hello is not None:
