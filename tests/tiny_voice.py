@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from erc_live.models.encoders.voice import CARD, FORMAT, VOICE_LABELS, WEIGHTS, VoiceConfig, VoiceNetwork
+from erc_live.models.encoders.folder import CARD, WEIGHTS
+from erc_live.models.encoders.voice import KIND, VOICE_LABELS, VoiceConfig, VoiceNetwork
 from erc_live.models.weights import sha256
 
 
@@ -16,6 +17,11 @@ def make_tiny_voice(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = VoiceConfig(bands=16, widths=(2, 2, 4), width=8)
     save_file(VoiceNetwork(config).state_dict(), folder / WEIGHTS)
-    card = {"format": FORMAT, "labels": VOICE_LABELS, "network": asdict(config), "sha256": sha256(folder / WEIGHTS)}
+    card = {
+        "format": KIND.format,
+        "labels": VOICE_LABELS,
+        "network": asdict(config),
+        "sha256": sha256(folder / WEIGHTS),
+    }
     (folder / CARD).write_text(json.dumps(card))
     return folder

@@ -8,25 +8,19 @@ cropping faces is the work of the live room.
 Network: residual blocks (He et al. 2016) with squeeze and excitation (Hu, Shen and Sun 2018).
 """
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from erc_live.models.errors import WeightsError
-from erc_live.models.weights import sha256
+from erc_live.models.encoders.folder import Kind, load
 
 FACE_LABELS: tuple[str, ...] = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 FACE_PX = 48
-FORMAT = "erc.face/1"
-WEIGHTS, CARD = "model.safetensors", "card.json"
+KIND = Kind("face", "erc.face/1", FACE_LABELS)
 
 _AT_ONCE = 64  # faces per step of the network, which bounds its memory to 60 MB
 _FLATTEST = 4.0  # grey levels of deviation under which a picture shows nothing; a division by less would show its noise
@@ -103,17 +97,10 @@ class FaceEncoder:
         Raises:
             WeightsError: a file is missing or damaged, or the weights are not those of the card.
         """
-        card = read_card(folder)
-        path = folder / WEIGHTS
-        if not path.is_file() or sha256(path) != card["sha256"]:
-            raise WeightsError(f"{path} is not the file that {CARD} describes: copy the folder again")
-        try:
-            network = FaceNetwork(**{name: tuple(value) for name, value in card["network"].items()})
-            network.load_state_dict(load_file(path))
-        except (TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(f"{path} does not fit the network in {CARD}: {reason}") from error
-        return cls(network, str(card["sha256"])[:12])
+        network, digest = load(
+            folder, KIND, lambda card: FaceNetwork(**{name: tuple(value) for name, value in card["network"].items()})
+        )
+        return cls(network, digest[:12])
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
         """Natural logarithms of the probabilities of the labels, in the order of `FACE_LABELS`.
@@ -136,21 +123,3 @@ class FaceEncoder:
         pictures = torch.cat([faces, faces.flip(3)]).contiguous(memory_format=torch.channels_last)
         mean: Tensor = self._network(pictures).view(2, len(faces), self.dim).mean(0)
         return mean
-
-
-def read_card(folder: Path) -> Mapping[str, Any]:
-    """What `card.json` in a folder of face weights says. Raises WeightsError if it is absent or says something else."""
-    path = folder / CARD
-    if not path.is_file():
-        raise WeightsError(f"no {CARD} in {folder}: give a folder that `erc-live encoder train face` wrote")
-    try:
-        card: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if card["format"] != FORMAT or tuple(card["labels"]) != FACE_LABELS:
-            raise ValueError(f"not of format {FORMAT} with the labels {' '.join(FACE_LABELS)}")
-        if not isinstance(card["sha256"], str) or not isinstance(card["network"], dict):
-            raise ValueError("sha256 or network is missing")
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{path} is no card of face weights of this version ({error}): copy the folder again"
-        ) from error
-    return card

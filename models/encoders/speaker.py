@@ -12,24 +12,23 @@ No state, no I/O but `load`, `pack` and `read_original`.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from erc_live.models.encoders.folder import CARD, WEIGHTS, Kind, load
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import sha256, weight
 
 RATE_HZ = 16_000
 WINDOW_S = 1.6
-WEIGHTS, CARD = "model.safetensors", "card.json"
-FORMAT = "erc.speaker/2"  # to be counted up with every change that moves a value
+KIND = Kind("speaker", "erc.speaker/2")  # to be counted up with every change that moves a value
 SOURCE = "speaker"  # row of `weights.py`
 
 BANDS, WIDTH, LAYERS = 40, 256, 3
@@ -98,17 +97,8 @@ class SpeakerEncoder:
         Raises:
             WeightsError: a file is missing or damaged, or the weights are not those of the card.
         """
-        digest = _read_card(folder)["sha256"]
-        path = folder / WEIGHTS
-        if not path.is_file() or sha256(path) != digest:
-            raise WeightsError(f"{path} is not the file that {CARD} describes: copy the folder again")
-        network = SpeakerNetwork()
-        try:
-            network.load_state_dict(load_file(path))
-        except (RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(f"{path} does not hold the speaker network: {reason}") from error
-        return cls(network, f"{FORMAT}@{digest[:12]}")
+        network, digest = load(folder, KIND, lambda _: SpeakerNetwork())
+        return cls(network, f"{KIND.format}@{digest[:12]}")
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """Hear windows of one length; a row depends on its own samples only.
@@ -164,7 +154,7 @@ def pack(original: Path, moods: Tensor, folder: Path) -> None:
     tensors = {name: values.half().contiguous() for name, values in read_original(original).items()}
     save_file(tensors | {"moods": moods.contiguous()}, folder / WEIGHTS)
     card = {
-        "format": FORMAT,
+        "format": KIND.format,
         "sha256": sha256(folder / WEIGHTS),
         "source": f"{row.files[0].path} of {row.sources[0]}",
         "source_sha256": row.files[0].sha256,
@@ -177,19 +167,3 @@ def pack(original: Path, moods: Tensor, folder: Path) -> None:
         ],
     }
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-
-def _read_card(folder: Path) -> Mapping[str, Any]:
-    path = folder / CARD
-    if not path.is_file():
-        raise WeightsError(f"no {CARD} in {folder}: copy the folder again")
-    try:
-        card: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if card["format"] != FORMAT or not isinstance(card["sha256"], str):
-            raise ValueError(f"not of format {FORMAT}")
-    except (ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(
-            f"{path} is no card of speaker weights of this version ({reason}): copy the folder again"
-        ) from error
-    return card

@@ -9,7 +9,6 @@ No state, no I/O but `load`.
 Network: residual blocks (He et al. 2016), attentive statistics pooling over time (Okabe, Koshinaka and Shinoda 2018).
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +18,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from erc_live.models.errors import WeightsError
-from erc_live.models.weights import sha256
+from erc_live.models.encoders.folder import Kind, load
 
 VOICE_LABELS: tuple[str, ...] = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 RATE_HZ = 16_000
 SHORTEST_S = 0.3  # less than a syllable says nothing
-WEIGHTS, CARD = "model.safetensors", "card.json"
-FORMAT = "erc.voice/1"  # to be counted up with every change that moves a value
+KIND = Kind("voice", "erc.voice/1", VOICE_LABELS)  # to be counted up with every change that moves a value
 
 WINDOW, HOP, POINTS = 400, 160, 512  # 25 ms, 10 ms; samples of the transform
 LOW_HZ, HIGH_HZ = 50.0, 7_600.0
@@ -185,17 +180,8 @@ class VoiceEncoder:
         Raises:
             WeightsError: a file is missing or damaged, or the weights are not those of the card.
         """
-        card = read_card(folder)
-        path = folder / WEIGHTS
-        if not path.is_file() or sha256(path) != card["sha256"]:
-            raise WeightsError(f"{path} is not the file that {CARD} describes: copy the folder again")
-        try:
-            network = VoiceNetwork(VoiceConfig(**{**card["network"], "widths": tuple(card["network"]["widths"])}))
-            network.load_state_dict(load_file(path))
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(f"{path} does not fit the network in {CARD}: {reason}") from error
-        return cls(network, f"{FORMAT}@{card['sha256'][:12]}")
+        network, digest = load(folder, KIND, lambda card: VoiceNetwork(_config(card["network"])))
+        return cls(network, f"{KIND.format}@{digest[:12]}")
 
     def __call__(self, pcm: np.ndarray) -> np.ndarray:
         """Hear one utterance. Shapes: int16 (n,), n >= 0, at `RATE_HZ` -> float32 (7,), NaN when nothing is usable."""
@@ -218,24 +204,5 @@ def samples(pcm: np.ndarray) -> Tensor:
     return torch.from_numpy(pcm.astype(np.float32) / 32_768.0)
 
 
-def read_card(folder: Path) -> Mapping[str, Any]:
-    """What `card.json` in a folder of voice weights says.
-
-    Raises:
-        WeightsError: it is absent, or describes something else.
-    """
-    path = folder / CARD
-    if not path.is_file():
-        raise WeightsError(f"no {CARD} in {folder}: give a folder that `erc-live encoder train voice` wrote")
-    try:
-        card: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if card["format"] != FORMAT or tuple(card["labels"]) != VOICE_LABELS:
-            raise ValueError(f"not of format {FORMAT} with the labels {' '.join(VOICE_LABELS)}")
-        if not isinstance(card["sha256"], str) or not isinstance(card["network"], dict):
-            raise ValueError("sha256 or network is missing")
-    except (ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(
-            f"{path} is no card of voice weights of this version ({reason}): copy the folder again"
-        ) from error
-    return card
+def _config(sizes: Mapping[str, Any]) -> VoiceConfig:
+    return VoiceConfig(**{**sizes, "widths": tuple(sizes["widths"])})

@@ -8,7 +8,6 @@ same weights as one that was not.
 """
 
 import copy
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,26 +16,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
-from erc_live.models.encoders.face import (
-    CARD,
-    FACE_LABELS,
-    FACE_PX,
-    FORMAT,
-    WEIGHTS,
-    FaceEncoder,
-    FaceNetwork,
-    standardise,
-)
+from erc_live.models.encoders.face import FACE_LABELS, FACE_PX, KIND, FaceEncoder, FaceNetwork, standardise
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.calibration import calibration_error
-from erc_live.models.training.files import whole
+from erc_live.models.training.folder import write
 from erc_live.models.training.metrics import accuracy, confusion, macro_f1, recall_per_class, uar
 from erc_live.models.training.moving_mean import MovingMean
 from erc_live.models.training.pictures import DEGRADATIONS, degrade, spoil
-from erc_live.models.weights import sha256
 
 UNFINISHED = "unfinished.safetensors"  # in the folder of a run, until it has ended
 
@@ -255,23 +243,15 @@ def votes_temperature(logits: Tensor, shares: Tensor) -> float:
 
 
 def _write(network: FaceNetwork, out: Path, dev: Faces, training: Mapping[str, Any]) -> FaceEncoder:
-    """Half precision: a third decimal of a logit is lost, and half of the file."""
-    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    with whole(out / WEIGHTS) as part:
-        save_file(weights, part)
-    card: dict[str, Any] = {"format": FORMAT, "labels": FACE_LABELS, "network": training["network"]}
-    card |= {"sha256": sha256(out / WEIGHTS), "scores": {}, "training": training}
-    _write_card(out, card)
-    encoder = FaceEncoder.load(out)
-    card["scores"] = {"dev": asdict(evaluate(encoder, dev))}
-    card["scores"] |= {f"dev, {name}": asdict(evaluate(encoder, dev, (name,))) for name in DEGRADATIONS}
-    _write_card(out, card)
-    return encoder
+    card = {"format": KIND.format, "labels": FACE_LABELS, "network": training["network"], "training": training}
 
+    def scores() -> dict[str, Any]:
+        encoder = FaceEncoder.load(out)
+        spoilt = {f"dev, {name}": asdict(evaluate(encoder, dev, (name,))) for name in DEGRADATIONS}
+        return {"dev": asdict(evaluate(encoder, dev)), **spoilt}
 
-def _write_card(out: Path, card: Mapping[str, Any]) -> None:
-    with whole(out / CARD) as part:
-        part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write(network, out, card, scores)
+    return FaceEncoder.load(out)
 
 
 def _rate(done: float, warm_up: float) -> float:

@@ -8,7 +8,6 @@ so a run that was interrupted and resumed gives the same weights as one that was
 """
 
 import copy
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,16 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
 from erc_live.models.encoders.voice import (
-    CARD,
-    FORMAT,
+    KIND,
     RATE_HZ,
     SHORTEST_S,
     VOICE_LABELS,
-    WEIGHTS,
     LogMel,
     VoiceConfig,
     VoiceEncoder,
@@ -36,11 +32,10 @@ from erc_live.models.encoders.voice import (
 )
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.calibration import calibration_error, temperature
-from erc_live.models.training.files import whole
+from erc_live.models.training.folder import write
 from erc_live.models.training.metrics import accuracy, confusion, recall_per_class, uar
 from erc_live.models.training.moving_mean import MovingMean
 from erc_live.models.training.sounds import DEGRADATIONS, degrade, spoil, trimmed
-from erc_live.models.weights import sha256
 
 UNFINISHED = "unfinished.safetensors"  # in the folder of a run, until it has ended
 CONDITIONS: tuple[tuple[str, ...], ...] = ((), *((name,) for name in DEGRADATIONS))  # under which dev is heard
@@ -354,23 +349,16 @@ def _rate(done: float, warm_up: float) -> float:
 
 
 def _write(network: VoiceNetwork, out: Path, dev: Sequence[Recording], training: Mapping[str, Any]) -> VoiceEncoder:
-    """Weights in half precision, and the card with the scores of just these files."""
     softness = temperature(vectors(VoiceEncoder(copy.deepcopy(network), ""), dev), _labels(dev))
     with torch.no_grad():
         network.head.weight.div_(softness)
         network.head.bias.div_(softness)
-    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    with whole(out / WEIGHTS) as part:
-        save_file(weights, part)
-    card: dict[str, Any] = {"format": FORMAT, "labels": VOICE_LABELS, "network": asdict(network.config)}
-    card |= {"sha256": sha256(out / WEIGHTS), "scores": {}, "training": {**training, "temperature": softness}}
-    _write_card(out, card)
-    encoder = VoiceEncoder.load(out)
-    card["scores"] = {", ".join(("dev", *names)): asdict(evaluate(encoder, dev, names)) for names in CONDITIONS}
-    _write_card(out, card)
-    return encoder
+    training = {**training, "temperature": softness}
+    card = {"format": KIND.format, "labels": VOICE_LABELS, "network": asdict(network.config), "training": training}
 
+    def scores() -> dict[str, Any]:
+        encoder = VoiceEncoder.load(out)
+        return {", ".join(("dev", *names)): asdict(evaluate(encoder, dev, names)) for names in CONDITIONS}
 
-def _write_card(out: Path, card: Mapping[str, Any]) -> None:
-    with whole(out / CARD) as part:
-        part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write(network, out, card, scores)
+    return VoiceEncoder.load(out)

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from erc_live.models.card import PRETRAINED
 from erc_live.models.corpora import ferplus
-from erc_live.models.encoders.face import CARD, FACE_LABELS, FORMAT, WEIGHTS, FaceEncoder, FaceNetwork, standardise
+from erc_live.models.encoders.face import FACE_LABELS, KIND, FaceEncoder, FaceNetwork, standardise
+from erc_live.models.encoders.folder import CARD, WEIGHTS
 from erc_live.models.errors import WeightsError
 from erc_live.models.training.face import Faces, evaluate
 from erc_live.models.training.pictures import DEGRADATIONS
@@ -33,7 +34,7 @@ def encoder() -> FaceEncoder:
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     save_file(FaceNetwork(**SMALL).state_dict(), tmp_path / WEIGHTS)
-    card = {"format": FORMAT, "labels": FACE_LABELS, "network": SMALL, "sha256": sha256(tmp_path / WEIGHTS)}
+    card = {"format": KIND.format, "labels": FACE_LABELS, "network": SMALL, "sha256": sha256(tmp_path / WEIGHTS)}
     (tmp_path / CARD).write_text(json.dumps(card))
     return tmp_path
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from erc_live.models.encoders.face import CARD, FACE_LABELS, WEIGHTS, FaceEncoder
+from erc_live.models.encoders.face import FACE_LABELS, FaceEncoder
+from erc_live.models.encoders.folder import CARD, WEIGHTS
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.face import (
     UNFINISHED,
