@@ -34,13 +34,14 @@ class FaceTraining:
     """How to train. The learning rate is the highest: up over `warm_up`, then down along a cosine to nothing."""
 
     seed: int = 0
-    epochs: int = 24
+    epochs: int = 44
     batch: int = 128
     learning_rate: float = 3e-3
     warm_up: float = 0.1  # share of the steps
     weight_decay: float = 0.05  # of convolutions and matrices, not of norms and biases
     early_px: int = 40  # the first `early` of the epochs sees smaller pictures, in 0.7 of the time
-    early: float = 0.7
+    early: float = 0.6
+    gentlest: float = 0.4  # how strongly the last epoch spoils pictures; the first does at 1, those between in step
     memory: float = 0.998  # of the moving mean over steps
     network: Mapping[str, Any] = field(default_factory=lambda: {"widths": (48, 96, 160), "depths": (1, 2, 2)})
 
@@ -206,13 +207,15 @@ class _Run:
         batches = torch.split(torch.randperm(len(faces.labels), generator=generator), config.batch)
         if len(batches) > 1 and len(batches[-1]) < config.batch:
             batches = batches[:-1]  # a small batch would shake the norms
+        strength = 1 + (config.gentlest - 1) * epoch / max(config.epochs - 1, 1)
         self.state.network.train()
         total = 0.0
         for number, rows in enumerate(batches):
             step = epoch * len(batches) + number
             for group in self.state.optimiser.param_groups:
                 group["lr"] = config.learning_rate * _rate((step + 1) / (config.epochs * len(batches)), config.warm_up)
-            total += self._step(standardise(spoil(faces.pictures[rows], px, generator)), faces.shares[rows])
+            pictures = spoil(faces.pictures[rows], px, strength, generator)
+            total += self._step(standardise(pictures), faces.shares[rows])
             self.state.follow(step + 1)
         return total / len(batches)
 

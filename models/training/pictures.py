@@ -24,59 +24,64 @@ SHARE_NOISY, NOISE = 0.25, 10.0  # grey levels
 SHARE_HIDDEN, HIDDEN_PX = 0.25, (8, 20)  # side of what hides a part
 
 
-def spoil(faces: Tensor, px: int, generator: Generator) -> Tensor:
-    """Training pictures of faces. Shapes: (n, 48, 48) uint8 -> (n, px, px) float32 of whole grey levels."""
-    pictures = _moved(faces.float()[:, None], px, generator)
-    pictures = _coarser(pictures, generator)
-    pictures = _lit(pictures, generator)
-    return _hidden(pictures, generator)[:, 0]
+def spoil(faces: Tensor, px: int, strength: float, generator: Generator) -> Tensor:
+    """Training pictures of faces. `strength` in [0, 1] is a factor of how far they are moved and how many are spoilt.
+
+    Shapes: (n, 48, 48) uint8 -> (n, px, px) float32 of whole grey levels.
+    """
+    pictures = _moved(faces.float()[:, None], px, strength, generator)
+    pictures = _coarser(pictures, strength, generator)
+    pictures = _lit(pictures, strength, generator)
+    return _hidden(pictures, strength, generator)[:, 0]
 
 
 def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
     return low + (high - low) * torch.rand(n, generator=generator)
 
 
-def _moved(pictures: Tensor, px: int, generator: Generator) -> Tensor:
+def _moved(pictures: Tensor, px: int, strength: float, generator: Generator) -> Tensor:
     """Turned, mirrored, shifted and zoomed, in one interpolation."""
     n = len(pictures)
-    turn = _uniform(n, -TURN_DEG, TURN_DEG, generator) * (math.pi / 180)
-    zoom = torch.exp(_uniform(n, -ZOOM, ZOOM, generator))
+    turn = strength * _uniform(n, -TURN_DEG, TURN_DEG, generator) * (math.pi / 180)
+    zoom = torch.exp(strength * _uniform(n, -ZOOM, ZOOM, generator))
     side = 1 - 2 * torch.randint(2, (n,), generator=generator).float()
-    across, down = _uniform(n, -SHIFT, SHIFT, generator), _uniform(n, -SHIFT, SHIFT, generator)
+    across, down = (strength * _uniform(n, -SHIFT, SHIFT, generator) for _ in range(2))
     cos, sin = zoom * torch.cos(turn), zoom * torch.sin(turn)
     theta = torch.stack([side * cos, -side * sin, across, sin, cos, down], 1).view(n, 2, 3)
     grid = F.affine_grid(theta, [n, 1, px, px], align_corners=False)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _coarser(pictures: Tensor, generator: Generator) -> Tensor:
+def _coarser(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
     """Some from afar, some out of focus. The degree is one for the batch, which is faster."""
     n, px = len(pictures), pictures.shape[-1]
     small = int(torch.randint(SMALL_PX[0], SMALL_PX[1] + 1, (1,), generator=generator))
-    rows = torch.rand(n, generator=generator) < SHARE_SMALL
+    rows = torch.rand(n, generator=generator) < strength * SHARE_SMALL
     pictures[rows] = resized(pictures[rows], small, px)
     sigma = float(_uniform(1, *BLUR_PX, generator))
-    rows = torch.rand(n, generator=generator) < SHARE_BLURRED
+    rows = torch.rand(n, generator=generator) < strength * SHARE_BLURRED
     pictures[rows] = blurred(pictures[rows], sigma)
     return pictures
 
 
-def _lit(pictures: Tensor, generator: Generator) -> Tensor:
+def _lit(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
     """Other light: its colour curve, its side, its strength, and the noise of the sensor."""
     n, px = len(pictures), pictures.shape[-1]
-    gamma = torch.exp(_uniform(n, -GAMMA, GAMMA, generator))[:, None, None, None]
-    angle, steep = _uniform(n, 0, 2 * math.pi, generator), _uniform(n, 0, SLOPE, generator)
+    gamma = torch.exp(strength * _uniform(n, -GAMMA, GAMMA, generator))[:, None, None, None]
+    angle, steep = _uniform(n, 0, 2 * math.pi, generator), strength * _uniform(n, 0, SLOPE, generator)
     ramp = torch.linspace(-1, 1, px)
     slope = (steep * torch.cos(angle))[:, None, None] * ramp + (steep * torch.sin(angle))[:, None, None] * ramp[:, None]
-    left = torch.where(torch.rand(n, generator=generator) < SHARE_DARK, _uniform(n, *DARK, generator), torch.ones(n))
-    noise = torch.where(torch.rand(n, generator=generator) < SHARE_NOISY, _uniform(n, 0, NOISE, generator), 0.0)
+    dark = torch.rand(n, generator=generator) < strength * SHARE_DARK
+    left = torch.where(dark, _uniform(n, *DARK, generator), torch.ones(n))
+    noisy = torch.rand(n, generator=generator) < strength * SHARE_NOISY
+    noise = torch.where(noisy, _uniform(n, 0, NOISE, generator), 0.0)
     light = 255 * (pictures / 255).clamp(0, 1) ** gamma * (1 + slope[:, None]) * left[:, None, None, None]
     grain = noise * left.sqrt()  # in the dark fewer photons arrive, and their noise falls by the root of that
     light = light + grain[:, None, None, None] * torch.randn(pictures.shape, generator=generator)
     return light.round().clamp(0, 255)
 
 
-def _hidden(pictures: Tensor, generator: Generator) -> Tensor:
+def _hidden(pictures: Tensor, strength: float, generator: Generator) -> Tensor:
     """A hand, hair or microphone before some: a rectangle of one grey."""
     n, px = len(pictures), pictures.shape[-1]
     height, width = _uniform(n, *HIDDEN_PX, generator), _uniform(n, *HIDDEN_PX, generator)
@@ -84,7 +89,7 @@ def _hidden(pictures: Tensor, generator: Generator) -> Tensor:
     at = torch.arange(px) + 0.5
     inside = (at - y[:, None]).abs()[:, :, None] * 2 < height[:, None, None]
     inside = inside & ((at - x[:, None]).abs()[:, None, :] * 2 < width[:, None, None])
-    inside = inside & (torch.rand(n, generator=generator) < SHARE_HIDDEN)[:, None, None]
+    inside = inside & (torch.rand(n, generator=generator) < strength * SHARE_HIDDEN)[:, None, None]
     grey = (pictures.mean((1, 2, 3)) * _uniform(n, 0.3, 1.5, generator)).clamp(0, 255).round()
     return torch.where(inside[:, None], grey[:, None, None, None], pictures)
 

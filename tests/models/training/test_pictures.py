@@ -20,20 +20,28 @@ def roughness(pictures: Tensor) -> float:
 @given(n=st.integers(1, 40), px=st.integers(24, 48), seed=st.integers(0, 999))
 @settings(max_examples=20, deadline=None)
 def test_training_pictures_are_whole_grey_levels(n: int, px: int, seed: int) -> None:
-    pictures = spoil(faces(n, seed), px, Generator().manual_seed(seed))
+    pictures = spoil(faces(n, seed), px, 1.0, Generator().manual_seed(seed))
     assert pictures.shape == (n, px, px)
     assert torch.equal(pictures, pictures.round().clamp(0, 255))
 
 
 def test_the_same_seed_spoils_alike_and_another_does_not() -> None:
-    first, again, other = (spoil(faces(8), 48, Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (spoil(faces(8), 48, 1.0, Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
+def test_with_no_strength_pictures_are_mirrored_at_most() -> None:
+    plain = faces(30).float()
+    spoilt = spoil(faces(30), 48, 0.0, Generator().manual_seed(0))
+    kept, mirrored = (spoilt == plain).all((1, 2)), (spoilt == plain.flip(2)).all((1, 2))
+    assert (kept | mirrored).all()
+    assert 0 < int(kept.sum()) < 30
+
+
 def test_the_pictures_themselves_stay_as_they_are() -> None:
     given_faces = faces(8)
-    spoil(given_faces, 48, Generator().manual_seed(0))
+    spoil(given_faces, 48, 1.0, Generator().manual_seed(0))
     degrade(given_faces, tuple(DEGRADATIONS))
     assert torch.equal(given_faces, faces(8))
 
