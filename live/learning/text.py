@@ -24,6 +24,10 @@ def train(
     balance: Annotated[
         float, typer.Option(min=0.0, help="Favour rare labels: 0 not at all, 1 as if all were alike.")
     ] = 0.0,
+    pseudo_labels: Annotated[
+        str | None,
+        typer.Option(help="A file that `erc-live predict` wrote: its estimates are learnt too.", metavar="FILE"),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="How many, or which (0,3,7); their mean is kept.", metavar="N")] = "1",
 ) -> None:
     """Train what reads words, all of it, to tell the labels of utterances.
@@ -35,7 +39,7 @@ def train(
     from erc_live.models.training.text import train as run
 
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
-    config = TextTraining(seeds=seed_numbers(seeds), epochs=epochs, rate=rate, balance=balance)
+    config = TextTraining(seed_numbers(seeds), epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}
     with bar() as shown:
         task = shown.add_task("training", total=None)

@@ -27,6 +27,7 @@ from erc_live.models.training.examples import Example
 from erc_live.models.training.metrics import Answers
 
 TOGETHER = 32  # dialogues that are read, labelled and written at once
+SUM_OFF = 1e-3  # by which rounded probabilities may miss 1
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,32 @@ def predict(
         reason = error.strerror or error
         raise CorpusError(f"{target} cannot be written ({reason}): make room, or give another folder") from error
     return before
+
+
+def read_estimates(path: Path, labels: Sequence[str]) -> list[tuple[Dialogue, list[list[float]]]]:
+    """The dialogues of a file that `predict` wrote, with the probabilities of `labels`, in their order, of each
+    utterance.
+
+    Raises:
+        CorpusError: it is no such file, or a model with other labels wrote it.
+    """
+    found = []
+    dialogues = neutral.read_file(path, None)
+    with path.open(encoding="utf-8-sig") as file:
+        for dialogue, line in zip(dialogues, (line for line in file if line.strip()), strict=True):
+            said = json.loads(line)["utterances"]
+            try:
+                rows = [[float(turn["estimate"]["probs"][label]) for label in labels] for turn in said]
+                others = {label for turn in said for label in turn["estimate"]["probs"]} - set(labels)
+            except (KeyError, TypeError, ValueError):
+                rows, others = [], set()
+            if others or len(rows) != len(said) or not all(abs(sum(row) - 1) < SUM_OFF for row in rows):
+                raise CorpusError(
+                    f"{path}, dialogue {dialogue.name}: there must be an estimate of {', '.join(labels)} for each "
+                    "utterance: give a file that `erc-live predict` wrote with weights of these labels"
+                )
+            found.append((dialogue, rows))
+    return found
 
 
 def _estimate(probs: list[float], card: Card) -> Estimate:

@@ -2,6 +2,8 @@
 
 Each utterance is read with what was said before it, as in live use. Recognisers write few marks, so some texts are
 shown without any. Where one label drowns the others (everyday talk is neutral), most of its utterances are left out.
+Conversations without labels help too, with what a model estimates of them (self-training: Xie et al. 2020, "Noisy
+student"): the estimates are learnt as they are, doubts included.
 The weights that are kept are a moving mean over the steps, of the part of an epoch with the best score on the dev split
 of the first corpus; no other split is read. All chance of a part comes from its own seed, so a run that was interrupted
 and resumed gives the same weights as one that was not. What is written is packed, and the scores on the card are those
@@ -30,6 +32,7 @@ from erc_live.models.training.augment import bare, chance
 from erc_live.models.training.files import whole
 from erc_live.models.training.metrics import accuracy, confusion, macro_f1, weighted_f1
 from erc_live.models.training.moving_mean import MovingMean
+from erc_live.models.training.predict import read_estimates
 from erc_live.models.weights import sha256
 
 FORMAT, CARD = "erc.text/1", "card.json"
@@ -38,6 +41,7 @@ PARTS = 4  # of an epoch, after each of which dev is scored and the run is saved
 SORTED = 20  # batches that are sorted by length together, so that little is spent on padding
 DROWNING = 0.75  # a label that more utterances have than this share ...
 THINNED = 0.5  # ... keeps so many, for each utterance of all the others
+RARELY = 0.05  # least chance of a pseudo-labelled utterance to be drawn, beside 1 of those that look like other labels
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class TextTraining:
     weight_decay: float = 0.01
     smoothing: float = 0.05  # of the labels
     balance: float = 0.0  # tau log p(label) is on the logits while they learn: the rare are favoured afterwards
+    pseudo_labels: str | None = None  # a file that `erc-live predict` wrote, whose estimates are learnt too ...
+    pseudo: float = 2.4  # ... at most so many for each labelled utterance
     unpunctuated: float = 0.2  # share of the texts that are shown without marks
     dropout: float = 0.2  # before the head
     memory: float = 0.995  # of the moving mean over steps
@@ -60,12 +66,17 @@ class TextTraining:
 
 @dataclass(frozen=True)
 class Lines:
-    """Labelled texts of a corpus, each with what was said before it. Shapes: labels (n,) int64 of the n texts."""
+    """Texts of a corpus, each with what was said before it and the probability of each label. These are 0 and 1, if
+    people gave the labels; `pseudo` says where a model did.
+
+    Shapes, of n texts: shares (n, classes) float32, pseudo (n,) bool.
+    """
 
     corpus: str
     texts: tuple[str, ...]
     contexts: tuple[tuple[Turn, ...], ...]
-    labels: Tensor
+    shares: Tensor
+    pseudo: Tensor
 
     @classmethod
     def of(cls, split: Split, labels: Sequence[str]) -> "Lines":
@@ -79,19 +90,48 @@ class Lines:
         if not rows:
             raise CorpusError(f"{split.corpus}: no utterance of {split.name} has a text and a label")
         texts, contexts, classes = zip(*rows, strict=True)
-        return cls(split.corpus, texts, contexts, torch.tensor(classes))
+        shares = functional.one_hot(torch.tensor(classes), len(labels)).float()
+        return cls(split.corpus, texts, contexts, shares, torch.zeros(len(texts), dtype=torch.bool))
 
-    def thinned(self, classes: int, generator: Generator) -> "Lines":
+    @classmethod
+    def estimated(cls, path: Path, labels: Sequence[str]) -> "Lines":
+        """Every utterance of a file that `erc-live predict` wrote. Raises CorpusError when it is not such a file."""
+        rows = [
+            (utterance.text, context, shares)
+            for dialogue, estimates in read_estimates(path, labels)
+            for utterance, context, shares in zip(dialogue.utterances, _contexts(dialogue), estimates, strict=True)
+            if utterance.text.strip()
+        ]
+        if not rows:
+            raise CorpusError(f"{path}: no utterance has a text")
+        texts, contexts, shares = zip(*rows, strict=True)
+        return cls(path.stem, texts, contexts, torch.tensor(shares), torch.ones(len(rows), dtype=torch.bool))
+
+    @property
+    def labels(self) -> Tensor:
+        """The likeliest label of each. Shapes: (n,) int64"""
+        return self.shares.argmax(1)
+
+    def thinned(self, generator: Generator) -> "Lines":
         """Without most of the utterances of a label that drowns the others."""
-        counts = torch.bincount(self.labels, minlength=classes)
+        labels = self.labels
+        counts = torch.bincount(labels)
         most = int(counts.argmax())
-        others = len(self.labels) - int(counts[most])
-        if counts[most] <= DROWNING * len(self.labels):
+        others = len(labels) - int(counts[most])
+        if counts[most] <= DROWNING * len(labels):
             return self
-        common = torch.nonzero(self.labels == most)[:, 0]
+        common = torch.nonzero(labels == most)[:, 0]
         left = common[torch.randperm(len(common), generator=generator)[: math.ceil(THINNED * others)]]
-        kept = torch.cat((torch.nonzero(self.labels != most)[:, 0], left)).sort().values
+        kept = torch.cat((torch.nonzero(labels != most)[:, 0], left)).sort().values
         return self.rows(kept.tolist())
+
+    def drawn(self, count: int, generator: Generator) -> "Lines":
+        """At most so many, the likelier the less they look like the commonest label."""
+        if count >= len(self.texts):
+            return self
+        commonest = int(self.shares.sum(0).argmax())
+        chance = (1 - self.shares[:, commonest]).clamp(min=RARELY)
+        return self.rows(torch.multinomial(chance, count, generator=generator).sort().values.tolist())
 
     def rows(self, places: Sequence[int]) -> "Lines":
         """Some of them."""
@@ -99,7 +139,8 @@ class Lines:
             self.corpus,
             tuple(self.texts[i] for i in places),
             tuple(self.contexts[i] for i in places),
-            self.labels[list(places)],
+            self.shares[list(places)],
+            self.pseudo[list(places)],
         )
 
     def __add__(self, other: "Lines") -> "Lines":
@@ -108,7 +149,8 @@ class Lines:
             f"{self.corpus} {other.corpus}",
             self.texts + other.texts,
             self.contexts + other.contexts,
-            torch.cat((self.labels, other.labels)),
+            torch.cat((self.shares, other.shares)),
+            torch.cat((self.pseudo, other.pseudo)),
         )
 
 
@@ -158,12 +200,14 @@ def train(
         WeightsError: `out` cannot be written to, or holds another unfinished run.
     """
     labels = common_labels(corpora)
+    pseudo_labels = Path(config.pseudo_labels) if config.pseudo_labels else None
+    estimated = Lines.estimated(pseudo_labels, labels) if pseudo_labels else None
     start = copy.deepcopy(encoder.network.state_dict())
     found = []
     with torch.random.fork_rng(devices=[]):
         for seed in config.seeds:
             encoder.network.load_state_dict(start)
-            run = _Run(encoder, corpora, labels, config, seed)
+            run = _Run(encoder, corpora, labels, estimated, config, seed)
             unfinished = out / UNFINISHED.format(seed=seed)
             run.state.resume(unfinished)
             for part in range(run.state.epoch, config.epochs * PARTS):
@@ -176,6 +220,7 @@ def train(
     run.state.mean.load_state_dict(mean_of(found))
     run.averaged.save(out)
     training = {**about, **asdict(config), "start": encoder.fingerprint, "corpora": [t.corpus for t, _ in corpora]}
+    training |= {"pseudo_labels_sha256": sha256(pseudo_labels)} if pseudo_labels else {}
     card = {
         "format": FORMAT,
         "labels": labels,
@@ -234,16 +279,18 @@ class _Run:
         encoder: TextEncoder,
         corpora: Sequence[tuple[Split, Split]],
         labels: Sequence[str],
+        estimated: Lines | None,
         config: TextTraining,
         seed: int,
     ) -> None:
         torch.manual_seed(0)  # the same first head for all: with one for each, their mean was worse than any of them
         chances = Generator().manual_seed(seed)
         self._seed = seed
-        parts = [Lines.of(split, labels).thinned(len(labels), chances) for split, _ in corpora]
+        labelled = reduce(add, [Lines.of(split, labels).thinned(chances) for split, _ in corpora])
+        most = round(config.pseudo * len(labelled.texts))
         self.encoder = encoder
-        self._lines = reduce(add, parts)
-        counts = torch.bincount(self._lines.labels, minlength=len(labels)).float()
+        self._lines = labelled + estimated.drawn(most, chances) if estimated else labelled
+        counts = labelled.shares.sum(0)
         self._offsets = config.balance * (counts.clamp(min=1.0) / counts.sum()).log()
         self._dev = [Lines.of(split, labels) for _, split in corpora]
         self._classes = len(labels)
@@ -311,11 +358,14 @@ class _Run:
             (bare(text), tuple(Turn(turn.same_speaker, bare(turn.text)) for turn in context)) if un else (text, context)
             for text, context, un in zip(lines.texts, lines.contexts, unmarked, strict=True)
         ]
-        labels = lines.labels.to(network.head[-1].weight.device)
-        with torch.autocast(labels.device.type, torch.bfloat16):  # 3 times as fast where the processor has it
+        device = network.head[-1].weight.device
+        with torch.autocast(device.type, torch.bfloat16):  # 3 times as fast where the processor has it
             vectors = self.encoder.embed(self.encoder.tokens(*zip(*said, strict=True)))
-        logits = network.head(vectors) + self._offsets.to(labels.device)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=config.smoothing)
+        # what a model estimates is neither smoothed nor balanced: it has been already
+        smooth = torch.where(lines.pseudo, 0.0, config.smoothing)[:, None]
+        shares = lines.shares.lerp(torch.full_like(lines.shares, 1 / self._classes), smooth)
+        logits = network.head(vectors) + (self._offsets * ~lines.pseudo[:, None]).to(device)
+        loss = functional.cross_entropy(logits, shares.to(device))
         self.state.optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -329,7 +379,7 @@ class _Run:
 
     def _settings(self) -> dict[str, Any]:
         """What makes two runs the same."""
-        content = repr((self._lines.texts, self._lines.contexts, self._lines.labels.tolist()))
+        content = repr((self._lines.texts, self._lines.contexts, self._lines.shares.tolist()))
         learnt = hashlib.sha256(content.encode()).hexdigest()
         return {**asdict(self._config), "seed": self._seed, "start": self.encoder.fingerprint, "texts": learnt}
 

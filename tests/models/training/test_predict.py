@@ -16,7 +16,7 @@ from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraph
 from erc_live.models.training import predict as predicting
 from erc_live.models.training.examples import Example, examples, fitting, with_text
 from erc_live.models.training.metrics import Answers
-from erc_live.models.training.predict import Labeller, estimates, predict
+from erc_live.models.training.predict import Labeller, estimates, predict, read_estimates
 
 LABELS = ("calm", "glad, very", "не рад")
 CONFIG = DialogueGraphConfig(len(LABELS), text_dim=4, audio_dim=15, visual_dim=0, width=8, heads=2, window=2)
@@ -154,3 +154,26 @@ def test_certain_is_what_reaches_the_threshold_of_the_card() -> None:
     assert [[one.label for one in dialogue] for dialogue in found] == [["calm"], ["calm", "не рад"]]
     assert found[1][0].certain is False
     assert found[1][1].certain is True
+
+
+def test_estimates_are_read_as_they_were_written(tmp_path: Path) -> None:
+    predict(write(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", labeller())
+    found = read_estimates(tmp_path / "out.jsonl", LABELS[::-1])
+    written = [entry["utterances"] for entry in read(tmp_path / "out.jsonl")]
+    assert [dialogue.name for dialogue, _ in found] == ["d0", "d1", "d2"]
+    for (_, rows), said in zip(found, written, strict=True):
+        assert rows == [[turn["estimate"]["probs"][label] for label in LABELS[::-1]] for turn in said]
+
+
+@pytest.mark.parametrize("labels", [LABELS[:2], (*LABELS, "more")])
+def test_estimates_of_other_labels_are_refused(labels: tuple[str, ...], tmp_path: Path) -> None:
+    predict(write(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", labeller())
+    with pytest.raises(CorpusError, match=r"out\.jsonl, dialogue d0: there must be an estimate of calm"):
+        read_estimates(tmp_path / "out.jsonl", labels)
+
+
+def test_a_file_that_nobody_labelled_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="give a file that `erc-live predict` wrote"):
+        read_estimates(write(tmp_path / "in.jsonl"), LABELS)
+    with pytest.raises(CorpusError):
+        read_estimates(tmp_path / "absent.jsonl", LABELS)

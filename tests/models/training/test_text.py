@@ -45,6 +45,19 @@ def corpus(name: str, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[Spli
     return parts[0], parts[1]
 
 
+def spoken(shares: torch.Tensor) -> Lines:
+    texts = tuple(f"text {n}" for n in range(len(shares)))
+    return Lines("talk", texts, ((Turn(True, "oh"),),) * len(texts), shares, torch.zeros(len(texts), dtype=torch.bool))
+
+
+def without_neutral(dialogue: Dialogue) -> Dialogue:
+    return replace(dialogue, utterances=tuple(said for said in dialogue.utterances if said.label != "neutral"))
+
+
+def estimate(*probs: float) -> dict[str, object]:
+    return {"label": "?", "probs": dict(zip(LABELS, probs, strict=True)), "certain": True}
+
+
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bert(tmp_path_factory.mktemp("bert"))
@@ -98,16 +111,53 @@ def test_interrupted_and_resumed_it_ends_at_the_same_weights(run: Path, start: P
 
 
 def test_a_label_that_drowns_the_others_is_thinned() -> None:
-    labels = torch.tensor([2] * 90 + [0, 1] * 5)
-    lines = Lines("talk", tuple(f"text {i}" for i in range(100)), ((Turn(True, "oh"),),) * 100, labels)
-    few = lines.thinned(3, torch.Generator().manual_seed(0))
+    lines = spoken(torch.eye(3)[torch.tensor([2] * 90 + [0, 1] * 5)])
+    few = lines.thinned(torch.Generator().manual_seed(0))
     assert torch.bincount(few.labels).tolist() == [5, 5, 5]
     assert all(
         lines.labels[lines.texts.index(text)] == label for text, label in zip(few.texts, few.labels, strict=True)
     )
     assert few.contexts == lines.contexts[:15]
     even = lines.rows(range(60, 100))
-    assert even.thinned(3, torch.Generator()) is even
+    assert even.thinned(torch.Generator()) is even
+
+
+def test_what_looks_like_the_commonest_label_is_drawn_least() -> None:
+    sure, unsure = torch.tensor([0.98, 0.01, 0.01]), torch.tensor([0.2, 0.4, 0.4])
+    lines = spoken(torch.stack([sure, sure, sure, unsure] * 100))
+    few = lines.drawn(60, torch.Generator().manual_seed(0))
+    assert len(set(few.texts)) == 60
+    assert few.labels.bool().float().mean() > 0.7
+    assert lines.drawn(400, torch.Generator()) is lines
+
+
+def test_estimates_are_learnt_where_there_is_no_label(start: Path, tmp_path: Path) -> None:
+    """Nobody labelled anything "neutral"; only a model did."""
+    gold, dev = corpus("one", 0)
+    gold = replace(gold, dialogues=tuple(without_neutral(dialogue) for dialogue in gold.dialogues))
+    drawn = random.Random(2).choices(range(3), k=120)
+    words = [WORDS[LABELS[label]] for label in drawn]
+    shares = [[0.8 * (place == label) + 0.1 * (place != label) for place in range(3)] for label in drawn]
+    pairs = zip(words, shares, strict=True)
+    said = [{"speaker": "A", "text": f"a {word}!", "estimate": estimate(*row)} for word, row in pairs]
+    file = tmp_path / "estimated.jsonl"
+    file.write_text(json.dumps({"dialogue": "1", "utterances": said}) + "\n")
+    found = {}
+    for pseudo_labels in (None, str(file)):
+        out = tmp_path / str(pseudo_labels is None)
+        train([(gold, dev)], TextEncoder.load(start), out, replace(CONFIG, pseudo_labels=pseudo_labels), {})
+        card = json.loads((out / CARD).read_text())
+        found[pseudo_labels] = card["scores"]["dev"]["one"]["accuracy"]
+    assert found[str(file)] > 0.9 > found[None]
+    assert len(card["training"]["pseudo_labels_sha256"]) == 64
+
+
+def test_a_file_without_words_teaches_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "estimated.jsonl"
+    said = {"speaker": "A", "text": " ", "estimate": estimate(0.0, 0.1, 0.9)}
+    file.write_text(json.dumps({"dialogue": "1", "utterances": [said]}) + "\n")
+    with pytest.raises(CorpusError, match="no utterance has a text"):
+        Lines.estimated(file, LABELS)
 
 
 def test_batches_hold_everything_once_and_texts_of_about_one_length() -> None:
