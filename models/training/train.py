@@ -90,7 +90,7 @@ def _seeds(results: Results, lesson: Lesson) -> checkpoint.Checkpoint:
     if workers.is_main_process:
         crown(results)
     workers.wait_for_everyone()
-    return checkpoint.load(str(run.out))
+    return checkpoint.load(str(run.out.resolve()))  # absolute: a folder may be called like shipped weights
 
 
 def _lesson(material: Material, text: TextEncoder | None, config: TrainConfig, run: Run) -> Lesson:

@@ -183,6 +183,14 @@ def test_out_of_fold_vectors_come_from_encoders_that_never_saw_the_dialogue(enco
     assert rescored(tmp_path, material(12, 6)).weighted_f1 == loaded.card.scores["dev"]["weighted_f1"]
 
 
+def test_a_folder_may_be_called_like_shipped_weights(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = train(material(10, 5), encoder, replace(CONFIG, epochs=1), Run(Path("default"), tmp_path / "cache"))
+    assert loaded.card == checkpoint.load(str(tmp_path / "default")).card
+
+
 def test_patience_ends_a_run(encoder: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, rate=0.0, epochs=20, patience=2)
     loaded = train(material(10, 5), encoder, config, Run(tmp_path, tmp_path / "cache"))
