@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from erc_live.models.encoders.folder import CARD, WEIGHTS
-from erc_live.models.encoders.voice import KIND, VOICE_LABELS, VoiceConfig, VoiceNetwork
+from erc_live.models.encoders.voice import KIND, VOICE_LABELS
+from erc_live.models.encoders.voice_network import VoiceConfig, VoiceNetwork
 from erc_live.models.weights import sha256
 
 

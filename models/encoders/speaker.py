@@ -100,6 +100,12 @@ class SpeakerEncoder:
         network, digest = load(folder, KIND, lambda _: SpeakerNetwork())
         return cls(network, f"{KIND.format}@{digest[:12]}")
 
+    @property
+    def recurrent(self) -> nn.LSTM:
+        """The layers from mel frames on, for networks that begin with them."""
+        layers: nn.LSTM = self._network.lstm
+        return layers
+
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """Hear windows of one length; a row depends on its own samples only.
 

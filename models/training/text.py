@@ -58,7 +58,7 @@ class TextTraining:
     smoothing: float = 0.05  # of the labels
     balance: float = 0.0  # tau log p(label) is on the logits while they learn: the rare are favoured afterwards
     pseudo_labels: str | None = None  # a file that `erc-live predict` wrote, whose estimates are learnt too ...
-    pseudo: float = 2.4  # ... at most so many for each labelled utterance
+    pseudo: float = 4.0  # ... at most so many for each labelled utterance
     unpunctuated: float = 0.2  # share of the texts that are shown without marks
     dropout: float = 0.2  # before the head
     memory: float = 0.995  # of the moving mean over steps

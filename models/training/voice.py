@@ -19,17 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from erc_live.models.encoders.voice import (
-    KIND,
-    RATE_HZ,
-    SHORTEST_S,
-    VOICE_LABELS,
-    LogMel,
-    VoiceConfig,
-    VoiceEncoder,
-    VoiceNetwork,
-    samples,
-)
+from erc_live.models.card import PRETRAINED
+from erc_live.models.encoders.speaker import BANDS as POWER_BANDS
+from erc_live.models.encoders.speaker import SpeakerEncoder
+from erc_live.models.encoders.voice import KIND, RATE_HZ, SHORTEST_S, VOICE_LABELS, Picture, VoiceEncoder, samples
+from erc_live.models.encoders.voice_network import VoiceConfig, VoiceNetwork
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.calibration import calibration_error, temperature
 from erc_live.models.training.folder import write
@@ -57,6 +51,7 @@ class VoiceTraining:
     patience: int = 20  # epochs without a better score after which the run ends
     batch: int = 24
     learning_rate: float = 2e-3
+    recurrent_rate: float = 2e-4  # of the layers that have learnt to tell speakers apart
     warm_up: float = 0.1  # share of the steps
     weight_decay: float = 0.03
     smoothing: float = 0.1  # of the labels
@@ -197,10 +192,20 @@ class _Run:
         torch.manual_seed(config.seed)
         network: Any = VoiceNetwork(config.network, config.dropout)
         network = nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
-        optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        network.begin_with(SpeakerEncoder.load(PRETRAINED / "speaker").recurrent)
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in network.named_parameters():
+            groups[name.startswith("recurrent.layers.")].append(parameter)
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": groups[True], "peak": config.recurrent_rate},
+                {"params": groups[False], "peak": config.learning_rate},
+            ],
+            weight_decay=config.weight_decay,
+        )
         self.state = MovingMean(network, optimiser, config.memory, asdict(config))
         self._config = config
-        self._picture = LogMel(config.network.bands)
+        self._picture = Picture(config.network.bands)
         self._waves = [trimmed(samples(clip.pcm)) for clip in clips]
         self._pictures: dict[int, tuple[int, Tensor]] = {}  # of which version each is
         self._labels = _labels(clips)
@@ -223,15 +228,16 @@ class _Run:
             step = epoch * len(batches) + number
             done = (step + 1) / (config.epochs * len(batches))
             for group in self.state.optimiser.param_groups:
-                group["lr"] = config.learning_rate * _rate(done, config.warm_up)
+                group["lr"] = group["peak"] * _rate(done, config.warm_up)
             losses.append(self._step(pictures, frames, shares))
             self.state.follow(step)
         return sum(losses) / len(losses)
 
     def _step(self, pictures: Tensor, frames: Tensor, shares: Tensor) -> float:
         with torch.autocast("cpu", torch.bfloat16):  # 1.5 times as fast where the processor has it
-            logits = self.state.network(pictures, frames)
-        loss = F.cross_entropy(logits.float(), shares, self._weight, label_smoothing=self._config.smoothing)
+            logits = self.state.network.both(pictures, frames)
+        both = shares.repeat_interleave(2, 0)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), both, self._weight, label_smoothing=self._config.smoothing)
         self.state.optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.state.network.parameters(), 5.0)
@@ -244,7 +250,7 @@ class _Run:
         longest = _integer(SHORTEST, LONGEST, generator)
         pictures, frames = _padded([_cut(picture, longest, generator) for picture in seen])
         for picture, count in zip(pictures, frames.tolist(), strict=True):
-            _hide(picture[:, :count], generator)
+            _hide(picture[: self._config.network.bands, :count], generator)
         shares = F.one_hot(self._labels[rows], len(VOICE_LABELS)).float()
         if torch.rand((), generator=generator) < self._config.mixing:
             other = torch.randperm(len(rows), generator=generator)
@@ -270,10 +276,12 @@ class _Judge:
     """Dev under every condition, as pictures."""
 
     def __init__(self, dev: Sequence[Recording], config: VoiceConfig) -> None:
-        picture = LogMel(config.bands)
+        picture = Picture(config.bands)
         self._labels = _labels(dev)
         heard = [[picture(samples(degrade(clip.pcm, names))) for clip in dev] for names in CONDITIONS]
-        self._pictures = [[torch.zeros(config.bands, 1) if seen is None else seen for seen in part] for part in heard]
+        self._pictures = [
+            [torch.zeros(config.bands + POWER_BANDS, 1) if seen is None else seen for seen in part] for part in heard
+        ]
 
     @torch.inference_mode()
     def scores(self, network: nn.Module) -> DevScores:
@@ -291,7 +299,7 @@ class _Judge:
 
 
 def _usable(recording: Recording) -> bool:
-    return len(recording.pcm) >= SHORTEST_S * RATE_HZ and LogMel(8)(samples(recording.pcm)) is not None
+    return len(recording.pcm) >= SHORTEST_S * RATE_HZ and Picture(8)(samples(recording.pcm)) is not None
 
 
 def _labels(recordings: Sequence[Recording]) -> Tensor:
@@ -351,8 +359,9 @@ def _rate(done: float, warm_up: float) -> float:
 def _write(network: VoiceNetwork, out: Path, dev: Sequence[Recording], training: Mapping[str, Any]) -> VoiceEncoder:
     softness = temperature(vectors(VoiceEncoder(copy.deepcopy(network), ""), dev), _labels(dev))
     with torch.no_grad():
-        network.head.weight.div_(softness)
-        network.head.bias.div_(softness)
+        for head in (network.convolutional.head, network.recurrent.head):
+            head.weight.div_(softness)
+            head.bias.div_(softness)
     training = {**training, "temperature": softness}
     card = {"format": KIND.format, "labels": VOICE_LABELS, "network": asdict(network.config), "training": training}
 

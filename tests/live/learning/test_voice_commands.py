@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from erc_live.live.errors import ConfigError
 from erc_live.live.learning.encoder import encoder_app
-from erc_live.models.encoders.voice import RATE_HZ, VoiceConfig, VoiceEncoder
+from erc_live.models.encoders.voice import RATE_HZ, VoiceEncoder
+from erc_live.models.encoders.voice_network import VoiceConfig
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training import voice
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, VoiceConfig, VoiceEncoder
+from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, VoiceEncoder
+from erc_live.models.encoders.voice_network import VoiceConfig
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.voice import (
     UNFINISHED,

@@ -1,0 +1,152 @@
+"""The two networks that hear how a voice sounds: one learnt from acted emotions alone, one from thousands of people.
+
+Convolutional: residual blocks (He et al. 2016) on the log-mel power, attentive statistics pooling over time (Okabe,
+Koshinaka and Shinoda 2018). Recurrent: the first layers of the network that tells speakers apart (speaker.py), tuned,
+on mel power, with the mean and the deviation of each over time; they have heard thousands of people, where acted
+emotion comes from a few dozen. The answer is the mean of the two logits.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from erc_live.models.encoders.speaker import BANDS as POWER_BANDS
+from erc_live.models.encoders.speaker import WIDTH
+
+CLASSES = 7
+STRIDE = 8  # frames per step of the convolutional network
+LAYERS = 2  # of speaker.py: the third knows less of emotion
+
+
+@dataclass(frozen=True)
+class VoiceConfig:
+    """Sizes: mel bands; channels of the three levels of resolution; width of the pooled description."""
+
+    bands: int = 64
+    widths: tuple[int, int, int] = (24, 48, 96)
+    width: int = 160
+
+
+class VoiceNetwork(nn.Module):
+    """Logits of the labels. Shapes: pictures (n, bands + POWER_BANDS, frames) float32 -> (n, 7).
+
+    `frames` (n,) says how many of each are real, where shorter pictures of a batch are padded with zeros; padding is
+    for training only, for it is seen by the convolutions near it.
+    """
+
+    def __init__(self, config: VoiceConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        self.convolutional = _Convolutional(config, dropout)
+        self.recurrent = _Recurrent(dropout)
+
+    def forward(self, pictures: Tensor, frames: Tensor | None = None) -> Tensor:
+        return self.both(pictures, frames).mean(1)
+
+    def both(self, pictures: Tensor, frames: Tensor | None = None) -> Tensor:
+        """What each network says. Shapes: as above -> (n, 2, 7)"""
+        log, power = pictures[:, : self.config.bands], pictures[:, self.config.bands :]
+        return torch.stack((self.convolutional(log, frames), self.recurrent(power, frames)), 1)
+
+    def begin_with(self, speakers: nn.LSTM) -> None:
+        """Take the first layers of the network that tells speakers apart."""
+        for place, layer in enumerate(self.recurrent.layers):
+            whole: Mapping[str, Tensor] = speakers.state_dict()
+            names = {name: f"{name.removesuffix('0')}{place}" for name in layer.state_dict()}
+            layer.load_state_dict({name: whole[theirs] for name, theirs in names.items()})
+
+
+class _Convolutional(nn.Module):
+    """Shapes: log-mel power (n, bands, frames) -> (n, 7)"""
+
+    def __init__(self, config: VoiceConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        first, second, third = config.widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, first, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        self.body = nn.Sequential(
+            _Block(first, first, 1, dropout),
+            _Block(first, second, 2, dropout),
+            _Block(second, second, 1, dropout),
+            _Block(second, third, 2, dropout),
+            _Block(third, third, 1, dropout),
+        )
+        rows = math.ceil(config.bands / STRIDE)
+        self.merge = nn.Sequential(
+            nn.Conv1d(third * rows, config.width, 1, bias=False), nn.BatchNorm1d(config.width), nn.ReLU()
+        )
+        self.attention = nn.Sequential(
+            nn.Conv1d(config.width, config.width // 4, 1), nn.Tanh(), nn.Conv1d(config.width // 4, config.width, 1)
+        )
+        self.norm = nn.BatchNorm1d(2 * config.width)
+        self.drop = nn.Dropout(3 * dropout)
+        self.head = nn.Linear(2 * config.width, CLASSES)
+
+    def forward(self, pictures: Tensor, frames: Tensor | None = None) -> Tensor:
+        seen = self.merge(self.body(self.stem(pictures[:, None])).flatten(1, 2)).float()
+        scores = self.attention(seen).float()
+        if frames is not None:
+            steps = torch.div(frames + STRIDE - 1, STRIDE, rounding_mode="floor")
+            scores = scores.masked_fill(~_real(steps, seen.shape[2])[:, None], -math.inf)
+        weight = scores.softmax(2)
+        mean = (weight * seen).sum(2)
+        deviation = ((weight * seen.square()).sum(2) - mean.square()).clamp(min=1e-4).sqrt()
+        logits: Tensor = self.head(self.drop(self.norm(torch.cat((mean, deviation), 1))))
+        return logits
+
+
+class _Recurrent(nn.Module):
+    """Shapes: mel power (n, POWER_BANDS, frames) -> (n, 7)"""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        widths = (POWER_BANDS, *[WIDTH] * (LAYERS - 1))
+        self.layers = nn.ModuleList(nn.LSTM(width, WIDTH, batch_first=True) for width in widths)
+        self.norm = nn.BatchNorm1d(2 * LAYERS * WIDTH)
+        self.drop = nn.Dropout(4 * dropout)
+        self.head = nn.Linear(2 * LAYERS * WIDTH, CLASSES)
+
+    def forward(self, power: Tensor, frames: Tensor | None = None) -> Tensor:
+        real = torch.ones(len(power), power.shape[2]) if frames is None else _real(frames, power.shape[2]).float()
+        weight = (real / real.sum(1, keepdim=True))[:, :, None]
+        seen, pooled = power.transpose(1, 2), []
+        with torch.autocast("cpu", enabled=False):
+            for layer in self.layers:
+                seen, _ = layer(seen)
+                mean = (seen * weight).sum(1)
+                deviation = ((seen - mean[:, None]).square() * weight).sum(1).clamp(min=1e-6).sqrt()
+                pooled += [mean, deviation]
+            logits: Tensor = self.head(self.drop(self.norm(torch.cat(pooled, 1))))
+        return logits
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, width: int, wide: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, wide, 3, stride=stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(wide)
+        self.second = nn.Conv2d(wide, wide, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(wide)
+        self.drop = nn.Dropout2d(dropout)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(width, wide, 1, bias=False), nn.BatchNorm2d(wide)
+            )
+
+    def forward(self, seen: Tensor) -> Tensor:
+        change = F.relu(self.first_norm(self.first(seen)))
+        change = self.second_norm(self.second(change))
+        return F.relu(self.shortcut(seen) + self.drop(change))
+
+
+def _real(frames: Tensor, longest: int) -> Tensor:
+    """Which frames are real, and no padding. Shapes: (n,) -> (n, longest) bool"""
+    return torch.arange(longest) < frames[:, None]
