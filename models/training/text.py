@@ -25,23 +25,20 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from erc_live.models.corpora.dialogue import Dialogue, Split
-from erc_live.models.encoders.text import FILES, TextEncoder, Turn, turns
+from erc_live.models.corpora.dialogue import Split
+from erc_live.models.encoders.text import FILES, TextEncoder, Turn
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.augment import bare, chance
 from erc_live.models.training.files import whole
+from erc_live.models.training.lines import Lines
 from erc_live.models.training.metrics import accuracy, confusion, macro_f1, weighted_f1
 from erc_live.models.training.moving_mean import MovingMean
-from erc_live.models.training.predict import read_estimates
 from erc_live.models.weights import sha256
 
 FORMAT, CARD = "erc.text/1", "card.json"
 UNFINISHED = "unfinished-{seed}.safetensors"  # in the folder of a run, until it has ended
 PARTS = 4  # of an epoch, after each of which dev is scored and the run is saved
 SORTED = 20  # batches that are sorted by length together, so that little is spent on padding
-DROWNING = 0.75  # a label that more utterances have than this share ...
-THINNED = 0.5  # ... keeps so many, for each utterance of all the others
-RARELY = 0.05  # least chance of a pseudo-labelled utterance to be drawn, beside 1 of those that look like other labels
 
 
 @dataclass(frozen=True)
@@ -62,96 +59,6 @@ class TextTraining:
     unpunctuated: float = 0.2  # share of the texts that are shown without marks
     dropout: float = 0.2  # before the head
     memory: float = 0.995  # of the moving mean over steps
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Texts of a corpus, each with what was said before it and the probability of each label. These are 0 and 1, if
-    people gave the labels; `pseudo` says where a model did.
-
-    Shapes, of n texts: shares (n, classes) float32, pseudo (n,) bool.
-    """
-
-    corpus: str
-    texts: tuple[str, ...]
-    contexts: tuple[tuple[Turn, ...], ...]
-    shares: Tensor
-    pseudo: Tensor
-
-    @classmethod
-    def of(cls, split: Split, labels: Sequence[str]) -> "Lines":
-        """Every utterance that has a text and a label. Raises CorpusError when there is none."""
-        rows = [
-            (utterance.text, context, labels.index(utterance.label))
-            for dialogue in split.dialogues
-            for utterance, context in zip(dialogue.utterances, _contexts(dialogue), strict=True)
-            if utterance.label is not None and utterance.text.strip()
-        ]
-        if not rows:
-            raise CorpusError(f"{split.corpus}: no utterance of {split.name} has a text and a label")
-        texts, contexts, classes = zip(*rows, strict=True)
-        shares = functional.one_hot(torch.tensor(classes), len(labels)).float()
-        return cls(split.corpus, texts, contexts, shares, torch.zeros(len(texts), dtype=torch.bool))
-
-    @classmethod
-    def estimated(cls, path: Path, labels: Sequence[str]) -> "Lines":
-        """Every utterance of a file that `erc-live predict` wrote. Raises CorpusError when it is not such a file."""
-        rows = [
-            (utterance.text, context, shares)
-            for dialogue, estimates in read_estimates(path, labels)
-            for utterance, context, shares in zip(dialogue.utterances, _contexts(dialogue), estimates, strict=True)
-            if utterance.text.strip()
-        ]
-        if not rows:
-            raise CorpusError(f"{path}: no utterance has a text")
-        texts, contexts, shares = zip(*rows, strict=True)
-        return cls(path.stem, texts, contexts, torch.tensor(shares), torch.ones(len(rows), dtype=torch.bool))
-
-    @property
-    def labels(self) -> Tensor:
-        """The likeliest label of each. Shapes: (n,) int64"""
-        return self.shares.argmax(1)
-
-    def thinned(self, generator: Generator) -> "Lines":
-        """Without most of the utterances of a label that drowns the others."""
-        labels = self.labels
-        counts = torch.bincount(labels)
-        most = int(counts.argmax())
-        others = len(labels) - int(counts[most])
-        if counts[most] <= DROWNING * len(labels):
-            return self
-        common = torch.nonzero(labels == most)[:, 0]
-        left = common[torch.randperm(len(common), generator=generator)[: math.ceil(THINNED * others)]]
-        kept = torch.cat((torch.nonzero(labels != most)[:, 0], left)).sort().values
-        return self.rows(kept.tolist())
-
-    def drawn(self, count: int, generator: Generator) -> "Lines":
-        """At most so many, the likelier the less they look like the commonest label."""
-        if count >= len(self.texts):
-            return self
-        commonest = int(self.shares.sum(0).argmax())
-        chance = (1 - self.shares[:, commonest]).clamp(min=RARELY)
-        return self.rows(torch.multinomial(chance, count, generator=generator).sort().values.tolist())
-
-    def rows(self, places: Sequence[int]) -> "Lines":
-        """Some of them."""
-        return Lines(
-            self.corpus,
-            tuple(self.texts[i] for i in places),
-            tuple(self.contexts[i] for i in places),
-            self.shares[list(places)],
-            self.pseudo[list(places)],
-        )
-
-    def __add__(self, other: "Lines") -> "Lines":
-        """These and then those."""
-        return Lines(
-            f"{self.corpus} {other.corpus}",
-            self.texts + other.texts,
-            self.contexts + other.contexts,
-            torch.cat((self.shares, other.shares)),
-            torch.cat((self.pseudo, other.pseudo)),
-        )
 
 
 @dataclass(frozen=True)
@@ -382,11 +289,6 @@ class _Run:
         content = repr((self._lines.texts, self._lines.contexts, self._lines.shares.tolist()))
         learnt = hashlib.sha256(content.encode()).hexdigest()
         return {**asdict(self._config), "seed": self._seed, "start": self.encoder.fingerprint, "texts": learnt}
-
-
-def _contexts(dialogue: Dialogue) -> list[tuple[Turn, ...]]:
-    spoken = dialogue.utterances
-    return turns([utterance.speaker for utterance in spoken], [utterance.text for utterance in spoken])
 
 
 def bucketed(lengths: Sequence[int], size: int, generator: Generator) -> Iterator[list[int]]:
