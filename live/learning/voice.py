@@ -28,6 +28,7 @@ NAMED = 3  # clips that a message names
 ABOUT = {
     "corpus": "RAVDESS speech, actors 1-16; epoch and temperature chosen on actors 17-20",
     "source": "Livingstone and Russo 2018, The Ryerson Audio-Visual Database of Emotional Speech and Song",
+    "start": "two layers of the shipped speaker encoder (Resemblyzer, Apache-2.0)",
     "licence": "CC BY-NC-SA 4.0: research only, and so are weights that were trained on it",
     "limits": [
         "acted: two sentences, played to be recognised, by North American professionals; real talk is far harder",
