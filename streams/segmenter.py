@@ -10,8 +10,9 @@ closed in them: 1.5 times their running mean, between floor and ceiling. It begi
 for a stranger. So who speaks fluently is answered fast, and who hesitates is not cut off. A quiet window counts by how
 far its probability is below the onset, for a voice that fades or is far away is in doubt for longer.
 
-The rule of this file: no speech that lasted long enough is lost. An utterance that grows too long is cut at its best
-pause, and the rest goes on as the next one from that very sample.
+The rule of this file: no speech that lasted long enough is lost. In the last third of the longest utterance ever
+shorter pauses are enough, so that it ends in one and is answered at once; without any it is cut where speech is least
+likely in its last second, and the rest goes on as the next one from that very sample.
 """
 
 import math
@@ -25,6 +26,8 @@ _ENOUGH = 1.5  # a pause this many times as long as the mean one is an end
 _MEMORY = 0.2  # weight of the latest pause: the last ten or so decide
 _PATIENCE = 0.75  # with a stranger: how far from the floor to the ceiling
 _NEAR = 2  # windows on either side that a cut looks at
+_LONG = 2 / 3  # of the longest utterance: from here on shorter pauses are enough
+_CUT = SAMPLE_RATE_HZ // CHUNK_SAMPLES  # windows that a cut may go back: what it leaves behind is answered that much later
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,10 @@ class Segmenter:
             return None
         if self._pausing and self._quiet >= self._habit.enough:
             return self._close(_Event.PAUSE, "silence")
+        if self.running and self._pausing and self._quiet >= self._enough_when_long:
+            return self._cut((self._speech_end - self._first) // CHUNK_SAMPLES)
         if self.speaking and self._position - self._start >= self._config.max_samples:
-            return self._cut()
+            return self._cut(self._least_likely)
         return None
 
     def flush(self) -> UtteranceSpan | None:
@@ -231,6 +236,13 @@ class Segmenter:
     @property
     def _pausing(self) -> bool:
         return self._state in (_State.DIP, _State.TRAILING)
+
+    @property
+    def _enough_when_long(self) -> float:
+        """Windows of quiet at which an utterance of this length is cut: at the limit a single one, early none are."""
+        left = self._config.max_samples - (self._position - self._start)
+        share = left / ((1 - _LONG) * self._config.max_samples)
+        return max(1.0, share * self._habit.enough) if share < 1 else math.inf
 
     def _go(self, event: _Event) -> None:
         self._state = _NEXT[self._state][event]
@@ -267,23 +279,25 @@ class Segmenter:
         self._go(event)
         return span
 
-    def _cut(self) -> UtteranceSpan:
-        """Close where speech is least likely in the last third, the latest place if several are, and go on from there.
+    @property
+    def _least_likely(self) -> int:
+        """Number of the window, from `_first`, where speech is least likely in the last second, the latest if several are.
 
         A pause is less likely speech than a weak sound of the same depth, so a window counts with its neighbours.
         """
-        earliest = max(self._start + self._config.max_samples * 2 // 3, self._first + CHUNK_SAMPLES)
-        skipped = -(-(earliest - self._first) // CHUNK_SAMPLES)
         near = self._probabilities
-        likely = {i: fmean(near[max(i - _NEAR, 0) : i + _NEAR + 1]) for i in range(skipped, len(near))}
-        index = min(reversed(likely), key=likely.__getitem__)
+        likely = {i: fmean(near[max(i - _NEAR, 0) : i + _NEAR + 1]) for i in range(max(len(near) - _CUT, 1), len(near))}
+        return min(reversed(likely), key=likely.__getitem__)
+
+    def _cut(self, index: int) -> UtteranceSpan:
+        """Close before this window, counted from `_first`, and go on from there."""
         rest = self._probabilities[index:]
         span = self._span(self._first + index * CHUNK_SAMPLES, "limit")
         self._go(_Event.FULL)
         self._position = self._start = self._first = self._floor = self._speech_end = span.end
         self._quiet = 0.0
         self._probabilities = []
-        for probability in rest:  # less than a third, and without a long enough pause: nothing in it can close
+        for probability in rest:  # without a long enough pause: nothing in it can close
             self._window(probability)
         return span
 

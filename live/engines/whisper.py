@@ -2,7 +2,7 @@
 
 Three rules. It never opens the network: a model is a folder that is complete on this disk, or an error that says what
 to fetch. It never trusts the graphics driver: a wrong cuDNN aborts the process, so CUDA is first tried in a process
-that may die. It decodes greedily at temperature 0 and without its own past, so the same samples give the same words.
+that may die. It decodes at temperature 0 and without its own past, so the same samples give the same words.
 """
 
 import itertools
@@ -38,11 +38,17 @@ _NEEDED = (
 _PROBE_LIMIT_S = 120.0
 _PROBE = "import sys; from erc_live.live.engines.whisper import try_cuda; try_cuda(*sys.argv[1:])"
 _FULL_SCALE = 32768.0  # int16 -> [-1, 1)
-_TOKENS_PER_S = 20  # more than any language is spoken at; bounds the time that a decoder stuck in a loop can take
+_TOKENS_PER_S = 12  # the fastest talkers take nine; bounds the time that a decoder stuck in a loop can take
+_SPARE_TOKENS = 16  # for the marks of the shortest text
 _MAX_TOKENS = 224  # half of Whisper's text context, its own limit for one window
+_BEAMS = 5  # as Whisper's authors; makes good what a short window costs, for 0.04 s of tiny.en
+_HOP = SAMPLE_RATE_HZ // 100  # samples of a frame: 10 ms
 _WINDOW_S = 30
-_SILENCE_FRAMES = 50  # of 10 ms that a short window keeps after the sound: words are heard to end
-_SHORTEST_FRAMES = 100
+_WINDOW = _WINDOW_S * 100  # frames
+_SILENCE = 800  # frames of silence that a short window holds after the sound: with less the decoder says things twice
+_SHORTEST = 1500  # frames of the shortest window; with 800 it goes round in circles
+_STEP = 100  # frames that windows differ by: each length of window keeps memory of its own in ctranslate2
+_DYNAMIC = 2.0  # silence lies this far under the loudest value of log-mels: 8 decades, of 4 to the unit
 _SIZES = ("tiny", "base", "small", "large-v3")
 _SEVERAL_CORES = 4  # base takes 0.8 s of one core for each utterance, tiny 0.3 s
 _MOST_THREADS = 4
@@ -75,7 +81,12 @@ class Model:
 
 
 class Whisper:
-    """Samples of one utterance in, text out. Raises EngineError when the model cannot run here."""
+    """Samples of one utterance in, text out. Raises EngineError when the model cannot run here.
+
+    On a processor it first hears the sound in a window that is little longer than it, which costs a quarter of the 30 s
+    that Whisper was trained on; what no gate believes there is heard again in 30 s (README of the measurements:
+    `erc-live bench asr`). Not for several threads.
+    """
 
     def __init__(self, choice: config.Transcriber, model: Model, believed: Gates = DEFAULT) -> None:
         self._gates = believed
@@ -84,9 +95,10 @@ class Whisper:
             compute_type = "int8" if model.device == "cpu" else "auto"
         self._model = _load(model.folder, model.device, compute_type, choice.threads or _threads())
         self._language = _language(choice.language, self._model.supported_languages, model.name)
-        self._short_windows = choice.short_windows
-        self._encode, self._model.encode = self._model.encode, self._listen
-        self._heard = self._language or ENGLISH
+        self._short_windows = choice.short_windows and model.device == "cpu"
+        self._encode, self._model.encode = self._model.encode, self._encode_window
+        self._sound, self._window = 0, _WINDOW  # frames of what is heard now, and of the window it stands in
+        self._detected = self._language or ENGLISH
         self.name = f"faster-whisper {Path(model.name).name} {self._model.model.compute_type} {model.device}"
 
     def recognise(self, pcm: np.ndarray, with_words: bool = True) -> tuple[list[Segment], str]:
@@ -94,12 +106,26 @@ class Whisper:
 
         Shapes: pcm (n,) int16 at 16 kHz.
         """
-        with_words = with_words and len(pcm) <= _WINDOW_S * SAMPLE_RATE_HZ
+        window = _window(len(pcm)) if self._short_windows else _WINDOW
+        segments = self._transcribe(pcm, with_words, window)
+        if window < _WINDOW and not self._credible(segments, len(pcm)):
+            segments = self._transcribe(pcm, with_words, _WINDOW)
+        return [segment for segment in segments if self._gates.accept(segment)], self._detected
+
+    def warm_up(self) -> None:
+        """Make the first call, which allocates. On quiet noise: in pure silence a decoder may run to its limit."""
+        noise = np.random.default_rng(0).normal(0.0, 10.0, SAMPLE_RATE_HZ)
+        self.recognise(noise.astype(np.int16))
+
+    def _transcribe(self, pcm: np.ndarray, with_words: bool, window: int) -> list[Segment]:
+        """All stretches with text, believed or not."""
+        self._sound, self._window = len(pcm) // _HOP, window
+        with_words = with_words and self._sound <= _WINDOW
         segments, _ = self._model.transcribe(
             pcm.astype(np.float32) / _FULL_SCALE,
             language=self._language or ENGLISH,
             multilingual=self._language is None,  # then by the sound, with the encoder's one pass
-            beam_size=1,
+            beam_size=_BEAMS,
             temperature=0.0,
             condition_on_previous_text=False,
             without_timestamps=True,
@@ -107,31 +133,42 @@ class Whisper:
             no_speech_threshold=None,  # the gates decide, and see all three numbers
             log_prob_threshold=None,
             compression_ratio_threshold=None,
-            max_new_tokens=min(_MAX_TOKENS, 16 + math.ceil(_TOKENS_PER_S * len(pcm) / SAMPLE_RATE_HZ)),
+            max_new_tokens=_most_tokens(len(pcm)),
         )
         if with_words:  # one window gives one stretch; asked for more, it would hear the rest after the last word again
             segments = itertools.islice(segments, 1)
-        believed = [segment for segment in segments if self._gates.accept(segment) and segment.text.strip()]
-        return believed, self._heard
+        return [segment for segment in segments if segment.text.strip()]
 
-    def warm_up(self) -> None:
-        """Make the first call, which allocates. On quiet noise: in pure silence a decoder may run to its limit."""
-        noise = np.random.default_rng(0).normal(0.0, 10.0, SAMPLE_RATE_HZ)
-        self.recognise(noise.astype(np.int16))
+    def _credible(self, segments: Sequence[Segment], samples: int) -> bool:
+        """Whether a short window was long enough: text, all of it believed, that came to an end by itself."""
+        finished = sum(len(segment.tokens) for segment in segments) < _most_tokens(samples)
+        return bool(segments) and finished and all(map(self._gates.accept, segments))
 
-    def _listen(self, features: np.ndarray) -> Any:
-        """What the recogniser calls to encode a window; it pads each to 30 s, and does not tell the language.
+    def _encode_window(self, features: np.ndarray) -> Any:
+        """What the recogniser calls to encode a window. It pads sound to 30 s with zeros, which in log-mels are no
+        silence but a loud hiss: here stands what Whisper was trained on, the log-mels of digital silence. Nor does it
+        tell the language.
 
         Shapes: features (mels, 3000), zeros after the sound.
         """
-        if self._short_windows:
-            sounding = int(np.flatnonzero(features.any(axis=0)).max(initial=0)) + 1
-            features = features[:, : max(sounding + _SILENCE_FRAMES, _SHORTEST_FRAMES)]
+        if self._sound < _WINDOW:
+            features = features[:, : self._window].copy()
+            features[:, self._sound :] = features[:, : self._sound].max(initial=0.0) - _DYNAMIC
         output = self._encode(features)
         if self._language is None:
             ((token, _), *_), *_ = self._model.model.detect_language(output)
-            self._heard = token.strip("<|>")
+            self._detected = token.strip("<|>")
         return output
+
+
+def _window(samples: int) -> int:
+    """Frames of the window for so many samples: the sound and enough silence, in whole steps."""
+    frames = max(samples // _HOP + _SILENCE, _SHORTEST)
+    return min(-(-frames // _STEP) * _STEP, _WINDOW)
+
+
+def _most_tokens(samples: int) -> int:
+    return min(_MAX_TOKENS, _SPARE_TOKENS + math.ceil(_TOKENS_PER_S * samples / SAMPLE_RATE_HZ))
 
 
 def choose_model(choice: config.Transcriber, models_folder: Path) -> Model | None:

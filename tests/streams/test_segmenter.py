@@ -21,6 +21,8 @@ SMALL = SegmenterConfig(
     max_utterance_s=15 * CHUNK_S,
 )
 
+ROOMY = replace(SMALL, max_utterance_s=60 * CHUNK_S)
+
 probability = st.one_of(st.sampled_from([0.0, 0.2, 0.35, 0.4, 0.5, 0.9, 1.0]), st.floats(0, 1))
 # Runs of one kind make long speech and long silence likely.
 run = st.tuples(probability, st.integers(1, 20)).map(lambda run: [run[0]] * run[1])
@@ -151,7 +153,7 @@ def test_one_utterance_in_silence():
 def test_middle_keeps_speech_but_does_not_begin_it_nor_end_a_pause():
     assert segment(SMALL, [0.4] * 20) == []
     assert [s.end // W for s in segment(SMALL, [1.0, 1.0, 0.4, 0.4, 0.4, 0.0, 0.0])] == [5]
-    closed = [s.closed // W for s in segment(SMALL, [1.0] * 3 + [0.0] * 2 + [0.4] * 12)]
+    closed = [s.closed // W for s in segment(ROOMY, [1.0] * 3 + [0.0] * 2 + [0.4] * 12)]
     assert closed == [15]  # two windows surely quiet, and ten that count a fifth each
 
 
@@ -166,22 +168,38 @@ def test_the_pre_roll_does_not_reach_into_the_utterance_before():
     assert (first.end, second.start) == (4 * W, 4 * W)
 
 
-def test_a_long_utterance_is_cut_at_the_best_pause_of_its_last_third_without_loss():
+def test_a_long_utterance_ends_in_the_first_pause_that_is_enough_for_its_length_without_loss():
     windows = [0.9] * 45
     windows[15:18] = [0.0] * 3  # too early
-    windows[21] = 0.1  # deep, and too short for a pause
-    windows[25:29] = [0.2] * 4
+    windows[21] = 0.1  # too short for a pause there
+    windows[25:28] = [0.0] * 3
     spans = segment(replace(SMALL, max_utterance_s=30 * CHUNK_S), windows)
-    assert (spans[0].start, spans[0].closed, spans[0].closed_by) == (0, 30 * W, "limit")
-    assert 25 <= spans[0].end // W <= 27
+    assert (spans[0].start, spans[0].end, spans[0].closed_by) == (0, 25 * W, "limit")
+    assert spans[0].closed <= 28 * W
     assert all(a.end == b.start for a, b in pairwise(spans))
     assert spans[-1].end == 45 * W
     assert spans[-1].closed_by == "flush"
 
 
+def test_a_long_utterance_without_a_pause_is_cut_where_speech_is_least_likely_in_its_last_second():
+    windows = [0.9] * 180
+    windows[60] = 0.3  # too long ago
+    windows[85:88] = [0.5] * 3
+    spans = segment(replace(SMALL, max_utterance_s=90 * CHUNK_S), windows)
+    assert (spans[0].end // W, spans[0].closed // W, spans[0].closed_by) == (87, 90, "limit")
+    assert all(a.end == b.start for a, b in pairwise(spans))
+
+
 def test_after_a_cut_silence_is_no_utterance():
-    spans = segment(SMALL, [0.9] * 12 + [0.0] * 3 + [0.1] * 20)
+    spans = segment(SMALL, [0.9] * 14 + [0.0] * 3 + [0.1] * 20)
     assert [(s.start, s.end // W, s.closed_by) for s in spans] == [(0, 14, "limit")]
+
+
+@given(configs(), probabilities)
+def test_what_was_cut_at_the_limit_ended_no_longer_ago_than_a_pause_or_a_second(config, windows):
+    for span in segment(config, windows):
+        if span.closed_by == "limit":
+            assert span.closed - span.end <= max(16_000, config.silence_samples / (1 - config.offset / config.onset + 1e-9))
 
 
 def pauses(config, *lengths):
@@ -230,7 +248,7 @@ def test_a_hole_is_no_pause_and_what_was_learnt_survives_it():
 
 
 def test_silence_in_doubt_counts_less():
-    assert [s.closed // W for s in segment(SMALL, [1.0] * 6 + [0.25] * 20)] == [14]
+    assert [s.closed // W for s in segment(ROOMY, [1.0] * 6 + [0.25] * 20)] == [14]
 
 
 def test_speaking_is_true_from_enough_speech_to_the_end_of_the_pause():
