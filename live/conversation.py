@@ -71,6 +71,7 @@ class Conversation:
             voice=voice.voice,
             text=part.transcript.text,
             words=_words(part),
+            text_confidence=part.transcript.confidence if part.transcript.text else None,
             engine=analysis.engine,
             t_start_ns=part.t_start_ns,
             t_end_ns=part.t_end_ns,

@@ -84,8 +84,7 @@ class Tracker:
         speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
         speaker = speakers.index(voice)
         with torch.inference_mode():
-            logits, state = self._model.step(self._batch(features, speaker), dialogue.state)
-            probs = torch.softmax(logits[0].double(), -1).cpu()
+            probs, state = self._classify(features, speaker, dialogue.state)
         event = self._event(features, dialogue, speaker, probs)
         if features.final:
             before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
@@ -95,6 +94,23 @@ class Tracker:
             self._finals += 1
         self._seq += 1
         return event
+
+    def _classify(self, features: UtteranceFeatures, speaker: int, state: Any) -> tuple[Tensor, Any]:
+        """The probabilities of the labels, and the state that follows.
+
+        Words that were perhaps misheard count by their confidence c: p = c p(words, voice, face) + (1 - c) p(voice,
+        face), the law of total probability over whether they bear the label of what was said. The dialogue goes on
+        from the likelier of the two.
+        """
+        logits, after = self._model.step(self._batch(features, speaker), state)
+        probs = torch.softmax(logits[0].double(), -1).cpu()
+        confidence = features.text_confidence
+        if confidence is None or features.text_vec is None:
+            return probs, after
+        wordless = structs.replace(features, text_vec=None, text_confidence=None)
+        others, after_others = self._classify(wordless, speaker, state)
+        mixed = confidence * probs + (1 - confidence) * others
+        return mixed, after if 2 * confidence >= 1 else after_others
 
     def go_back(self, relabel: Relabel) -> None:
         """Forget the first of the utterances that moved, and all after it: they are observed anew, each once more.
@@ -180,6 +196,7 @@ class Tracker:
             model=self._checkpoint.fingerprint,
             engine=features.engine,
             words=features.words,
+            text_confidence=features.text_confidence,
             t_start_ns=features.t_start_ns,
             t_end_ns=features.t_end_ns,
             t_closed_ns=features.t_closed_ns,

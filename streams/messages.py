@@ -100,7 +100,8 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `voice`, which tells the voices
     of one microphone apart, and without that by `source`. `encoders` names what made the vectors:
     `modality=fingerprint`, with spaces between. A provisional utterance (`final` false) is still being said: its end
-    is where it was listened to, and `revision` counts how often it was.
+    is where it was listened to, and `revision` counts how often it was. `text_confidence`: how probable it is that what
+    a recogniser misheard leaves the label as it is; None: it did not say, or somebody wrote the words.
 
     Shapes: text_vec (D_t,), of the words and what was said before them; audio_vec (15,), eight values of prosody in raw
     units and seven log-probabilities of the voice, NaN where a value could not be measured; visual_vec (8,),
@@ -128,6 +129,7 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     revision: Count = 0
     voice: str | None = None
     words: tuple[Word, ...] = ()
+    text_confidence: Probability | None = None
 
 
 class WorkerStatus(Message, frozen=True, kw_only=True):
@@ -166,7 +168,8 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     share of the sampled pictures of the utterance that showed a face (None without a camera). A provisional event
     (`final` false) has the `utterance` of the final one that follows and a lower `revision`; a final one is said again
     with a higher `revision` after a `Relabel`. `certain` is false where the model would rather abstain; publishers of
-    before it existed never abstained. `words` is empty where the recogniser gives no times.
+    before it existed never abstained. `words` is empty where the recogniser gives no times. `text_confidence` as in
+    `UtteranceFeatures`: the words counted in `probs` as much as that, voice and face alone for the rest.
     """
 
     schema: str
@@ -198,6 +201,7 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     certain: bool = True
     t_published_ns: int | None = None
     words: tuple[Word, ...] = ()
+    text_confidence: Probability | None = None
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):

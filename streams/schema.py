@@ -49,6 +49,8 @@ FIELDS = {
     "t_published_ns": f"when it was sent; {_STAMP}; null where that was not noted",
     "words": "the words of text with their times, where the recogniser gives them",
     "confidence": "the recogniser's own probability of the word; null if unknown",
+    "text_confidence": "how probable it is that what the recogniser misheard leaves the label as it is; "
+    "null if unknown, or somebody wrote the words",
     "moved": "ids of the utterances that turned out to be another speaker's",
     "voice": "which voice of a microphone this is, if it tells several apart",
     "level": "how many things are given up for speed: 0 is all is well",

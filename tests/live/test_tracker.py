@@ -149,6 +149,34 @@ def test_an_answer_below_the_threshold_of_the_card_is_marked_as_uncertain(loaded
             assert event.certain == (max(probs(event)) >= threshold)
 
 
+def test_words_count_by_the_confidence_that_they_were_heard_right(loaded, utterance):
+    def at(confidence, **changes):
+        core = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+        first = core.observe(utterance(1, text_confidence=confidence, **changes))
+        return first, core.observe(utterance(2))
+
+    (sure, after_sure), (wordless, after_wordless) = at(None), at(None, text_vec=None)
+    for confidence in (0.0, 0.3, 0.5, 0.9, 1.0):
+        event, after = at(confidence)
+        mixed = [confidence * a + (1 - confidence) * b for a, b in zip(probs(sure), probs(wordless), strict=True)]
+        assert probs(event) == pytest.approx(mixed)
+        assert event.text_confidence == confidence
+        assert probs(after) == probs(after_sure if confidence >= 0.5 else after_wordless)
+
+
+def test_an_utterance_that_was_not_heard_well_is_not_certain(loaded, utterance):
+    def observe(confidence, threshold):
+        card = replace(loaded.card, abstain_below=threshold)
+        core = Tracker(replace(loaded, card=card), SessionStart("s", 0, 0), ManualClock())
+        return core.observe(utterance(5, text_confidence=confidence))
+
+    sure, doubted = (max(probs(observe(confidence, 0.0))) for confidence in (None, 0.4))
+    assert doubted < sure
+    threshold = (sure + doubted) / 2
+    assert observe(None, threshold).certain
+    assert not observe(0.4, threshold).certain
+
+
 def relabel(*moved, voice="mic-0#1"):
     return Relabel(t_ns=0, dialogue="d", moved=moved, voice=voice, speaker_name=None, cause="merge")
 
