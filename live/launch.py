@@ -124,8 +124,8 @@ def run(session: Session) -> None:
         _run_here(session, hearing.observe)
     else:
         _run_workers(session, hearing.observe)
-    if session.reference:
-        console.print(Text(hearing.summary()), soft_wrap=True)
+    if session.reference and (line := hearing.summary()):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _run_workers(session: Session, observe: Callable[[AnyMessage], None]) -> None:

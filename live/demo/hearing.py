@@ -30,18 +30,21 @@ class Hearing:
         elif isinstance(message, SourceEnd):
             self._stopped = self._stopped or message.reason == "stopped"
 
-    def summary(self) -> str:
-        """The word error rate and whose it is, in a line; "" if somebody stopped the demo before its end."""
-        if self._stopped:
-            return ""
-        said: dict[str, list[str]] = defaultdict(list)  # by person: who speaks first is no error
+    def errors(self) -> tuple[int, int]:
+        """Words that are wrong, missing or too many, and words that were said."""
+        said: dict[str, list[str]] = defaultdict(list)  # by person: it is no error that one is heard before the other
         heard: dict[str, list[str]] = defaultdict(list)
         for cue in self._said:
             said[cue.speaker or ""] += words(cue.text)
         for event in self._heard.values():
             heard[event.speaker_name] += words(event.text)
-        wrong = sum(word_errors(said[who], heard[who]) for who in {*said, *heard})
-        total = sum(map(len, said.values()))
+        return sum(word_errors(said[who], heard[who]) for who in {*said, *heard}), sum(map(len, said.values()))
+
+    def summary(self) -> str:
+        """The word error rate and whose it is, in a line; "" if somebody stopped the demo before its end."""
+        if self._stopped:
+            return ""
+        wrong, total = self.errors()
         engines = Counter(event.engine for event in self._heard.values())
         by = f", heard by {engines.most_common(1)[0][0]}" if engines else ""
         return f"Word error rate {wrong / total:.1%} ({wrong} of {total} words){by}"
