@@ -45,9 +45,12 @@ class Hearing:
         if self._stopped:
             return ""
         wrong, total = self.errors()
-        engines = Counter(event.engine for event in self._heard.values())
+        heard = [event for event in self._heard.values() if event.text]
+        skipped = len(self._heard) - len(heard)  # on a machine that does not keep up, or because nothing was believed
+        wordless = f"; {skipped} of {len(self._heard)} utterances have no words" if skipped else ""
+        engines = Counter(event.engine for event in heard)
         by = f", heard by {engines.most_common(1)[0][0]}" if engines else ""
-        return f"Word error rate {wrong / total:.1%} ({wrong} of {total} words){by}"
+        return f"Word error rate {wrong / total:.1%} ({wrong} of {total} words{wordless}){by}"
 
 
 def words(text: str) -> list[str]:

@@ -51,6 +51,17 @@ def test_each_utterance_counts_once_with_its_last_word() -> None:
     assert hearing.errors() == (1 + 1 + 3 + 1, 7)
 
 
+def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
+    hearing = Hearing(SAID)
+    hearing.observe(heard("Ben", "good morning ada", "b"))
+    for utterance in "ac":
+        hearing.observe(event(0, utterance=utterance, speaker_name="Ada", text="", engine="tiny.en, not asked"))
+    assert hearing.summary().startswith(
+        "Word error rate 57.1% (4 of 7 words; 2 of 3 utterances have no words), heard by"
+    )
+    assert hearing.summary().endswith("faster-whisper tiny.en int8 cpu")
+
+
 def test_of_a_demo_that_somebody_stopped_nothing_is_said() -> None:
     hearing = Hearing(SAID)
     hearing.observe(SourceEnd(source="mic-0", t_ns=0, reason="end of file"))
