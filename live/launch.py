@@ -25,8 +25,13 @@ from rich.text import Text
 from erc_live.live import sinks
 from erc_live.live.capture.source import bundle_sources, channels_hint, check, sound_check
 from erc_live.live.capture.spec import SourceSpec, parse_camera, parse_mic
+from erc_live.live.config import Config
+from erc_live.live.demo.hearing import Hearing
+from erc_live.live.engines.transcripts import read_cues
+from erc_live.live.engines.whisper import is_here
 from erc_live.live.errors import ConfigError
-from erc_live.live.fetch import fetch
+from erc_live.live.fetch import models_folder
+from erc_live.live.needs import Need, fetch_all
 from erc_live.live.plan import Session, manifest
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
@@ -36,6 +41,10 @@ from erc_live.streams.record import Recorder
 from erc_live.streams.replay import Replayed, due_ns, is_damage
 
 FASTEST = float("inf")
+UNHEARD = (
+    "Nobody listened: these words are the demo's own transcript, because no speech recogniser is on this disk. "
+    "`erc-live models fetch` brings one."
+)
 Message = TypeVar("Message", bound=AnyMessage)
 
 console = Console(stderr=True)
@@ -79,6 +88,20 @@ def demo_sources() -> tuple[tuple[SourceSpec, ...], Path]:
     return sources(mics, [str(folder / "faces.mp4")]), folder / "transcript.vtt"
 
 
+def demo_words(config: Config, said: Path) -> tuple[Path | None, Path | None]:
+    """The transcript that the demo takes its words from, or else the reference for what a recogniser makes of it.
+
+    Weights that are here are used. Where none are, the demo is no reason for a less accurate recogniser.
+    """
+    choice = config.transcriber
+    if choice.engine == "none":
+        return None, None
+    unnamed = choice.engine == "auto" and choice.model == "auto"
+    if choice.engine == "transcript" or (unnamed and not is_here(choice, models_folder(config.models))):
+        return said, None
+    return None, said
+
+
 def parse_speed(text: str) -> float:
     """`1`, a positive number, or `max` (infinity). Raises ConfigError."""
     try:
@@ -91,18 +114,28 @@ def parse_speed(text: str) -> float:
 
 
 def run(session: Session) -> None:
-    """Run a session to its end: in this process at maximum speed, else in the workers. Raises what the README lists."""
+    """Run a session to its end: in this process at maximum speed, else in the workers. Raises what the README lists.
+
+    If it has a reference, the last line on standard error tells how much of that was recognised.
+    """
     _check(session)
+    hearing = Hearing(read_cues(Path(session.reference)) if session.reference else ())
     if session.speed == FASTEST:
-        _run_here(session)
-        return
+        _run_here(session, hearing.observe)
+    else:
+        _run_workers(session, hearing.observe)
+    if session.reference and (line := hearing.summary()):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _run_workers(session: Session, observe: Callable[[AnyMessage], None]) -> None:
     check_endpoint(session.config.events.endpoint)
     check_unused(session.config.events.endpoint)
     from erc_live.live.supervisor import Supervisor
 
     logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
     logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
-    Supervisor(session, logfile).run()
+    Supervisor(session, logfile, observe).run()
 
 
 def _check(session: Session) -> None:
@@ -118,8 +151,8 @@ def _check(session: Session) -> None:
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
 
 
-def fetch_with_bar(name: str, folder: Path) -> Path:
-    """Fetch a weight and show how far it is. Raises WeightsError."""
+def fetch_with_bars(wanted: Sequence[Need], folder: Path) -> list[Path]:
+    """Fetch weights and show how far each file is. Raises WeightsError."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
     ) as progress:
@@ -127,13 +160,19 @@ def fetch_with_bar(name: str, folder: Path) -> Path:
 
         def show(file: str, done: int, total: int) -> None:
             if file not in bars:
-                bars[file] = progress.add_task(f"{name}/{file}", total=total)
+                bars[file] = progress.add_task(file, total=total)
             progress.update(bars[file], completed=done)
 
-        return fetch(name, folder, show)
+        def tell(line: str) -> None:
+            progress.console.print(Text(line), soft_wrap=True)
+            for bar in bars.values():  # what follows has bars of its own
+                progress.remove_task(bar)
+            bars.clear()
+
+        return fetch_all(wanted, folder, show, tell)
 
 
-def _run_here(session: Session) -> None:
+def _run_here(session: Session, observe: Callable[[AnyMessage], None]) -> None:
     """Replay with the cores in this process: events to standard output, progress to standard error."""
     from erc_live.live.engines.load import load_engines
     from erc_live.live.pipeline import Pipeline, recorded
@@ -165,7 +204,8 @@ def _run_here(session: Session) -> None:
                         told.add(sound.note)
 
         with _recorder(session) as keep:
-            public = (m for m in _kept(pipeline.run(_kept(played(), keep)), keep) if isinstance(m, PublicMessage))
+            said = _kept(_kept(pipeline.run(_kept(played(), keep)), keep), observe)
+            public = (message for message in said if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.as_lines)
     if damage:
         raise MediaError(damage[0])
@@ -182,7 +222,7 @@ def _recorder(session: Session) -> Iterator[Callable[[AnyMessage], None]]:
 
 
 def _kept(messages: Iterable[Message], keep: Callable[[AnyMessage], None]) -> Iterator[Message]:
-    """The same messages, each kept as it passes."""
+    """The same messages, each kept, or otherwise taken note of, as it passes."""
     for message in messages:
         keep(message)
         yield message

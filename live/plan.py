@@ -20,6 +20,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     sources: tuple[SourceSpec, ...]
     speed: float = 1.0
     transcript: str | None = None
+    reference: str | None = None  # a transcript of what is said, to compare what was recognised with
     record: str | None = None
     as_lines: bool = False
     picture: str | None = None  # where the last screen is saved
@@ -49,6 +50,7 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
     captures = [source.name for source in session.sources]
     names = [*captures, "perception", "tracker", "screen", *(["recorder"] if session.record else []), "supervisor"]
     recorders = 1 if session.record else 0
+    readers = 1 + recorders + (1 if session.reference else 0)  # of the events: the screen, and who compares
 
     def worker(kind: Kind, name: str, consumers: dict[str, int], source: SourceSpec | None = None) -> WorkerSpec:
         return WorkerSpec(
@@ -60,7 +62,7 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
     return (
         worker("screen", "screen", {}),
         *([worker("recorder", "recorder", {})] if session.record else []),
-        worker("tracker", "tracker", {"event": 1 + recorders}),
+        worker("tracker", "tracker", {"event": readers}),
         worker("perception", "perception", {"features": 1 + recorders}),
         *(worker("capture", s.name, {f"{media[s.kind]}.{s.name}": 1 + recorders}, s) for s in session.sources),
     )

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -27,7 +27,7 @@ from erc_live.live.plan import Session, WorkerSpec, plan
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import SessionClock
-from erc_live.streams.messages import Gap, SessionEnd, SourceEnd, WorkerStatus
+from erc_live.streams.messages import AnyMessage, Gap, SessionEnd, SourceEnd, WorkerStatus
 
 POLL_S = 0.05
 READY_S = 90.0  # the slowest start: a large recogniser on a small machine
@@ -119,10 +119,13 @@ class Worker:
 
 
 class Supervisor:
-    """`run` a session to its end."""
+    """`run` a session to its end. `observe` is called with each of its messages, events only if it has a reference."""
 
-    def __init__(self, session: Session, logfile: Path) -> None:
+    def __init__(
+        self, session: Session, logfile: Path, observe: Callable[[AnyMessage], None] = lambda message: None
+    ) -> None:
         self._session = session
+        self._observe = observe
         self._logfile = logfile
         self._workers: dict[str, Worker] = {}
         self._phases: dict[str, str] = {}
@@ -146,9 +149,10 @@ class Supervisor:
         ):
             specs = plan(self._session, addresses.endpoint)
             others = [address for worker, address in specs[0].addresses.items() if worker != "supervisor"]
+            topics = ["status", "end", "session_end", *(["event"] if self._session.reference else [])]
             with (
                 closing(Publisher(specs[0].addresses["supervisor"])) as publisher,
-                closing(Subscriber(others, ["status", "end", "session_end"])) as bus,
+                closing(Subscriber(others, topics)) as bus,
             ):
                 try:
                     for spec in specs:
@@ -218,6 +222,7 @@ class Supervisor:
 
     def _hear(self, bus: Subscriber, publisher: Publisher) -> None:
         for message in bus.receive(POLL_S):
+            self._observe(message)
             match message:
                 case WorkerStatus():
                     self._phases[message.worker] = message.phase

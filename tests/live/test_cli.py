@@ -87,6 +87,14 @@ def test_the_demo_at_full_speed_gives_every_utterance_an_event(run, tiny_world):
     assert any(event["face_coverage"] for event in found)
     first, *_, last = (json.loads(line) for line in out.splitlines())
     assert (first["type"], last["type"], last["utterances"]) == ("Hello", "SessionEnd", cues)
+    assert err.splitlines()[-1].startswith("Nobody listened: these words are the demo's own transcript")
+
+
+def test_fetching_for_a_configuration_that_uses_nothing_more_asks_nobody(run, tmp_path):
+    nothing = ("--set", "transcriber.engine=none", "--set", "visual.face_finder=haar")
+    assert run("models", "fetch", *nothing)[:2] == (0, "")
+    assert run("models", "fetch", "--set", f"transcriber.model={tmp_path}", *nothing[2:])[:2] == (0, "")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_replay_at_full_speed_can_be_kept_and_gives_the_same_events(run, tmp_path, tiny_world):

