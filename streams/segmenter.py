@@ -27,7 +27,7 @@ _MEMORY = 0.2  # weight of the latest pause: the last ten or so decide
 _PATIENCE = 0.75  # with a stranger: how far from the floor to the ceiling
 _NEAR = 2  # windows on either side that a cut looks at
 _LONG = 2 / 3  # of the longest utterance: from here on shorter pauses are enough
-_CUT = SAMPLE_RATE_HZ // CHUNK_SAMPLES  # windows that a cut may go back: what it leaves behind is answered that much later
+_CUT = SAMPLE_RATE_HZ // CHUNK_SAMPLES  # windows, a second: a cut that goes further back makes its event as much later
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ class Segmenter:
 
     @property
     def _least_likely(self) -> int:
-        """Number of the window, from `_first`, where speech is least likely in the last second, the latest if several are.
+        """Number of the window, from `_first`, where speech is least likely in the last second; the latest of equals.
 
         A pause is less likely speech than a weak sound of the same depth, so a window counts with its neighbours.
         """

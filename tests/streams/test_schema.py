@@ -12,7 +12,8 @@ from erc_live.streams import codec, event_schema
 from erc_live.streams.messages import SCHEMA, PublicEvent
 from erc_live.streams.schema import FIELDS
 
-ADDED = {"certain", "t_published_ns", "words", "text_confidence"}  # within the version: publishers of before do not send it
+# Within the version: publishers of before do not send them.
+ADDED = {"certain", "t_published_ns", "words", "text_confidence"}
 DOCUMENT = event_schema()
 VALIDATOR = Draft202012Validator(DOCUMENT)
 
