@@ -95,7 +95,9 @@ class FasterWhisper:
             return Transcript("")
         end_s = len(utterance.pcm) / SAMPLE_RATE_HZ
         words = tuple(
-            SpokenWord(word.word.strip(), min(word.start, end_s), min(word.end, end_s), word.probability)
+            SpokenWord(
+                word.word.strip(), min(float(word.start), end_s), min(float(word.end), end_s), float(word.probability)
+            )
             for segment in segments
             for word in segment.words or ()
             if word.word.strip()
