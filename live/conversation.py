@@ -72,6 +72,7 @@ class Conversation:
             text=part.transcript.text,
             words=_words(part),
             engine=analysis.engine,
+            skipped=analysis.skipped,
             t_start_ns=part.t_start_ns,
             t_end_ns=part.t_end_ns,
             t_closed_ns=request.t_closed_ns,

@@ -143,6 +143,7 @@ def _run_here(session: Session) -> None:
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
+    _say(engines.warning)
     pipeline = Pipeline(session, engines, checkpoint)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
@@ -167,8 +168,15 @@ def _run_here(session: Session) -> None:
         with _recorder(session) as keep:
             public = (m for m in _kept(pipeline.run(_kept(played(), keep)), keep) if isinstance(m, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.as_lines)
+    _say(pipeline.note)
     if damage:
         raise MediaError(damage[0])
+
+
+def _say(line: str) -> None:
+    """A line for people, if there is one."""
+    if line:
+        console.print(Text(line), soft_wrap=True)
 
 
 @contextmanager

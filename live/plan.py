@@ -60,7 +60,7 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
     return (
         worker("screen", "screen", {}),
         *([worker("recorder", "recorder", {})] if session.record else []),
-        worker("tracker", "tracker", {"event": 1 + recorders}),
+        worker("tracker", "tracker", {"event": 2 + recorders}),  # the screen and the supervisor
         worker("perception", "perception", {"features": 1 + recorders}),
         *(worker("capture", s.name, {f"{media[s.kind]}.{s.name}": 1 + recorders}, s) for s in session.sources),
     )

@@ -71,6 +71,7 @@ class SourceEnd(Message, frozen=True, kw_only=True):
     source: str
     t_ns: int
     reason: str
+    note: str = ""  # what people should know of what came, or did not come, before
 
 
 class UtteranceSpan(Message, frozen=True, kw_only=True):
@@ -100,7 +101,8 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `voice`, which tells the voices
     of one microphone apart, and without that by `source`. `encoders` names what made the vectors:
     `modality=fingerprint`, with spaces between. A provisional utterance (`final` false) is still being said: its end
-    is where it was listened to, and `revision` counts how often it was.
+    is where it was listened to, and `revision` counts how often it was. `skipped`: its words were given up because the
+    machine did not keep up.
 
     Shapes: text_vec (D_t,), of the words and what was said before them; audio_vec (15,), eight values of prosody in raw
     units and seven log-probabilities of the voice, NaN where a value could not be measured; visual_vec (8,),
@@ -128,10 +130,15 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     revision: Count = 0
     voice: str | None = None
     words: tuple[Word, ...] = ()
+    skipped: bool = False
 
 
 class WorkerStatus(Message, frozen=True, kw_only=True):
-    """A sign of life, several times a second. `level_db` (dBFS) and `rate_hz` are of capture workers."""
+    """A sign of life, several times a second. `level_db` (dBFS) and `rate_hz` are of capture workers.
+
+    `warning` is what people should be told once. What would be lost if the worker died now: `waiting` utterances, being
+    said or closed and not yet given on, and all that it heard from `since_ns` on (session time; None: nothing yet).
+    """
 
     worker: str
     pid: Count
@@ -142,6 +149,9 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     note: str = ""
     level_db: float | None = None
     rate_hz: float | None = None
+    warning: str = ""
+    waiting: Count = 0
+    since_ns: int | None = None
 
 
 class Hello(PublicMessage, frozen=True, kw_only=True):
@@ -166,7 +176,8 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     share of the sampled pictures of the utterance that showed a face (None without a camera). A provisional event
     (`final` false) has the `utterance` of the final one that follows and a lower `revision`; a final one is said again
     with a higher `revision` after a `Relabel`. `certain` is false where the model would rather abstain; publishers of
-    before it existed never abstained. `words` is empty where the recogniser gives no times.
+    before it existed never abstained. `words` is empty where the recogniser gives no times. `skipped`: there is no text
+    because the machine did not keep up, and not because nothing was recognised.
     """
 
     schema: str
@@ -198,16 +209,21 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     certain: bool = True
     t_published_ns: int | None = None
     words: tuple[Word, ...] = ()
+    skipped: bool = False
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):
-    """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times."""
+    """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times.
+
+    `cause` "worker": the process `source` died; what it had not given on is lost, and all until another one took its
+    place. `lost` then counts utterances.
+    """
 
     source: str
     t_start_ns: int
     t_end_ns: int
     lost: Count
-    cause: Literal["device", "bus", "overload"]
+    cause: Literal["device", "bus", "overload", "worker"]
 
 
 class Relabel(PublicMessage, frozen=True, kw_only=True):
@@ -239,12 +255,21 @@ class Overload(PublicMessage, frozen=True, kw_only=True):
 
 
 class SessionEnd(PublicMessage, frozen=True, kw_only=True):
-    """The last message of a session: how many utterances were classified, and why it ended."""
+    """The last message of a session: how many utterances were classified, why it ended, and what is missing.
+
+    `lost`: utterances that were begun or closed and never classified, as far as is known. `deaths`: how often a process
+    of the session died. `skipped`: classified utterances whose words were given up because the machine did not keep up.
+    `note`: why nothing was heard, or what of a transcript was never used; "" if there is nothing to say.
+    """
 
     session: str
     t_ns: int
     utterances: Count
     reason: str
+    lost: Count = 0
+    deaths: Count = 0
+    skipped: Count = 0
+    note: str = ""
 
 
 PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | SessionEnd

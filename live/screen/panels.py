@@ -202,7 +202,8 @@ def _said(sheet: Sheet, event: EmotionEvent, width: int) -> Row:
     """The text of an utterance, one cell per line, at least one."""
     lines = sheet.glyphs.wrap(event.text, width, TEXT_LINES)
     if not any(lines):
-        return [("(no words recognised)" if event.final else "(speaking)", QUIET)]
+        nothing = "(speaking)" if not event.final else "(no words recognised)"
+        return [("(words skipped: the machine is too slow)" if event.skipped else nothing, QUIET)]
     return [(line, "" if event.final else "italic dim") for line in lines]
 
 

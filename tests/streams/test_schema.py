@@ -12,7 +12,7 @@ from erc_live.streams import codec, event_schema
 from erc_live.streams.messages import SCHEMA, PublicEvent
 from erc_live.streams.schema import FIELDS
 
-ADDED = {"certain", "t_published_ns", "words"}  # within the version: publishers of before do not send it
+ADDED = {"certain", "skipped", "t_published_ns", "words"}  # within the version: publishers of before do not send it
 DOCUMENT = event_schema()
 VALIDATOR = Draft202012Validator(DOCUMENT)
 
