@@ -12,6 +12,7 @@ import threading
 from typing import IO
 
 import msgspec
+from msgspec import structs
 
 from erc_live.live.errors import WorkerError
 from erc_live.live.plan import WorkerSpec
@@ -46,6 +47,11 @@ class Worker:
     def restart(self) -> None:
         self.restarts += 1
         self._spawn()
+
+    def do_without_a_reader(self) -> None:
+        """From its next start on, not to wait for one of those who read what it publishes: that one is dead."""
+        fewer = {topic: max(1, readers - 1) for topic, readers in self.spec.consumers.items()}
+        self.spec = structs.replace(self.spec, consumers=fewer)
 
     def tell(self, line: str) -> None:
         """Write a line to the worker; one that is gone does not listen."""

@@ -14,6 +14,7 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
+from erc_live.live.screen.panels import SKIPPED
 from erc_live.streams import codec
 from erc_live.streams.bus import Subscriber
 from erc_live.streams.messages import (
@@ -28,8 +29,6 @@ from erc_live.streams.messages import (
 )
 
 NO_WORDS = "(no words)"
-SKIPPED = "(words skipped: the machine is too slow)"
-
 _WAIT_S = 0.1
 
 

@@ -224,6 +224,8 @@ class Supervisor:
         elif kind == "recorder":
             self._failure = worker.error()
             self._mourn(worker, publisher, "nothing is recorded from here on")
+            for other in self._workers.values():
+                other.do_without_a_reader()
         elif not ok:
             self._lose(worker, publisher)
 
@@ -256,7 +258,14 @@ class Supervisor:
         line = f"{worker.error()}; {consequence}"
         self._deaths += 1
         self._say(line)
-        status = WorkerStatus(worker=name, pid=worker.process.pid, t_ns=time.monotonic_ns(), phase="failed", note=line)
+        status = WorkerStatus(
+            worker=name,
+            pid=worker.process.pid,
+            t_ns=time.monotonic_ns(),
+            phase="failed",
+            note=worker.reason(),
+            warning=line,
+        )
         publisher.publish(status, name)
         self._tell_loss(name, publisher)  # of one that died before it heard anything
         self._untold[name] = now_ns, 0
