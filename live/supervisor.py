@@ -263,7 +263,7 @@ class Supervisor:
             pid=worker.process.pid,
             t_ns=time.monotonic_ns(),
             phase="failed",
-            note=worker.reason(),
+            note=worker.reason().removeprefix(f"the {name} process "),
             warning=line,
         )
         publisher.publish(status, name)

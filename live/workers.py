@@ -267,13 +267,18 @@ def tracker(shell: Shell) -> None:
                 elif isinstance(message, Relabel):
                     core.go_back(message)
                     events.publish(message)
-                elif isinstance(message, Gap | Overload):
+                elif isinstance(message, Gap | Overload) and not _is_restart(message):
                     core.miss(message)
                     events.publish(message)
                 elif isinstance(message, SourceEnd) and message.source == "perception":
                     events.publish(core.end(message.reason, message.note))
             events.poll()
             shell.beat("running", dropped=core.spoilt)
+
+
+def _is_restart(message: Gap | Overload) -> bool:
+    """Whether a gap only says that perception began again, which it and the supervisor tell better themselves."""
+    return isinstance(message, Gap) and message.source == "features" and not message.lost
 
 
 def recorder(shell: Shell) -> None:
