@@ -89,9 +89,9 @@ class Account:
         if not self._closed:
             silence = "no utterance: " + ", ".join(f"{name} {self._why(m)}" for name, m in self._microphones.items())
         leftover = self._leftover(unused)
-        told = f"of {cues} cues of the transcript {leftover.total()} were never used" if leftover else ""
         reasons = ", ".join(f"{count} {why}" for why, count in leftover.items())
-        return "; ".join(part for part in (silence, f"{told}: {reasons}" if told else "") if part)
+        told = f"{leftover.total()} of {cues} cues of the transcript were never used ({reasons})" if leftover else ""
+        return "; ".join(part for part in (silence, told) if part)
 
     def _why(self, microphone: _Microphone) -> str:
         ended = f", and it ended early: {microphone.damage}" if microphone.damage else ""

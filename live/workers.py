@@ -180,9 +180,10 @@ def perception(shell: Shell) -> None:
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
         clock = shell.ready()
+        restarted = shell.control.loss is not None  # then who knows the beginning is dead
         account = _perceive(shell, bus, engines, executor, clock)
         executor.shutdown(cancel_futures=True)
-    note = closing_note(account, engines.transcriber)
+    note = "" if restarted else closing_note(account, engines.transcriber)
     end = SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note)
     shell.publisher.publish(end, spec.worker)
 

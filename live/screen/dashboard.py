@@ -96,7 +96,7 @@ def summary(view: View) -> list[str]:
             f"  {speaker.name}: {sum(speaker.counts.values())} in {clock_text(speaker.talk_ns)} of speech: {labels}"
         )
     if view.gaps:
-        lines.append(f"Gaps: {view.gaps}, {view.lost} messages lost.")
+        lines.append(f"Gaps: {view.gaps}" + (f", {view.lost} messages lost." if view.lost else "."))
     lines += _missing(view.end) if view.end else []
     if view.recorder is not None:
         folder = f" in {view.recorder.note}" if view.recorder.note else ""
@@ -105,13 +105,9 @@ def summary(view: View) -> list[str]:
 
 
 def _missing(end: SessionEnd) -> list[str]:
-    """What a session did not do, and why."""
-    missing = {
-        "lost with a process that died": end.lost,
-        "without words, which the machine was too slow for": end.skipped,
-    }
-    lines = [f"Utterances {what}: {count}." for what, count in missing.items() if count]
-    return [*lines, f"{end.note}."] if end.note else lines
+    """What a session did not do."""
+    missing = {"lost with a process that died": end.lost, "without words, for the machine was too slow": end.skipped}
+    return [f"Utterances {what}: {count}." for what, count in missing.items() if count]
 
 
 def screenshot(view: View, width: int, height: int, now_ns: int) -> str:

@@ -106,7 +106,7 @@ CUES = (
 
 def test_cues_that_were_never_used_are_counted_by_their_reason():
     note = heard(noise(3000), speakers=("Ada",)).note(CUES, 7)
-    assert "of 7 cues of the transcript 4 were never used: " in note
+    assert "4 of 7 cues of the transcript were never used (" in note
     for reason in (
         "1 where no speech was heard",
         "1 of Ben, whom no microphone belongs to",
