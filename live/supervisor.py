@@ -144,6 +144,7 @@ class Supervisor:
                         worker.stop()
             if time.monotonic() > asked_s + PATIENCE_S and not self._workers["screen"].stopping:
                 self._workers["screen"].stop()  # give the terminal back
+                self._workers["screen"].wait(PATIENCE_S)
                 console.print("Finishing what was being said; Ctrl-C again ends at once.")
             self._hear(bus, publisher)
             self._look_for_the_dead(bus, publisher)
@@ -332,7 +333,8 @@ class Supervisor:
     def _judge(self) -> None:
         """Say what is left to say, and raise what the session failed of. What was lost with a worker is a failure."""
         if self._failure is None and self._lost:
-            self._failure = WorkerError(f"{self._lost} utterances were lost with a process that died")
+            lost = "1 utterance was" if self._lost == 1 else f"{self._lost} utterances were"
+            self._failure = WorkerError(f"{lost} lost with a process that died; see {self._logfile}")
         for line in self._lines:
             if not (self._failure and line.startswith(str(self._failure))):
                 console.print(Text(line), soft_wrap=True)

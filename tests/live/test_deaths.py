@@ -35,7 +35,13 @@ if "perception" in sys.orig_argv:
     Conversation.describe = describe
 elif "erc_live.live.cli" in sys.orig_argv:
     from erc_live.live import supervisor
-    supervisor.RESTARTS = {restarts}
+    supervisor.RESTARTS = 1
+"""
+IN_A_HURRY = """
+import sys
+if "erc_live.live.cli" in sys.orig_argv:
+    from erc_live.live import supervisor
+    supervisor.DRAIN_S = 1.0
 """
 
 
@@ -82,7 +88,7 @@ def test_perception_and_recorder_that_were_killed_are_told_with_what_was_lost(st
 
 
 def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_it(start, world, tmp_path, monkeypatch):
-    (tmp_path / "sitecustomize.py").write_text(RAISING.format(restarts=1))
+    (tmp_path / "sitecustomize.py").write_text(RAISING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     session = start("demo", *options(world))
     out, err = session.communicate(timeout=PATIENCE_S)
@@ -130,5 +136,24 @@ def test_a_reader_that_leaves_its_pipe_is_one(start, world):
     _, err = session.communicate(timeout=PATIENCE_S)
     assert session.returncode == 0, err
     assert not err
+    follower.join(10)
+    assert isinstance(messages[-1], SessionEnd)
+
+
+def test_ctrl_c_ends_a_session_whose_perception_hangs_and_tells_what_is_lost(start, world, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(IN_A_HURRY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    session, messages, follower = begun(start, world)  # the first event is a draft of what is being said
+    kill(session, "perception", signal.SIGSTOP)
+    session.send_signal(signal.SIGINT)
+    out, err = session.communicate(timeout=30)
+    (end,) = told(out, "SessionEnd")
+    assert end["reason"] == "stopped"
+    assert (end["utterances"], end["lost"]) == (0, 1)
+    (gap,) = told(out, "Gap")
+    assert (gap["source"], gap["lost"], gap["cause"]) == ("perception", 1, "overload")
+    assert gap["t_end_ns"] > gap["t_start_ns"]
+    assert "1 of the utterances that were begun" in err
+    assert session.returncode == 7  # nothing that was said was classified
     follower.join(10)
     assert isinstance(messages[-1], SessionEnd)
