@@ -102,7 +102,8 @@ class Account:
             return f"delivered {sound} that is all zero{ended}"
         if loudest_db < QUIET_DB:
             return f"is too quiet ({loudest_db:.0f} dB at the loudest of {sound}): raise its level{ended}"
-        return f"heard no speech in {sound} ({loudest_db:.0f} dB at the loudest){ended}"
+        own = " of its own" if len(self._microphones) > 1 else ""  # what people at the others say is not (`bleed.py`)
+        return f"heard no speech{own} in {sound} ({loudest_db:.0f} dB at the loudest){ended}"
 
     def _leftover(self, unused: Sequence[Cue]) -> Counter[str]:
         """Why cues were not used, and how many. What lies beyond the point at which somebody stopped is no loss."""

@@ -103,7 +103,7 @@ class Shell:
         self._at_stake: dict[str, Any] = {}
 
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
-        """Publish the status: at once when the phase changes or more is at stake, else no more often than `STATUS_S`."""
+        """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
         same = phase in (None, self._phase) and fields.get("waiting", 0) <= self._at_stake.get("waiting", 0)
         self._at_stake |= {name: fields[name] for name in ("waiting", "since_ns") if name in fields}
         now_s = time.monotonic()

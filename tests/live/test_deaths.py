@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from test_sessions import PATIENCE_S, follow, start, world
 from tiny_world import options
 
 from erc_live.streams import SessionEnd
+from erc_live.streams.media import encode_flac
 
 __all__ = ["start", "world"]  # fixtures
 
@@ -157,3 +159,14 @@ def test_ctrl_c_ends_a_session_whose_perception_hangs_and_tells_what_is_lost(sta
     assert session.returncode == 7  # nothing that was said was classified
     follower.join(10)
     assert isinstance(messages[-1], SessionEnd)
+
+
+def test_a_silent_session_in_its_processes_says_why(start, world, tmp_path):
+    silent = tmp_path / "silent.flac"
+    silent.write_bytes(encode_flac(np.zeros(16_000, np.int16)))
+    session = start("replay", silent, "--set", "transcriber.engine=none", *options(world))
+    out, err = session.communicate(timeout=PATIENCE_S)
+    assert session.returncode == 0, err
+    (end,) = told(out, "SessionEnd")
+    assert end["note"] == "no utterance: mic-0 delivered 1.0 s of sound that is all zero"
+    assert err.splitlines() == [end["note"]]
