@@ -149,7 +149,7 @@ WRONG = {
     "no such file": (4, ["replay", "absent.mp4"], "absent.mp4: no such file"),
     "no such recording": (2, ["replay", "--mic", "absent.wav"], "absent.wav: no such file"),
     "not media": (4, ["replay", "notes.txt"], "notes.txt"),
-    "empty audio": (4, ["replay", "empty.wav", "--speed", "max"], "empty.wav"),
+    "empty audio": (4, ["replay", "empty.wav", "--speed", "max", "--set", "transcriber.engine=none"], "empty.wav"),
     "a folder that is no session": (4, ["replay", "folder"], "folder"),
     "nothing to replay": (2, ["replay"], "--mic"),
     "two sounds": (2, ["replay", "quiet.flac", "--mic", "quiet.flac"], "exclude each other"),
