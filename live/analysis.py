@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from erc_live.live.engines.load import Engines
-from erc_live.live.engines.transcribers import Transcriber, Transcript
+from erc_live.live.engines.transcribers import NoWords, Transcriber, Transcript
 from erc_live.live.engines.voices import Stretch
 from erc_live.live.overload import FULL, Effort
 from erc_live.live.perception import Analysis, Part, Request
@@ -32,9 +32,11 @@ class Analyser:
         """The answer; a draft gets words only from an engine that is quick to give them."""
         engines = self._engines
         transcriber = engines.spare if effort.small and engines.spare else engines.transcriber
-        words = effort.draft_words and transcriber.quick if request.kind == "draft" else effort.words
+        draft = request.kind == "draft"
+        asked = effort.draft_words and transcriber.quick if draft else effort.words
+        skipped = not (asked or draft) and transcriber.name != NoWords.name
         stretches = self._stretches(request)
-        transcripts = [self._heard(transcriber, request, s) if words else Transcript("") for s in stretches]
+        transcripts = [self._heard(transcriber, request, s) if asked else Transcript("") for s in stretches]
         t_text_ns = self._clock.now_ns()
         limit = effort.max_frames or max(1, len(request.frames))
         frames = tuple(sample_frames(request.frames, request.t_start_ns, request.t_end_ns, limit))
@@ -42,8 +44,9 @@ class Analyser:
         return Analysis(
             request=request,
             parts=tuple(self._part(request, stretch, transcript, frames) for stretch, transcript in heard),
-            engine=_engine(transcriber.name, words, transcripts),
+            engine=_engine(transcriber.name, transcripts) if asked else _silent(transcriber.name, skipped),
             encoders=" ".join(f"{modality}={name}" for modality, name in engines.fingerprints.items()),
+            skipped=skipped,
             t_text_ns=t_text_ns,
             t_features_ns=self._clock.now_ns(),
         )
@@ -77,9 +80,12 @@ class Analyser:
         return replace(part, appearances=appearances, face_coverage=coverage)
 
 
-def _engine(name: str, words: bool, transcripts: Sequence[Transcript]) -> str:
+def _silent(name: str, skipped: bool) -> str:
+    """Who would have recognised the words, and why there are none."""
+    return f"{name}, not asked: the machine is too slow" if skipped else f"{name}, not asked"
+
+
+def _engine(name: str, transcripts: Sequence[Transcript]) -> str:
     """What recognised the words, and what a reader of the event should know of them."""
-    if not words:
-        return f"{name}, not asked"
     others = sorted({t.language for t in transcripts if t.text and t.language not in (None, LANGUAGE)})
     return f"{name}, words in {', '.join(others)}" if others else name

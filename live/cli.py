@@ -2,7 +2,7 @@
 needed.
 
 Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a file or session; 5 missing or broken
-weights; 6 an address; 7 a process of the session died.
+weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it.
 """
 
 import sys

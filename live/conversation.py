@@ -73,6 +73,7 @@ class Conversation:
             words=_words(part),
             text_confidence=part.transcript.confidence if part.transcript.text else None,
             engine=analysis.engine,
+            skipped=analysis.skipped,
             t_start_ns=part.t_start_ns,
             t_end_ns=part.t_end_ns,
             t_closed_ns=request.t_closed_ns,

@@ -182,6 +182,7 @@ def _run_here(session: Session, observe: Callable[[AnyMessage], None]) -> None:
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
+    _say(engines.warning)
     pipeline = Pipeline(session, engines, checkpoint)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
@@ -207,8 +208,15 @@ def _run_here(session: Session, observe: Callable[[AnyMessage], None]) -> None:
             said = _kept(_kept(pipeline.run(_kept(played(), keep)), keep), observe)
             public = (message for message in said if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.as_lines)
+    _say(pipeline.note)
     if damage:
         raise MediaError(damage[0])
+
+
+def _say(line: str) -> None:
+    """A line for people, if there is one."""
+    if line:
+        console.print(Text(line), soft_wrap=True)
 
 
 @contextmanager

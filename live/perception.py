@@ -106,7 +106,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The answer to a request, one part for each voice, in the order of time; none where nothing was said after all."""
+    """The answer to a request, one part for each voice, in the order of time; none where nothing was said after all.
+
+    `skipped`: the words of a closed utterance were given up because the machine does not keep up.
+    """
 
     request: Request
     parts: tuple[Part, ...]
@@ -114,6 +117,7 @@ class Analysis:
     encoders: str
     t_text_ns: int
     t_features_ns: int
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

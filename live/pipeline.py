@@ -11,7 +11,7 @@ from pathlib import Path
 from erc_live.live.analysis import Analyser
 from erc_live.live.capture.sound import SoundCheck
 from erc_live.live.capture.source import recorded_messages
-from erc_live.live.engines.load import Engines, build_conversation, build_perception
+from erc_live.live.engines.load import Engines, build_account, build_conversation, build_perception, closing_note
 from erc_live.live.plan import Session
 from erc_live.live.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
@@ -35,11 +35,14 @@ def recorded(session: Session, sounds: Mapping[str, SoundCheck] | None = None) -
 
 
 class Pipeline:
-    """`run` captured messages through perception, analysis and tracker."""
+    """`run` captured messages through perception, analysis and tracker. `note`: what people should know afterwards."""
 
     def __init__(self, session: Session, engines: Engines, checkpoint: Checkpoint) -> None:
+        self.note = ""
         self._clock = ManualClock()
         self._perception = build_perception(session.config, session.sources, start_ns=0)
+        self._account = build_account(session.sources, start_ns=0)
+        self._transcriber = engines.transcriber
         self._analyse = Analyser(engines, self._clock)
         self._conversation = build_conversation(session.config, engines, self._clock, start_ns=0)
         start = SessionStart(session.session, t_ns=0, wall_ns=0)
@@ -52,13 +55,16 @@ class Pipeline:
             self._clock.sleep_until(due_ns(message))
             if isinstance(message, Gap):
                 yield message
+            self._account.take(message)
             for request in self._perception.feed(message):
                 if request.kind == "final":
+                    self._account.ask([request])
                     self._perception.accept(self._analyse(request))
             for analysis in self._perception.poll(self._clock.now_ns()):
                 for said in self._conversation.describe(analysis):
                     yield from self._observe(said)
-        yield self._tracker.end("end of media")
+        self.note = closing_note(self._account, self._transcriber)
+        yield self._tracker.end("end of media", self.note)
 
     def _observe(self, said: UtteranceFeatures | Relabel) -> Iterator[UtteranceFeatures | EmotionEvent | Relabel]:
         if isinstance(said, Relabel):

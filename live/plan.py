@@ -50,7 +50,6 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
     captures = [source.name for source in session.sources]
     names = [*captures, "perception", "tracker", "screen", *(["recorder"] if session.record else []), "supervisor"]
     recorders = 1 if session.record else 0
-    readers = 1 + recorders + (1 if session.reference else 0)  # of the events: the screen, and who compares
 
     def worker(kind: Kind, name: str, consumers: dict[str, int], source: SourceSpec | None = None) -> WorkerSpec:
         return WorkerSpec(
@@ -62,7 +61,7 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
     return (
         worker("screen", "screen", {}),
         *([worker("recorder", "recorder", {})] if session.record else []),
-        worker("tracker", "tracker", {"event": readers}),
+        worker("tracker", "tracker", {"event": 2 + recorders}),  # the screen and the supervisor
         worker("perception", "perception", {"features": 1 + recorders}),
         *(worker("capture", s.name, {f"{media[s.kind]}.{s.name}": 1 + recorders}, s) for s in session.sources),
     )

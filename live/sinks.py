@@ -14,6 +14,7 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
+from erc_live.live.screen.panels import SKIPPED
 from erc_live.streams import codec
 from erc_live.streams.bus import Subscriber
 from erc_live.streams.messages import (
@@ -27,6 +28,7 @@ from erc_live.streams.messages import (
     SessionEnd,
 )
 
+NO_WORDS = "(no words)"
 _WAIT_S = 0.1
 
 
@@ -118,7 +120,7 @@ class TextLines:
                 share = f"{message.label}{doubt} {message.probs.get(message.label, 0.0):.0%}"
                 draft = "" if message.final else " ..."
                 who = message.speaker_name or f"speaker {message.speaker}"
-                return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {message.text}{draft}"
+                return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {_said(message)}{draft}"
             case Gap():
                 lost = f"{message.lost} lost" if message.lost else "some lost"
                 return f"{self._time(message.t_start_ns)}  {message.source:<10}  {lost} ({message.cause})"
@@ -129,7 +131,7 @@ class TextLines:
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
             case SessionEnd():
-                return f"{self._time(message.t_ns)}  session ended ({message.reason}), utterances: {message.utterances}"
+                return f"{self._time(message.t_ns)}  {_ended(message)}"
 
     def _time(self, t_ns: int) -> str:
         seconds = max(0, t_ns - self._start_ns) // 1_000_000_000
@@ -143,6 +145,21 @@ def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEven
                 yield message
             if isinstance(message, SessionEnd):
                 return
+
+
+def _said(event: EmotionEvent) -> str:
+    """The words of an utterance, or why there are none."""
+    if event.text.strip() or not event.final:
+        return event.text
+    return SKIPPED if event.skipped else NO_WORDS
+
+
+def _ended(end: SessionEnd) -> str:
+    """Why the session ended, and what is missing."""
+    missing = {"lost": end.lost, "without words because the machine is too slow": end.skipped, "deaths": end.deaths}
+    counts = "".join(f", {what}: {count}" for what, count in missing.items() if count)
+    note = f"; {end.note}" if end.note else ""
+    return f"session ended ({end.reason}), utterances: {end.utterances}{counts}{note}"
 
 
 def _json_line(message: PublicEvent) -> str:

@@ -25,8 +25,10 @@ from erc_live.streams.messages import (
     RELABEL_REACH,
     SCHEMA,
     EmotionEvent,
+    Gap,
     Hello,
     Modality,
+    Overload,
     Relabel,
     SessionEnd,
     UtteranceFeatures,
@@ -57,6 +59,15 @@ class _Dialogue:
     last_label: Mapping[int, str] = field(default_factory=dict)  # by number
 
 
+@dataclass(frozen=True)
+class _Past:
+    """An utterance that was observed, and what its dialogue was before it."""
+
+    utterance: str
+    skipped: bool
+    dialogue: _Dialogue
+
+
 class Tracker:
     """`observe` utterances in order; get events. `seq` counts the events of the whole stream."""
 
@@ -68,9 +79,12 @@ class Tracker:
         self._start = start
         self._clock = clock
         self._dialogues: dict[str, _Dialogue] = {}
-        self._before: dict[str, deque[tuple[str, _Dialogue]]] = {}  # dialogue -> last utterances, what was before each
+        self._before: dict[str, deque[_Past]] = {}  # dialogue -> last utterances
         self._seq = 0
         self._finals = 0
+        self._skipped = 0  # of them
+        self._lost = 0
+        self._deaths = 0
         self.spoilt = 0  # vectors that held a value that is no number, and counted as missing
 
     def observe(self, features: UtteranceFeatures) -> EmotionEvent:
@@ -88,10 +102,11 @@ class Tracker:
         event = self._event(features, dialogue, speaker, probs)
         if features.final:
             before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
-            before.append((features.utterance, dialogue))
+            before.append(_Past(features.utterance, features.skipped, dialogue))
             last_label = {**dialogue.last_label, speaker: event.label}
             self._dialogues[features.dialogue] = _Dialogue(state, dialogue.utterances + 1, speakers, last_label)
             self._finals += 1
+            self._skipped += features.skipped
         self._seq += 1
         return event
 
@@ -118,14 +133,20 @@ class Tracker:
         Numbers of speakers stay as they are. What lies further back than `RELABEL_REACH` utterances stays, too.
         """
         before = self._before.get(relabel.dialogue, deque())
-        first = next((i for i, (utterance, _) in enumerate(before) if utterance in relabel.moved), None)
+        first = next((i for i, past in enumerate(before) if past.utterance in relabel.moved), None)
         if first is None:
             return
-        dialogue = replace(before[first][1], speakers=self._dialogues[relabel.dialogue].speakers)
+        dialogue = replace(before[first].dialogue, speakers=self._dialogues[relabel.dialogue].speakers)
         self._dialogues[relabel.dialogue] = dialogue
         while len(before) > first:
-            before.pop()
+            self._skipped -= before.pop().skipped
             self._finals -= 1
+
+    def miss(self, loss: Gap | Overload) -> None:
+        """Count, for the end of the session, processes that died and the utterances that were lost with them."""
+        if isinstance(loss, Gap):
+            self._deaths += loss.cause == "worker"
+            self._lost += loss.lost if loss.cause == "worker" or loss.source == "perception" else 0
 
     def hello(self) -> Hello:
         """How the stream introduces itself; the publisher adds who has spoken and how far it has come."""
@@ -141,10 +162,17 @@ class Tracker:
             last_seq=-1,
         )
 
-    def end(self, reason: str) -> SessionEnd:
-        """The last message of the session."""
+    def end(self, reason: str, note: str = "") -> SessionEnd:
+        """The last message of the session. `note`: what people should know of it."""
         return SessionEnd(
-            session=self._start.session, t_ns=self._clock.now_ns(), utterances=self._finals, reason=reason
+            session=self._start.session,
+            t_ns=self._clock.now_ns(),
+            utterances=self._finals,
+            reason=reason,
+            lost=self._lost,
+            deaths=self._deaths,
+            skipped=self._skipped,
+            note=note,
         )
 
     def _sound(self, features: UtteranceFeatures) -> UtteranceFeatures:
@@ -197,6 +225,7 @@ class Tracker:
             engine=features.engine,
             words=features.words,
             text_confidence=features.text_confidence,
+            skipped=features.skipped,
             t_start_ns=features.t_start_ns,
             t_end_ns=features.t_end_ns,
             t_closed_ns=features.t_closed_ns,

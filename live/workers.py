@@ -2,7 +2,8 @@
 are short.
 
 A worker is started as `python -m erc_live.live.workers`. Its standard input carries, in order: one line of JSON
-(`WorkerSpec`); one line `start <t_ns>`, the session time at which media begins; and, as its end, the request to stop.
+(`WorkerSpec`); one line `start <t_ns>`, the session time at which media begins (to one that takes the place of a dead
+one also from when on, and how many utterances, that one lost); and, as its end, the request to stop.
 So a worker whose supervisor dies stops too, on every system, and no worker outlives its session. Its standard error is
 the supervisor's to show.
 
@@ -15,10 +16,10 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported: spinning threads are ruinous on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -46,6 +47,10 @@ from erc_live.streams.messages import (
 from erc_live.streams.subscribe import LIVE_TOPICS
 from erc_live.streams.topics import BY_NAME, TOPICS
 
+if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
+    from erc_live.live.account import Account
+    from erc_live.live.engines.load import Engines
+
 POLL_S = 0.02
 BUSY_POLL_S = 0.005  # while an answer is awaited
 STATUS_S = 0.25
@@ -64,6 +69,7 @@ class Control:
     def __init__(self) -> None:
         self.spec = msgspec.json.decode(sys.stdin.readline(), type=WorkerSpec)
         self.start_ns = 0
+        self.loss: tuple[int, int] | None = None  # from when on, and how many utterances, the one before lost
         self.started = threading.Event()
         self._stopped = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
@@ -76,7 +82,8 @@ class Control:
         for line in sys.stdin:
             word, _, value = line.partition(" ")
             if word == "start":
-                self.start_ns = int(value)
+                self.start_ns, *loss = map(int, value.split())
+                self.loss = (loss[0], loss[1]) if loss else None
                 self.started.set()
         self._stopped.set()
         time.sleep(ORPHANED_S)
@@ -93,16 +100,23 @@ class Shell:
         self.publisher = Publisher(self.spec.addresses[self.spec.worker], min(queues, default=QUEUE))
         self._phase: Phase = "starting"
         self._last_s = 0.0
+        self._at_stake: dict[str, Any] = {}
 
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
-        """Publish the status: at once when the phase changes, else no more often than `STATUS_S`."""
+        """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
+        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self._at_stake.get("waiting", 0)
+        self._at_stake |= {name: fields[name] for name in ("waiting", "since_ns") if name in fields}
         now_s = time.monotonic()
-        if phase in (None, self._phase) and now_s - self._last_s < STATUS_S:
+        if same and now_s - self._last_s < STATUS_S:
             return
         self._phase = phase or self._phase
         self._last_s = now_s
         status = WorkerStatus(
-            worker=self.spec.worker, pid=os.getpid(), t_ns=time.monotonic_ns(), phase=self._phase, **fields
+            worker=self.spec.worker,
+            pid=os.getpid(),
+            t_ns=time.monotonic_ns(),
+            phase=self._phase,
+            **(self._at_stake | fields),
         )
         self.publisher.publish(status, self.spec.worker)
 
@@ -156,12 +170,9 @@ def capture(shell: Shell) -> None:
 
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
-    from erc_live.live.analysis import Analyser
-    from erc_live.live.desk import Desk
-    from erc_live.live.engines.load import build_conversation, build_perception, load_engines
-    from erc_live.live.overload import Ladder, steps
+    from erc_live.live.engines.load import closing_note, load_engines
 
-    spec, control, session = shell.spec, shell.control, shell.spec.session
+    spec, session = shell.spec, shell.spec.session
     upstream = [*spec.captures(), spec.addresses["supervisor"]]
     with (
         closing(Subscriber(upstream, ["audio", "video", "end", "gap"], keep_all=True)) as bus,
@@ -170,34 +181,68 @@ def perception(shell: Shell) -> None:
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
         clock = shell.ready()
-        core = build_perception(session.config, session.sources, control.start_ns, session.speed)
-        conversation = build_conversation(session.config, engines, clock, control.start_ns)
-        cameras = any(source.kind == "camera" for source in session.sources)
-        ladder = Ladder(steps(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None))
-        desk = Desk(executor, Analyser(engines, clock), lambda: ladder.effort)
-        while not core.ended and not control.stopped():
-            for message in bus.receive(BUSY_POLL_S if desk.busy else POLL_S):
-                if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
-                    desk.take(core.feed(message), time.monotonic_ns())
-                _pass_on(message, shell)
-            for answer in desk.answers():
-                core.accept(answer)
-            for analysis in core.poll(clock.now_ns()):
-                for said in conversation.describe(analysis):
-                    shell.publisher.publish(said)
-            lag_s = core.lag_s(clock.now_ns()) / session.speed
-            host_ns = time.monotonic_ns()
-            if step := ladder.observe(desk.waiting_s(host_ns), host_ns):
-                shell.publisher.publish(structs.replace(step, t_ns=clock.now_ns()), spec.worker)
-            shell.beat("running", lag_s=lag_s, note=engines.transcriber.name)
+        restarted = shell.control.loss is not None  # then who knows the beginning is dead
+        account = _perceive(shell, bus, engines, executor, clock)
         executor.shutdown(cancel_futures=True)
-    shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended"), spec.worker)
+    note = "" if restarted else closing_note(account, engines.transcriber)
+    end = SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note)
+    shell.publisher.publish(end, spec.worker)
+
+
+def _perceive(shell: Shell, bus: Subscriber, engines: "Engines", executor: Executor, clock: Clock) -> "Account":
+    """The loop of perception, until all sources have ended or the supervisor asks to stop."""
+    from erc_live.live.analysis import Analyser
+    from erc_live.live.desk import Desk
+    from erc_live.live.engines.load import build_account, build_conversation, build_perception
+    from erc_live.live.overload import Ladder, steps
+
+    control, session = shell.control, shell.spec.session
+    core = build_perception(session.config, session.sources, control.start_ns, session.speed)
+    account = build_account(session.sources, control.start_ns)
+    conversation = build_conversation(session.config, engines, clock, control.start_ns)
+    cameras = any(source.kind == "camera" for source in session.sources)
+    ladder = Ladder(steps(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None))
+    desk = Desk(executor, Analyser(engines, clock), lambda: ladder.effort)
+    while not core.ended and not control.stopped():
+        for message in bus.receive(BUSY_POLL_S if desk.busy else POLL_S):
+            if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
+                account.take(message)
+                requests = core.feed(message)
+                account.ask(requests)
+                desk.take(requests, time.monotonic_ns())
+            _pass_on(message, shell)
+        shell.beat(
+            "running",
+            lag_s=core.lag_s(clock.now_ns()) / session.speed,
+            note=engines.transcriber.name,
+            warning=engines.warning,
+            waiting=account.waiting,
+            since_ns=account.since_ns,
+        )
+        for answer in desk.answers():
+            core.accept(answer)
+        for analysis in core.poll(clock.now_ns()):
+            for said in conversation.describe(analysis):
+                shell.publisher.publish(said)
+            account.answer(analysis)
+        host_ns = time.monotonic_ns()
+        if step := ladder.observe(desk.waiting_s(host_ns), host_ns):
+            shell.publisher.publish(structs.replace(step, t_ns=clock.now_ns()), shell.spec.worker)
+    return account
 
 
 def _pass_on(message: AnyMessage, shell: Shell) -> None:
-    """A loss on the bus is noticed by who reads it, and told to all."""
+    """A loss on the bus is noticed by who reads it, and told to all; so is, when sound comes again, what was lost with
+    the process before this one.
+    """
+    name, control = shell.spec.worker, shell.control
     if isinstance(message, Gap) and message.cause == "bus":
-        shell.publisher.publish(message, shell.spec.worker)
+        shell.publisher.publish(message, name)
+    if control.loss and isinstance(message, AudioChunk | SourceEnd):
+        (since_ns, lost), control.loss = control.loss, None
+        until_ns = max(since_ns, message.t_ns)
+        gap = Gap(source=name, t_start_ns=since_ns, t_end_ns=until_ns, lost=lost, cause="worker")
+        shell.publisher.publish(gap, name)
 
 
 def tracker(shell: Shell) -> None:
@@ -224,12 +269,18 @@ def tracker(shell: Shell) -> None:
                 elif isinstance(message, Relabel):
                     core.go_back(message)
                     events.publish(message)
-                elif isinstance(message, Gap | Overload):
+                elif isinstance(message, Gap | Overload) and not _is_restart(message):
+                    core.miss(message)
                     events.publish(message)
                 elif isinstance(message, SourceEnd) and message.source == "perception":
-                    events.publish(core.end(message.reason))
+                    events.publish(core.end(message.reason, message.note))
             events.poll()
             shell.beat("running", dropped=core.spoilt)
+
+
+def _is_restart(message: Gap | Overload) -> bool:
+    """Whether a gap only says that perception began again, which it and the supervisor tell better themselves."""
+    return isinstance(message, Gap) and message.source == "features" and not message.lost
 
 
 def recorder(shell: Shell) -> None:

@@ -5,6 +5,7 @@ In logs and on the public stream it is one JSON object, arrays inline in base64.
 """
 
 import base64
+from collections.abc import Iterator
 from types import UnionType
 from typing import Any
 
@@ -19,6 +20,10 @@ _DTYPES = ("int16", "float32")  # all that a message may hold
 # What decoding raises on bytes of strangers; RecursionError when an unknown field is nested a thousand deep.
 _UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError)
 
+# What encoding raises on values that no message may hold: of a foreign type, an integer beyond 64 bits, half of a
+# surrogate pair.
+_UNSENDABLE = (TypeError, ValueError, OverflowError)
+
 
 class _ArrayHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str
@@ -28,14 +33,19 @@ class _ArrayHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(message: AnyMessage) -> list[bytes]:
-    """Header frame first, then one frame per array."""
+    """Header frame first, then one frame per array. Raises TypeError that names message, field and type of what cannot
+    be sent: a bug of ours.
+    """
     arrays: list[bytes] = []
 
     def hook(value: object) -> object:
         arrays.append(_bytes(value))
         return _array_header(value, frame=len(arrays))
 
-    header = msgspec.msgpack.encode(message, enc_hook=hook)
+    try:
+        header = msgspec.msgpack.encode(message, enc_hook=hook)
+    except _UNSENDABLE as error:
+        raise TypeError(_complaint(message) or str(error)) from error
     return [header, *arrays]
 
 
@@ -58,8 +68,15 @@ def decode(frames: list[bytes]) -> AnyMessage:
 
 
 def to_json(message: AnyMessage) -> bytes:
-    """One JSON object, without a newline."""
-    return msgspec.json.encode(message, enc_hook=lambda v: _array_header(v, text=base64.b64encode(_bytes(v)).decode()))
+    """One JSON object, without a newline. Raises TypeError as `encode` does."""
+
+    def hook(value: object) -> object:
+        return _array_header(value, text=base64.b64encode(_bytes(value)).decode())
+
+    try:
+        return msgspec.json.encode(message, enc_hook=hook)
+    except _UNSENDABLE as error:
+        raise TypeError(_complaint(message) or str(error)) from error
 
 
 def from_json(line: bytes) -> AnyMessage:
@@ -83,8 +100,44 @@ def json_schema(message: type | UnionType) -> dict[str, Any]:
 
 def _bytes(value: object) -> bytes:
     if not isinstance(value, np.ndarray) or value.dtype.name not in _DTYPES:
-        raise TypeError(f"cannot send {type(value).__name__} {getattr(value, 'dtype', '')}")
+        raise TypeError(f"cannot send {_kind(value)}")
     return np.ascontiguousarray(value).tobytes()
+
+
+def _complaint(message: AnyMessage) -> str:
+    """Where in a message the first value stands that cannot be sent, and what it is; "" where none is found."""
+    return next((f"{path}: cannot send {_kind(value)}" for path, value in _leaves(message) if not _sendable(value)), "")
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every value that holds no others, and its path from the message on."""
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _leaves(getattr(value, name), f"{path or type(value).__name__}.{name}")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield f"a key of {path}", key
+            yield from _leaves(inner, f"{path}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def _sendable(value: object) -> bool:
+    try:
+        msgspec.msgpack.encode(value, enc_hook=_bytes)
+    except _UNSENDABLE:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    """The type of a value in words: `numpy.float64`, `numpy.ndarray of float64`, `int`."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{name} of {value.dtype}" if isinstance(value, np.ndarray) else name
 
 
 def _array_header(value: Any, frame: int | None = None, text: str | None = None) -> dict[str, object]:

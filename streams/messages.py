@@ -71,6 +71,7 @@ class SourceEnd(Message, frozen=True, kw_only=True):
     source: str
     t_ns: int
     reason: str
+    note: str = ""  # what people should know of what came, or did not come, before
 
 
 class UtteranceSpan(Message, frozen=True, kw_only=True):
@@ -101,7 +102,8 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     of one microphone apart, and without that by `source`. `encoders` names what made the vectors:
     `modality=fingerprint`, with spaces between. A provisional utterance (`final` false) is still being said: its end
     is where it was listened to, and `revision` counts how often it was. `text_confidence`: how probable it is that what
-    a recogniser misheard leaves the label as it is; None: it did not say, or somebody wrote the words.
+    a recogniser misheard leaves the label as it is; None: it did not say, or somebody wrote the words. `skipped`: its
+    words were given up because the machine did not keep up.
 
     Shapes: text_vec (D_t,), of the words and what was said before them; audio_vec (15,), eight values of prosody in raw
     units and seven log-probabilities of the voice, NaN where a value could not be measured; visual_vec (8,),
@@ -130,10 +132,15 @@ class UtteranceFeatures(Message, frozen=True, kw_only=True):
     voice: str | None = None
     words: tuple[Word, ...] = ()
     text_confidence: Probability | None = None
+    skipped: bool = False
 
 
 class WorkerStatus(Message, frozen=True, kw_only=True):
-    """A sign of life, several times a second. `level_db` (dBFS) and `rate_hz` are of capture workers."""
+    """A sign of life, several times a second. `level_db` (dBFS) and `rate_hz` are of capture workers.
+
+    `warning` is what people should be told once. What would be lost if the worker died now: `waiting` utterances, being
+    said or closed and not yet given on, and all that it heard from `since_ns` on (session time; None: nothing yet).
+    """
 
     worker: str
     pid: Count
@@ -144,6 +151,9 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     note: str = ""
     level_db: float | None = None
     rate_hz: float | None = None
+    warning: str = ""
+    waiting: Count = 0
+    since_ns: int | None = None
 
 
 class Hello(PublicMessage, frozen=True, kw_only=True):
@@ -169,7 +179,8 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     (`final` false) has the `utterance` of the final one that follows and a lower `revision`; a final one is said again
     with a higher `revision` after a `Relabel`. `certain` is false where the model would rather abstain; publishers of
     before it existed never abstained. `words` is empty where the recogniser gives no times. `text_confidence` as in
-    `UtteranceFeatures`: the words counted in `probs` as much as that, voice and face alone for the rest.
+    `UtteranceFeatures`: the words counted in `probs` as much as that, voice and face alone for the rest. `skipped`:
+    there is no text because the machine did not keep up, and not because nothing was recognised.
     """
 
     schema: str
@@ -202,16 +213,21 @@ class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
     t_published_ns: int | None = None
     words: tuple[Word, ...] = ()
     text_confidence: Probability | None = None
+    skipped: bool = False
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):
-    """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times."""
+    """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times.
+
+    `cause` "worker": the process `source` died; what it had not given on is lost, and all until another one took its
+    place. `lost` then counts utterances.
+    """
 
     source: str
     t_start_ns: int
     t_end_ns: int
     lost: Count
-    cause: Literal["device", "bus", "overload"]
+    cause: Literal["device", "bus", "overload", "worker"]
 
 
 class Relabel(PublicMessage, frozen=True, kw_only=True):
@@ -243,12 +259,21 @@ class Overload(PublicMessage, frozen=True, kw_only=True):
 
 
 class SessionEnd(PublicMessage, frozen=True, kw_only=True):
-    """The last message of a session: how many utterances were classified, and why it ended."""
+    """The last message of a session: how many utterances were classified, why it ended, and what is missing.
+
+    `lost`: utterances that were begun or closed and never classified, as far as is known. `deaths`: how often a process
+    of the session died. `skipped`: classified utterances whose words were given up because the machine did not keep up.
+    `note`: why nothing was heard, or what of a transcript was never used; "" if there is nothing to say.
+    """
 
     session: str
     t_ns: int
     utterances: Count
     reason: str
+    lost: Count = 0
+    deaths: Count = 0
+    skipped: Count = 0
+    note: str = ""
 
 
 PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | SessionEnd

@@ -47,6 +47,8 @@ FIELDS = {
     "t_features_ns": f"when its features were there; {_STAMP}",
     "t_logits_ns": f"when its label was there; {_STAMP}",
     "t_published_ns": f"when it was sent; {_STAMP}; null where that was not noted",
+    "skipped": "of an event: there is no text because the machine did not keep up, and not because nothing was "
+    "recognised. Of a session: how many utterances that is true of",
     "words": "the words of text with their times, where the recogniser gives them",
     "confidence": "the recogniser's own probability of the word; null if unknown",
     "text_confidence": "how probable it is that what the recogniser misheard leaves the label as it is; "
@@ -56,11 +58,15 @@ FIELDS = {
     "level": "how many things are given up for speed: 0 is all is well",
     "step": "what was given up, or taken up again, in words",
     "waiting_s": "how long the oldest utterance waits to be worked on, in s",
-    "lost": "how many messages or device blocks are missing; 0 if unknown",
-    "cause": "of a gap: lost in the device, on the bus, or given up because the machine was too slow; "
+    "lost": "of a gap: how many messages, device blocks or (of a process that died) utterances are missing; 0 if "
+    "unknown. Of a session: how many utterances were begun or closed and never classified, as far as is known",
+    "cause": "of a gap: lost in the device, on the bus, given up because the machine was too slow, or with a process "
+    "that died; "
     "of a relabelling: two voices turned out to be one, or an utterance had been given to the wrong one",
     "utterances": "how many utterances were classified",
     "reason": "why the session ended",
+    "deaths": "how often a process of the session died",
+    "note": "why nothing was heard, or how much of a transcript was never used; empty if there is nothing to say",
 }
 
 

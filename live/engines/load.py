@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
+from erc_live.live.account import Account
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.conversation import Conversation
 from erc_live.live.engines.expression import FaceReader, open_face_reader
-from erc_live.live.engines.transcribers import Transcriber, open_spare, open_transcriber
+from erc_live.live.engines.transcribers import Transcriber, TranscriptFile, makeshift, open_spare, open_transcriber
 from erc_live.live.engines.vad import SileroVad
 from erc_live.live.engines.voices import VoiceReader, open_voice_reader
 from erc_live.live.errors import ConfigError
@@ -43,6 +44,7 @@ class Engines:
     faces: FaceReader | None
     voices: VoiceReader | None
     spare: Transcriber | None = None  # smaller, for when the machine does not keep up
+    warning: str = ""  # what people should know of them
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -70,6 +72,7 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
         audio_encoder=SoundEncoder(ProsodyEncoder(), VoiceEncoder.load(weights.encoder_folder("voice"))),
         faces=open_face_reader(config.visual, folder, weights.encoder_folder("face")),
         voices=open_voice_reader(config.speakers),
+        warning=makeshift(config.transcriber, transcriber),
     )
     weights.card.check_encoders(engines.fingerprints)
     noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
@@ -96,6 +99,18 @@ def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: in
         start_ns=start_ns,
         speed=speed,
     )
+
+
+def build_account(sources: Sequence[SourceSpec], start_ns: int) -> Account:
+    """What keeps account of a session with these sources."""
+    return Account({s.name: s.speaker for s in sources if s.kind == "mic"}, start_ns)
+
+
+def closing_note(account: Account, transcriber: Transcriber) -> str:
+    """What people should know of a session that has ended; "" if there is nothing to say."""
+    if isinstance(transcriber, TranscriptFile):
+        return account.note(transcriber.unused, len(transcriber.cues))
+    return account.note()
 
 
 def build_conversation(config: Config, engines: Engines, clock: Clock, start_ns: int) -> Conversation:

@@ -112,12 +112,16 @@ class TranscriptFile:
 
     def __init__(self, path: Path) -> None:
         self.name = f"transcript {path.name}"
-        self._sheet = CueSheet(read_cues(path))
+        self.cues = read_cues(path)
+        self._sheet = CueSheet(self.cues)
+        self._used: set[Cue] = set()
 
     def transcribe(self, utterance: Speech) -> Transcript:
         span = (utterance.start_s, utterance.end_s)
         read = self._sheet.look if utterance.draft else self._sheet.take
         cues = read(*span, utterance.source, utterance.speaker_name)
+        if not utterance.draft:
+            self._used.update(cues)
         if not cues:
             return Transcript("")
 
@@ -125,6 +129,11 @@ class TranscriptFile:
             return overlap_s(cue, *span)
 
         return Transcript(" ".join(cue.text for cue in cues), speaker=max(cues, key=shared_s).speaker)
+
+    @property
+    def unused(self) -> tuple[Cue, ...]:
+        """The cues that no utterance was given."""
+        return tuple(cue for cue in self.cues if cue not in self._used)
 
 
 class PocketSphinx:
@@ -202,11 +211,18 @@ def _open_recogniser(choice: config.Transcriber, models_folder: Path) -> Transcr
         return _open_whisper(choice, model)
     wanted = recommended(choice)
     absent = f"the speech recogniser {wanted!r} is not on this disk: {_remedy(wanted)}"
-    if choice.engine == "faster-whisper":
+    if choice.engine == "faster-whisper" or choice.model != "auto":  # who names one wants that one
         raise EngineError(absent)
     if importlib.util.find_spec("pocketsphinx") is None:
         raise EngineError(f"{absent}, or pip install 'erc-live[offline]'")
     return PocketSphinx(choice.language)
+
+
+def makeshift(choice: config.Transcriber, engine: Transcriber) -> str:
+    """What people should know of an engine that was only taken because nothing better is here; "" of any other."""
+    if choice.engine != "auto" or not isinstance(engine, PocketSphinx):
+        return ""
+    return f"words come from {engine.name}, far less accurate than faster-whisper: {_remedy(recommended(choice))}"
 
 
 def _open_whisper(choice: config.Transcriber, model: Model) -> FasterWhisper:

@@ -20,7 +20,7 @@ from erc_live.live.screen.panels import clock_text
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import View, reduce
 from erc_live.streams.clock import Clock, SessionClock
-from erc_live.streams.messages import AnyMessage
+from erc_live.streams.messages import AnyMessage, SessionEnd
 
 if sys.platform != "win32":
     import termios
@@ -96,11 +96,18 @@ def summary(view: View) -> list[str]:
             f"  {speaker.name}: {sum(speaker.counts.values())} in {clock_text(speaker.talk_ns)} of speech: {labels}"
         )
     if view.gaps:
-        lines.append(f"Gaps: {view.gaps}, {view.lost} messages lost.")
+        lines.append(f"Gaps: {view.gaps}" + (f", {view.lost} messages lost." if view.lost else "."))
+    lines += _missing(view.end) if view.end else []
     if view.recorder is not None:
         folder = f" in {view.recorder.note}" if view.recorder.note else ""
         lines.append("The recording failed." if view.recorder.phase == "failed" else f"Recorded{folder}.")
     return [*lines, f"Labels are {NOTICE}."]
+
+
+def _missing(end: SessionEnd) -> list[str]:
+    """What a session did not do."""
+    missing = {"lost with a process that died": end.lost, "without words, for the machine was too slow": end.skipped}
+    return [f"Utterances {what}: {count}." for what, count in missing.items() if count]
 
 
 def screenshot(view: View, width: int, height: int, now_ns: int) -> str:

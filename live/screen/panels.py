@@ -20,6 +20,7 @@ LEAST_DB = -91.0  # one step of 16-bit sound is at -90.3 dB: below it there is n
 STALLED_NS = 3_000_000_000  # without a sign of life; workers give several a second
 LAG_S = 1.0  # from here on a lag stands out
 TEXT_LINES = 3  # of one utterance
+SKIPPED = "(words skipped: the machine is too slow)"
 STAGES = ("endpoint", "words", "features", "graph", "publish")
 STAGE_CELLS = 11  # of the name of a stage
 DURATION_CELLS = 8  # of the last, the median and the 95th percentile each
@@ -202,7 +203,8 @@ def _said(sheet: Sheet, event: EmotionEvent, width: int) -> Row:
     """The text of an utterance, one cell per line, at least one."""
     lines = sheet.glyphs.wrap(event.text, width, TEXT_LINES)
     if not any(lines):
-        return [("(no words recognised)" if event.final else "(speaking)", QUIET)]
+        nothing = "(speaking)" if not event.final else "(no words recognised)"
+        return [(SKIPPED if event.skipped else nothing, QUIET)]
     return [(line, "" if event.final else "italic dim") for line in lines]
 
 
@@ -331,6 +333,14 @@ def health(sheet: Sheet) -> list[Row]:
     captions = [(sheet.width - cell_len(names) - 3, names)] if names else []
     workers = fitted(worker_states(view), sheet.width - cells(numbers), glyphs)
     return [heading(glyphs, sheet.width, "Health", captions), [*workers, *numbers]]
+
+
+def warnings(sheet: Sheet, rows: int) -> list[Row]:
+    """What people are to be told: processes that died, makeshifts; the newest, in at most `rows`."""
+    lines: list[str] = []
+    for warning in sheet.view.warnings:
+        lines += sheet.glyphs.wrap(warning, max(1, sheet.width - 2), rows)
+    return [[(f" {line}", WARNING)] for line in lines[-rows:]]
 
 
 def overload(view: View) -> Row:

@@ -18,6 +18,7 @@ MAX_TREND = 30
 MAX_SPEAKERS = 32
 MAX_WORKERS = 64
 MAX_GAPS = 20  # remembered one by one, to know them again; the counts go on
+MAX_WARNINGS = 8
 MAX_TEXT = 1000  # characters of one utterance; 15 s of speech have about 250
 
 
@@ -46,7 +47,8 @@ class View:
     """Everything that is drawn.
 
     `utterances` are in the order in which they were first heard of, `speakers` in the order in which they last spoke,
-    `workers` by name. `gaps` and `lost` (messages) count the whole session. `last_seq`: the newest event, -1 for none.
+    `workers` by name. `gaps` and `lost` (messages) count the whole session. `warnings`: what people are to be told, the
+    newest last. `last_seq`: the newest event, -1 for none.
     """
 
     hello: Hello | None = None
@@ -57,6 +59,7 @@ class View:
     lost: int = 0
     recent_gaps: tuple[Gap, ...] = ()
     overload: Overload | None = None
+    warnings: tuple[str, ...] = ()
     end: SessionEnd | None = None
     last_seq: int = -1
 
@@ -101,7 +104,7 @@ def reduce(view: View, message: AnyMessage) -> View:
         case EmotionEvent():
             return _observe(view, message)
         case WorkerStatus():
-            return replace(view, workers=_workers(view.workers, message))
+            return replace(view, workers=_workers(view.workers, message), warnings=_warnings(view.warnings, message))
         case Hello():
             return _greet(view, message)
         case Gap():
@@ -125,7 +128,8 @@ def _miss(view: View, gap: Gap) -> View:
     if gap in view.recent_gaps:  # who noticed it and who passed it on both tell us
         return view
     recent = (*view.recent_gaps, gap)[-MAX_GAPS:]
-    return replace(view, gaps=view.gaps + 1, lost=view.lost + gap.lost, recent_gaps=recent)
+    lost = 0 if gap.cause == "worker" else gap.lost  # those are utterances, and are told at the end
+    return replace(view, gaps=view.gaps + 1, lost=view.lost + lost, recent_gaps=recent)
 
 
 def _observe(view: View, event: EmotionEvent) -> View:
@@ -196,6 +200,13 @@ def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequenc
 def _trend(speaker: tuple[str, int], shown: Sequence[EmotionEvent]) -> tuple[Mark, ...]:
     finals = [e for e in shown if e.final and (e.dialogue, e.speaker) == speaker]
     return tuple(Mark(e.label, e.shift is True) for e in finals[-MAX_TREND:])
+
+
+def _warnings(warnings: tuple[str, ...], status: WorkerStatus) -> tuple[str, ...]:
+    """With what this worker warns of, unless it is known."""
+    if not status.warning or status.warning[:MAX_TEXT] in warnings:
+        return warnings
+    return (*warnings, status.warning[:MAX_TEXT])[-MAX_WARNINGS:]
 
 
 def _workers(workers: tuple[WorkerStatus, ...], status: WorkerStatus) -> tuple[WorkerStatus, ...]:

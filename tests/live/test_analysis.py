@@ -9,7 +9,7 @@ from listening import TALK, asked, perception
 
 from erc_live.live.analysis import Analyser
 from erc_live.live.engines.load import Engines
-from erc_live.live.engines.transcribers import Transcript
+from erc_live.live.engines.transcribers import NoWords, Transcript
 from erc_live.live.engines.voices import Stretch
 from erc_live.live.overload import Effort
 from erc_live.streams.clock import ManualClock
@@ -107,11 +107,20 @@ def test_effort_spares_words_and_pictures_and_takes_the_smaller_recogniser(engin
     seen = replace(FINAL, frames=frames, speech=replace(FINAL.speech, speaker_name="Ada"))
     faces = Faces()
     engines = replace(engines, faces=faces, spare=Recogniser("small"))
-    assert analyse(engines, seen, Effort(words=False)).engine == "fake, not asked"
+    given_up = analyse(engines, seen, Effort(words=False))
+    assert (given_up.engine, given_up.skipped) == ("fake, not asked: the machine is too slow", True)
     assert analyse(engines, seen, Effort(small=True, max_frames=1)).engine == "small"
     assert analyse(engines, DRAFT, Effort(draft_words=False)).parts[0].transcript.text == ""
     (all_frames, *_), (few_frames, *_), _ = faces.looked
     assert few_frames == 1 < all_frames
+
+
+def test_only_words_that_there_would_have_been_are_skipped(engines):
+    none = Effort(words=False, draft_words=False)
+    assert analyse(engines, FINAL, none).skipped
+    assert not analyse(engines, FINAL).skipped
+    assert not analyse(engines, DRAFT, none).skipped  # it is still being said
+    assert not analyse(replace(engines, transcriber=NoWords()), FINAL, none).skipped
 
 
 def test_words_of_another_language_are_told(engines):

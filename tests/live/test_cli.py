@@ -111,7 +111,22 @@ def test_a_replay_at_full_speed_can_be_kept_and_gives_the_same_events(run, tmp_p
 def test_a_file_of_silence_is_a_session_without_utterances(run, quiet, tiny_world):
     code, out, err = run("replay", quiet, "--speed", "max", "--set", "transcriber.engine=none", *options(tiny_world))
     assert code == 0, err
-    assert json.loads(out.splitlines()[-1])["utterances"] == 0
+    end = json.loads(out.splitlines()[-1])
+    assert end["utterances"] == 0
+    assert end["note"] == "no utterance: mic-0 delivered 1.0 s of sound that is all zero"
+    assert end["note"] in err.splitlines()
+
+
+def test_a_transcript_that_matches_nothing_is_told(run, tmp_path, tiny_world):
+    late = tmp_path / "late.vtt"
+    late.write_text("WEBVTT\n\n09:00.000 --> 09:01.000\n<v Ada>Well.\n\n09:01.000 --> 09:02.000\n<v Carl>No.\n")
+    arguments = ["replay", "--mic", f"{DEMO / 'ada.flac'}=Ada", "--speed", "max", "--transcript", late]
+    code, out, err = run(*arguments, *options(tiny_world))
+    assert code == 0, err
+    note = json.loads(out.splitlines()[-1])["note"]
+    assert note.startswith("2 of 2 cues of the transcript were never used (1 after the end of the sound at 51.")
+    assert "1 of Carl, whom no microphone belongs to" in note
+    assert note in err.splitlines()
 
 
 def test_a_truncated_file_gives_what_it_holds_and_says_so(run, tmp_path, tiny_world):
@@ -142,7 +157,7 @@ WRONG = {
     "no such file": (4, ["replay", "absent.mp4"], "absent.mp4: no such file"),
     "no such recording": (2, ["replay", "--mic", "absent.wav"], "absent.wav: no such file"),
     "not media": (4, ["replay", "notes.txt"], "notes.txt"),
-    "empty audio": (4, ["replay", "empty.wav", "--speed", "max"], "empty.wav"),
+    "empty audio": (4, ["replay", "empty.wav", "--speed", "max", "--set", "transcriber.engine=none"], "empty.wav"),
     "a folder that is no session": (4, ["replay", "folder"], "folder"),
     "nothing to replay": (2, ["replay"], "--mic"),
     "two sounds": (2, ["replay", "quiet.flac", "--mic", "quiet.flac"], "exclude each other"),
@@ -175,6 +190,11 @@ WRONG = {
             "--set",
             "transcriber.model=base.en",
         ],
+        "erc-live models fetch base.en",
+    ),
+    "no such recogniser here, though another is": (
+        5,
+        ["replay", "quiet.flac", "--speed", "max", "--set", "transcriber.model=base.en"],
         "erc-live models fetch base.en",
     ),
     "network": (2, ["demo", "--network", "gpt"], "erc-live train"),

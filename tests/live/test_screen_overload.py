@@ -44,6 +44,35 @@ def test_it_goes_when_the_machine_keeps_up_again():
     assert "overload" not in shown(overloaded("again with words in provisional events", 0), 80, 24)
 
 
+def test_an_utterance_whose_words_were_given_up_says_so():
+    for skipped, says in ((True, "(words skipped: the machine is too slow)"), (False, "(no words recognised)")):
+        view = reduce(conversation.viewed(), conversation.utterance(0, 0, START_NS, text="", skipped=skipped))
+        assert says in shown(view, 80, 24)
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 36), (80, 24), (80, 12)])
+def test_what_people_are_to_be_told_stays_on_the_screen(width, height):
+    died = f"the perception process was killed by SIGKILL; see /log/{'x' * 60}; it is started again"
+    view = conversation.viewed(conversation.messages())
+    for status in (
+        conversation.status("perception", phase="failed", warning=died),
+        conversation.status("perception", warning="words come from a makeshift"),
+        conversation.status("perception", warning="words come from a makeshift"),
+        conversation.status("perception"),
+    ):
+        view = reduce(view, status)
+    assert view.warnings == (died, "words come from a makeshift")
+    text = " ".join(shown(view, width, height).split())
+    assert "it is started again" in text
+    assert "words come from a makeshift" in text
+
+
+def test_on_a_small_screen_there_is_a_line_for_the_newest():
+    view = reduce(conversation.viewed(conversation.messages()), conversation.status("mic-0", warning="old"))
+    view = reduce(view, conversation.status("mic-0", warning="new and long " * 9))
+    assert "new and long" in shown(view, 40, 10)
+
+
 def test_a_draft_without_words_is_speech_and_not_a_failure():
     view = reduce(conversation.viewed(), conversation.utterance(0, 0, START_NS, final=False, text=""))
     assert "(speaking)" in shown(view, 80, 24)

@@ -10,6 +10,7 @@ import examples
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from erc_live.live import sinks
@@ -51,6 +52,21 @@ def test_text_tells_when_who_what() -> None:
         "0:01:01  mic         3 lost (device)",
         "0:00:00  session ended (end of file), utterances: 1",
     ]
+
+
+def test_words_that_are_missing_say_why() -> None:
+    to_line = sinks.TextLines()
+    assert to_line(examples.event(0, text="", skipped=True)).endswith("  (words skipped: the machine is too slow)")
+    assert to_line(examples.event(0, text=" ")).endswith("  (no words)")
+    assert to_line(examples.event(0, text="", final=False)).endswith("  ...")
+
+
+def test_the_end_tells_what_is_missing_and_why() -> None:
+    end = replace(examples.session_end(2), lost=3, deaths=1, skipped=4, note="mic-0 is too quiet")
+    assert sinks.TextLines()(end) == (
+        "0:00:00  session ended (end of file), utterances: 2, lost: 3, "
+        "without words because the machine is too slow: 4, deaths: 1; mic-0 is too quiet"
+    )
 
 
 def test_times_count_from_the_hello() -> None:

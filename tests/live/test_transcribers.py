@@ -1,5 +1,6 @@
 """The choice between the engines, and what each of them gives for an utterance."""
 
+import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from sounds import read_pcm
 
 from erc_live.live import config
 from erc_live.live.engines import transcribers
-from erc_live.live.engines.transcribers import Speech, SpokenWord, Transcript, open_spare, open_transcriber
+from erc_live.live.engines.transcribers import Speech, SpokenWord, Transcript, makeshift, open_spare, open_transcriber
 from erc_live.live.engines.whisper import Model
 from erc_live.live.errors import EngineError
 
@@ -137,11 +138,35 @@ def test_weights_on_this_disk_are_used(tiny_model: Path, tmp_path: Path, engine:
     assert opened.transcribe(speech()) == Transcript("")  # random weights are never believed
 
 
-@pytest.mark.parametrize("model", ["auto", "base.en"])
-def test_absent_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "model"), [("faster-whisper", "auto"), ("faster-whisper", "base.en"), ("auto", "base.en")]
+)
+def test_absent_weights_are_named_with_the_command_that_fetches_them(tmp_path: Path, engine: str, model: str) -> None:
+    """Whoever names a model gets that one or an error, whatever else is here."""
     name = r"\w+\.en" if model == "auto" else "base\\.en"
     with pytest.raises(EngineError, match=rf"'{name}' is not on this disk: erc-live models fetch {name}$"):
-        open_transcriber(config.Transcriber(engine="faster-whisper", model=model), tmp_path)
+        open_transcriber(config.Transcriber(engine=engine, model=model), tmp_path)
+
+
+def test_a_makeshift_says_what_it_is_and_what_would_be_better(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    choice = config.Transcriber()
+    engine = open_transcriber(choice, tmp_path)
+    assert engine.name == "pocketsphinx en-us"
+    warning = makeshift(choice, engine)
+    assert warning.startswith("words come from pocketsphinx en-us, far less accurate")
+    assert re.search(r": erc-live models fetch \w+\.en$", warning)
+    assert makeshift(config.Transcriber(engine="pocketsphinx"), engine) == ""  # as was asked for
+    assert makeshift(choice, transcribers.NoWords()) == ""
+
+
+def test_a_transcript_knows_which_cues_no_utterance_was_given(sidecar: Path, tmp_path: Path) -> None:
+    opened = open_transcriber(config.Transcriber(), tmp_path, sidecar)
+    assert isinstance(opened, transcribers.TranscriptFile)
+    opened.transcribe(replace(speech(start_s=0.0, end_s=5.0), draft=True))
+    assert [cue.text for cue in opened.unused] == ["Well,", "no."]  # a draft only looks
+    opened.transcribe(speech(start_s=0.9, end_s=2.1))
+    assert [cue.text for cue in opened.unused] == ["no."]
 
 
 def test_a_model_that_nobody_knows_is_named_with_those_that_are_known(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from erc_live.streams import codec
 from erc_live.streams.errors import BadMessage
-from erc_live.streams.messages import AnyMessage, AudioChunk, Gap
+from erc_live.streams.messages import AnyMessage, AudioChunk, Gap, Word
 
 any_message = examples.messages(*examples.MESSAGE_TYPES)
 
@@ -90,6 +90,48 @@ def test_a_wrong_value_in_any_field_is_a_bad_message_or_a_valid_one(message: Any
         codec.decode([msgspec.msgpack.encode(fields), b"\0" * 8, b"\0" * 8])
     with contextlib.suppress(BadMessage):
         codec.from_json(msgspec.json.encode(fields))
+
+
+UNSENDABLE = {
+    "numpy.float64": np.float64(0.5),
+    "numpy.int64": np.int64(1),
+    "numpy.str_": np.str_("joy"),
+    "numpy.ndarray of float64": np.zeros(2),
+    "int": 2**70,  # beyond 64 bits
+    "object": object(),
+}
+
+
+@given(any_message, st.sampled_from(sorted(UNSENDABLE)), st.data())
+def test_what_cannot_be_sent_is_named_with_message_field_and_type(
+    message: AnyMessage, kind: str, data: st.DataObject
+) -> None:
+    fields = message.__struct_fields__
+    name = data.draw(st.sampled_from(fields))
+    broken = msgspec.structs.replace(message)
+    msgspec.structs.force_setattr(broken, name, UNSENDABLE[kind])
+    with pytest.raises(TypeError) as frames:
+        codec.encode(broken)
+    assert str(frames.value) == f"{type(message).__name__}.{name}: cannot send {kind}"
+    if kind == "int":
+        return  # JSON has no limit
+    with pytest.raises(TypeError) as line:
+        codec.to_json(broken)
+    assert str(line.value) == str(frames.value)
+
+
+@given(st.integers(1, 9), st.data())
+def test_it_is_found_in_the_depth_of_a_message(words: int, data: st.DataObject) -> None:
+    which = data.draw(st.integers(0, words - 1))
+    said = [Word(text="w", t_start_ns=0, t_end_ns=1, confidence=0.5) for _ in range(words)]
+    said[which] = Word(text="w", t_start_ns=0, t_end_ns=1, confidence=np.float64(0.5))
+    event = examples.event(0, words=tuple(said))
+    for encode in (codec.encode, codec.to_json):
+        with pytest.raises(TypeError) as raised:
+            encode(event)
+        assert str(raised.value) == f"EmotionEvent.words[{which}].confidence: cannot send numpy.float64"
+    with pytest.raises(TypeError, match=r"EmotionEvent.probs\['joy'\]: cannot send numpy.float32"):
+        codec.to_json(examples.event(0, probs={"neutral": 0.5, "joy": np.float32(0.5)}))
 
 
 GAP = Gap(source="mic", t_start_ns=0, t_end_ns=1, lost=2, cause="bus")

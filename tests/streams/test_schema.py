@@ -13,7 +13,7 @@ from erc_live.streams.messages import SCHEMA, PublicEvent
 from erc_live.streams.schema import FIELDS
 
 # Within the version: publishers of before do not send them.
-ADDED = {"certain", "t_published_ns", "words", "text_confidence"}
+ADDED = {"certain", "skipped", "t_published_ns", "text_confidence", "words"}
 DOCUMENT = event_schema()
 VALIDATOR = Draft202012Validator(DOCUMENT)
 
