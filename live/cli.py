@@ -194,6 +194,7 @@ def _run(
         config=loaded.config,
         sources=tuple(sources),
         speed=launch.parse_speed(speed),
+        hurry=any(source.live for source in sources),
         transcript=str(transcript) if transcript else None,
         reference=str(reference) if reference else None,
         record=str(record) if record else None,

@@ -5,9 +5,10 @@ One thing at a time, because a recogniser takes all the processor that it is giv
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 
 from erc_live.live.agenda import Agenda
-from erc_live.live.overload import Effort
+from erc_live.live.overload import LATE_S, Effort
 from erc_live.live.perception import Analysis, Request
 
 
@@ -42,7 +43,7 @@ class Desk:
                 self._done.append(answer)
             elif request.kind == "final":
                 self._since_ns[request.utterance] = now_ns
-        self._begin()
+        self._begin(now_ns)
 
     def waiting_s(self, now_ns: int) -> float:
         """How long the oldest closed utterance has waited here until somebody works on it, in s of the host.
@@ -54,18 +55,22 @@ class Desk:
         oldest = self._agenda.oldest
         return 0.0 if oldest is None else (now_ns - self._since_ns[oldest.utterance]) / 1e9
 
-    def answers(self) -> list[Analysis]:
-        """What was answered since the last call; an error of `analyse` is raised here."""
+    def answers(self, now_ns: int = 0) -> list[Analysis]:
+        """What was answered since the last call, at `now_ns` of the host; an error of `analyse` is raised here."""
         if self._job is not None and self._job.done():
             answer = self._agenda.finish(self._job.result())
             self._job = None
             if answer is not None:
                 self._done.append(answer)
                 self._since_ns.pop(answer.request.utterance, None)
-            self._begin()
+            self._begin(now_ns)
         done, self._done = self._done, []
         return done
 
-    def _begin(self) -> None:
+    def _begin(self, now_ns: int) -> None:
         if self._job is None and (request := self._agenda.next()):
-            self._job = self._executor.submit(self._analyse, request, self._effort())
+            waited_s = (now_ns - self._since_ns.get(request.utterance, now_ns)) / 1e9
+            effort = self._effort()
+            if waited_s < LATE_S:
+                effort = replace(effort, words=True)
+            self._job = self._executor.submit(self._analyse, request, effort)

@@ -4,9 +4,12 @@ The signal is how long the oldest closed utterance has waited until somebody wor
 is what people feel. What costs least to lose goes first; words go last; and no utterance is ever dropped: without
 words it is classified by voice and face alone. Each step, up and down, is a message of its own.
 
-What may wait: from `FIRST_S` on, another `EACH_S` per step, so that at 9 s the last step is taken and utterances cost
-their features only, a small part of real time. The queue is therefore bounded by those 9 s of speech and what
-is said while the recogniser finishes the utterance that it has begun, which nothing interrupts.
+What may wait: from `FIRST_S` on, another `EACH_S` per step. Words that come late are better than none, so what is
+worked off in the next pause keeps them: they are given up of those utterances alone that have waited `LATE_S`, which
+then cost their features only, a small part of real time. The queue is therefore bounded by those 10 s of speech and
+what is said while the recogniser finishes the utterance that it has begun, which nothing interrupts.
+
+Recordings have no hurry (`Session.hurry`): of them nothing is ever given up.
 """
 
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from erc_live.streams.messages import Overload
 
 FIRST_S = 3.0  # about three times what an utterance takes on a machine that keeps up
 EACH_S = 1.5
+LATE_S = 10.0  # from which on an utterance is left without words
 EASY_S = 2.0  # shorter waiting is calm
 CALM_S = 10.0  # of it before a step down; a calm that did not last makes the next one twice as long,
 LONGEST_CALM_S = 160.0  # up to this
@@ -26,6 +30,7 @@ class Effort:
 
     `draft_words`, `words`: of drafts, and at all. `max_frames`: pictures per utterance; None: all that were sampled.
     `draft_every`: of how many drafts one is worked on. `small`: words from the smaller model, where there is one.
+    `words` false: none for what has waited `LATE_S`.
     """
 
     draft_words: bool = True
@@ -50,7 +55,7 @@ _DRAFTS = Step(Effort(draft_words=False), "words in provisional events")
 _PICTURES = Step(Effort(draft_words=False, max_frames=5), "most pictures")
 _RATE = Step(Effort(draft_words=False, max_frames=5, draft_every=3), "two of three provisional events")
 _MODEL = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True), "the larger recogniser")
-_WORDS = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True, words=False), "words")
+_WORDS = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True, words=False), f"words of what waits over {LATE_S:.0f} s")
 
 
 def steps(*, quick: bool = True, pictures: bool = True, spare: bool = False) -> tuple[Step, ...]:
@@ -82,11 +87,16 @@ class Ladder:
             self._calm_since_ns = None
         elif self._calm_since_ns is None:
             self._calm_since_ns = now_ns
-        if self._level < len(self._rungs) and waiting_s >= FIRST_S + self._level * EACH_S:
+        if self._level < len(self._rungs) and waiting_s >= self._too_long_s:
             return self._up(waiting_s, now_ns)
         if self._calm_since_ns is not None and now_ns - self._calm_since_ns >= self._calm_s * 1e9:
             return self._down(waiting_s, now_ns)
         return None
+
+    @property
+    def _too_long_s(self) -> float:
+        """Waiting at which the next step is taken."""
+        return FIRST_S + self._level * EACH_S if self._rungs[self._level].effort.words else LATE_S
 
     def _up(self, waiting_s: float, now_ns: int) -> Overload:
         if self._fell:

@@ -20,6 +20,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     sources: tuple[SourceSpec, ...]
     speed: float = 1.0
     transcript: str | None = None
+    hurry: bool = False  # somebody waits: rather give something up than be late (`overload.py`)
     reference: str | None = None  # a transcript of what is said, to compare what was recognised with
     record: str | None = None
     as_lines: bool = False

@@ -358,4 +358,4 @@ class Supervisor:
 
 def _is_device(spec: WorkerSpec) -> bool:
     """Whether opening the source anew goes on where it is now; a file would begin again."""
-    return spec.source is not None and spec.source.medium in ("device", "url")
+    return spec.source is not None and spec.source.live

@@ -201,7 +201,8 @@ def _perceive(shell: Shell, bus: Subscriber, engines: "Engines", executor: Execu
     account = build_account(session.sources, control.start_ns)
     conversation = build_conversation(session.config, engines, clock, control.start_ns)
     cameras = any(source.kind == "camera" for source in session.sources)
-    ladder = Ladder(steps(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None))
+    to_give = steps(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None)
+    ladder = Ladder(to_give if session.hurry else ())
     desk = Desk(executor, Analyser(engines, clock), lambda: ladder.effort)
     while not core.ended and not control.stopped():
         for message in bus.receive(BUSY_POLL_S if desk.busy else POLL_S):
@@ -219,7 +220,7 @@ def _perceive(shell: Shell, bus: Subscriber, engines: "Engines", executor: Execu
             waiting=account.waiting,
             since_ns=account.since_ns,
         )
-        for answer in desk.answers():
+        for answer in desk.answers(time.monotonic_ns()):
             core.accept(answer)
         for analysis in core.poll(clock.now_ns()):
             for said in conversation.describe(analysis):

@@ -37,6 +37,11 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     speaker: str | None = None
     channel: int | None = None
 
+    @property
+    def live(self) -> bool:
+        """Whether it goes on by itself: nobody can ask it to wait, or to begin again."""
+        return self.medium in ("device", "url")
+
 
 def parse_mic(text: str, index: int) -> SourceSpec:
     """The microphone number `index` of a session, from `DEVICE` or `FILE`, each with `@CHANNEL` and `=SPEAKER` or not.

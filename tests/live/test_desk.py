@@ -1,13 +1,14 @@
 """One request at a time, the effort of the moment, and errors that are heard."""
 
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 
 import pytest
 from fakes import answer
 from test_agenda import DRAFT, EARLY, FINAL, LONGER
 
 from erc_live.live.desk import Desk
-from erc_live.live.overload import FULL, Effort
+from erc_live.live.overload import FULL, LATE_S, Effort
 
 
 class Slow(Executor):
@@ -58,6 +59,19 @@ def test_the_effort_is_that_of_the_moment_and_thins_out_drafts():
     assert not desk.busy
     desk.take([DRAFT])
     assert executor.given[0][1] == (DRAFT, effort)
+
+
+def test_words_are_left_out_only_of_what_has_waited_too_long():
+    executor, speechless = Slow(), Effort(words=False)
+    desk = Desk(executor, lambda request, effort: answer(request), lambda: speechless)
+    first, second, third = (replace(FINAL, utterance=name, source=name) for name in "abc")
+    desk.take([first, second], 0)
+    late_ns = int(LATE_S * 1e9)
+    desk.take([third], 1)
+    for _ in range(2):
+        executor.work()
+        desk.answers(late_ns)
+    assert [args[1].words for _, args, _ in executor.given] == [True, False, True]
 
 
 def test_an_error_of_an_engine_is_raised_where_the_answer_is_asked_for():

@@ -64,7 +64,7 @@ def session(messages, seconds, until_s, rungs=RUNGS):
             outcome.closed += [request.utterance for request in requests if request.kind == "final"]
             desk.take(requests, now_ns)
         executor.work()
-        for done in desk.answers():
+        for done in desk.answers(now_ns):
             core.accept(done)
         for done in core.poll(now_ns):
             if done.request.kind == "final":
