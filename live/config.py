@@ -64,7 +64,7 @@ class Transcriber(Section, frozen=True, kw_only=True):
     compute_type: str = "auto"
     language: str = "auto"
     threads: Annotated[int, Meta(ge=0)] = 0
-    short_windows: bool = False
+    short_windows: bool = True
 
 
 class Speakers(Section, frozen=True, kw_only=True):

@@ -55,7 +55,10 @@ _DRAFTS = Step(Effort(draft_words=False), "words in provisional events")
 _PICTURES = Step(Effort(draft_words=False, max_frames=5), "most pictures")
 _RATE = Step(Effort(draft_words=False, max_frames=5, draft_every=3), "two of three provisional events")
 _MODEL = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True), "the larger recogniser")
-_WORDS = Step(Effort(draft_words=False, max_frames=5, draft_every=3, small=True, words=False), f"words of what waits over {LATE_S:.0f} s")
+_WORDS = Step(
+    Effort(draft_words=False, max_frames=5, draft_every=3, small=True, words=False),
+    f"words of what waits over {LATE_S:.0f} s",
+)
 
 
 def steps(*, quick: bool = True, pictures: bool = True, spare: bool = False) -> tuple[Step, ...]:

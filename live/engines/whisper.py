@@ -38,8 +38,9 @@ _NEEDED = (
 _PROBE_LIMIT_S = 120.0
 _PROBE = "import sys; from erc_live.live.engines.whisper import try_cuda; try_cuda(*sys.argv[1:])"
 _FULL_SCALE = 32768.0  # int16 -> [-1, 1)
-_TOKENS_PER_S = 12  # the fastest talkers take nine; bounds the time that a decoder stuck in a loop can take
-_SPARE_TOKENS = 16  # for the marks of the shortest text
+_TOKENS_PER_S = 20  # more than any language is spoken at; bounds the time that a decoder stuck in a loop can take
+_ENGLISH_PER_S = 9  # of English, which is spoken at 3 to 6
+_SPARE_TOKENS = 6  # a short answer is spoken faster
 _MAX_TOKENS = 224  # half of Whisper's text context, its own limit for one window
 _BEAMS = 5  # as Whisper's authors; makes good what a short window costs, for 0.04 s of tiny.en
 _HOP = SAMPLE_RATE_HZ // 100  # samples of a frame: 10 ms
@@ -84,8 +85,7 @@ class Whisper:
     """Samples of one utterance in, text out. Raises EngineError when the model cannot run here.
 
     On a processor it first hears the sound in a window that is little longer than it, which costs a quarter of the 30 s
-    that Whisper was trained on; what no gate believes there is heard again in 30 s (README of the measurements:
-    `erc-live bench asr`). Not for several threads.
+    that Whisper was trained on; what no gate believes there is heard again in 30 s. Not for several threads.
     """
 
     def __init__(self, choice: config.Transcriber, model: Model, believed: Gates = DEFAULT) -> None:
@@ -133,7 +133,7 @@ class Whisper:
             no_speech_threshold=None,  # the gates decide, and see all three numbers
             log_prob_threshold=None,
             compression_ratio_threshold=None,
-            max_new_tokens=_most_tokens(len(pcm)),
+            max_new_tokens=self._most_tokens(len(pcm)),
         )
         if with_words:  # one window gives one stretch; asked for more, it would hear the rest after the last word again
             segments = itertools.islice(segments, 1)
@@ -141,8 +141,13 @@ class Whisper:
 
     def _credible(self, segments: Sequence[Segment], samples: int) -> bool:
         """Whether a short window was long enough: text, all of it believed, that came to an end by itself."""
-        finished = sum(len(segment.tokens) for segment in segments) < _most_tokens(samples)
+        finished = sum(len(segment.tokens) for segment in segments) < self._most_tokens(samples)
         return bool(segments) and finished and all(map(self._gates.accept, segments))
+
+    def _most_tokens(self, samples: int) -> int:
+        """Tokens that so much sound can hold."""
+        per_s = _ENGLISH_PER_S if self._language == ENGLISH else _TOKENS_PER_S
+        return min(_MAX_TOKENS, _SPARE_TOKENS + math.ceil(per_s * samples / SAMPLE_RATE_HZ))
 
     def _encode_window(self, features: np.ndarray) -> Any:
         """What the recogniser calls to encode a window. It pads sound to 30 s with zeros, which in log-mels are no
@@ -165,10 +170,6 @@ def _window(samples: int) -> int:
     """Frames of the window for so many samples: the sound and enough silence, in whole steps."""
     frames = max(samples // _HOP + _SILENCE, _SHORTEST)
     return min(-(-frames // _STEP) * _STEP, _WINDOW)
-
-
-def _most_tokens(samples: int) -> int:
-    return min(_MAX_TOKENS, _SPARE_TOKENS + math.ceil(_TOKENS_PER_S * samples / SAMPLE_RATE_HZ))
 
 
 def choose_model(choice: config.Transcriber, models_folder: Path) -> Model | None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from erc_live.live import config
+from erc_live.live.bench.recordings import read
+from erc_live.live.demo.hearing import words
 from erc_live.live.engines import whisper
 from erc_live.live.engines.gates import Gates
 from erc_live.live.engines.whisper import (
@@ -70,24 +72,72 @@ def test_words_have_times_within_the_sound(tiny_model: Path) -> None:
     assert (plain.text, plain.words) == (segment.text, None)
 
 
-def test_a_short_window_is_as_long_as_the_sound_and_gives_words(tiny_model: Path) -> None:
-    engine = open_whisper(tiny_model, short_windows=True)
-    encoded: list[int] = []
-    whole = engine._encode
+class Encoded:
+    """What the encoder of a recogniser was given."""
 
-    def encode(features: np.ndarray) -> object:
-        encoded.append(features.shape[-1])
-        return whole(features)
+    def __init__(self, engine: Whisper) -> None:
+        self.windows: list[np.ndarray] = []
+        self._encode = engine._encode
+        engine._encode = self
 
-    engine._encode = encode
-    said = [texts(engine, sound(1, seconds)) for seconds in (0.4, 3.0, 14.0, 30.0)]
-    assert any(said)
-    assert len(encoded) == 4  # each once, though words were asked for
-    assert encoded[0] == 100
-    assert encoded[1] == pytest.approx(350, abs=5)
-    assert encoded[2] == pytest.approx(1450, abs=5)
-    assert encoded[3] == 3000
+    def __call__(self, features: np.ndarray) -> object:
+        self.windows.append(features)
+        return self._encode(features)
+
+
+def test_a_short_window_holds_the_sound_and_enough_silence_in_whole_seconds(tiny_model: Path) -> None:
+    engine = open_whisper(tiny_model)
+    for seconds, frames in ((0.4, 1500), (3.0, 1500), (7.01, 1600), (14.0, 2200), (21.99, 3000), (30.0, 3000)):
+        encoded = Encoded(engine)
+        assert texts(engine, sound(1, seconds))
+        assert [window.shape[-1] for window in encoded.windows[:1]] == [frames]
+        assert len(encoded.windows) <= 2
     assert texts(engine, np.zeros(16_000, np.int16)) is not None  # all mels of silence are equal, and it is encoded
+
+
+def test_after_the_sound_stands_the_silence_that_whisper_was_trained_on(tiny_model: Path) -> None:
+    for short in (True, False):
+        encoded = Encoded(engine := open_whisper(tiny_model, short_windows=short))
+        texts(engine, sound(1, 2.0))
+        for window in encoded.windows:
+            assert np.ptp(window[:, 200:]) == 0
+            assert window[:, 200:].max() == pytest.approx(window[:, :200].max() - 2.0)
+
+
+def test_what_is_not_believed_in_a_short_window_is_heard_again_in_a_whole_one(tiny_model: Path) -> None:
+    encoded = Encoded(engine := open_whisper(tiny_model, Gates(avg_logprob=0.0)))
+    assert texts(engine, sound(1)) == []
+    assert [window.shape[-1] for window in encoded.windows] == [1500, 3000]
+
+
+def test_a_text_that_did_not_come_to_an_end_is_not_believed_in_a_short_window(tiny_model: Path) -> None:
+    engine = open_whisper(tiny_model)
+    (segment, *_), _ = engine.recognise(sound(1))
+    most = engine._most_tokens(32_000)
+    ended, endless = (SimpleNamespace(**segment.__dict__ | {"tokens": [1] * n}) for n in (most - 1, most))
+    assert engine._credible([ended], 32_000)
+    assert not engine._credible([endless], 32_000)
+    assert not engine._credible([], 32_000)
+
+
+@pytest.mark.real
+def test_clear_speech_is_understood_in_short_windows_and_in_whole_ones(tiny_en: Path, shared_data: Path) -> None:
+    pcm = read(shared_data / "recordings" / "jfk.flac")
+    said = (shared_data / "recordings" / "jfk.txt").read_text(encoding="utf-8")
+    for short in (True, False):
+        engine = open_whisper(tiny_en, Gates(), short_windows=short)
+        segments, language = engine.recognise(pcm)
+        assert words(" ".join(segment.text for segment in segments)) == words(said)
+        assert language == "en"
+
+
+@pytest.mark.real
+def test_noise_is_no_words(tiny_en: Path) -> None:
+    engine = open_whisper(tiny_en, Gates())
+    time = np.arange(48_000) / 16_000
+    hum = (9000 * np.sign(np.sin(2 * np.pi * 50 * time))).astype(np.int16)
+    for noise in (sound(1, 1.0), sound(2, 3.0), hum, np.zeros(32_000, np.int16)):
+        assert texts(engine, noise) == []
 
 
 def test_a_multilingual_model_is_asked_for_the_language_of_what_it_encoded(tiny_model: Path) -> None:
@@ -96,8 +146,8 @@ def test_a_multilingual_model_is_asked_for_the_language_of_what_it_encoded(tiny_
     several = SimpleNamespace(detect_language=lambda encoded: [[(f"<|{encoded}|>", 0.9), ("<|en|>", 0.1)]])
     engine._model, engine._language = SimpleNamespace(model=several), None  # no such model is small
     engine._encode = lambda features: "de"
-    assert engine._listen(np.ones((80, 3000))) == "de"
-    assert engine._heard == "de"
+    assert engine._encode_window(np.ones((80, 3000))) == "de"
+    assert engine._detected == "de"
 
 
 def test_languages_are_asked_of_the_model_only_where_it_knows_several() -> None:
@@ -132,7 +182,7 @@ def test_the_length_of_the_text_is_bounded_by_the_length_of_the_sound(
     monkeypatch.setattr(engine, "_model", Decoder())
     for seconds in (0.5, 5.0, 15.0):
         assert texts(engine, sound(0, seconds)) == []
-    assert asked == [26, 116, 224]
+    assert asked == [11, 11, 51, 51, 141, 141]  # nothing came, so each is tried again in a whole window
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.bin", "tokenizer.json", "vocabulary.json"])
