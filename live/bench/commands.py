@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from erc_live.live.bench.recognisers import Recognisers, choices
 from erc_live.streams.messages import EmotionEvent
 
 out = Console()
@@ -167,28 +168,58 @@ def bench_asr(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders or sound files, each with its words beside it (.txt, .vtt, .srt). Default: the demo.",
+            help="Sound files, or folders of them and folders in those, with their words beside them: .txt, .vtt, .srt "
+            "by the same name, .stm, or LibriSpeech's .trans.txt. An empty .txt: nobody speaks. Default: the demo.",
             metavar="[PATH]...",
         ),
     ] = None,
+    recogniser: Recognisers = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file or folder of texts that lie elsewhere, by the names of recordings.", metavar="PATH"),
+    ] = None,
+    nonspeech: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recordings in which nobody speaks: every word heard is invented.", metavar="PATH"),
+    ] = None,
+    cut: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is recognised at a time: utterances as in a session (the default); whole: all in one piece; a "
+            "number: pieces of so many s, past the speech detector. Several: side by side.",
+            metavar="session|whole|SECONDS",
+        ),
+    ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the errors of each, and its cost.", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs, with what was said and heard.")] = False,
 ) -> None:
-    """How many words the recogniser gets wrong, and what it costs: in utterances as in a session, and in one piece."""
+    """How many words recognisers get wrong, what they invent where nobody speaks, and what they cost."""
     from erc_live.live import config as configuration
     from erc_live.live.bench import asr as bench
-    from erc_live.live.engines.transcribers import open_transcriber
-    from erc_live.live.fetch import models_folder
+    from erc_live.live.bench import asr_report
+    from erc_live.live.bench.references import find_clips
+    from erc_live.live.bench.words import normaliser
 
     config = configuration.load(sets=sets or []).config
-    clips = bench.find_clips(paths) if paths else bench.demo_clips()
-    transcriber = open_transcriber(config.transcriber, models_folder(config.models))
+    anything = paths or nonspeech
+    clips = find_clips(paths or [], reference or [], nonspeech or []) if anything else bench.demo_clips()
+    normalise = normaliser(config.transcriber.language)
+    recognisers = bench.open_recognisers(choices(recogniser), cut or [bench.SESSION], sets or [])
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
     ) as bar:
-        task = bar.add_task("loading", total=len(clips))
-        report = bench.bench_asr(clips, config, transcriber, lambda name: bar.update(task, description=name, advance=1))
+        task = bar.add_task("reading", total=len(clips) * len(recognisers))
+        report = bench.bench_asr(
+            clips,
+            recognisers,
+            config,
+            normalise,
+            lambda what, share: bar.update(task, description=what, advance=share),
+        )
+    if plot:
+        asr_report.plot(plot, report)
     if as_json:
-        out.print_json(data=report.plain())
+        out.print_json(data=asr_report.plain(report))
     else:
-        out.print(bench.render(report))
+        out.print(asr_report.render(report))
