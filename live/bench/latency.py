@@ -24,7 +24,8 @@ from rich.text import Text
 
 from erc_live.live.bench.model_report import COLOURS
 from erc_live.live.errors import EngineError
-from erc_live.live.screen.panels import STAGES, percentile, stage_durations
+from erc_live.live.percentile import percentile
+from erc_live.live.screen.panels import STAGES, stage_durations
 from erc_live.streams import codec
 from erc_live.streams.messages import EmotionEvent
 

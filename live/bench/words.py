@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from erc_live.live.errors import EngineError
+from erc_live.live.percentile import percentile
 
 DRAWS = 2000
 LEAST_UTTERANCES = 10  # fewer give no interval
@@ -90,7 +91,7 @@ def compare(said: Sequence[str], heard: str, normalise: Normaliser) -> list[Erro
             for at in range(chunk.ref_start_idx, chunk.ref_end_idx):
                 counts[np.searchsorted(ends, at, "right"), kinds[chunk.type]] += 1
     return [
-        Errors(len(words), *(int(n) for n in row), utterances=1, lost=int(row[1] == len(words)))
+        Errors(len(words), *map(int, row), 1, int(row[1] == len(words)))
         for words, row in zip(utterances, counts, strict=True)
     ]
 
@@ -113,5 +114,5 @@ def interval(utterances: Sequence[Errors], other: Sequence[Errors] | None = None
         wrong = np.array([errors.total for errors in other]) - wrong
     random = np.random.default_rng(0)
     drawn = (random.integers(len(words), size=len(words)) for _ in range(DRAWS))
-    low, high = np.percentile([wrong[draw].sum() / max(words[draw].sum(), 1) for draw in drawn], _TAILS)
-    return float(low), float(high)
+    rates = [float(wrong[draw].sum() / max(words[draw].sum(), 1)) for draw in drawn]
+    return percentile(rates, _TAILS[0]), percentile(rates, _TAILS[1])
