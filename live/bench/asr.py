@@ -19,6 +19,7 @@ import numpy as np
 from erc_live.live.bench.recognisers import Choice, configured
 from erc_live.live.bench.recordings import read
 from erc_live.live.bench.references import Clip, Reference
+from erc_live.live.bench.usage import used_here_s
 from erc_live.live.bench.words import Errors, Normaliser, compare
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
@@ -188,6 +189,6 @@ def _recognise(recogniser: Recogniser, utterances: Sequence[Speech], progress: C
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, float, float]:
     """What it gives, and what it took: s of the wall clock, and of all processors."""
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    wall_s, cpu_s = time.perf_counter(), used_here_s()
     result = work()
-    return result, time.perf_counter() - wall_s, time.process_time() - cpu_s
+    return result, time.perf_counter() - wall_s, used_here_s() - cpu_s

@@ -155,7 +155,7 @@ def render(report: AsrReport) -> RenderableType:
         parts += [Text(), _clips_table(report, spoken)]
     quiet = [clip for clip in report.clips if not clip.speech]
     if quiet:
-        parts += [Text(), _heading("nobody speaks", quiet)]
+        parts += [*([Text()] if parts else []), _heading("nobody speaks", quiet)]
         parts += _quiet_parts(report, [non_speech(report, n) for n in numbers])
     return Group(*parts)
 

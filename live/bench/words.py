@@ -91,8 +91,8 @@ def compare(said: Sequence[str], heard: str, normalise: Normaliser) -> list[Erro
             for at in range(chunk.ref_start_idx, chunk.ref_end_idx):
                 counts[np.searchsorted(ends, at, "right"), kinds[chunk.type]] += 1
     return [
-        Errors(len(words), *map(int, row), 1, int(row[1] == len(words)))
-        for words, row in zip(utterances, counts, strict=True)
+        Errors(len(words), wrong, missing, extra, 1, int(missing == len(words)))
+        for words, (wrong, missing, extra) in zip(utterances, counts.tolist(), strict=True)
     ]
 
 
