@@ -187,8 +187,11 @@ def _speech_table(report: AsrReport, found: Sequence[Speech | None]) -> Table:
 
 
 def _clips_table(report: AsrReport, clips: Sequence[ClipScore]) -> Table:
-    worst = sorted(clips, key=lambda clip: -sum(together(heard.errors).total for heard in clip.heard))[:SHOWN]
-    title = "WER %" if len(worst) == len(clips) else f"WER %, the {SHOWN} with most errors"
+    worst = sorted(clips, key=_mistakes, reverse=True)
+    title = "WER %"
+    if len(clips) > SHOWN:
+        worst = [clip for clip in worst if _mistakes(clip)][:SHOWN]
+        title = f"WER %, most errors ({len(worst)} of {len(clips)})"
     table = _table(title, "s", "words", *(recogniser.name for recogniser in report.recognisers))
     for clip in worst:
         rates = [together(heard.errors) for heard in clip.heard]
@@ -256,6 +259,10 @@ def _told(difference: Difference, first: str) -> str:
     low, high = (100 * edge for edge in difference.interval)
     points = f"{100 * difference.points:+.1f} points, 95 % from {low:+.1f} to {high:+.1f}"
     return f"{difference.name} against {first}: {points if difference.told else f'no difference ({points})'}"
+
+
+def _mistakes(clip: ClipScore) -> int:
+    return sum(together(heard.errors).total for heard in clip.heard)
 
 
 def _errors(heard: Sequence[Heard]) -> list[Errors]:

@@ -64,6 +64,8 @@ def bench_latency(
     """What people wait for: play a recording through the real processes in real time; p50 and p95 of every stage, what
     was given up, and what each process cost. Each recogniser plays the whole recording, with and without pictures. The
     demo reads its words from its transcript unless a recogniser is named.
+
+    erc-live bench latency --mic agent.flac=Agent --mic caller.flac=Caller --recogniser tiny.en --recogniser base
     """
     from erc_live.live.bench import latency as bench
     from erc_live.live.bench import latency_report
@@ -222,7 +224,10 @@ def bench_asr(
     plot: Annotated[Path | None, typer.Option(help="Draw the errors of each, and its cost.", metavar="FILE")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs, with what was said and heard.")] = False,
 ) -> None:
-    """How many words recognisers get wrong, what they invent where nobody speaks, and what they cost."""
+    """How many words recognisers get wrong, what they invent where nobody speaks, and what they cost.
+
+    erc-live bench asr talks --recogniser tiny.en --recogniser base --nonspeech noises
+    """
     from erc_live.live import config as configuration
     from erc_live.live.bench import asr as bench
     from erc_live.live.bench import asr_report
