@@ -185,7 +185,7 @@ def _losses(messages: Sequence[PublicMessage], finals: Sequence[EmotionEvent]) -
 
 
 def _why_wordless(event: EmotionEvent) -> str:
-    return SKIPPED if event.engine.endswith("not asked") else UNHEARD
+    return SKIPPED if ", not asked" in event.engine else UNHEARD
 
 
 def _spread(name: str, durations_ns: Sequence[int]) -> Spread:
