@@ -18,8 +18,6 @@ from erc_live.live.bench.words import normaliser
 from erc_live.live.config import Config
 from erc_live.live.engines.transcribers import Speech, Transcript
 from erc_live.live.errors import ConfigError
-from erc_live.live.fetch import models_folder
-from erc_live.models.weights import locate
 from erc_live.streams.media import encode_flac
 
 pytest.importorskip("jiwer")
@@ -180,13 +178,12 @@ def test_the_demo_is_two_voices_that_say_different_things() -> None:
 
 @pytest.mark.real
 def test_clear_speech_is_heard_without_an_error_by_the_smallest_recogniser(shared_data: Path) -> None:
-    if locate("tiny.en", models_folder(Config().models)) is None:
-        pytest.skip("needs tiny.en: erc-live models fetch tiny.en")
     clips = find_clips([shared_data / "recordings" / "jfk.flac"])
-    report = run(clips, open_recognisers(choices(["tiny.en"]), ["whole"], []))
-    found = asr_report.speech(report, 0)
-    assert found is not None
-    assert (found.errors.words, found.errors.total) == (22, 0)
+    report = run(clips, open_recognisers(choices(["tiny.en"]), ["session", "whole"], []))
+    for number in (0, 1):
+        found = asr_report.speech(report, number)
+        assert found is not None
+        assert (found.errors.words, found.errors.total) == (22, 0)
 
 
 @pytest.mark.slow

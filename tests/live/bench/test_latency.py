@@ -50,7 +50,7 @@ def lossy():
         end,
     ]
     unheard = said(4, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en")
-    skipped = said(5, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en, not asked: the machine is too slow")
+    skipped = said(5, (480, 481, 482, 483, 484), text="", engine=f"{unheard.message.engine}, not asked: too slow")
     return [*session(), unheard, skipped, *(Heard(message, 0) for message in messages)]
 
 
