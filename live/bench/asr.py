@@ -1,107 +1,86 @@
-"""How many words the configured recogniser gets wrong, and what it costs, on recordings whose words are known.
+"""How many words recognisers get wrong, what they invent where nobody speaks, and what they cost.
 
-Each recording is heard twice: cut into utterances by the very speech detector and segmenter of a session, each of them
-recognised by itself; and whole, which shows what the cutting costs. Words are compared without case and punctuation;
-the word error rate is that of jiwer: words that are wrong, missing or too many, over those that were said.
+Each recording is cut into utterances by the very speech detector and segmenter of a session, each of them recognised by
+itself; or, to see what the cutting costs or what the detector keeps away, handed over whole or in pieces of one length.
+All recognisers hear the same utterances, one recogniser after the other, recording by recording: a machine that is busy
+for a while is so for all.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
-from erc_live.live.bench.recordings import SOUNDS, read
+from erc_live.live.bench.recognisers import Choice, configured
+from erc_live.live.bench.recordings import read
+from erc_live.live.bench.references import Clip, Reference
+from erc_live.live.bench.usage import used_here_s
+from erc_live.live.bench.words import Errors, Normaliser, compare
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.engines.load import build_perception
-from erc_live.live.engines.transcribers import Speech, Transcriber
+from erc_live.live.engines.transcribers import Speech, Transcriber, open_transcriber
 from erc_live.live.engines.transcripts import read_cues
-from erc_live.live.errors import ConfigError, EngineError
+from erc_live.live.errors import ConfigError
+from erc_live.live.fetch import models_folder
 from erc_live.live.launch import demo_sources
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, SourceEnd, samples_to_ns
 
+Result = TypeVar("Result")
+Progress = Callable[[str, float], None]  # what is heard, and how much of one recording was since the last call
+
 SOURCE = "mic-0"
-TEXTS = (".txt", ".vtt", ".srt")  # beside the sound, by the same name; the first there is
+SESSION, WHOLE = "session", "whole"  # cuts; any other is a length in s
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A recording and what is said in it."""
+class Recogniser:
+    """What is measured: a recogniser, and how its sound is cut. `name` tells it from the others."""
 
-    path: Path
-    said: str
+    name: str
+    transcriber: Transcriber
+    cut: str = SESSION
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Words that were said, what became of them, and the time that the recogniser took, in s."""
+class Heard:
+    """What one recogniser made of a recording. `errors`: of each utterance of the reference; of a recording without
+    words, one. `texts`: of each utterance that it was handed, `wordless` of them empty. `took_s`, `cpu_s`: to cut and
+    to recognise; of the wall clock and of all processors.
+    """
 
-    words: int
-    wrong: int
-    missing: int
-    extra: int
+    errors: tuple[Errors, ...]
+    texts: tuple[str, ...]
+    wordless: int
     took_s: float
-
-    @property
-    def rate(self) -> float:
-        """Word error rate; above 1 where much was invented."""
-        return (self.wrong + self.missing + self.extra) / self.words
-
-    def __add__(self, other: "Errors") -> "Errors":
-        return Errors(**{name: value + asdict(other)[name] for name, value in asdict(self).items()})
+    cpu_s: float
 
 
 @dataclass(frozen=True)
 class ClipScore:
-    """One recording: cut into utterances, and whole."""
+    """A recording, and what each recogniser made of it, in their order."""
 
-    name: str
+    clip: Clip
     duration_s: float
-    utterances: int
-    cut: Errors
-    whole: Errors
-    heard: str
+    heard: tuple[Heard, ...]
+
+    @property
+    def speech(self) -> bool:
+        """Whether somebody speaks in it."""
+        return bool(self.clip.reference.utterances)
 
 
 @dataclass(frozen=True)
 class AsrReport:
-    """All recordings, with one recogniser."""
+    """All recordings, with all recognisers."""
 
-    engine: str
+    recognisers: tuple[Recogniser, ...]
     clips: tuple[ClipScore, ...]
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON: every clip and all together."""
-        clips = [asdict(clip) | _rates(clip) for clip in self.clips]
-        return {"engine": self.engine, "clips": clips, "all": _rates(together(self.clips))}
-
-
-def find_clips(paths: Sequence[Path]) -> list[Clip]:
-    """The recordings in folders and files that have their words beside them.
-
-    Raises:
-        ConfigError: there is none, a file that was named has no text, or a text has no word.
-        EngineError: a transcript cannot be read.
-    """
-    clips = []
-    for path in paths:
-        sounds = [path]
-        if path.is_dir():
-            sounds = sorted(p for p in path.iterdir() if p.suffix.lower() in SOUNDS and _text_of(p))
-        for sound in sounds:
-            text = _text_of(sound)
-            if text is None:
-                raise ConfigError(f"{sound}: its words are missing; put them beside it as {sound.stem}.txt")
-            clips.append(Clip(sound, _read_text(text)))
-    if not clips:
-        raise ConfigError("no recording with its words beside it: talk.flac and talk.txt (or .vtt, .srt)")
-    return clips
 
 
 def demo_clips() -> list[Clip]:
@@ -109,104 +88,73 @@ def demo_clips() -> list[Clip]:
     sources, transcript = demo_sources()
     cues = read_cues(transcript)
     return [
-        Clip(Path(source.target), " ".join(cue.text for cue in cues if cue.speaker == source.speaker))
+        Clip(Path(source.target), Reference(tuple(cue.text for cue in cues if cue.speaker == source.speaker)))
         for source in sources
         if source.kind == "mic"
     ]
 
 
+def open_recognisers(choices: Sequence[Choice], cuts: Sequence[str], sets: Sequence[str]) -> list[Recogniser]:
+    """Each choice with each way to cut, loaded and warm. Raises ConfigError, EngineError."""
+    for cut in cuts:
+        _check_cut(cut)
+    found = []
+    for choice in choices:
+        config = configured(choice, sets)
+        transcriber = open_transcriber(config.transcriber, models_folder(config.models))
+        name = choice.name if choice.sets else transcriber.name
+        found += [Recogniser(name if cut == SESSION else f"{name}, {cut}", transcriber, cut) for cut in cuts]
+    return found
+
+
+def _check_cut(cut: str) -> None:
+    """Raises ConfigError for a cut that is none."""
+    if cut in (SESSION, WHOLE):
+        return
+    try:
+        length_s = float(cut)
+    except ValueError:
+        length_s = math.nan
+    if not 0.1 <= length_s < math.inf:
+        raise ConfigError(f"--cut {cut}: it is {SESSION}, {WHOLE}, or a length in s")
+
+
 def bench_asr(
-    clips: Sequence[Clip], config: Config, transcriber: Transcriber, progress: Callable[[str], None]
+    clips: Sequence[Clip],
+    recognisers: Sequence[Recogniser],
+    config: Config,
+    normalise: Normaliser,
+    progress: Progress = lambda what, share: None,
 ) -> AsrReport:
-    """Recognise every clip, cut and whole. Raises EngineError if jiwer is not installed, MediaError."""
+    """Recognise every recording with every recogniser. Raises EngineError if jiwer is not installed, MediaError."""
     scores = []
     for clip in clips:
-        progress(clip.path.name)
-        pcm = read(clip.path)
-        started_s = time.perf_counter()
-        utterances = list(_utterances(pcm, config))
-        listening_s = time.perf_counter() - started_s
-        cut, cut_s = _recognise(transcriber, utterances)
-        whole, whole_s = _recognise(transcriber, [Speech(pcm, SOURCE, 0.0, len(pcm) / SAMPLE_RATE_HZ)])
-        scores.append(
-            ClipScore(
-                name=clip.path.name,
-                duration_s=len(pcm) / SAMPLE_RATE_HZ,
-                utterances=len(utterances),
-                cut=compare(clip.said, cut, listening_s + cut_s),
-                whole=compare(clip.said, whole, whole_s),
-                heard=cut,
+        pcm = _silenced(read(clip.path), clip.reference)
+        cuts = {cut: _timed(partial(_cut_up, pcm, cut, config)) for cut in {r.cut: None for r in recognisers}}
+        heard = []
+        for recogniser in recognisers:
+            utterances, took_s, cpu_s = cuts[recogniser.cut]
+            recognise = partial(
+                _recognise, recogniser, utterances, partial(progress, f"{recogniser.name}: {clip.path.name}")
             )
-        )
-    return AsrReport(transcriber.name, tuple(scores))
+            texts, more_s, more_cpu_s = _timed(recognise)
+            errors = compare(clip.reference.utterances, " ".join(texts), normalise)
+            wordless = sum(not text for text in texts)
+            heard.append(Heard(tuple(errors), tuple(texts), wordless, took_s + more_s, cpu_s + more_cpu_s))
+        scores.append(ClipScore(clip, len(pcm) / SAMPLE_RATE_HZ, tuple(heard)))
+    return AsrReport(tuple(recognisers), tuple(scores))
 
 
-def compare(said: str, heard: str, took_s: float = 0.0) -> Errors:
-    """Count the errors of `heard`, without regard to case and punctuation. Raises EngineError without jiwer."""
-    try:
-        import jiwer
-    except ImportError as error:
-        raise EngineError("bench asr needs jiwer: pip install 'erc-live[bench]'") from error
-    plain = jiwer.Compose(
-        [
-            jiwer.ToLowerCase(),
-            jiwer.SubstituteRegexes({r"[-‐-―/]": " "}),  # hyphens and dashes stand between words
-            jiwer.SubstituteRegexes({r"[^\w\s]|_": ""}),
-            jiwer.RemoveMultipleSpaces(),
-            jiwer.Strip(),
-            jiwer.ReduceToListOfListOfWords(),
-        ]
-    )
-    found = jiwer.process_words(said, heard, reference_transform=plain, hypothesis_transform=plain)
-    words = found.hits + found.substitutions + found.deletions
-    return Errors(words, found.substitutions, found.deletions, found.insertions, took_s)
-
-
-def together(clips: Sequence[ClipScore]) -> ClipScore:
-    """All clips as one: every word counts the same."""
-    cut, whole = clips[0].cut, clips[0].whole
-    for clip in clips[1:]:
-        cut, whole = cut + clip.cut, whole + clip.whole
-    duration_s = sum(clip.duration_s for clip in clips)
-    return ClipScore("all", duration_s, sum(clip.utterances for clip in clips), cut, whole, "")
-
-
-def render(report: AsrReport) -> RenderableType:
-    """A row for each recording and one for all. RTF: time taken over length; of the cut form, detector included."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("recording", "s", "words", "utterances", "WER", "RTF", "WER whole", "RTF whole"):
-        table.add_column(title, justify="right" if table.columns else "left")
-    for clip in (*report.clips, *([together(report.clips)] if len(report.clips) > 1 else [])):
-        rates = _rates(clip)
-        figures = [f"{rates[name]:.3f}" for name in ("wer", "rtf", "wer_whole", "rtf_whole")]
-        table.add_row(Text(clip.name), f"{clip.duration_s:.0f}", str(clip.cut.words), str(clip.utterances), *figures)
-    return Group(Text(report.engine, style="bold"), table)
-
-
-def _rates(clip: ClipScore) -> dict[str, float]:
-    return {
-        "wer": clip.cut.rate,
-        "rtf": clip.cut.took_s / clip.duration_s,
-        "wer_whole": clip.whole.rate,
-        "rtf_whole": clip.whole.took_s / clip.duration_s,
-    }
-
-
-def _text_of(sound: Path) -> Path | None:
-    return next((text for ending in TEXTS if (text := sound.with_suffix(ending)).is_file()), None)
-
-
-def _read_text(path: Path) -> str:
-    if path.suffix == ".txt":
-        try:
-            said = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not readable as text: {error}") from error
-    else:
-        said = " ".join(cue.text for cue in read_cues(path))
-    if not any(letter.isalnum() for letter in said):
-        raise ConfigError(f"{path}: no word in it")
-    return said
+def _cut_up(pcm: np.ndarray, cut: str, config: Config) -> list[Speech]:
+    """What a recogniser is asked for, one by one. Shapes: pcm (n,) int16."""
+    if cut == SESSION:
+        return list(_utterances(pcm, config))
+    length = len(pcm) if cut == WHOLE else round(float(cut) * SAMPLE_RATE_HZ)
+    return [
+        Speech(part, SOURCE, first / SAMPLE_RATE_HZ, (first + len(part)) / SAMPLE_RATE_HZ)
+        for first in range(0, len(pcm), max(length, 1))
+        if len(part := pcm[first : first + length])
+    ]
 
 
 def _utterances(pcm: np.ndarray, config: Config) -> Iterator[Speech]:
@@ -221,7 +169,26 @@ def _utterances(pcm: np.ndarray, config: Config) -> Iterator[Speech]:
         yield from (request.speech for request in perception.feed(message) if request.kind == "final")
 
 
-def _recognise(transcriber: Transcriber, utterances: Sequence[Speech]) -> tuple[str, float]:
-    started_s = time.perf_counter()
-    heard = [transcriber.transcribe(utterance).text for utterance in utterances]
-    return " ".join(filter(None, heard)), time.perf_counter() - started_s
+def _silenced(pcm: np.ndarray, reference: Reference) -> np.ndarray:
+    """The sound without what is not to be counted. Shapes: (n,) int16."""
+    for start_s, end_s in reference.ignored:
+        pcm[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)] = 0
+    return pcm
+
+
+def _recognise(recogniser: Recogniser, utterances: Sequence[Speech], progress: Callable[[float], None]) -> list[str]:
+    progress(0.0)
+    texts = []
+    for utterance in utterances:
+        texts.append(recogniser.transcriber.transcribe(utterance).text)
+        progress(1 / len(utterances))
+    if not utterances:
+        progress(1.0)
+    return texts
+
+
+def _timed(work: Callable[[], Result]) -> tuple[Result, float, float]:
+    """What it gives, and what it took: s of the wall clock, and of all processors."""
+    wall_s, cpu_s = time.perf_counter(), used_here_s()
+    result = work()
+    return result, time.perf_counter() - wall_s, used_here_s() - cpu_s

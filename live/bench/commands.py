@@ -1,5 +1,6 @@
 """`erc-live bench`: the options, what is being measured now, and the result as a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from erc_live.live.bench.recognisers import Choice, Recognisers, choices
 from erc_live.streams.messages import EmotionEvent
 
 out = Console()
@@ -51,38 +53,67 @@ def bench_latency(
     camera: Annotated[
         list[str] | None, typer.Option("--camera", help="Also run with these pictures, and compare.", metavar="FILE")
     ] = None,
+    recogniser: Recognisers = None,
+    transcript: Annotated[
+        Path | None, typer.Option(help="Words of the recording, instead of a recogniser.", metavar="FILE")
+    ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw where the time goes into this SVG.", metavar="FILE")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """What people wait for: play a recording through the real processes in real time; p50 and p95 of every stage."""
-    from erc_live.live import launch
+    """What people wait for: play a recording through the real processes in real time; p50 and p95 of every stage, what
+    was given up, and what each process cost. Each recogniser plays the whole recording, with and without pictures. The
+    demo reads its words from its transcript unless a recogniser is named.
+
+    erc-live bench latency --mic agent.flac=Agent --mic caller.flac=Caller --recogniser tiny.en --recogniser base
+    """
     from erc_live.live.bench import latency as bench
+    from erc_live.live.bench import latency_report
 
     arguments = [str(path)] if path else [part for m in mic or [] for part in ("--mic", m)]
+    if transcript:
+        arguments += ["--transcript", str(transcript)]
     if not arguments:
-        sources, transcript = launch.demo_sources()
-        voices = [f"{source.target}={source.speaker}" for source in sources if source.kind == "mic"]
-        arguments = ["--transcript", str(transcript), *(part for voice in voices for part in ("--mic", voice))]
+        arguments = _demo(with_words=not recogniser)
     arguments += [part for item in sets or [] for part in ("--set", item)]
-    runs = {"sound alone": arguments}
-    if camera:
-        runs["with pictures"] = [*arguments, *(part for c in camera for part in ("--camera", c))]
     sessions: list[bench.Latency] = []
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True) as bar:
-        for name, options in runs.items():
+        for name, options in _runs(arguments, choices(recogniser), camera or []).items():
             task = bar.add_task(f"{name}: starting", total=None)
 
-            def told(event: EmotionEvent, task: TaskID = task) -> None:
-                bar.update(task, description=f"playing: {event.text[:40]}")
+            def told(event: EmotionEvent, task: TaskID = task, name: str = name) -> None:
+                bar.update(task, description=f"{name}: {event.text[:40]}")
 
             sessions.append(bench.bench_latency(name, options, told))
+            bar.remove_task(task)
     if plot:
-        bench.plot(plot, sessions)
+        latency_report.plot(plot, sessions)
     if as_json:
         out.print_json(data=[session.plain() for session in sessions])
     else:
-        out.print(bench.render(sessions))
+        out.print(latency_report.render(sessions))
+
+
+def _demo(*, with_words: bool) -> list[str]:
+    """Options of `erc-live replay` that play the sound of the demo."""
+    from erc_live.live import launch
+
+    sources, transcript = launch.demo_sources()
+    voices = [f"{source.target}={source.speaker}" for source in sources if source.kind == "mic"]
+    words = ["--transcript", str(transcript)] if with_words else []
+    return [*words, *(part for voice in voices for part in ("--mic", voice))]
+
+
+def _runs(arguments: list[str], recognisers: Sequence[Choice], camera: list[str]) -> dict[str, list[str]]:
+    """The sessions to play, by name: each recogniser, without and with pictures."""
+    runs: dict[str, list[str]] = {}
+    for choice in recognisers:
+        alone = [*arguments, *(part for item in choice.sets for part in ("--set", item))]
+        runs[choice.name if choice.sets else "sound alone"] = alone
+        if camera:
+            seen = [*alone, *(part for c in camera for part in ("--camera", c))]
+            runs[f"{choice.name}, pictures" if choice.sets else "with pictures"] = seen
+    return runs
 
 
 def bench_speakers(
@@ -167,28 +198,61 @@ def bench_asr(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders or sound files, each with its words beside it (.txt, .vtt, .srt). Default: the demo.",
+            help="Sound files, or folders of them and folders in those, with their words beside them: .txt, .vtt, .srt "
+            "by the same name, .stm, or LibriSpeech's .trans.txt. An empty .txt: nobody speaks. Default: the demo.",
             metavar="[PATH]...",
         ),
     ] = None,
+    recogniser: Recognisers = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file or folder of texts that lie elsewhere, by the names of recordings.", metavar="PATH"),
+    ] = None,
+    nonspeech: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recordings in which nobody speaks: every word heard is invented.", metavar="PATH"),
+    ] = None,
+    cut: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is recognised at a time: utterances as in a session (the default); whole: all in one piece; a "
+            "number: pieces of so many s, past the speech detector. Several: side by side.",
+            metavar="session|whole|SECONDS",
+        ),
+    ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the errors of each, and its cost.", metavar="FILE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs, with what was said and heard.")] = False,
 ) -> None:
-    """How many words the recogniser gets wrong, and what it costs: in utterances as in a session, and in one piece."""
+    """How many words recognisers get wrong, what they invent where nobody speaks, and what they cost.
+
+    erc-live bench asr talks --recogniser tiny.en --recogniser base --nonspeech noises
+    """
     from erc_live.live import config as configuration
     from erc_live.live.bench import asr as bench
-    from erc_live.live.engines.transcribers import open_transcriber
-    from erc_live.live.fetch import models_folder
+    from erc_live.live.bench import asr_report
+    from erc_live.live.bench.references import find_clips
+    from erc_live.live.bench.words import normaliser
 
     config = configuration.load(sets=sets or []).config
-    clips = bench.find_clips(paths) if paths else bench.demo_clips()
-    transcriber = open_transcriber(config.transcriber, models_folder(config.models))
+    anything = paths or nonspeech
+    clips = find_clips(paths or [], reference or [], nonspeech or []) if anything else bench.demo_clips()
+    normalise = normaliser(config.transcriber.language)
+    recognisers = bench.open_recognisers(choices(recogniser), cut or [bench.SESSION], sets or [])
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
     ) as bar:
-        task = bar.add_task("loading", total=len(clips))
-        report = bench.bench_asr(clips, config, transcriber, lambda name: bar.update(task, description=name, advance=1))
+        task = bar.add_task("reading", total=len(clips) * len(recognisers))
+        report = bench.bench_asr(
+            clips,
+            recognisers,
+            config,
+            normalise,
+            lambda what, share: bar.update(task, description=what, advance=share),
+        )
+    if plot:
+        asr_report.plot(plot, report)
     if as_json:
-        out.print_json(data=report.plain())
+        out.print_json(data=asr_report.plain(report))
     else:
-        out.print(bench.render(report))
+        out.print(asr_report.render(report))

@@ -36,6 +36,7 @@ from rich.text import Text
 from erc_live.live.bench.recordings import Recording, Track, joined, sounding
 from erc_live.live.engines.vad import SileroVad
 from erc_live.live.errors import ConfigError, EngineError
+from erc_live.live.percentile import percentile
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, UtteranceSpan
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
 
@@ -248,7 +249,7 @@ def _fixed(config: SegmenterConfig, silence_s: float) -> SegmenterConfig:
 
 
 def _row(name: str, silence_s: float | None, tally: Tally) -> Row:
-    p50, p95 = (float(1000 * np.percentile(tally.delays, q)) if tally.delays else None for q in (50, 95))
+    p50, p95 = (1000 * percentile(tally.delays, q) if tally.delays else None for q in (50, 95))
     closed = max(tally.closed, 1)
     return Row(
         setting=name,

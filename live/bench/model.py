@@ -10,7 +10,6 @@ The rule of this file: it measures and returns a `BenchReport`; `model_report` s
 import dataclasses
 import gc
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import torch
 from torch import nn
 
 from erc_live.live.errors import ConfigError, DeviceError
+from erc_live.live.percentile import percentile
 from erc_live.live.slots import SIZES, Slots
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.networks import NETWORKS
@@ -321,8 +321,7 @@ class _Bench:
 
 
 def _timing(durations: Sequence[float]) -> Timing:
-    tenths = statistics.quantiles(durations, n=10, method="inclusive")
-    return Timing(p50=tenths[4], p10=tenths[0], p90=tenths[8])
+    return Timing(*(percentile(durations, percent) for percent in (50, 10, 90)))
 
 
 def _built(name: str, device: str, causal: bool) -> Any:

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise, zip_longest
 
 from rich.cells import cell_len
 
+from erc_live.live.percentile import percentile
 from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
 from erc_live.live.screen.view import Mark, Speaker, View
 from erc_live.streams.messages import EmotionEvent, WorkerStatus
@@ -298,12 +299,6 @@ def _stages(glyphs: Glyphs, decided: Sequence[tuple[int, ...]], width: int) -> l
         rows.append(row)
         begin += durations[-1]
     return rows
-
-
-def percentile(values: Sequence[int], percent: int) -> int:
-    """The smallest value that at least `percent` of all do not exceed. Raises ValueError without values."""
-    ranked = sorted(values)
-    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
 
 
 def _duration_text(duration_ns: int) -> str:

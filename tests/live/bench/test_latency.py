@@ -1,4 +1,4 @@
-"""The breakdown of delays: from stamps alone, and once through the real processes (slow)."""
+"""The breakdown of delays, and of what was lost: from messages alone, and once through the real processes (slow)."""
 
 import json
 import subprocess
@@ -11,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from erc_live.live.bench.latency import Heard, measure, plot, render
-from erc_live.live.errors import EngineError
+from erc_live.live.bench import commands
+from erc_live.live.bench.latency import SKIPPED, UNHEARD, Cost, Heard, measure
+from erc_live.live.bench.latency_report import plot, render
+from erc_live.live.bench.recognisers import choices
+from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.panels import STAGES
+from erc_live.streams.messages import Gap, Overload, SessionEnd
 
 MS = 1_000_000
+COST = Cost(0.5, 6.25, {"mic-0": 0.02, "perception": 0.35})
 delays = st.lists(st.lists(st.integers(-300, 900), min_size=5, max_size=5), min_size=1, max_size=20)
 
 
@@ -24,17 +29,39 @@ def said(seq, stamps_ms, **fields):
     t_end_ns = seq * 1000 * MS
     names = ("t_closed_ns", "t_text_ns", "t_features_ns", "t_logits_ns", "t_published_ns")
     stamps = {name: t_end_ns + ms * MS for name, ms in zip(names, stamps_ms, strict=True)}
+    fields = {"utterance": f"u{seq}"} | fields
     event = examples.event(seq, t_start_ns=t_end_ns - 1000 * MS, t_end_ns=t_end_ns, **stamps, **fields)
     return Heard(event, event.t_published_ns + 5 * MS)
 
 
 def session():
-    first = said(1, (0, 40, 60, 70, 80), final=False, utterance="u")
-    return [first, said(1, (480, 230, 490, 495, 500), utterance="u"), said(3, (480, 900, 950, 960, 970))]
+    first = said(1, (0, 40, 60, 70, 80), final=False, text="")
+    return [first, said(1, (480, 230, 490, 495, 500)), said(3, (480, 900, 950, 960, 970))]
+
+
+def lossy():
+    """Two more utterances without words, an overload that came twice, and losses of two kinds."""
+    steps = ("without words", "again with words", "without words")
+    end = SessionEnd(session="s", t_ns=0, utterances=4, reason="all sources ended")
+    messages = [
+        *(Overload(t_ns=n, level=1, step=step, waiting_s=5.0) for n, step in enumerate(steps)),
+        *(Gap(source="mic-0", t_start_ns=n, t_end_ns=n, lost=2, cause="device") for n in range(2)),
+        Gap(source="perception", t_start_ns=0, t_end_ns=1, lost=1, cause="bus"),
+        end,
+    ]
+    unheard = said(4, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en")
+    skipped = said(5, (480, 481, 482, 483, 484), text="", engine=f"{unheard.message.engine}, not asked: too slow")
+    return [*session(), unheard, skipped, *(Heard(message, 0) for message in messages)]
+
+
+def shown(figures):
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(render(figures))
+    return console.export_text()
 
 
 def test_what_was_guessed_in_time_kept_nobody_waiting():
-    figures = measure("demo", session(), 0.5)
+    figures = measure("demo", session(), COST)
     spread = {s.name: (s.p50, s.p95) for s in figures.stages}
     assert spread == {
         "endpoint": (480, 480), "words": (0, 420), "features": (10, 50), "graph": (5, 10), "publish": (5, 10),
@@ -44,12 +71,12 @@ def test_what_was_guessed_in_time_kept_nobody_waiting():
     assert figures.delivered.p95 == 5
     assert figures.first is not None
     assert figures.first.p50 == 1080
-    assert (figures.utterances, figures.provisional) == (2, 1)
+    assert (figures.utterances, figures.provisional, figures.provisional_words) == (2, 1, 0)
 
 
 @given(delays)
 def test_stages_add_up_whatever_the_stamps(stamps):
-    figures = measure("demo", [said(seq, sorted([max(0, s) for s in row])) for seq, row in enumerate(stamps)], 0.0)
+    figures = measure("demo", [said(seq, sorted([max(0, s) for s in row])) for seq, row in enumerate(stamps)], COST)
     assert [s.name for s in figures.stages] == [*STAGES, "all"]
     assert all(s.p50 >= 0 for s in figures.stages)
     assert figures.stages[-1].longest == max(max(0, *row) for row in stamps)
@@ -57,23 +84,62 @@ def test_stages_add_up_whatever_the_stamps(stamps):
 
 def test_an_utterance_that_is_said_again_counts_once():
     again = said(3, (480, 900, 950, 960, 9000), revision=1)
-    assert measure("demo", [*session(), again], 0.0).stages == measure("demo", session(), 0.0).stages
+    assert measure("demo", [*session(), again], COST).stages == measure("demo", session(), COST).stages
 
 
-def test_silence_cannot_be_measured():
-    with pytest.raises(EngineError, match="nothing was said"):
-        measure("demo", [], 0.0)
+def test_what_was_given_up_and_lost_is_told():
+    losses = measure("demo", lossy(), COST).losses
+    assert losses.steps == {"without words": 2, "again with words": 1}
+    assert losses.gaps == {"mic-0 device": (2, 4), "perception bus": (1, 1)}
+    assert losses.wordless == {UNHEARD: 1, SKIPPED: 1}
+    assert losses.ended == "all sources ended"
+    text = " ".join(shown([measure("demo", lossy(), COST)]).split())
+    assert f"4 utterances, 2 without words (1 {UNHEARD}; 1 {SKIPPED})" in text
+    assert "overload: without words (2); again with words (1)" in text
+    assert "gaps: mic-0 device 2 times, 4 lost; perception bus 1 times, 1 lost" in text
+    assert "6.2 s from the command to the first sample" in text
+    assert "mic-0 2 %, perception 35 %" in text
 
 
-def test_the_tables_fit_80_columns_and_the_picture_is_drawn(tmp_path):
-    figures = [measure(name, session(), 0.5) for name in ("sound alone", "with pictures")]
-    console = Console(width=80, record=True, file=StringIO())
-    console.print(render(figures))
-    text = console.export_text()
-    assert "computation-unaware" in text
-    assert "1.00" in text
+def test_where_all_went_well_that_is_told():
+    text = shown([measure("demo", session(), COST)])
+    assert "2 utterances, 0 without words\n" in text
+    assert "overload: none\n" in text
+    assert "gaps: none\n" in text
+
+
+def test_a_session_without_an_utterance_says_what_it_lost_instead():
+    gap, end = lossy()[-2:]
+    with pytest.raises(EngineError, match=r"no utterance in this recording.*perception bus; all sources ended"):
+        measure("demo", [gap, end], COST)
+    with pytest.raises(EngineError, match=r"nothing was lost; it did not end"):
+        measure("demo", [], COST)
+
+
+def test_recognisers_stand_side_by_side_in_80_columns_and_the_picture_is_drawn(tmp_path):
+    figures = [measure("pocketsphinx", session(), COST), measure("tiny.en", lossy(), COST)]
+    lines = shown(figures).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("\u2026" in line for line in lines)  # nothing is cut off
+    rows = {line.split()[0]: line.split()[1:] for line in lines[:4] if line.strip()}
+    assert rows["tiny.en"] == ["480/480", "1/420", "484/970", "1080/1080", "2", "4", "3", "35"]
+    assert rows["pocketsphinx"] == ["480/480", "0/420", "500/970", "1080/1080", "0", "2", "0", "35"]
+    assert json.loads(json.dumps(figures[1].plain()))["losses"]["steps"]["without words"] == 2
     plot(tmp_path / "delay.svg", figures)
     assert "<svg" in (tmp_path / "delay.svg").read_text()
+    with pytest.raises(ConfigError, match="--plot"):
+        plot(tmp_path / "absent" / "delay.svg", figures)
+
+
+def test_each_recogniser_plays_the_recording_with_and_without_pictures():
+    runs = commands._runs(["a.wav"], choices(["tiny.en", "none"]), ["b.mp4"])
+    assert list(runs) == ["tiny.en", "tiny.en, pictures", "none", "none, pictures"]
+    tiny = ["a.wav", "--set", "transcriber.engine=faster-whisper", "--set", "transcriber.model=tiny.en"]
+    assert runs["tiny.en"] == tiny
+    assert runs["tiny.en, pictures"] == [*tiny, "--camera", "b.mp4"]
+    assert commands._runs(["a.wav"], choices(None), []) == {"sound alone": ["a.wav"]}
+    assert "--transcript" in commands._demo(with_words=True)
+    assert "--transcript" not in commands._demo(with_words=False)
 
 
 @pytest.mark.slow
@@ -83,3 +149,7 @@ def test_the_demo_through_the_real_processes():
     assert figures["utterances"] == 13
     assert figures["provisional"] > 13
     assert figures["stages"][0]["p50"] > 100
+    assert figures["losses"]["ended"] == "all sources ended"
+    assert set(figures["cost"]["workers"]) == {"mic-0", "mic-1", "perception", "tracker", "screen", "supervisor"}
+    assert 0 < figures["cost"]["workers"]["perception"] < 2
+    assert 0 < figures["cost"]["ready_s"] < 90
