@@ -30,7 +30,7 @@ from erc_live.live.fetch import fetch
 from erc_live.live.plan import Session, manifest
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
-from erc_live.streams.media import probe
+from erc_live.streams.media import probe, undecodable
 from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
 from erc_live.streams.record import Recorder
 from erc_live.streams.replay import Replayed, due_ns, is_damage
@@ -63,13 +63,23 @@ def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str
         raise ConfigError(f"replay: {path} and --mic exclude each other: the path brings its own sound")
     if path.is_dir():
         return bundle_sources(path)
+    return sources([str(path)], [*_pictures(path), *cameras])
+
+
+def _pictures(path: Path) -> list[str]:
+    """The file once more, where it can be seen, too. Says what a person should know of it. Raises MediaError where it
+    cannot be heard.
+    """
     info = probe(path)
+    if "audio" in info.undecodable:
+        raise MediaError(undecodable(path, "audio"))
     if not info.audio:
         raise MediaError(f"{path}: no sound in it, so nobody can be heard; add --mic FILE")
-    if hint := channels_hint(path):
-        console.print(Text(hint), soft_wrap=True)
-    pictures = [str(path)] if info.video else []
-    return sources([str(path)], [*pictures, *cameras])
+    unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
+    for line in (unseen, channels_hint(path)):
+        if line:
+            console.print(Text(line), soft_wrap=True)
+    return [str(path)] if info.video else []
 
 
 def demo_sources() -> tuple[tuple[SourceSpec, ...], Path]:
