@@ -81,5 +81,8 @@ def _engine(name: str, words: bool, transcripts: Sequence[Transcript]) -> str:
     """What recognised the words, and what a reader of the event should know of them."""
     if not words:
         return f"{name}, not asked"
+    recorded = [t.engine for t in transcripts if t.engine is not None]
+    if recorded:
+        return recorded[0]
     others = sorted({t.language for t in transcripts if t.text and t.language not in (None, LANGUAGE)})
     return f"{name}, words in {', '.join(others)}" if others else name
