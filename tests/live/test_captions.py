@@ -1,4 +1,4 @@
-"""Captions as people's tools write them: every word once, at its own time; what cannot be read is named with its line."""
+"""Captions as people's tools write them: every word once, at its own time; what cannot be, named with its line."""
 
 import codecs
 from itertools import pairwise
