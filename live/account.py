@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from erc_live.live.capture.sound import level_db
-from erc_live.live.engines.transcripts import Cue
+from erc_live.live.engines.captions import Cue
 from erc_live.live.perception import Analysis, Request
 from erc_live.streams.messages import AudioChunk, SourceEnd
 from erc_live.streams.replay import is_damage

@@ -46,7 +46,7 @@ class Analyser:
             parts=tuple(self._part(request, stretch, transcript, frames) for stretch, transcript in heard),
             engine=_engine(transcriber.name, transcripts) if asked else _silent(transcriber.name, skipped),
             encoders=" ".join(f"{modality}={name}" for modality, name in engines.fingerprints.items()),
-            skipped=skipped,
+            skipped=skipped or any(transcript.skipped for transcript in transcripts),
             t_text_ns=t_text_ns,
             t_features_ns=self._clock.now_ns(),
         )
@@ -87,5 +87,8 @@ def _silent(name: str, skipped: bool) -> str:
 
 def _engine(name: str, transcripts: Sequence[Transcript]) -> str:
     """What recognised the words, and what a reader of the event should know of them."""
+    recorded = [t.engine for t in transcripts if t.engine is not None]
+    if recorded:
+        return recorded[0]
     others = sorted({t.language for t in transcripts if t.text and t.language not in (None, LANGUAGE)})
     return f"{name}, words in {', '.join(others)}" if others else name

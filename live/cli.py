@@ -190,7 +190,7 @@ def _run(
     from erc_live.live import launch
 
     session = Session(
-        session=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
+        session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
         config=loaded.config,
         sources=tuple(sources),
         speed=launch.parse_speed(speed),
@@ -224,13 +224,17 @@ def subscribe(
     endpoint: Annotated[str | None, typer.Argument(help="Where a session publishes (events.endpoint).")] = None,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per line.")] = False,
     wait: Annotated[float | None, typer.Option(help="Give up after so many seconds without a session.")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
 ) -> None:
     """Follow the emotion events of a running session: first what was missed, then each as it comes."""
     from erc_live.live import sinks
-    from erc_live.streams.address import DEFAULT_ENDPOINT
     from erc_live.streams.subscribe import subscribe as events
 
-    sinks.write(events(endpoint or DEFAULT_ENDPOINT, timeout_s=wait), sys.stdout, as_json=_lines(jsonl))
+    place = endpoint or configuration.load(config, sets or []).config.events.endpoint
+    waiting = Text(f"waiting for a session that publishes at {place} (events.endpoint); Ctrl-C ends it")
+    messages = events(place, timeout_s=wait, on_wait=lambda: err.print(waiting, soft_wrap=True))
+    sinks.write(messages, sys.stdout, as_json=_lines(jsonl))
 
 
 @app.command()

@@ -6,6 +6,7 @@ in environment variables: what a program does should be readable from its comman
 """
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from msgspec import Meta
 
 from erc_live.live.errors import ConfigError
 
+MOST = 1_000_000  # of anything: more overflows somewhere, or is never waited for
+
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, Meta(gt=0.0)]
+Positive = Annotated[float, Meta(ge=0.001)]  # so that what is divided by it stays finite, too
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 
@@ -146,6 +149,9 @@ def load(file: Path | None = None, sets: Sequence[str] = (), flags: Mapping[str,
     for layer, values in _layers(file, sets, flags or {}):
         for path, value in values.items():
             section, key = _known(path, origin, layer)
+            if isinstance(value, int | float) and not abs(value) <= MOST:
+                wanted = "a number" if math.isnan(value) else f"at most {MOST}"
+                raise ConfigError(f"{layer}: {path}: {value} is out of range: write {wanted}")
             tree[section][key] = value
             origin[path] = layer
             _convert(tree, f"{layer}: {path}")

@@ -20,6 +20,7 @@ from erc_live.live.speaking_face import SpeakingFace
 from erc_live.models.encoders.text import PAST, TextEncoder, turns
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import RELABEL_REACH, ClosedBy, Relabel, UtteranceFeatures, Word
+from erc_live.streams.words import legible
 
 DIALOGUE = "main"  # one conversation per session
 
@@ -58,6 +59,7 @@ class Conversation:
         last = number == len(analysis.parts) - 1
         closed_by: ClosedBy = request.closed_by if last else "voice"
         utterance = request.utterance
+        seen = legible(part.transcript.text)
         if number:
             utterance = utterance_id(request.source, part.t_start_ns - self._start_ns)
         voice = self._voice(analysis, part, utterance)
@@ -69,9 +71,9 @@ class Conversation:
             source=request.source,
             speaker_name=voice.speaker_name,
             voice=voice.voice,
-            text=part.transcript.text,
-            words=_words(part),
-            text_confidence=part.transcript.confidence if part.transcript.text else None,
+            text=part.transcript.text if seen else "",
+            words=_words(part) if seen else (),
+            text_confidence=part.transcript.confidence if seen else None,
             engine=analysis.engine,
             skipped=analysis.skipped,
             t_start_ns=part.t_start_ns,
@@ -100,7 +102,7 @@ class Conversation:
 
     def _with_text(self, features: UtteranceFeatures, before: Sequence[UtteranceFeatures]) -> UtteranceFeatures:
         """The same with its text vector; without one where nothing was recognised."""
-        if not features.text.strip():
+        if not legible(features.text):
             return features
         spoken = [*_past(before), features]
         contexts = turns([_who(said) for said in spoken], [said.text for said in spoken])
@@ -134,7 +136,7 @@ def _who(features: UtteranceFeatures) -> str:
 
 def _past(before: Sequence[UtteranceFeatures]) -> list[UtteranceFeatures]:
     """What the text encoder reads of what was said before: the last utterances with words."""
-    return [features for features in before if features.text.strip()][-PAST:]
+    return [features for features in before if legible(features.text)][-PAST:]
 
 
 def _words(part: Part) -> tuple[Word, ...]:

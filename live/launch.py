@@ -2,10 +2,12 @@
 
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +37,7 @@ from erc_live.live.needs import Need, fetch_all
 from erc_live.live.plan import Session, manifest
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
-from erc_live.streams.media import probe
+from erc_live.streams.media import probe, undecodable
 from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
 from erc_live.streams.record import Recorder
 from erc_live.streams.replay import Replayed, due_ns, is_damage
@@ -45,6 +47,7 @@ UNHEARD = (
     "Nobody listened: these words are the demo's own transcript, because no speech recogniser is on this disk. "
     "`erc-live models fetch` brings one."
 )
+MOST_SPEED = 100.0  # the processes cannot be hurried on as they like: more is what "max" is for
 Message = TypeVar("Message", bound=AnyMessage)
 
 console = Console(stderr=True)
@@ -59,7 +62,19 @@ def sources(mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ..
     names = [spec.speaker for spec in specs if spec.speaker]
     if len(set(names)) < len(names):
         raise ConfigError(f"--mic: two microphones of one name ({', '.join(names)}); give each person their own")
+    _refuse_one_sound_twice([spec for spec in specs if spec.kind == "mic"])
     return specs
+
+
+def _refuse_one_sound_twice(mics: Sequence[SourceSpec]) -> None:
+    """What two microphones hear alike would be taken from the one and given to the other (`bleed.py`)."""
+    for one, other in combinations(mics, 2):
+        names = [Path(each.target).resolve() if each.medium == "file" else each.target for each in (one, other)]
+        if names[0] == names[1] and (one.channel == other.channel or None in (one.channel, other.channel)):
+            raise ConfigError(
+                f"--mic {other.target}: given twice, so two people would be heard in one sound; "
+                f"give each their own, or their own channel: --mic {one.target}@1=ONE --mic {one.target}@2=OTHER"
+            )
 
 
 def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
@@ -72,13 +87,23 @@ def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str
         raise ConfigError(f"replay: {path} and --mic exclude each other: the path brings its own sound")
     if path.is_dir():
         return bundle_sources(path)
+    return sources([str(path)], [*_pictures(path), *cameras])
+
+
+def _pictures(path: Path) -> list[str]:
+    """The file once more, where it can be seen, too. Says what a person should know of it. Raises MediaError where it
+    cannot be heard.
+    """
     info = probe(path)
+    if "audio" in info.undecodable:
+        raise MediaError(undecodable(path, "audio"))
     if not info.audio:
         raise MediaError(f"{path}: no sound in it, so nobody can be heard; add --mic FILE")
-    if hint := channels_hint(path):
-        console.print(Text(hint), soft_wrap=True)
-    pictures = [str(path)] if info.video else []
-    return sources([str(path)], [*pictures, *cameras])
+    unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
+    for line in (unseen, channels_hint(path)):
+        if line:
+            console.print(Text(line), soft_wrap=True)
+    return [str(path)] if info.video else []
 
 
 def demo_sources() -> tuple[tuple[SourceSpec, ...], Path]:
@@ -108,8 +133,10 @@ def parse_speed(text: str) -> float:
         speed = FASTEST if text == "max" else float(text)
     except ValueError:
         speed = 0.0
-    if not speed > 0:
-        raise ConfigError(f"--speed {text}: write 1 for real time, a number of times as fast, or max")
+    if not speed > 0 or (speed > MOST_SPEED and text != "max"):
+        raise ConfigError(
+            f"--speed {text}: write 1 for real time, a number of times as fast (up to {MOST_SPEED:.0f}), or max"
+        )
     return speed
 
 
@@ -145,10 +172,26 @@ def _check(session: Session) -> None:
             check(source)
     if session.transcript and not Path(session.transcript).exists():
         raise MediaError(f"--transcript {session.transcript}: no such file")
-    if session.record and Path(session.record).exists() and any(Path(session.record).iterdir()):
-        raise SessionError(f"--record {session.record}: the folder is not empty; name a new one")
+    if session.record:
+        _check_room(Path(session.record))
     if session.picture and (session.as_lines or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
+    if session.picture and not Path(session.picture).absolute().parent.is_dir():
+        raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")
+
+
+def _check_room(folder: Path) -> None:
+    """Whether a recording can be kept there. Raises SessionError."""
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise SessionError(f"--record {folder}: the folder is not empty; name a new one")
+        place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as error:
+        raise SessionError(
+            f"--record {folder}: nothing can be written there ({error.strerror}); name another"
+        ) from error
 
 
 def fetch_with_bars(wanted: Sequence[Need], folder: Path) -> list[Path]:

@@ -17,40 +17,54 @@ import av
 import numpy as np
 
 from erc_live.streams.errors import MediaError
+from erc_live.streams.lengths import torn
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, VideoFrame
+from erc_live.streams.mixing import Mixer, in_floats
+from erc_live.streams.pictures import jpeg, upright
+from erc_live.streams.timeline import Timeline
 
 Kind = Literal["audio", "video"]
 
 _MAX_SKEW_NS = 40_000_000  # sound this late against its pictures is not yet noticed (ITU-R BT.1359: 45 ms and more is)
 _RATE_SLACK = 0.1  # of a period: a picture that jitters or is rounded to ms still counts for its slot
-_NAMED_CHANNELS = 8  # more of them have no layout that says how to mix them
+_KINDS: tuple[Kind, ...] = ("audio", "video")
+_WHAT = {"audio": "sound", "video": "pictures"}
 _END_SLACK_S = 1.0  # streams of one file need not end together
 _MS = Fraction(1, 1000)  # the time base of Matroska
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds. `duration_s` is None where the file does not say; the last two are of its sound, 0 without."""
+    """What a file holds and can be decoded. `duration_s` is None where the file does not say; `channels` and `rate_hz`
+    are of its sound, 0 without. `undecodable`: what it holds of a kind, but only in forms that nothing here decodes.
+    """
 
     audio: bool
     video: bool
     duration_s: float | None
     channels: int = 0
     rate_hz: int = 0
+    undecodable: tuple[Kind, ...] = ()
 
 
 class Resampler:
     """A stream of samples at any rate to 16 kHz mono int16.
 
-    Channels are averaged. The result does not depend on how the input is cut, and sample 0 of the output has the time
-    of sample 0 of the input. 16 kHz mono int16 passes unchanged; at other rates an input shorter than the filter (3 ms)
-    gives nothing.
+    Channels are averaged; one of two that cancel each other is turned over first (`mixing.py`). The result does not
+    depend on how the input is cut, and sample 0 of the output has the time of sample 0 of the input. 16 kHz mono int16
+    passes unchanged; at other rates an input shorter than the filter (3 ms) gives nothing.
     """
 
     def __init__(self, rate_hz: int, channels: int) -> None:
         self.rate_hz = rate_hz
         self.channels = channels
         self._resampler = _speech_resampler()
+        self._mixer = Mixer()
+
+    @property
+    def turned_over(self) -> bool:
+        """Whether one of two channels had to be."""
+        return self._mixer.turned_over
 
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """Shapes: (n, channels) int16, or float32 in [-1, 1] -> (m,) int16; some samples stay inside until later."""
@@ -58,8 +72,7 @@ class Resampler:
             raise ValueError(f"samples must be int16 or float32 (n, {self.channels}): {samples.dtype} {samples.shape}")
         if not len(samples):
             return np.empty(0, np.int16)
-        scale = 1 / 32768 if samples.dtype == np.int16 else 1.0
-        mono = samples.mean(axis=1, dtype=np.float32) * np.float32(scale)
+        mono = self._mixer.mix(in_floats(samples))
         frame = av.AudioFrame.from_ndarray(mono[None, :], format="flt", layout="mono")
         frame.sample_rate = self.rate_hz
         return _samples(self._resampler.resample(frame))
@@ -68,6 +81,7 @@ class Resampler:
         """The samples still inside; the resampler then starts a new stream."""
         rest = _samples(self._resampler.resample(None))
         self._resampler = _speech_resampler()
+        self._mixer = Mixer()
         return rest
 
 
@@ -81,27 +95,37 @@ def probe(path: Path) -> MediaInfo:
             duration_s=None if duration is None else duration / 1e6,
             channels=0 if sound is None else sound.codec_context.channels,
             rate_hz=0 if sound is None else sound.codec_context.sample_rate,
+            undecodable=tuple(kind for kind in _KINDS if container.holds(kind) and container.first(kind) is None),
         )
 
 
-def audio_chunks(path: Path, source: str, start_ns: int, channel: int | None = None) -> Iterator[AudioChunk]:
-    """The first audio stream of a media file in chunks of `CHUNK_SAMPLES`; shorter ones at the end and before a hole.
+def undecodable(path: Path, kind: Kind) -> str:
+    """What to say of a file whose sound or pictures nothing here decodes."""
+    return f"{path}: its {_WHAT[kind]} cannot be decoded: nothing here knows their form; convert the file first"
 
-    The start of the file has the time `start_ns`. `channel` is the only one that is heard, counted from 1; None: all,
-    averaged. Raises MediaError when the file is missing, not media or without sound or that channel; and, after
+
+def audio_chunks(
+    path: Path, source: str, start_ns: int, channel: int | None = None, mixer: Mixer | None = None
+) -> Iterator[AudioChunk]:
+    """The sound of a media file in chunks of `CHUNK_SAMPLES`; shorter ones at the end and before a hole.
+
+    Of several sound tracks, the one that the file marks as default, else the first. The start of the file has the time
+    `start_ns`. `channel` is the only one that is heard, counted from 1; None: all, mixed by `mixer`, which may be asked
+    afterwards. Raises MediaError when the file is missing, not media or without sound or that channel; and, after
     everything it holds was yielded, when it ends before its time.
     """
+    mixer = mixer or Mixer()
     stretch: _Stretch | None = None
     with closing(_Container(path)) as container:
         for offset_ns, stored in container.frames("audio"):
-            frame = _picked(stored, channel, path)
+            frame = _mono(stored, channel, mixer, path)
             if stretch is None or not stretch.continued_by(frame, start_ns + offset_ns):
                 if stretch is not None:
                     yield from stretch.flush()
                 stretch = _Stretch(source, start_ns + offset_ns, frame)
             yield from stretch.feed(frame)
         if stretch is None:
-            raise MediaError(f"{path}: its audio stream is empty")
+            raise container.empty("audio")
         yield from stretch.flush()
         container.raise_if_cut()
 
@@ -109,7 +133,7 @@ def audio_chunks(path: Path, source: str, start_ns: int, channel: int | None = N
 def video_frames(
     path: Path, source: str, start_ns: int, rate_hz: float, width_px: int, jpeg_quality: int
 ) -> Iterator[VideoFrame]:
-    """The first video stream of a media file as upright JPEG pictures: at most `rate_hz` of them, and `width_px` wide.
+    """The pictures of a media file as upright JPEG pictures: at most `rate_hz` of them, and `width_px` wide.
 
     `jpeg_quality` is 1 to 100 as elsewhere. The start of the file has the time `start_ns`. Raises MediaError like
     `audio_chunks`.
@@ -121,16 +145,16 @@ def video_frames(
             if last_slot is not None and slot <= last_slot:
                 continue
             last_slot = slot
-            picture = _upright(frame, width_px)
+            picture = upright(frame, width_px)
             yield VideoFrame(
                 source=source,
                 t_ns=start_ns + offset_ns,
                 width_px=picture.width,
                 height_px=picture.height,
-                jpeg=_jpeg(picture, jpeg_quality),
+                jpeg=jpeg(picture, jpeg_quality),
             )
         if last_slot is None:
-            raise MediaError(f"{path}: its video stream is empty")
+            raise container.empty("video")
         container.raise_if_cut()
 
 
@@ -186,12 +210,14 @@ def decode_mkv(data: bytes) -> list[bytes]:
 
 
 class _Container:
-    """An open media file: its first stream of a kind, decoded, and whether it ended before its time."""
+    """An open media file: its stream of a kind, decoded, and whether it ended before its time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reached_s = 0.0
+        self._reached_s = 0.0  # since the file began
+        self._stamped_s = 0.0  # the same as the file counts
         self._damaged = False
+        self._refusal = ""  # of the decoder, the last time
         try:
             self.av = av.open(f"file:{path}", metadata_errors="replace")  # the prefix: a colon in a name is no protocol
         except FileNotFoundError as error:
@@ -204,40 +230,65 @@ class _Container:
         self._origin_s = min(
             (s.start_time * s.time_base for s in media if s.start_time is not None), default=Fraction(0)
         )
+        self._timeline = Timeline(self.av.format.name)
 
     def close(self) -> None:
         self.av.close()
 
+    def holds(self, kind: Kind) -> bool:
+        """Whether there is any stream of the kind; the cover picture of a piece of music is no video."""
+        return bool(self._streams(kind))
+
     def first(self, kind: Kind) -> Any:
-        """The first stream of the kind, or None; the cover picture of a piece of music is no video."""
-        for stream in self.av.streams:
-            if stream.type == kind and not stream.disposition & av.stream.Disposition.attached_pic:
-                return stream
-        return None
+        """The stream of the kind that the file marks as default, else the first, of those that can be decoded; or
+        None.
+        """
+        found = [stream for stream in self._streams(kind) if stream.codec_context is not None]
+        marked = [stream for stream in found if stream.disposition & av.stream.Disposition.default]
+        return next(iter(marked or found), None)
 
     def frames(self, kind: Kind) -> Iterator[tuple[int, Any]]:
         """Decoded frames with their time in ns since the start of the file. Raises MediaError without such a stream.
 
-        Damaged packets are passed over: the decoder finds its feet at the next good one.
+        Damaged packets are passed over: the decoder finds its feet at the next good one. A frame without a stamp begins
+        where the one before it ends.
         """
         stream = self.first(kind)
         if stream is None:
-            raise MediaError(f"{self.path}: holds no {kind} stream")
+            raise MediaError(
+                undecodable(self.path, kind) if self.holds(kind) else f"{self.path}: holds no {kind} stream"
+            )
         stream.thread_count = 1
+        due_s = self._origin_s if kind == "audio" else None  # sound without any times counts its samples
         packets = self.av.demux()  # of all streams: the one that is cut off need not be the one wanted
         while (packet := self._next(packets)) is not None:
             for frame in self._decode(packet) if packet.stream is stream else ():
-                if frame.pts is None:
+                at_s = due_s if frame.pts is None else frame.pts * frame.time_base
+                if at_s is None:
                     raise MediaError(f"{self.path}: its {kind} stream carries no times: put it into a container")
-                yield int((frame.pts * frame.time_base - self._origin_s) * 1_000_000_000), frame
+                due_s = at_s + _length_s(frame, stream)
+                yield int((at_s - self._origin_s) * 1_000_000_000), frame
+
+    def empty(self, kind: Kind) -> MediaError:
+        """What to say where not one frame came out of it."""
+        if self._refusal:
+            return MediaError(f"{self.path}: its {_WHAT[kind]} cannot be decoded: {self._refusal}")
+        return MediaError(f"{self.path}: its {kind} stream is empty")
 
     def raise_if_cut(self) -> None:
         """Raise MediaError when the file stopped before its time."""
         # Matroska, cut between packets, gives no error but stores its length; elsewhere a length may be an estimate.
         stored = self.av.duration if "matroska" in self.av.format.name else None
         length_s = (stored or 0) / 1e6
-        if self._damaged or self._reached_s < length_s - _END_SLACK_S:
+        if self._damaged or self._stamped_s < length_s - _END_SLACK_S:
             raise MediaError(f"{self.path}: ends early, at {self._reached_s:.1f} s: the file is cut or damaged there")
+
+    def _streams(self, kind: Kind) -> list[Any]:
+        return [
+            stream
+            for stream in self.av.streams
+            if stream.type == kind and not stream.disposition & av.stream.Disposition.attached_pic
+        ]
 
     def _next(self, packets: Iterator[Any]) -> Any:
         try:
@@ -246,17 +297,19 @@ class _Container:
             self._damaged = True
             return None
         if packet is not None and packet.size:
-            self._damaged = packet.is_corrupt
+            self._damaged = packet.is_corrupt and torn(self.path)
             if packet.pts is not None:
-                end_s = (packet.pts + (packet.duration or 0)) * packet.time_base - self._origin_s
-                self._reached_s = max(self._reached_s, float(end_s))
+                self._stamped_s = max(self._stamped_s, float(_end_s(packet)))
+                if packet.stream.type in _KINDS:
+                    self._timeline.mend(packet)
+                self._reached_s = max(self._reached_s, float(_end_s(packet) - self._origin_s))
         return packet
 
     def _decode(self, packet: Any) -> list[Any]:
         try:
             return list(packet.decode())
-        except av.FFmpegError:
-            self._damaged = True
+        except av.FFmpegError as error:
+            self._damaged, self._refusal = True, error.strerror
             return []
 
 
@@ -296,48 +349,33 @@ class _Stretch:
         return chunk
 
 
-def _picked(frame: Any, channel: int | None, path: Path) -> Any:
-    """The sound of one channel, counted from 1, in the rate and format of `frame`; None: what the resampler can mix."""
+def _mono(frame: Any, channel: int | None, mixer: Mixer, path: Path) -> Any:
+    """The sound of one channel, counted from 1, or None: of all, mixed; a frame of one channel as it is."""
     count = frame.layout.nb_channels
-    if channel is None and count <= _NAMED_CHANNELS:
-        return frame
     if (channel or 0) > count:
         raise MediaError(f"{path}: no channel {channel} in its sound, which has {count}")
+    if count == 1:
+        return frame
     samples = frame.to_ndarray()  # (channels, n), or (1, n * channels) where the channels take turns
-    samples = samples if frame.format.is_planar else samples.reshape(-1, count).T
-    samples = samples.mean(axis=0).astype(samples.dtype) if channel is None else samples[channel - 1]
-    mono = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format=frame.format.name, layout="mono")
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, count)
+    if channel is None:
+        one, form = mixer.mix(in_floats(samples), [each.name for each in frame.layout.channels]), "flt"
+    else:
+        one, form = samples[:, channel - 1], frame.format.name
+    mono = av.AudioFrame.from_ndarray(np.ascontiguousarray(one[None]), format=form, layout="mono")
     mono.sample_rate = frame.sample_rate
     return mono
 
 
-def _upright(frame: Any, width_px: int) -> Any:
-    """The picture as it is meant to be seen, scaled down to the width, in the pixel format of JPEG.
-
-    Telephones store pictures as the sensor lies and add the quarter turns (anticlockwise) that make them upright.
-    """
-    turns = round(frame.rotation / 90) % 4
-    upright_width = frame.height if turns % 2 else frame.width
-    scale = min(1.0, width_px / upright_width)
-    width, height = (max(2, round(side * scale / 2) * 2) for side in (frame.width, frame.height))  # 4:2:0 halves both
-    if not turns:
-        return frame.reformat(width=width, height=height, format="yuvj420p")
-    pixels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
-    turned = np.ascontiguousarray(np.rot90(pixels, turns))
-    return av.VideoFrame.from_ndarray(turned, format="rgb24").reformat(format="yuvj420p")
+def _end_s(packet: Any) -> Fraction:
+    return Fraction((packet.pts + (packet.duration or 0)) * packet.time_base)
 
 
-def _jpeg(picture: Any, quality: int) -> bytes:
-    """The picture as a JPEG file of about the size that libjpeg makes of it at this quality."""
-    # libjpeg scales its matrix by s = (200 - 2 quality) / 100, or 50 / quality below 50; libav that of MPEG by q / 8.
-    # At the low frequencies, which decide, their entries are about 13 and 19: equal steps at q = 8 * 13 / 19 * s.
-    s = (200 - 2 * quality) / 100 if quality >= 50 else 50 / quality
-    q = str(min(max(round(5.5 * s), 1), 31))
-    codec = av.CodecContext.create("mjpeg", "w")  # a new one each time costs nothing against the encoding
-    codec.width, codec.height, codec.pix_fmt, codec.time_base = picture.width, picture.height, "yuvj420p", _MS
-    codec.thread_count = 1
-    codec.options = {"qmin": q, "qmax": q}
-    return b"".join(bytes(packet) for packet in [*codec.encode(picture), *codec.encode(None)])
+def _length_s(frame: Any, stream: Any) -> Fraction:
+    """How long a frame lasts, as far as that is known."""
+    if stream.type == "audio":
+        return Fraction(frame.samples, frame.sample_rate)
+    return 1 / Fraction(stream.average_rate) if stream.average_rate else Fraction(0)
 
 
 def _speech_resampler() -> Any:

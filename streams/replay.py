@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from erc_live.streams.errors import MediaError
-from erc_live.streams.media import Kind, audio_chunks, video_frames
+from erc_live.streams.media import Kind, audio_chunks, probe, video_frames
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.mixing import Mixer
 from erc_live.streams.session import AudioSegment, Session, VideoSegment, open_session
 
 Replayed = AudioChunk | VideoFrame | SourceEnd | Gap
@@ -26,13 +27,15 @@ _ORDER = (Gap, AudioChunk, VideoFrame, SourceEnd)  # of what is due at the same 
 class MediaSource:
     """The sound or the pictures of a media file, or of one source of a bundle (a folder).
 
-    `channel`, counted from 1, is the only one of a file's sound that is heard; None: all, averaged.
+    `channel`, counted from 1, is the only one of a file's sound that is heard; None: all, mixed by `mixer`, which may
+    be asked afterwards.
     """
 
     path: Path
     source: str
     kind: Kind
     channel: int | None = None
+    mixer: Mixer | None = None
 
 
 @dataclass(frozen=True)
@@ -75,25 +78,31 @@ def source_messages(source: MediaSource, start_ns: int, pictures: Pictures) -> I
     """One source, to its `SourceEnd`.
 
     The file, or the whole session in which the source was recorded, begins at `start_ns`. Raises SessionError, and
-    MediaError when the file cannot be opened; one that breaks off ends there, and the reason says so.
+    MediaError when the file cannot be opened or no sound comes out of it; one that breaks off ends there, and the
+    reason says so. Pictures of which none can be decoded end at once in this way: who is heard need not be seen.
     """
     if source.path.is_dir():
         session = open_session(source.path)
         return _track(session, source.kind, source.source, start_ns - session.t_first_ns)
     if source.kind == "audio":
-        return _to_its_end(source.source, start_ns, audio_chunks(source.path, source.source, start_ns, source.channel))
+        sound = audio_chunks(source.path, source.source, start_ns, source.channel, source.mixer)
+        return _to_its_end(source.source, start_ns, sound)
+    probe(source.path)  # a file that cannot be opened at all is no matter of pictures
     taken = pictures.rate_hz, pictures.width_px, pictures.jpeg_quality
-    return _to_its_end(source.source, start_ns, video_frames(source.path, source.source, start_ns, *taken))
+    frames = video_frames(source.path, source.source, start_ns, *taken)
+    return _to_its_end(source.source, start_ns, frames, needed=False)
 
 
-def _to_its_end(source: str, start_ns: int, media: Iterator[AudioChunk | VideoFrame]) -> Iterator[Replayed]:
+def _to_its_end(
+    source: str, start_ns: int, media: Iterator[AudioChunk | VideoFrame], needed: bool = True
+) -> Iterator[Replayed]:
     t_ns, reason = None, "end of file"
     try:
         for message in media:
             t_ns = due_ns(message)
             yield message
     except MediaError as error:
-        if t_ns is None:
+        if t_ns is None and needed:
             raise
         reason = str(error)
     yield SourceEnd(source=source, t_ns=start_ns if t_ns is None else t_ns, reason=reason)

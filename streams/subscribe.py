@@ -2,26 +2,31 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from erc_live.streams.address import DEFAULT_ENDPOINT
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicEvent, Relabel, SessionEnd
 
 LIVE_TOPICS = ("event", "gap", "relabel", "overload", "session_end")
+_ANSWER_S = 0.4  # in which a session that runs answers
 _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
 
 
-def subscribe(endpoint: str = DEFAULT_ENDPOINT, *, timeout_s: float | None = None) -> Iterator[PublicEvent]:
+def subscribe(
+    endpoint: str = DEFAULT_ENDPOINT, *, timeout_s: float | None = None, on_wait: Callable[[], None] | None = None
+) -> Iterator[PublicEvent]:
     """Yield a `Hello`, the last events before it, then what happens, up to the `SessionEnd`.
 
     No event comes twice. Those that were missed, because this program read too slowly or the connection broke, are
     told by a `Gap` of source "event". A session that begins anew on the same endpoint says `Hello` again. Raises
     AddressError if nobody says `Hello` within `timeout_s` (None: wait for ever), or the endpoint cannot be used.
+    `on_wait` is called once, where a session that runs would have answered and none has.
     """
     from erc_live.streams.bus import SNAPSHOT, Subscriber  # here: who only reads sessions does not load ZeroMQ
 
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    answered = time.monotonic() + _ANSWER_S
     inlet = Subscriber([endpoint], [*LIVE_TOPICS, SNAPSHOT + uuid.uuid4().hex])
     stream = InOrder()
     try:
@@ -29,6 +34,9 @@ def subscribe(endpoint: str = DEFAULT_ENDPOINT, *, timeout_s: float | None = Non
             wait_s = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
             for message in inlet.receive(wait_s):
                 yield from stream.feed(message)
+            if on_wait and not stream.greeted and time.monotonic() >= answered:
+                on_wait()
+                on_wait = None
             if stream.greeted:
                 deadline = None
             elif deadline is not None and time.monotonic() >= deadline:

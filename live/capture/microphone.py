@@ -12,7 +12,7 @@ import numpy as np
 
 from erc_live.live.capture.drivers import MicrophoneInfo, find_microphone, list_microphones, load_portaudio
 from erc_live.live.capture.sample_clock import Block, Chunker, block_time_ns
-from erc_live.live.capture.sound import SoundCheck
+from erc_live.live.capture.sound import TURNED_OVER, SoundCheck
 from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
@@ -72,7 +72,8 @@ class Microphone:
             return self._trouble
         ppm = self._chunker.ppm if self._chunker else None
         clock = f"clock {5 * round(ppm / 5):+} ppm" if ppm is not None and abs(ppm) > NOTABLE_PPM else ""
-        return "; ".join(note for note in (self._sound.note, clock) if note)
+        turned = TURNED_OVER if self._chunker and self._chunker.turned_over else ""
+        return "; ".join(note for note in (self._sound.note, turned, clock) if note)
 
     @property
     def dropped(self) -> int:

@@ -135,6 +135,11 @@ class Chunker:
         """As of `SampleClock`."""
         return self._clock.ppm
 
+    @property
+    def turned_over(self) -> bool:
+        """Whether one of two channels is, because they cancel each other."""
+        return self._resampler.turned_over
+
     def restart(self, rate_hz: int, channels: int) -> None:
         """The next block comes from another stream of the device; what was not yet sent of the old one is forgotten."""
         self._clock = SampleClock(rate_hz)

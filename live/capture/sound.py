@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk
+from erc_live.streams.mixing import Mixer
 
 ZEROS_S = 3.0  # of nothing but zeros, which no open microphone delivers
 FILE_ZEROS_S = 10.0  # from the start; later, pauses may have been made silent
@@ -21,13 +22,19 @@ CLIPPING_SHARE = 0.002  # of the samples of the last `CLIPPING_S`: loud speech t
 OFFSET = 256  # of 32768 (-42 dB): more than this in the mean is no speech
 OFFSET_S = 2.0  # over which the mean is taken
 OFFSET_FIRST_S = 0.5  # before which no mean is believed
+TURNED_OVER = (
+    "its two channels cancel each other, so one is turned over; with @1 after its name only the first is heard"
+)
 
 
 class SoundCheck:
-    """Listens to the chunks of one source, in order. `level_db`: dBFS of the latest one, None before."""
+    """Listens to the chunks of one source, in order. `level_db`: dBFS of the latest one, None before. `mixer`: makes
+    them of the channels of a file.
+    """
 
     def __init__(self, medium: Literal["device", "file", "bundle"], rate_hz: float) -> None:
         self.level_db: float | None = None
+        self.mixer = Mixer()
         self._medium = medium
         self._telephone = f"recorded at {rate_hz / 1000:g} kHz: telephone quality" if rate_hz < SAMPLE_RATE_HZ else ""
         self._zeros = 0
@@ -63,6 +70,7 @@ class SoundCheck:
         notes = (
             zeros,
             "sound is clipping: lower the level" if clipping else "",
+            TURNED_OVER if self.mixer.turned_over else "",
             "a constant offset is taken out of the sound" if self._offset else "",
             self._telephone,
         )

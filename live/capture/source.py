@@ -18,7 +18,7 @@ from erc_live.live.capture.spec import SourceSpec
 from erc_live.live.config import Capture
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
-from erc_live.streams.media import audio_chunks, probe
+from erc_live.streams.media import Kind, audio_chunks, probe, undecodable
 from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
 from erc_live.streams.replay import MediaSource, Pictures, Replayed, due_ns, is_damage, source_messages
 from erc_live.streams.session import open_session
@@ -82,7 +82,8 @@ def recorded_messages(
     one that breaks off ends there (`replay.is_damage`).
     """
     sound = sound or sound_check(spec)
-    source = MediaSource(Path(spec.target), spec.name, "audio" if spec.kind == "mic" else "video", spec.channel)
+    kind: Kind = "audio" if spec.kind == "mic" else "video"
+    source = MediaSource(Path(spec.target), spec.name, kind, spec.channel, sound.mixer)
     pictures = Pictures(config.camera_rate_hz, config.camera_width_px, config.jpeg_quality)
     for message in source_messages(source, start_ns, pictures):
         yield sound.take(message) if isinstance(message, AudioChunk) else message
@@ -194,6 +195,9 @@ def check(spec: SourceSpec) -> None:
         found = any((source.kind, source.name) == (spec.kind, spec.name) for source in bundle_sources(path))
     else:
         info = probe(path)
+        kind: Kind = "audio" if spec.kind == "mic" else "video"
+        if kind in info.undecodable:
+            raise MediaError(undecodable(path, kind))
         found = info.audio if spec.kind == "mic" else info.video
         if found and (spec.channel or 0) > info.channels:
             raise MediaError(f"{path}: no channel {spec.channel} in its sound, which has {info.channels}")

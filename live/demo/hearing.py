@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from erc_live.live.engines.transcripts import Cue
+from erc_live.live.engines.captions import Cue
 from erc_live.streams.messages import AnyMessage, EmotionEvent, SourceEnd
 
 _WORD = re.compile(r"[\w']+")

@@ -14,9 +14,10 @@ from typing import Protocol
 import numpy as np
 
 from erc_live.live import config
+from erc_live.live.engines.captions import Cue, CueWord
 from erc_live.live.engines.gates import audible, repeats
 from erc_live.live.engines.sphinx import FRAMES_PER_S, Sphinx
-from erc_live.live.engines.transcripts import Cue, CueSheet, overlap_s, read_cues
+from erc_live.live.engines.transcripts import CueSheet, overlap_s, read_cues
 from erc_live.live.engines.whisper import ENGLISH, Model, Segment, Whisper, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
 from erc_live.models.errors import WeightsError
@@ -56,7 +57,9 @@ class SpokenWord:
 class Transcript:
     """What was said, "" if nothing credible. `speaker`: whom the words name; `confidence`: 0..1; None if not known.
 
-    `words` is empty where the engine knows no times. `language` is a code like `en`, None if not known.
+    `words` is empty where the engine knows no times. `language` is a code like `en`, None if not known. `engine`: what
+    recognised this if it was another one, in the words of its event; None: the transcriber itself. `skipped`: when it
+    was recorded, the machine did not keep up, and nothing was recognised.
     """
 
     text: str
@@ -64,6 +67,8 @@ class Transcript:
     confidence: float | None = None
     words: tuple[SpokenWord, ...] = ()
     language: str | None = None
+    engine: str | None = None
+    skipped: bool = False
 
 
 class Transcriber(Protocol):
@@ -106,7 +111,9 @@ class FasterWhisper:
 
 
 class TranscriptFile:
-    """Words from a file, for a recording that was transcribed before (`transcripts.py`)."""
+    """Words from a file, for a recording that was transcribed before (`transcripts.py`). Those of a recorded session
+    come with what they had then: their times, how sure they were, and what had recognised them.
+    """
 
     quick = True
 
@@ -128,12 +135,22 @@ class TranscriptFile:
         def shared_s(cue: Cue) -> float:
             return overlap_s(cue, *span)
 
-        return Transcript(" ".join(cue.text for cue in cues), speaker=max(cues, key=shared_s).speaker)
+        most = max(cues, key=shared_s)
+        said = [cue for cue in cues if cue.text]
+        timed = all(cue.words for cue in said)  # else what had no times would be missing
+        return Transcript(
+            " ".join(cue.text for cue in said),
+            speaker=most.speaker,
+            words=tuple(_heard(word, *span) for cue in said for word in cue.words) if timed else (),
+            engine=most.engine,
+            confidence=most.confidence,
+            skipped=most.skipped,
+        )
 
     @property
     def unused(self) -> tuple[Cue, ...]:
         """The cues that no utterance was given."""
-        return tuple(cue for cue in self.cues if cue not in self._used)
+        return tuple(cue for cue in self.cues if cue.text and cue not in self._used)
 
 
 class PocketSphinx:
@@ -237,6 +254,12 @@ def _remedy(model: str) -> str:
     except WeightsError as error:
         return f"set `transcriber.model` to a folder or another name ({error})"
     return f"erc-live models fetch {model}"
+
+
+def _heard(word: CueWord, start_s: float, end_s: float) -> SpokenWord:
+    """A word of a cue in an utterance, which it may overlap only in part."""
+    first_s, last_s = (min(max(edge_s, start_s), end_s) - start_s for edge_s in (word.start_s, word.end_s))
+    return SpokenWord(word.text, first_s, last_s, word.confidence)
 
 
 def _mean_probability(segments: Sequence[Segment]) -> float | None:

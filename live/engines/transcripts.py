@@ -1,32 +1,25 @@
-"""A transcript that somebody already made: cues of a WebVTT, SubRip or JSON Lines file, handed out span by span.
+"""A transcript that somebody already made: cues of a WebVTT, SubRip or JSON Lines file or of a recorded session, handed
+out span by span.
 
 Times count from the start of the recording. A cue belongs to the first stretch of speech that shares at least half of
 the shorter of the two with it, and is spoken once: however the detector cuts the sound, no words are repeated. A
 stretch that is asked for again, shorter or longer, is asked for anew: only its last answer counts.
 """
 
+import codecs
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from html import unescape
 from pathlib import Path
 
 import msgspec
-import webvtt
 
+from erc_live.live.engines.captions import Cue, CueWord, read_captions
 from erc_live.streams.errors import MediaError
+from erc_live.streams.messages import UtteranceFeatures
 from erc_live.streams.session import open_session
+from erc_live.streams.words import legible
 
-
-@dataclass(frozen=True)
-class Cue:
-    """Words between two times of a recording. `source`: the only source it belongs to, None for any."""
-
-    start_s: float
-    end_s: float
-    text: str
-    speaker: str | None = None
-    source: str | None = None
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,20 +77,19 @@ def read_cues(path: Path) -> tuple[Cue, ...]:
     """
     if path.is_dir():
         return _recorded(path)
-    readers: dict[str, Callable[[Path], tuple[Cue, ...]]] = {
-        ".vtt": _read_vtt,
-        ".srt": _read_srt,
+    readers: dict[str, Callable[[str, Path], tuple[Cue, ...]]] = {
+        ".vtt": lambda text, name: read_captions(text, name, subrip=False),
+        ".srt": lambda text, name: read_captions(text, name, subrip=True),
         ".jsonl": _read_jsonl,
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise MediaError(f"{path}: a transcript is a {', '.join(readers)} file")
     try:
-        return reader(path)
+        text = _decoded(path.read_bytes(), old=path.suffix.lower() == ".srt")
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"{path} cannot be read: {error}") from error
-    except (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
-        raise MediaError(f"{path} is not a {path.suffix[1:].upper()} transcript: {error}") from error
+    return reader(text, path)
 
 
 def overlap_s(cue: Cue, start_s: float, end_s: float) -> float:
@@ -114,48 +106,48 @@ def _belong_together(cue: Cue, start_s: float, end_s: float) -> bool:
     return 2 * overlap_s(cue, start_s, end_s) >= shorter_s > 0
 
 
+def _decoded(data: bytes, old: bool) -> str:
+    """The text of a file, by its byte order mark, else UTF-8; an `old` format may be of Windows before that."""
+    for mark, name in _MARKS.items():
+        if data.startswith(mark):
+            return data.decode(name)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        if not old:
+            raise
+        return data.decode("cp1252", errors="replace")
+
+
 def _recorded(bundle: Path) -> tuple[Cue, ...]:
     session = open_session(bundle)
     newest = {features.utterance: features for features in session.features}  # some are said again after a `Relabel`
-    return tuple(
-        Cue(
-            (features.t_start_ns - session.t_first_ns) / 1e9,
-            (features.t_end_ns - session.t_first_ns) / 1e9,
-            features.text,
-            speaker=features.speaker_name,
-            source=features.source,
-        )
-        for features in newest.values()
-        if features.text
+    return tuple(_said(features, session.t_first_ns) for features in newest.values())
+
+
+def _said(features: UtteranceFeatures, origin_ns: int) -> Cue:
+    """An utterance as a cue. One without words is one, too: what listened to it is told again."""
+
+    def at_s(t_ns: int) -> float:
+        return (t_ns - origin_ns) / 1e9
+
+    return Cue(
+        at_s(features.t_start_ns),
+        at_s(features.t_end_ns),
+        features.text,
+        speaker=features.speaker_name,
+        source=features.source,
+        words=tuple(CueWord(w.text, at_s(w.t_start_ns), at_s(w.t_end_ns), w.confidence) for w in features.words),
+        engine=features.engine,
+        confidence=features.text_confidence,
+        skipped=features.skipped,
     )
 
 
-def _read_vtt(path: Path) -> tuple[Cue, ...]:
-    cues = _captions(webvtt.read(str(path), encoding="utf-8"))
-    return tuple(replace(cue, text=unescape(cue.text), speaker=cue.speaker and unescape(cue.speaker)) for cue in cues)
-
-
-def _read_srt(path: Path) -> tuple[Cue, ...]:
-    return _captions(webvtt.from_srt(str(path), encoding="utf-8"))
-
-
-def _captions(sheet: webvtt.WebVTT) -> tuple[Cue, ...]:
-    return tuple(
-        Cue(_seconds(c.start_time), _seconds(c.end_time), " ".join(c.text.split()), speaker=c.voice or None)
-        for c in sheet.captions
-    )
-
-
-def _seconds(time: webvtt.models.Timestamp) -> float:
-    return time.in_seconds() + time.milliseconds / 1000
-
-
-def _read_jsonl(path: Path) -> tuple[Cue, ...]:
-    cues = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            cues.append(_json_cue(line, f"{path}, line {number}"))
-    return tuple(cues)
+def _read_jsonl(text: str, path: Path) -> tuple[Cue, ...]:
+    lines = enumerate(text.split("\n"), start=1)
+    cues = [_json_cue(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+    return tuple(cue for cue in cues if legible(cue.text))
 
 
 def _json_cue(line: str, where: str) -> Cue:

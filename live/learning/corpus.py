@@ -101,17 +101,34 @@ def corpus_schema() -> None:
 
 @corpus_app.command("check")
 def corpus_check(path: Where) -> None:
-    """Tell all that is wrong with a corpus: lines, labels, media that are missing, names used twice."""
+    """Tell all that is wrong with a corpus: lines, labels, names used twice, times that run backwards, and media that
+    are missing, cut, silent or cannot be decoded: each is, as training would.
+    """
     from erc_live.models.corpora.survey import problems
     from erc_live.models.errors import CorpusError
 
     with err.status(f"reading {path}"):
         found = list(problems(path))
+    found += _media_problems(path)
     for problem in found:
         out.print(problem, markup=False, highlight=False, soft_wrap=True)
     if found:
         raise CorpusError(f"{path}: {len(found)} problem{'s' if len(found) > 1 else ''}, told above")
     out.print(f"{path}: right", markup=False, soft_wrap=True)
+
+
+def _media_problems(path: Path) -> list[str]:
+    """What is wrong with the media of a corpus; nothing where it cannot be read, which is told without."""
+    from erc_live.live.learning.clips import problems
+    from erc_live.models.errors import CorpusError
+
+    try:
+        splits = _read_all(path, None)
+    except CorpusError:
+        return []
+    with bar() as shown:
+        task = shown.add_task("media", total=sum(len(split.dialogues) for split in splits))
+        return [problem for split in splits for problem in problems(split, lambda: shown.advance(task))]
 
 
 def _read_all(path: Path, wanted: list[str] | None) -> "list[Split]":

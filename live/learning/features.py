@@ -28,6 +28,7 @@ from erc_live.live import config as configuration
 from erc_live.live.config import Capture
 from erc_live.live.engines.expression import Appearance, open_face_reader
 from erc_live.live.fetch import models_folder
+from erc_live.live.learning.clips import silent
 from erc_live.live.learning.media import cuts, pictures, sounds
 from erc_live.live.speaking_face import SpeakingFace
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
@@ -40,7 +41,7 @@ from erc_live.streams.align import sample_frames
 from erc_live.streams.messages import VideoFrame
 
 WIDTHS = {"prosody": len(PROSODY), "voice": len(VOICE_LABELS), "face": len(FACE_LABELS)}
-FORMAT = "measured/2"  # to be counted up when other values come of the same encoders
+FORMAT = "measured/3"  # to be counted up when other values come of the same encoders
 NAMED = 10  # broken files that are told by name
 
 Row = np.ndarray
@@ -105,7 +106,7 @@ def open_instruments(voice: Path, face: Path) -> Instruments:
 
 @dataclass
 class Found:
-    """What was measured, and the files that were missing or broken, in words; both grow while work goes on."""
+    """What was measured, and the files that were missing, broken or silent, in words; both grow while work goes on."""
 
     measured: dict[Key, Measured] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
@@ -114,8 +115,12 @@ class Found:
         """One paragraph about the broken files."""
         if not self.broken:
             return None
-        more = f"; and {len(self.broken) - NAMED} more" if len(self.broken) > NAMED else ""
-        return f"{len(self.broken)} media files are missing or damaged: {'; '.join(self.broken[:NAMED])}{more}"
+        more = (
+            f"; and {len(self.broken) - NAMED} more, which `erc-live corpus check` names"
+            if len(self.broken) > NAMED
+            else ""
+        )
+        return f"{len(self.broken)} media files cannot be used: {'; '.join(self.broken[:NAMED])}{more}"
 
 
 def measure(
@@ -201,6 +206,8 @@ def _hear(dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: 
     for file, wanted in cuts(dialogue, lambda utterance: utterance.audio).items():
         for cut, pcm in sounds(file, wanted, broken):
             heard[cut.place] = pcm
+            if silent(pcm):
+                broken.append(f"{file}: silent")
             rows["voice"][cut.place] = tools.voice(pcm)
             if dialogue.utterances[cut.place].prosody is None:
                 rows["prosody"][cut.place] = tools.prosody(pcm)

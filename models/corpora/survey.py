@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -11,6 +12,8 @@ from erc_live.models.corpora import is_neutral, neutral, read, splits
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.corpora.splits import ALIASES
 from erc_live.models.errors import CorpusError
+
+AT_ONCE_S = 1.0  # people interrupt each other, and times are rounded
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def warnings(found: Sequence[Split]) -> list[str]:
 
 
 def problems(path: Path) -> Iterator[str]:
-    """All that is wrong with the corpus at `path`, a line of text each: its lines, its media, names used twice.
+    """All that is wrong with the corpus at `path`, a line of text each: its lines, times that run backwards, media that
+    are not there, names used twice.
 
     A corpus in the neutral format is read to its end; of another, the first thing that its reader refuses is told.
     """
@@ -93,8 +97,21 @@ def problems(path: Path) -> Iterator[str]:
             before = seen.setdefault(dialogue.name, split.name)
             if before != split.name:
                 yield f"{path}: dialogue {dialogue.name!r} is in {before} and in {split.name}: give each its own name"
+            yield from _times(dialogue)
         for file in missing(split):
             yield f"{file}: no such file, but {split.name} names it"
+
+
+def _times(dialogue: Dialogue) -> Iterator[str]:
+    """Where the clock of a dialogue goes back, or an utterance has no end while others have."""
+    timed = [(n, said) for n, said in enumerate(dialogue.utterances, 1) if said.start_s is not None]
+    for (_, before), (n, said) in pairwise(timed):
+        if (said.start_s or 0.0) < (before.start_s or 0.0) - AT_ONCE_S:
+            times = f"begins at {said.start_s:g} s, and the one before it at {before.start_s:g} s"
+            yield f"dialogue {dialogue.name!r}: times run backwards: utterance {n} {times}"
+    if any(said.end_s is not None for _, said in timed):
+        endless = (n for n, said in timed if said.end_s is None)
+        yield from (f"dialogue {dialogue.name!r}: utterance {n} has no end after its begin" for n in endless)
 
 
 def missing(split: Split) -> list[Path]:

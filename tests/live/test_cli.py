@@ -163,6 +163,18 @@ WRONG = {
     "two sounds": (2, ["replay", "quiet.flac", "--mic", "quiet.flac"], "exclude each other"),
     "one name twice": (2, ["replay", "--mic", "quiet.flac=A", "--mic", "quiet.flac=A"], "--mic"),
     "speed": (2, ["replay", "quiet.flac", "--speed", "fast"], "--speed fast"),
+    "speed of nobody": (2, ["replay", "quiet.flac", "--speed", "1e9"], "up to 100"),
+    "speed that is none": (2, ["replay", "quiet.flac", "--speed", "nan"], "--speed nan"),
+    "speed without end": (2, ["replay", "quiet.flac", "--speed", "inf"], "or max"),
+    "one file twice": (2, ["replay", "--mic", "quiet.flac=A", "--mic", "./quiet.flac=B"], "given twice"),
+    "one file and its channel": (2, ["replay", "--mic", "quiet.flac=A", "--mic", "quiet.flac@1=B"], "given twice"),
+    "one device twice": (2, ["--mic", "default=A", "--mic", "default=B"], "given twice"),
+    "endless": (2, ["demo", "--set", "segmenter.max_utterance_s=inf"], "segmenter.max_utterance_s"),
+    "a file in the way": (4, ["demo", "--record", "notes.txt"], "nothing can be written there"),
+    "below a file": (4, ["demo", "--record", "notes.txt/deeper/kept"], "nothing can be written there"),
+    "nothing that decodes": (4, ["replay", "tag.wav"], "its sound cannot be decoded"),
+    "no such transcript cue": (4, ["replay", "quiet.flac", "--transcript", "back.srt", "--speed", "max"], "line 2"),
+    "the user's own endpoint": (6, ["subscribe", "--wait", "0.1"], "ipc://the-user-s-own"),
     "wrong key": (2, ["replay", "quiet.flac", "--set", "segmenter.onst=1"], "segmenter.onset"),
     "wrong value": (2, ["demo", "--set", "segmenter.onset=2"], "segmenter.onset"),
     "contradiction": (2, ["demo", "--speed", "max", "--set", "segmenter.offset=0.9"], "offset"),
@@ -214,6 +226,10 @@ def test_bad_input_is_one_clear_line_and_a_documented_code(case, run, tmp_path, 
         weights.write(b"0")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("")
+    sound = b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x77\7\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0data\x40\x1f\0\0" + bytes(8_000)
+    (tmp_path / "tag.wav").write_bytes(sound)
+    (tmp_path / "back.srt").write_text("1\n00:00:02,000 --> 00:00:01,000\nbackwards\n")
+    (tmp_path / "user.toml").write_text('[events]\nendpoint = "ipc://the-user-s-own"\n')
     code, arguments, says = WRONG[case]
     extra = options(tiny_world) if arguments[0] in ("replay", "demo") else []
     found, out, err = run(arguments[0], *extra, *arguments[1:])
@@ -269,6 +285,19 @@ def test_config_show_tells_who_set_what(run):
     line = next(line for line in out.splitlines() if line.startswith("onset"))
     assert "0.6" in line
     assert "--set segmenter.onset" in line
+
+
+def test_two_channels_of_one_file_are_two_microphones():
+    from erc_live.live.launch import sources
+
+    specs = sources([f"{DEMO / 'ada.flac'}@1=A", f"{DEMO / 'ada.flac'}@2=B", f"{DEMO / 'ben.flac'}"], [])
+    assert [spec.channel for spec in specs] == [1, 2, None]
+
+
+def test_two_sessions_of_one_second_have_names_of_their_own(run, quiet, tiny_world):
+    arguments = ["replay", quiet, "--speed", "max", *options(tiny_world | {"transcriber.engine": "none"})]
+    names = {json.loads(run(*arguments)[1].splitlines()[0])["session"] for _ in range(3)}
+    assert len(names) == 3
 
 
 def test_the_schema_is_json(run):

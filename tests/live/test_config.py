@@ -63,6 +63,37 @@ def test_a_wrong_key_or_value_is_one_line_with_the_path(item, says):
     assert "\n" not in str(caught.value)
 
 
+def numbers():
+    tree = msgspec.to_builtins(config.Config())
+    return [
+        f"{section}.{key}"
+        for section, keys in tree.items()
+        for key, value in keys.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "9" * 40])
+@pytest.mark.parametrize("key", numbers())
+def test_no_number_is_without_bounds(key, value):
+    with pytest.raises(ConfigError) as caught:
+        config.load(sets=[f"{key}={value}"])
+    assert key in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["dashboard.refresh_hz", "capture.camera_rate_hz", "segmenter.max_utterance_s"])
+def test_what_is_divided_by_is_no_speck(key):
+    with pytest.raises(ConfigError, match=r">= 0\.001"):
+        config.load(sets=[f"{key}=1e-300"])
+
+
+def test_a_file_may_hold_no_endless_number_either(tmp_path):
+    (tmp_path / "own.toml").write_text("[segmenter]\nmax_utterance_s = inf\n")
+    with pytest.raises(ConfigError, match=r"own\.toml: segmenter\.max_utterance_s"):
+        config.load(tmp_path / "own.toml")
+
+
 def test_text_values_need_no_quotes():
     assert config.load(sets=["transcriber.model=tiny.en"]).config.transcriber.model == "tiny.en"
 

@@ -78,7 +78,7 @@ def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, complaint: str) -
         ("a.vtt", b"no header", "not a VTT transcript"),
         ("a.srt", b"no cues", "not a SRT transcript"),
         ("a.vtt", b"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n\xff\xfe\n", "cannot be read"),
-        ("a.jsonl", b"\xff\xfe", "cannot be read"),
+        ("a.jsonl", b"\xff\xfa", "cannot be read"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:

@@ -197,6 +197,13 @@ def test_without_a_session_there_is_a_clear_answer(endpoint: str) -> None:
         next(subscribe("tcp://10.0.0.1:5577"))
 
 
+def test_who_waits_is_told_so_once(endpoint: str) -> None:
+    told: list[str] = []
+    with pytest.raises(AddressError):
+        next(subscribe(endpoint, timeout_s=1.2, on_wait=lambda: told.append("waiting")))
+    assert told == ["waiting"]
+
+
 def test_leaving_early_is_fine(endpoint: str) -> None:
     with closing(EventPublisher(endpoint, history=3)) as publisher:
         publisher.publish(examples.hello())

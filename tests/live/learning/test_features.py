@@ -122,7 +122,7 @@ def test_missing_and_torn_files_are_named_and_missing(corpus: Split, tmp_path: P
     assert ("c", 0) not in result.measured
     complaint = result.complaint()
     assert complaint is not None
-    assert complaint.startswith("2 media files are missing or damaged: ")
+    assert complaint.startswith("2 media files cannot be used: ")
     assert "gone.wav: no such file" in complaint
     assert "torn.flac" in complaint
     assert found(corpus, tmp_path / "cache").complaint() == complaint  # also when it comes from the cache

@@ -96,6 +96,18 @@ def test_media_and_names(tmp_path: Path) -> None:
     ]
 
 
+def test_times_that_run_backwards_are_named_and_interruptions_are_not(tmp_path: Path) -> None:
+    told = [(0, 1.2), (1.0, 3.0), (0.5, 2.0), (5.0, 6.0), (1.0, 2.0), (3.0, None)]
+    entries = [{"start_s": start} | ({} if end is None else {"end_s": end}) for start, end in told]
+    utterances = [{"speaker": "A"} | entry for entry in entries]
+    path = tmp_path / "talks.jsonl"
+    path.write_text(json.dumps({"dialogue": "a", "utterances": utterances}) + "\n")
+    assert list(problems(path)) == [
+        "dialogue 'a': times run backwards: utterance 5 begins at 1 s, and the one before it at 5 s",
+        "dialogue 'a': utterance 6 has no end after its begin",
+    ]
+
+
 def test_problems_of_a_file_and_of_a_corpus_of_another_format(tmp_path: Path) -> None:
     path = write(tmp_path / "talks.jsonl", ("a", {}))
     assert list(problems(path)) == []
