@@ -101,6 +101,10 @@ Picture = Annotated[Path | None, typer.Option(help="Save the last screen as an S
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="JSON lines instead of the dashboard.")]
 Speed = Annotated[str, typer.Option(help="1 real time, N times as fast, or max (in one process).", metavar="1|N|max")]
 
+AsLive = Annotated[
+    bool, typer.Option("--as-live", help="Rather give words up than be late, as with microphones. Files can wait.")
+]
+
 
 @app.callback(invoke_without_command=True)
 def live(
@@ -135,6 +139,7 @@ def replay(
     mic: Mics = None,
     camera: Cameras = None,
     speed: Speed = "1",
+    as_live: AsLive = False,
     transcript: Transcript = None,
     record: Record = None,
     picture: Picture = None,
@@ -150,7 +155,7 @@ def replay(
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
-    _run(loaded, sources, speed, transcript, record, picture, jsonl)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live)
 
 
 @app.command()
@@ -186,6 +191,7 @@ def _run(
     picture: Path | None,
     jsonl: bool,
     reference: Path | None = None,
+    hurry: bool = False,
 ) -> None:
     from erc_live.live import launch
 
@@ -194,7 +200,7 @@ def _run(
         config=loaded.config,
         sources=tuple(sources),
         speed=launch.parse_speed(speed),
-        hurry=any(source.live for source in sources),
+        hurry=hurry or any(source.live for source in sources),
         transcript=str(transcript) if transcript else None,
         reference=str(reference) if reference else None,
         record=str(record) if record else None,

@@ -1,6 +1,7 @@
 """`erc-live bench`: the options, what is being measured now, and the result as a table."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -194,6 +195,10 @@ def bench_endpoint(
         out.print(bench.render(report))
 
 
+def _advance(bar: Progress, task: TaskID, what: str, share: float) -> None:
+    bar.update(task, description=what, advance=share)
+
+
 def bench_asr(
     paths: Annotated[
         list[Path] | None,
@@ -243,13 +248,7 @@ def bench_asr(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
     ) as bar:
         task = bar.add_task("reading", total=len(clips) * len(recognisers))
-        report = bench.bench_asr(
-            clips,
-            recognisers,
-            config,
-            normalise,
-            lambda what, share: bar.update(task, description=what, advance=share),
-        )
+        report = bench.bench_asr(clips, recognisers, config, normalise, partial(_advance, bar, task))
     if plot:
         asr_report.plot(plot, report)
     if as_json:

@@ -103,7 +103,7 @@ def bench_latency(
 
     Raises EngineError with what the session said when it ended before its time, or when nothing was said in it.
     """
-    command = [sys.executable, "-m", "erc_live.live.cli", "replay", *arguments, "--jsonl"]
+    command = [sys.executable, "-m", "erc_live.live.cli", "replay", *arguments, "--as-live", "--jsonl"]
     heard: list[Heard] = []
     begin_ns, before, ready_s = time.monotonic_ns(), os.times(), None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as session:

@@ -135,7 +135,7 @@ def test_a_transcript_that_was_not_given_is_asked_for(tmp_path: Path) -> None:
 def test_weights_on_this_disk_are_used(tiny_model: Path, tmp_path: Path, engine: str) -> None:
     opened = open_transcriber(config.Transcriber(engine=engine, model=str(tiny_model), device="cpu"), tmp_path)
     assert opened.name.startswith("faster-whisper")
-    assert opened.transcribe(speech()) == Transcript("")  # random weights are never believed
+    assert opened.transcribe(speech()).engine is None  # it recognised this itself, whatever random weights say
 
 
 @pytest.mark.parametrize(
