@@ -180,12 +180,16 @@ def _losses(messages: Sequence[PublicMessage], finals: Sequence[EmotionEvent]) -
         steps=dict(Counter(message.step for message in messages if isinstance(message, Overload))),
         gaps=gaps,
         wordless=dict(Counter(_why_wordless(event) for event in finals if not event.text)),
-        ended=next((message.reason for message in messages if isinstance(message, SessionEnd)), "it did not end"),
+        ended=next((_end(message) for message in messages if isinstance(message, SessionEnd)), "it did not end"),
     )
 
 
+def _end(end: SessionEnd) -> str:
+    return f"{end.reason}; {end.note}" if end.note else end.reason
+
+
 def _why_wordless(event: EmotionEvent) -> str:
-    return SKIPPED if ", not asked" in event.engine else UNHEARD
+    return SKIPPED if event.skipped else UNHEARD
 
 
 def _spread(name: str, durations_ns: Sequence[int]) -> Spread:

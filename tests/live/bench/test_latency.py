@@ -9,6 +9,7 @@ import examples
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from rich.console import Console
 
 from erc_live.live.bench import commands
@@ -50,7 +51,7 @@ def lossy():
         end,
     ]
     unheard = said(4, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en")
-    skipped = said(5, (480, 481, 482, 483, 484), text="", engine=f"{unheard.message.engine}, not asked: too slow")
+    skipped = said(5, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en", skipped=True)
     return [*session(), unheard, skipped, *(Heard(message, 0) for message in messages)]
 
 
@@ -112,6 +113,9 @@ def test_a_session_without_an_utterance_says_what_it_lost_instead():
     gap, end = lossy()[-2:]
     with pytest.raises(EngineError, match=r"no utterance in this recording.*perception bus; all sources ended"):
         measure("demo", [gap, end], COST)
+    end = Heard(structs.replace(end.message, note="only silence was heard"), 0)
+    with pytest.raises(EngineError, match=r"nothing was lost; all sources ended; only silence was heard"):
+        measure("demo", [end], COST)
     with pytest.raises(EngineError, match=r"nothing was lost; it did not end"):
         measure("demo", [], COST)
 
