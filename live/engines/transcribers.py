@@ -15,6 +15,7 @@ import numpy as np
 
 from erc_live.live import config
 from erc_live.live.engines.captions import Cue, CueWord
+from erc_live.live.engines.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.engines.gates import audible, repeats
 from erc_live.live.engines.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.engines.transcripts import CueSheet, overlap_s, read_cues
@@ -55,7 +56,8 @@ class SpokenWord:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said, "" if nothing credible. `speaker`: whom the words name; `confidence`: 0..1; None if not known.
+    """What was said, "" if nothing credible. `speaker`: whom the words name, None if not known. `confidence`: how
+    probable it is that what was misheard leaves the label as it is (`confidence.py`); None: somebody wrote the words.
 
     `words` is empty where the engine knows no times. `language` is a code like `en`, None if not known. `engine`: what
     recognised this if it was another one, in the words of its event; None: the transcriber itself. `skipped`: when it
@@ -107,7 +109,8 @@ class FasterWhisper:
             for word in segment.words or ()
             if word.word.strip()
         )
-        return Transcript(text, confidence=_mean_probability(segments), words=words, language=language)
+        confidence = WHISPER.confidence(_mean_logprob(segments))
+        return Transcript(text, confidence=confidence, words=words, language=language)
 
 
 class TranscriptFile:
@@ -181,9 +184,10 @@ class PocketSphinx:
             if part.word[0] not in "<[+"  # silence, noise
         )
         text = " ".join(word.text for word in words)
-        confidence = sum(word.confidence or 0.0 for word in words) / max(1, len(words))
-        if confidence < _SPHINX_BELIEVED or repeats(text):
+        believed = sum(word.confidence or 0.0 for word in words) / max(1, len(words))
+        if believed < _SPHINX_BELIEVED or repeats(text):
             return Transcript("")
+        confidence = POCKETSPHINX.confidence(math.log(believed))
         return Transcript(text, confidence=confidence, words=words, language=ENGLISH)
 
 
@@ -262,8 +266,6 @@ def _heard(word: CueWord, start_s: float, end_s: float) -> SpokenWord:
     return SpokenWord(word.text, first_s, last_s, word.confidence)
 
 
-def _mean_probability(segments: Sequence[Segment]) -> float | None:
+def _mean_logprob(segments: Sequence[Segment]) -> float:
     tokens = sum(len(segment.tokens) for segment in segments)
-    if not tokens:
-        return None
-    return math.exp(sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / tokens)
+    return sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / max(1, tokens)

@@ -14,12 +14,11 @@ from erc_live.live.config import Config, Models, Transcriber, Visual
 from erc_live.live.engines.faces import open_face_finder
 from erc_live.live.engines.load import build_conversation, build_perception, load_engines
 from erc_live.live.engines.vad import SileroVad
-from erc_live.live.fetch import models_folder
 from erc_live.live.pipeline import recorded
 from erc_live.live.plan import Session
 from erc_live.live.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
-from erc_live.models.weights import locate, weight
+from erc_live.models.weights import weight
 from erc_live.streams import codec
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import (
@@ -103,11 +102,8 @@ def assert_it_crosses_the_border(asked, heard_s):
 
 
 @pytest.mark.real
-def test_words_times_and_confidences_of_faster_whisper_and_all_vectors():
-    folder = models_folder(Models())
-    if locate("tiny.en", folder) is None:
-        pytest.skip("erc-live models fetch tiny.en")
-    choice = Transcriber(engine="faster-whisper", model="tiny.en")
+def test_words_times_and_confidences_of_faster_whisper_and_all_vectors(tiny_en):
+    choice = Transcriber(engine="faster-whisper", model=str(tiny_en))
     config = Config(transcriber=choice, visual=Visual(face_finder="haar"), models=Models(folder=str(folder)))
     finals = assert_it_crosses_the_border(session(HEARD_S, config), HEARD_S)
     features = [message for message in finals if isinstance(message, UtteranceFeatures)]

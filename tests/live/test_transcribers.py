@@ -12,6 +12,7 @@ from sounds import read_pcm
 
 from erc_live.live import config
 from erc_live.live.engines import transcribers
+from erc_live.live.engines.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.engines.transcribers import Speech, SpokenWord, Transcript, makeshift, open_spare, open_transcriber
 from erc_live.live.engines.whisper import Model
 from erc_live.live.errors import EngineError
@@ -91,7 +92,7 @@ def test_words_have_times_within_the_utterance_and_drafts_have_none() -> None:
     recogniser = Recogniser("guten Tag")
     engine = transcribers.FasterWhisper(recogniser, Model("scripted", Path()))
     words = (SpokenWord("guten", 0.0, 1.0, 0.5), SpokenWord("Tag", 1.0, 1.0, 0.5))
-    expected = Transcript("guten Tag", confidence=pytest.approx(0.497, abs=1e-3), words=words, language="de")
+    expected = Transcript("guten Tag", confidence=pytest.approx(WHISPER.confidence(-0.7)), words=words, language="de")
     assert engine.transcribe(speech()) == expected
     assert engine.transcribe(replace(speech(), draft=True)) == replace(expected, words=())
     assert recogniser.asked == [True, False]
@@ -203,7 +204,8 @@ def test_pocketsphinx_hears_the_same_words_whatever_came_before(shared_data: Pat
     times = [time for word in first.words for time in (word.start_s, word.end_s)]
     assert times == sorted(times)
     assert 0 < times[0] < times[-1] <= len(phrase) / 16_000
-    assert first.confidence == pytest.approx(np.mean([word.confidence for word in first.words]))
+    mean = np.mean([word.confidence for word in first.words])
+    assert first.confidence == pytest.approx(POCKETSPHINX.confidence(np.log(mean)))
     assert first.language == "en"
     engine.transcribe(speech(louder))  # another mean spectrum
     assert engine.transcribe(speech(phrase)) == first
