@@ -31,6 +31,8 @@ _KINDS: tuple[Kind, ...] = ("audio", "video")
 _WHAT = {"audio": "sound", "video": "pictures"}
 _END_SLACK_S = 1.0  # streams of one file need not end together
 _MS = Fraction(1, 1000)  # the time base of Matroska
+# Tags need not be UTF-8. Up to 18, PyAV refuses the file unless told otherwise; from 19 on it never does.
+_ANY_TAGS = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class _Container:
         self._damaged = False
         self._refusal = ""  # of the decoder, the last time
         try:
-            self.av = av.open(f"file:{path}", metadata_errors="replace")  # the prefix: a colon in a name is no protocol
+            self.av = av.open(f"file:{path}", **_ANY_TAGS)  # the prefix: a colon in a name is no protocol
         except FileNotFoundError as error:
             raise MediaError(f"{path}: no such file") from error
         except (av.InvalidDataError, EOFError) as error:

@@ -60,6 +60,29 @@ def test_ci_runs_the_readme_s_test_command():
     assert "export CI=" in (ROOT / ".ci/run").read_text()
 
 
+def test_ci_plays_the_demo_on_every_python_that_is_named():
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    named = {line.rpartition(" ")[2] for line in classifiers if line.startswith("Programming Language :: Python :: 3.")}
+    assert ".ci/every-python" in (ROOT / ".ci/run").read_text()
+    assert named <= set(re.findall(r"python(3\.\d+)", (ROOT / ".ci/every-python").read_text()))
+
+
+def test_advice_to_install_something_is_what_the_project_declares():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {*project["dependencies"], *(f"erc-live[{extra}]" for extra in project["optional-dependencies"])}
+    advice = [found for path in SOURCES for found in re.findall(r"pip install [^'\"]*'([^']+)'", path.read_text())]
+    assert len(advice) > 5
+    assert set(advice) <= declared
+
+
+def test_every_file_beside_the_code_is_packed():
+    packed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folders = {package: ROOT.joinpath(*package.split(".")[1:]) for package in packed}
+    found = {path for package, patterns in packed.items() for one in patterns for path in folders[package].glob(one)}
+    beside = {path for top in ("live", "models", "streams") for path in (ROOT / top).rglob("*.*")}
+    assert {path for path in beside if path.suffix not in (".py", ".pyc")} == found
+
+
 def test_readme_lists_every_exit_code():
     from erc_live.live import errors as live
     from erc_live.models import errors as models

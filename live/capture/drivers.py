@@ -64,7 +64,9 @@ def load_opencv() -> Any:
     try:
         import cv2
     except ImportError as error:  # opencv-python wants libGL, which servers do not have
-        raise DeviceError(f"OpenCV cannot be loaded ({error}): pip install opencv-python-headless") from error
+        raise DeviceError(
+            f"OpenCV cannot be loaded ({error}): pip install 'opencv-python-headless>=4.13,<5'"
+        ) from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     cv2.setNumThreads(1)
     return cv2

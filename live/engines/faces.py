@@ -99,7 +99,7 @@ def open_face_finder(choice: config.Visual, models_folder: Path) -> FaceFinder |
     if cascade is not None:
         return _Finder("haar", _Haar(cascade), _HAAR_COARSER * choice.min_face_px)
     if choice.face_finder == "haar":
-        raise EngineError("this OpenCV has no Haar cascades: pip install 'opencv-python-headless<5'")
+        raise EngineError("this OpenCV has no Haar cascades: pip install 'opencv-python-headless>=4.13,<5'")
     return None
 
 

@@ -21,6 +21,7 @@ from erc_live.live.errors import EngineError
 from erc_live.streams.messages import CHUNK_S, CHUNK_SAMPLES
 
 _ASSET = "assets/silero_vad_v6.onnx"
+_REMEDY = "pip install 'faster-whisper>=1.2.1,<2'"
 _CONTEXT_SAMPLES = 64  # the end of the previous window, which the network sees before the new one
 _STATE_SHAPE = (1, 1, 128)  # layers, streams, width
 _FULL_SCALE = 32768.0  # int16 -> [-1, 1)
@@ -83,8 +84,8 @@ class SileroVad:
 def _asset() -> Path:
     spec = importlib.util.find_spec("faster_whisper")
     if spec is None or spec.origin is None:
-        raise EngineError("the speech detector needs the faster-whisper package: pip install 'faster-whisper>=1.2,<2'")
+        raise EngineError(f"the speech detector needs the faster-whisper package: {_REMEDY}")
     path = Path(spec.origin).parent / _ASSET
     if not path.is_file():
-        raise EngineError(f"this faster-whisper has no {_ASSET}: install a version of the range 1.2 to 1.x")
+        raise EngineError(f"this faster-whisper has no {_ASSET}: {_REMEDY}")
     return path

@@ -95,7 +95,7 @@ def test_cameras_are_listed_where_portaudio_is_missing(nodes: Path, monkeypatch:
 
 def test_opencv_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(DeviceError, match="pip install opencv-python-headless"):
+    with pytest.raises(DeviceError, match="pip install 'opencv-python-headless"):
         load_opencv()
 
 

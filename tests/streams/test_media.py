@@ -274,6 +274,22 @@ def test_a_name_with_a_colon_is_a_file_and_not_a_protocol(tmp_path):
     assert probe(path).audio
 
 
+@pytest.mark.parametrize("form", ["matroska", "wav"])
+def test_tags_that_are_not_utf_8_are_no_reason_to_refuse_a_file(tmp_path, form):
+    path = tmp_path / "tagged"
+    with av.open(path, "w", format=form) as container:
+        container.metadata["title"] = "Cafe!"
+        stream = container.add_stream("pcm_s16le", rate=SAMPLE_RATE_HZ, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1_600), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    stored = path.read_bytes()
+    assert stored.count(b"Cafe!") == 1
+    path.write_bytes(stored.replace(b"Cafe!", b"Caf\xe9!"))  # Latin-1
+    assert probe(path).audio
+    assert sum(len(chunk.pcm) for chunk in audio_chunks(path, "mic", 0)) == 1_600
+
+
 def test_real_recordings_are_read_whole(shared_data):
     speech = shared_data / "recordings" / "jfk.flac"
     assert sum(len(chunk.pcm) for chunk in audio_chunks(speech, "mic", 0)) == 11 * SAMPLE_RATE_HZ
