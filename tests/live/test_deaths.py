@@ -15,6 +15,7 @@ import pytest
 from test_sessions import PATIENCE_S, follow, start, world
 from tiny_world import options
 
+from erc_live.live import launch
 from erc_live.streams import SessionEnd
 from erc_live.streams.media import encode_flac
 
@@ -137,7 +138,7 @@ def test_a_reader_that_leaves_its_pipe_is_one(start, world):
     session.stdout = None  # for `communicate`
     _, err = session.communicate(timeout=PATIENCE_S)
     assert session.returncode == 0, err
-    assert not err
+    assert err.splitlines() == [launch.UNHEARD]
     follower.join(10)
     assert isinstance(messages[-1], SessionEnd)
 

@@ -1,12 +1,14 @@
 """What is no speech gives no utterance: an hour of silence none, an hour of hum, fan, typing or music at most one.
 
-By the detector and the segmenter alone, as they are by default, before any recogniser. A few minutes of each are heard
-in every run of the tests, the hours with `-m slow`.
+By the detector and the segmenter alone, as they are by default, before any recogniser; and the recogniser, past them,
+invents no words of it. A few minutes of each are heard in every run of the tests, the hours with `-m slow`.
 """
 
 import numpy as np
 import pytest
 
+from erc_live.live import config
+from erc_live.live.engines.transcribers import Speech, open_transcriber
 from erc_live.live.engines.vad import SileroVad
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
@@ -116,6 +118,19 @@ def test_an_hour_of_silence_is_no_utterance(name):
 @pytest.mark.parametrize("name", NOISES)
 def test_an_hour_of_noise_is_at_most_one_utterance(name):
     assert utterances(NOISES[name], minutes=60) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", SILENCES | NOISES)
+def test_where_the_detector_would_be_wrong_the_recogniser_invents_nothing(name, tiny_en):
+    choice = config.Transcriber(engine="faster-whisper", model=str(tiny_en), device="cpu")
+    engine, draw = open_transcriber(choice, tiny_en), np.random.default_rng(0)
+    for _ in range(2):
+        pcm = np.clip(np.round((SILENCES | NOISES)[name](draw)), -32_768, 32_767).astype(np.int16)
+        for piece in np.split(pcm[: MINUTE // 10 * 10], 10):
+            assert engine.transcribe(Speech(piece, "mic-0", 0.0, len(piece) / SAMPLE_RATE_HZ)).text == ""
 
 
 @pytest.mark.parametrize("sound", [np.full(MINUTE, 32_767), np.where(np.arange(MINUTE) // 80 % 2, 32_767, -32_768)])
