@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 from erc_live.streams.errors import MediaError
-from erc_live.streams.lengths import torn
+from erc_live.streams.lengths import goes_on, torn
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, VideoFrame
 from erc_live.streams.mixing import Mixer, in_floats
 from erc_live.streams.pictures import jpeg, upright
@@ -103,7 +103,7 @@ def probe(path: Path) -> MediaInfo:
 
 def undecodable(path: Path, kind: Kind) -> str:
     """What to say of a file whose sound or pictures nothing here decodes."""
-    return f"{path}: its {_WHAT[kind]} cannot be decoded: nothing here knows their form; convert the file first"
+    return f"{path}: its {_WHAT[kind]} cannot be decoded: no decoder here knows the form; convert the file first"
 
 
 def audio_chunks(
@@ -284,6 +284,9 @@ class _Container:
         length_s = (stored or 0) / 1e6
         if self._damaged or self._stamped_s < length_s - _END_SLACK_S:
             raise MediaError(f"{self.path}: ends early, at {self._reached_s:.1f} s: the file is cut or damaged there")
+        if goes_on(self.path):
+            says = f"says that its sound ends at {self._reached_s:.1f} s, and more follows, which is not heard"
+            raise MediaError(f"{self.path}: its header {says}: convert the file first, or split it where it was joined")
 
     def _streams(self, kind: Kind) -> list[Any]:
         return [

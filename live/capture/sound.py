@@ -22,9 +22,7 @@ CLIPPING_SHARE = 0.002  # of the samples of the last `CLIPPING_S`: loud speech t
 OFFSET = 256  # of 32768 (-42 dB): more than this in the mean is no speech
 OFFSET_S = 2.0  # over which the mean is taken
 OFFSET_FIRST_S = 0.5  # before which no mean is believed
-TURNED_OVER = (
-    "its two channels cancel each other, so one is turned over; with @1 after its name only the first is heard"
-)
+TURNED_OVER = "its two channels cancel each other, so one is turned over; --mic NAME@1 hears the first alone"
 
 
 class SoundCheck:

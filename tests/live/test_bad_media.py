@@ -55,6 +55,7 @@ SOUNDS = {
     "44.1 kHz stereo": (lambda a, b: (np.stack([at_rate(a, 44_100)] * 2, 1), 44_100), ""),
     "offset": (lambda a, b: (0.5 * a + 9_000 + noise(len(a)), RATE_HZ), "offset"),
     "overlapping": (lambda a, b: (0.5 * a[: len(b)] + 0.5 * b[: len(a)], RATE_HZ), ""),
+    "out of phase": (lambda a, b: (np.stack([a, -a], 1), RATE_HZ), "cancel each other"),
     "no pause": (lambda a, b: (np.tile(a, 4), RATE_HZ), ""),
 }
 

@@ -157,6 +157,17 @@ def test_a_device_that_comes_late_is_a_gap_from_the_start() -> None:
     assert (first.t_start_ns, first.t_end_ns) == (ORIGIN_NS - 300 * MS, ORIGIN_NS)
 
 
+def test_two_channels_that_cancel_are_heard_and_it_is_known() -> None:
+    under_test = Chunker("mic-0", SAMPLE_RATE_HZ, 2, ORIGIN_NS)
+    assert not under_test.turned_over
+    left = np.random.default_rng(0).normal(0, 0.1, (40, 512)).astype(np.float32)
+    out: list[AudioChunk | Gap] = []
+    for i, block in enumerate(left):
+        out += under_test.feed(Block(np.stack([block, -block], axis=1), ORIGIN_NS + i * 32 * MS))
+    assert under_test.turned_over
+    assert np.abs(chunks_of(out)[-1].pcm).max() > 1_000
+
+
 def test_losing_the_device_and_another_stream_with_another_rate() -> None:
     device = Device()
     under_test = chunker()
