@@ -54,7 +54,7 @@ class Segmenter(Section, frozen=True, kw_only=True):
 class Perception(Section, frozen=True, kw_only=True):
     """[perception]"""
 
-    early_s: Annotated[float, Meta(ge=0.0)] = 0.2
+    early_s: Annotated[float, Meta(ge=0.0)] = 0.1
     draft_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 
 

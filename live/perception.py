@@ -64,7 +64,7 @@ class Microphone:
 class Timing:
     """When the running utterance is looked at: after `early_s` of silence, and every `draft_s` of it (0: never)."""
 
-    early_s: float = 0.2
+    early_s: float = 0.1
     draft_s: float = 1.0
 
 
