@@ -340,7 +340,7 @@ def two_tracks(path: Path, default: int) -> Path:
     with av.open(path, "w", format="matroska") as media:
         streams = [media.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono") for _ in range(2)]
         for number, stream in enumerate(streams):
-            stream.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
+            stream.disposition = av.stream.Disposition.default.value if number == default else 0
         for number, stream in enumerate(streams):
             pcm = np.full((1, SAMPLE_RATE_HZ), 5_000 * number, np.int16)
             frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
