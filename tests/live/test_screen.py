@@ -128,6 +128,18 @@ def test_no_text_can_give_orders_to_the_terminal_or_to_rich():
         assert "owned" not in text
 
 
+def test_the_recogniser_that_is_named_is_that_of_what_is_final():
+    view = View(hello=hello())
+    for number, final in enumerate((True, False)):
+        engine = "whisper" if final else "whisper, not asked"
+        said = conversation.utterance(
+            number, 0, conversation.START_NS, utterance=str(number), final=final, engine=engine
+        )
+        view = reduce(view, said)
+    assert " whisper  " in shown(view, 80, 24)
+    assert "not asked" not in shown(view, 80, 24)
+
+
 def test_the_newest_utterance_is_the_last_of_the_transcript():
     for height in range(4, 40):
         text = shown(BUSY, 80, height)
