@@ -165,7 +165,9 @@ def _silent() -> WeightsError:
 
 
 def _complaint(said: str) -> str:
-    """The last error that pip tells, or whatever it says last."""
+    """The last error that pip tells, or whatever it says last; and how to mend that there is none."""
+    if "No module named pip" in said:  # as in environments that uv makes
+        return "this Python has no pip: `python -m ensurepip` brings it"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return (errors or lines or [""])[-1]

@@ -201,7 +201,7 @@ def test_the_progress_of_pip_is_seen_in_its_temporary_folder(
     ("script", "says"),
     [
         ("exit 0", "pip brought no wheel"),
-        ("echo '/usr/bin/python: No module named pip' >&2; exit 1", "No module named pip"),
+        ("echo '/usr/bin/python: No module named pip' >&2; exit 1", "has no pip: `python -m ensurepip`"),
         ("echo 'ERROR: no such version' >&2; echo 'WARNING: old pip' >&2; exit 1", "ERROR: no such version"),
         ("touch $TMPDIR/toy-1.0-py3-none-any.whl; exit 2", "pip brought no wheel"),
     ],
