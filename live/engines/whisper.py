@@ -84,8 +84,8 @@ class Model:
 class Whisper:
     """Samples of one utterance in, text out. Raises EngineError when the model cannot run here.
 
-    On a processor it first hears the sound in a window that is little longer than it, which costs a quarter of the 30 s
-    that Whisper was trained on; what no gate believes there is heard again in 30 s. Not for several threads.
+    On a processor it first hears the sound in a window that is little longer than it, which costs two fifths of the
+    30 s that Whisper was trained on; what no gate believes there is heard again in 30 s. Not for several threads.
     """
 
     def __init__(self, choice: config.Transcriber, model: Model, believed: Gates = DEFAULT) -> None:
