@@ -17,21 +17,21 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.live import config as configuration
-from erc_live.live.bench.commands import bench_asr, bench_endpoint, bench_latency, bench_model, bench_speakers
-from erc_live.live.capture.spec import SourceSpec
+from erc_live.live.capture.source_spec import SourceSpec
+from erc_live.live.commands.bench import bench_asr, bench_endpoint, bench_latency, bench_model, bench_speakers
+from erc_live.live.commands.corpus import corpus_app
+from erc_live.live.commands.corpus_features import corpus_features
+from erc_live.live.commands.encoder import encoder_app
+from erc_live.live.commands.enrol import enrol
+from erc_live.live.commands.evaluate import evaluate
+from erc_live.live.commands.experiment import experiment_app
+from erc_live.live.commands.options import own_weights
+from erc_live.live.commands.predict import predict
+from erc_live.live.commands.train import train
+from erc_live.live.commands.tune import tune
 from erc_live.live.config import Loaded
-from erc_live.live.enrol import enrol
 from erc_live.live.errors import ConfigError
-from erc_live.live.learning.corpus import corpus_app
-from erc_live.live.learning.corpus_features import corpus_features
-from erc_live.live.learning.encoder import encoder_app
-from erc_live.live.learning.evaluate import evaluate
-from erc_live.live.learning.experiment import experiment_app
-from erc_live.live.learning.options import own_weights
-from erc_live.live.learning.predict import predict
-from erc_live.live.learning.train import train
-from erc_live.live.learning.tune import tune
-from erc_live.live.plan import Session
+from erc_live.live.session.spec import Session
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -124,7 +124,7 @@ def live(
     """
     if context.invoked_subcommand:
         return
-    from erc_live.live import launch
+    from erc_live.live.session import launch
 
     loaded = configuration.load(config, sets or [], _flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
@@ -149,7 +149,7 @@ def replay(
     sets: Sets = None,
 ) -> None:
     """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
-    from erc_live.live import launch
+    from erc_live.live.session import launch
 
     loaded = configuration.load(config, sets or [], _flags(network))
     sources = launch.replay_sources(path, mic or [], camera or [])
@@ -172,7 +172,7 @@ def demo(
 
     It is heard by the recogniser whose weights are here; without any, its words come from its transcript.
     """
-    from erc_live.live import launch
+    from erc_live.live.session import launch
 
     loaded = configuration.load(config, sets or [], _flags(network))
     sources, said = launch.demo_sources()
@@ -193,7 +193,7 @@ def _run(
     reference: Path | None = None,
     hurry: bool = False,
 ) -> None:
-    from erc_live.live import launch
+    from erc_live.live.session import launch
 
     session = Session(
         session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
@@ -234,7 +234,7 @@ def subscribe(
     sets: Sets = None,
 ) -> None:
     """Follow the emotion events of a running session: first what was missed, then each as it comes."""
-    from erc_live.live import sinks
+    from erc_live.live.screen import sinks
     from erc_live.streams.subscribe import subscribe as events
 
     place = endpoint or configuration.load(config, sets or []).config.events.endpoint
@@ -270,7 +270,7 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="For programs."
 @models_app.command("list")
 def models_list(config: ConfigFile = None, sets: Sets = None) -> None:
     """What there is, what it is for, and whether it is on this machine."""
-    from erc_live.live.fetch import models_folder, rows
+    from erc_live.live.session.weight_cache import models_folder, rows
 
     folder = models_folder(configuration.load(config, sets or []).config.models)
     table = Table(box=None, pad_edge=False)
@@ -296,9 +296,9 @@ def models_fetch(
     sets: Sets = None,
 ) -> None:
     """Fetch weights from where they are published, and check every byte."""
-    from erc_live.live import launch
-    from erc_live.live.fetch import models_folder
-    from erc_live.live.needs import Need, needs
+    from erc_live.live.session import launch
+    from erc_live.live.session.needs import Need, needs
+    from erc_live.live.session.weight_cache import models_folder
 
     loaded = configuration.load(config, sets or []).config
     wanted = [Need((name,)) for name in names] if names else needs(loaded)
@@ -313,7 +313,7 @@ def models_verify(
     sets: Sets = None,
 ) -> None:
     """Compare fetched weights with their published digests."""
-    from erc_live.live.fetch import models_folder, rows
+    from erc_live.live.session.weight_cache import models_folder, rows
     from erc_live.models.errors import WeightsError
     from erc_live.models.weights import verify
 

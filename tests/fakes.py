@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from erc_live.live.engines.transcribers import Transcript
-from erc_live.live.perception import Analysis, Part, Request
+from erc_live.live.asr.transcribers import Transcript
+from erc_live.live.perception.endpointing import Analysis, Part, Request
 from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, samples_to_ns
 
 LOUD, QUIET = 8000, 0

@@ -2,7 +2,7 @@
 
 from fakes import LoudnessDetector, speech
 
-from erc_live.live.perception import Microphone, Perception, Settings, Timing
+from erc_live.live.perception.endpointing import Microphone, Perception, Settings, Timing
 from erc_live.streams.segmenter import SegmenterConfig
 
 CONFIG = SegmenterConfig(

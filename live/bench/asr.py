@@ -16,19 +16,19 @@ from typing import TypeVar
 
 import numpy as np
 
+from erc_live.live.asr.transcribers import Speech, Transcriber, open_transcriber
+from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.bench.recognisers import Choice, configured
 from erc_live.live.bench.recordings import read
 from erc_live.live.bench.references import Clip, Reference
 from erc_live.live.bench.usage import used_here_s
-from erc_live.live.bench.words import Errors, Normaliser, compare
-from erc_live.live.capture.spec import SourceSpec
+from erc_live.live.bench.word_errors import Errors, Normaliser, compare
+from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.live.engines.load import build_perception
-from erc_live.live.engines.transcribers import Speech, Transcriber, open_transcriber
-from erc_live.live.engines.transcripts import read_cues
 from erc_live.live.errors import ConfigError
-from erc_live.live.fetch import models_folder
-from erc_live.live.launch import demo_sources
+from erc_live.live.session.engines import build_perception
+from erc_live.live.session.launch import demo_sources
+from erc_live.live.session.weight_cache import models_folder
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, SourceEnd, samples_to_ns
 
 Result = TypeVar("Result")

@@ -288,7 +288,7 @@ def test_config_show_tells_who_set_what(run):
 
 
 def test_two_channels_of_one_file_are_two_microphones():
-    from erc_live.live.launch import sources
+    from erc_live.live.session.launch import sources
 
     specs = sources([f"{DEMO / 'ada.flac'}@1=A", f"{DEMO / 'ada.flac'}@2=B", f"{DEMO / 'ben.flac'}"], [])
     assert [spec.channel for spec in specs] == [1, 2, None]
