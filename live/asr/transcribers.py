@@ -114,8 +114,8 @@ class FasterWhisper:
 
 
 class TranscriptFile:
-    """Words from a file, for a recording that was transcribed before (`transcript_file.py`). Those of a recorded session
-    come with what they had then: their times, how sure they were, and what had recognised them.
+    """Words from a file, for a recording that was transcribed before (`transcript_file.py`). Those of a recorded
+    session come with what they had then: their times, how sure they were, and what had recognised them.
     """
 
     quick = True

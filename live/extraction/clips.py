@@ -1,7 +1,8 @@
 """What training would find in the media of a corpus: every file is decoded, as it will be then, and what cannot be used
 is named.
 
-The rule of this file: it reads through `utterance_media.py`, like training itself, so the two never judge a clip differently.
+The rule of this file: it reads through `utterance_media.py`, like training itself, so the two never judge a clip
+differently.
 """
 
 from collections.abc import Callable, Iterator

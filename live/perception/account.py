@@ -102,7 +102,7 @@ class Account:
             return f"delivered {sound} that is all zero{ended}"
         if loudest_db < QUIET_DB:
             return f"is too quiet ({loudest_db:.0f} dB at the loudest of {sound}): raise its level{ended}"
-        own = " of its own" if len(self._microphones) > 1 else ""  # what people at the others say is not (`crosstalk.py`)
+        own = " of its own" if len(self._microphones) > 1 else ""  # crosstalk is not
         return f"heard no speech{own} in {sound} ({loudest_db:.0f} dB at the loudest){ended}"
 
     def _leftover(self, unused: Sequence[Cue]) -> Counter[str]:

@@ -9,6 +9,7 @@ from test_cli import a_fresh_user, run  # noqa: F401 - fixtures
 from tiny_world import options
 
 from erc_live.live.asr.transcribers import SpokenWord, Transcript
+from erc_live.live.session import engines
 
 LATER = ("t_text_ns", "t_features_ns", "t_logits_ns", "t_published_ns", "session", "t_ns", "wall_ns")
 

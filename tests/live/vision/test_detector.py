@@ -11,6 +11,7 @@ import pytest
 
 from erc_live.live import config
 from erc_live.live.errors import EngineError
+from erc_live.live.vision import detector
 from erc_live.live.vision.detector import Face, FaceFinder, open_face_finder
 from erc_live.live.vision.yunet import Yunet
 from erc_live.models.weights import weight
