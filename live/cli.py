@@ -31,7 +31,7 @@ from erc_live.live.commands.train import train
 from erc_live.live.commands.tune import tune
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
-from erc_live.live.session.spec import Session
+from erc_live.live.session.spec import SessionSpec
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -195,7 +195,7 @@ def _run(
 ) -> None:
     from erc_live.live.session import launch
 
-    session = Session(
+    session = SessionSpec(
         session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
         config=loaded.config,
         sources=tuple(sources),

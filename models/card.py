@@ -38,7 +38,7 @@ class Card:
     training: Mapping[str, Any]
     abstain_below: float = 0.0
 
-    def check_encoders(self, encoders: Mapping[str, str]) -> None:
+    def check_encoders(self, encoders: Mapping[Any, str]) -> None:
         """Refuse vectors of other encoders than those of the training; a modality without an encoder is missing.
 
         Args:

@@ -13,6 +13,7 @@ from html import unescape
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from erc_live.live.requests import Cue, TimedWord
 from erc_live.streams.errors import MediaError
 from erc_live.streams.words import legible
 
@@ -28,36 +29,7 @@ _ROLLS = 3  # a file rolls where one in so many cues, or more, begins with what 
 
 
 @dataclass(frozen=True)
-class CueWord:
-    """A word of a cue and when it was said, on the clock of the recording."""
-
-    text: str
-    start_s: float
-    end_s: float
-    confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class Cue:
-    """Words between two times of a recording. `source`: the only source it belongs to, None for any.
-
-    `words` is empty where they have no times of their own. `engine` recognised them, None if that is not told.
-    `confidence` and `skipped` as in `UtteranceFeatures`.
-    """
-
-    start_s: float
-    end_s: float
-    text: str
-    speaker: str | None = None
-    source: str | None = None
-    words: tuple[CueWord, ...] = ()
-    engine: str | None = None
-    confidence: float | None = None
-    skipped: bool = False
-
-
-@dataclass(frozen=True)
-class _Shown:
+class _Screenful:
     """What stands on the screen at once, of one voice. `line`: where in the file it begins.
 
     `text` is plain; each of its letters is of one of the `pieces` between two stamps. `edges_s`: when each piece
@@ -143,7 +115,7 @@ def _seconds(parts: Sequence[str | None]) -> float:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(f"{seconds}.{fraction or 0}")
 
 
-def _voices(line: int, start_s: float, end_s: float, body: Sequence[str]) -> Iterator[_Shown]:
+def _voices(line: int, start_s: float, end_s: float, body: Sequence[str]) -> Iterator[_Screenful]:
     """A cue in which several people speak is one for each of them."""
     before, *rest = _VOICE.split("\n".join(body))
     for name, text in [(None, before), *zip(rest[::2], rest[1::2], strict=True)]:
@@ -152,7 +124,7 @@ def _voices(line: int, start_s: float, end_s: float, body: Sequence[str]) -> Ite
         cuts = [0, *(place for mark in marks for place in mark.span()), len(text)]
         parts = [unescape(_TAG.sub("", text[a:b])) for a, b in zip(cuts[::2], cuts[1::2], strict=True)]
         if legible("".join(parts)):
-            yield _Shown(
+            yield _Screenful(
                 line=line,
                 start_s=start_s,
                 end_s=end_s,
@@ -169,7 +141,7 @@ def _edges_s(start_s: float, end_s: float, stamps_s: Sequence[float]) -> tuple[f
     return tuple(accumulate([start_s, *within, end_s], max))
 
 
-def _words(one: _Shown, old: int) -> tuple[CueWord, ...]:
+def _words(one: _Screenful, old: int) -> tuple[TimedWord, ...]:
     """The words but for the first `old`, with their times: the new letters of a piece share it evenly."""
     spans = [found.span() for found in re.finditer(r"\S+", one.text)][old:]
     places = [place for first, last in spans for place in range(first, last)]
@@ -182,10 +154,10 @@ def _words(one: _Shown, old: int) -> tuple[CueWord, ...]:
         step_s = length_s / share[piece]
         edges_s[place] = (begin_s + done[piece] * step_s, begin_s + (done[piece] + 1) * step_s)
         done[piece] += 1
-    return tuple(CueWord(one.text[a:b], round(edges_s[a][0], 3), round(edges_s[b - 1][1], 3)) for a, b in spans)
+    return tuple(TimedWord(one.text[a:b], round(edges_s[a][0], 3), round(edges_s[b - 1][1], 3)) for a, b in spans)
 
 
-def _old_words(shown: Sequence[_Shown]) -> list[int]:
+def _old_words(shown: Sequence[_Screenful]) -> list[int]:
     """How many of the first words of each cue stood there before; none where the file does not roll."""
     pairs = [*pairwise(shown)]
     carried = [_carried(before, after) for before, after in pairs]
@@ -198,7 +170,7 @@ def _old_words(shown: Sequence[_Shown]) -> list[int]:
     return [0, *carried] if rolls else [0] * len(shown)
 
 
-def _carried(before: _Shown, after: _Shown) -> int:
+def _carried(before: _Screenful, after: _Screenful) -> int:
     """How many of the first words of a cue are the last ones of the one before it, which it follows soon."""
     old, new = before.tokens, after.tokens
     if before.speaker != after.speaker or after.start_s - before.end_s > _CLEARED_S:
@@ -206,13 +178,13 @@ def _carried(before: _Shown, after: _Shown) -> int:
     return next((n for n in range(min(len(old), len(new)), 0, -1) if old[-n:] == new[:n]), 0)
 
 
-def _carries_lines(before: _Shown, after: _Shown) -> bool:
+def _carries_lines(before: _Screenful, after: _Screenful) -> bool:
     """Whether whole lines, of several words, stand there again, above new ones."""
     old, new = before.lines, after.lines
     return any(old[-n:] == new[:n] and sum(map(len, new[:n])) > 1 for n in range(1, len(new)))
 
 
-def _cue(one: _Shown, old: int, path: Path) -> Cue:
+def _cue(one: _Screenful, old: int, path: Path) -> Cue:
     words = _words(one, old)
     text = " ".join(word.text for word in words)
     if not one.start_s < one.end_s:

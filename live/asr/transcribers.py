@@ -7,70 +7,22 @@ came before. Only the transcript of a recording remembers which of its cues were
 import importlib.util
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from erc_live.live import config
-from erc_live.live.asr.captions import Cue, CueWord
 from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.asr.hallucination_filter import audible, repeats
 from erc_live.live.asr.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.asr.transcript_file import CueSheet, overlap_s, read_cues
 from erc_live.live.asr.whisper import ENGLISH, Model, Segment, Whisper, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
+from erc_live.live.requests import Cue, Speech, TimedWord, Transcript
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import weight
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
 _SPHINX_BELIEVED = 0.1  # mean probability of the words: 95 of 100 utterances of real speech are above it
-
-
-@dataclass(frozen=True)
-class Speech:
-    """One utterance. Times count from the start of the media of its source, in s.
-
-    `speaker_name` is the person that the source belongs to, None if nobody or several. A `draft` is still being said.
-    Shapes: pcm (n,) int16 at 16 kHz.
-    """
-
-    pcm: np.ndarray
-    source: str
-    start_s: float
-    end_s: float
-    speaker_name: str | None = None
-    draft: bool = False
-
-
-@dataclass(frozen=True)
-class SpokenWord:
-    """A word and when it was said, in s from the start of the samples. `confidence`: 0..1, None if not known."""
-
-    text: str
-    start_s: float
-    end_s: float
-    confidence: float | None = None
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was said, "" if nothing credible. `speaker`: whom the words name, None if not known. `confidence`: how
-    probable it is that what was misheard leaves the label as it is (`confidence.py`); None: somebody wrote the words.
-
-    `words` is empty where the engine knows no times. `language` is a code like `en`, None if not known. `engine`: what
-    recognised this if it was another one, in the words of its event; None: the transcriber itself. `skipped`: when it
-    was recorded, the machine did not keep up, and nothing was recognised.
-    """
-
-    text: str
-    speaker: str | None = None
-    confidence: float | None = None
-    words: tuple[SpokenWord, ...] = ()
-    language: str | None = None
-    engine: str | None = None
-    skipped: bool = False
 
 
 class Transcriber(Protocol):
@@ -96,13 +48,13 @@ class FasterWhisper:
     def transcribe(self, utterance: Speech) -> Transcript:
         if not audible(utterance.pcm):
             return Transcript("")
-        segments, language = self._whisper.recognise(utterance.pcm, with_words=not utterance.draft)
+        segments, language = self._whisper.recognise(utterance.pcm, with_words=not utterance.partial)
         text = " ".join(segment.text.strip() for segment in segments)
         if not text or repeats(text):
             return Transcript("")
         end_s = len(utterance.pcm) / SAMPLE_RATE_HZ
         words = tuple(
-            SpokenWord(
+            TimedWord(
                 word.word.strip(), min(float(word.start), end_s), min(float(word.end), end_s), float(word.probability)
             )
             for segment in segments
@@ -128,9 +80,9 @@ class TranscriptFile:
 
     def transcribe(self, utterance: Speech) -> Transcript:
         span = (utterance.start_s, utterance.end_s)
-        read = self._sheet.look if utterance.draft else self._sheet.take
+        read = self._sheet.look if utterance.partial else self._sheet.take
         cues = read(*span, utterance.source, utterance.speaker_name)
-        if not utterance.draft:
+        if not utterance.partial:
             self._used.update(cues)
         if not cues:
             return Transcript("")
@@ -139,12 +91,12 @@ class TranscriptFile:
             return overlap_s(cue, *span)
 
         most = max(cues, key=shared_s)
-        said = [cue for cue in cues if cue.text]
-        timed = all(cue.words for cue in said)  # else what had no times would be missing
+        spoken = [cue for cue in cues if cue.text]
+        timed = all(cue.words for cue in spoken)  # else what had no times would be missing
         return Transcript(
-            " ".join(cue.text for cue in said),
+            " ".join(cue.text for cue in spoken),
             speaker=most.speaker,
-            words=tuple(_heard(word, *span) for cue in said for word in cue.words) if timed else (),
+            words=tuple(_within(word, *span) for cue in spoken for word in cue.words) if timed else (),
             engine=most.engine,
             confidence=most.confidence,
             skipped=most.skipped,
@@ -174,7 +126,7 @@ class PocketSphinx:
             return Transcript("")
         length_s = len(utterance.pcm) / SAMPLE_RATE_HZ
         words = tuple(
-            SpokenWord(
+            TimedWord(
                 part.word.partition("(")[0],  # without the number of the pronunciation: and(2)
                 part.first / FRAMES_PER_S,
                 min((part.last + 1) / FRAMES_PER_S, length_s),
@@ -260,10 +212,10 @@ def _remedy(model: str) -> str:
     return f"erc-live models fetch {model}"
 
 
-def _heard(word: CueWord, start_s: float, end_s: float) -> SpokenWord:
+def _within(word: TimedWord, start_s: float, end_s: float) -> TimedWord:
     """A word of a cue in an utterance, which it may overlap only in part."""
     first_s, last_s = (min(max(edge_s, start_s), end_s) - start_s for edge_s in (word.start_s, word.end_s))
-    return SpokenWord(word.text, first_s, last_s, word.confidence)
+    return TimedWord(word.text, first_s, last_s, word.confidence)
 
 
 def _mean_logprob(segments: Sequence[Segment]) -> float:

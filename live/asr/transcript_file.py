@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from erc_live.live.asr.captions import Cue, CueWord, read_captions
+from erc_live.live.asr.captions import read_captions
+from erc_live.live.requests import Cue, TimedWord
 from erc_live.streams.errors import MediaError
 from erc_live.streams.messages import UtteranceFeatures
 from erc_live.streams.session import open_session
@@ -137,7 +138,7 @@ def _said(features: UtteranceFeatures, origin_ns: int) -> Cue:
         features.text,
         speaker=features.speaker_name,
         source=features.source,
-        words=tuple(CueWord(w.text, at_s(w.t_start_ns), at_s(w.t_end_ns), w.confidence) for w in features.words),
+        words=tuple(TimedWord(w.text, at_s(w.t_start_ns), at_s(w.t_end_ns), w.confidence) for w in features.words),
         engine=features.engine,
         confidence=features.text_confidence,
         skipped=features.skipped,

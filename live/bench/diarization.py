@@ -25,7 +25,7 @@ from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.errors import EngineError
 from erc_live.live.perception.endpointing import utterance_id
-from erc_live.live.session.engines import build_perception
+from erc_live.live.session.engines import closed_utterances
 from erc_live.live.speakers.clustering import Speakers
 from erc_live.live.speakers.embedding import VoiceReader
 from erc_live.live.speakers.enrolment import open_speakers
@@ -105,18 +105,15 @@ def listen(track: Track, config: Config, reader: VoiceReader, speakers: Speakers
 def _stretches(track: Track, config: Config, reader: VoiceReader) -> Iterator[tuple[int, int, Any]]:
     """Samples of the recording from which a stretch of one voice goes to where, and its embedding."""
     spec = SourceSpec(kind="mic", medium="file", name=SOURCE, target=track.name)
-    perception = build_perception(config, [spec], 0)
     messages: list[AudioChunk | SourceEnd] = [
         AudioChunk(source=SOURCE, t_ns=samples_to_ns(start), pcm=track.pcm[start : start + CHUNK_SAMPLES])
         for start in range(0, len(track.pcm), CHUNK_SAMPLES)
     ]
     messages.append(SourceEnd(source=SOURCE, t_ns=samples_to_ns(len(track.pcm)), reason="end of file"))
-    for message in messages:
-        for request in perception.feed(message):
-            if request.kind == "final":
-                first = round(request.t_start_ns * SAMPLE_RATE_HZ / 1e9)
-                for stretch in reader.split(request.speech.pcm):
-                    yield first + stretch.start, first + stretch.end, stretch.embedding
+    for request in closed_utterances(messages, config, [spec]):
+        first = round(request.t_start_ns * SAMPLE_RATE_HZ / 1e9)
+        for stretch in reader.split(request.speech.pcm):
+            yield first + stretch.start, first + stretch.end, stretch.embedding
 
 
 def score(track: Track, said: Sequence[tuple[float, float, str]], from_s: float = 0.0) -> Score:

@@ -140,7 +140,7 @@ def measure(name: str, heard: Sequence[Heard], cost: Cost) -> Latency:
     first = [event for event in provisional if event.revision == 0]
     return Latency(
         name=name,
-        engine=finals[-1][0].engine.partition(",")[0],
+        engine=finals[-1][0].engine.name,
         utterances=len(finals),
         provisional=len(provisional),
         provisional_words=sum(bool(event.text) for event in provisional),

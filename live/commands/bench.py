@@ -28,7 +28,7 @@ def bench_model(
     from erc_live.live.bench.model_report import render, svg
 
     lengths = bench.LENGTHS[:2] if short else bench.LENGTHS
-    effort = bench.SHORT if short else bench.FULL
+    budget = bench.SHORT if short else bench.FULL
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
     ) as bar:
@@ -38,7 +38,7 @@ def bench_model(
             lengths,
             device,
             lambda what: bar.update(task, description=what),
-            effort,
+            budget,
         )
     if plot:
         plot.write_text(svg(report), encoding="utf-8")

@@ -6,7 +6,7 @@ would not work is refused: of too little speech, of a noisy place, of two voices
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -31,39 +31,45 @@ LEAST_S = 8.0
 PATIENCE_S = 60.0  # of listening
 CLEAR_DB = 12.0  # between the loud and the quiet of speech in a room; people who talk at a desk have 25 and more
 
+Sound = AudioChunk | Gap | SourceEnd
+
 out = Console()
 err = Console(stderr=True)
 
 
 @dataclass
-class Listener:
-    """Gathers the speech of one person. Feed it messages of the source `spec` until `enough`; then `vector`."""
+class VoiceSample:
+    """The speech of one person: pass its messages through `measured`, `add` what was closed until it is `enough`; then
+    `vector`.
+    """
 
-    spec: SourceSpec
-    config: Config
+    source: str
     reader: VoiceReader
     seconds: float = 0.0
     _vectors: list[np.ndarray] = field(default_factory=list)
     _weights: list[float] = field(default_factory=list)
     _levels: list[float] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        from erc_live.live.session.engines import build_perception
-
-        self._perception = build_perception(self.config, [self.spec], 0)
-
     @property
     def enough(self) -> bool:
         return self.seconds >= ENOUGH_S
 
-    def feed(self, message: AudioChunk | Gap | SourceEnd) -> None:
-        """The next of the source, in order."""
-        if isinstance(message, AudioChunk):
-            power = float(np.mean(np.square(message.pcm.astype(np.float64))))
-            self._levels.append(10 * np.log10(power + 0.1))  # digital silence has a level, too
-        for request in self._perception.feed(message):
-            if request.kind == "final":
-                self._learn(request.speech.pcm)
+    def measured(self, messages: Iterable[Sound]) -> Iterator[Sound]:
+        """The same messages; how loud they are is remembered."""
+        for message in messages:
+            if isinstance(message, AudioChunk):
+                power = float(np.mean(np.square(message.pcm.astype(np.float64))))
+                self._levels.append(10 * np.log10(power + 0.1))  # digital silence has a level, too
+            yield message
+
+    def add(self, pcm: np.ndarray) -> None:
+        """Take the speech of an utterance. Shapes: pcm (n,) int16."""
+        for stretch in self.reader.split(pcm):
+            if stretch.embedding is not None:
+                seconds = samples_to_ns(stretch.end - stretch.start) / 1e9
+                self._vectors.append(stretch.embedding)
+                self._weights.append(seconds)
+                self.seconds += seconds
 
     def vector(self) -> np.ndarray:
         """The mean of what was said. Raises ConfigError where that would not tell the person from others."""
@@ -80,25 +86,17 @@ class Listener:
             raise ConfigError("more than one voice was heard: let one person speak alone")
         return np.average(self._vectors, axis=0, weights=self._weights).astype(np.float32)
 
-    def _learn(self, pcm: np.ndarray) -> None:
-        for stretch in self.reader.split(pcm):
-            if stretch.embedding is not None:
-                seconds = samples_to_ns(stretch.end - stretch.start) / 1e9
-                self._vectors.append(stretch.embedding)
-                self._weights.append(seconds)
-                self.seconds += seconds
-
     def _voices(self) -> int:
         speakers, at_ns = Speakers(), 0
         for number, (vector, seconds) in enumerate(zip(self._vectors, self._weights, strict=True)):
             end_ns = at_ns + int(seconds * 1e9)
-            speakers.assign(self.spec.name, str(number), vector, at_ns, end_ns)
+            speakers.assign(self.source, str(number), vector, at_ns, end_ns)
             at_ns = end_ns
-        return speakers.count(self.spec.name)
+        return speakers.count(self.source)
 
 
-def heard(spec: SourceSpec, config: Config) -> Iterator[AudioChunk | Gap | SourceEnd]:
-    """What a microphone hears for `PATIENCE_S`, or all of a file, at once. Raises DeviceError, MediaError."""
+def sound(spec: SourceSpec, config: Config) -> Iterator[Sound]:
+    """What a microphone delivers for `PATIENCE_S`, or all of a file, at once. Raises DeviceError, MediaError."""
     if spec.medium != "device":
         yield from (
             m for m in recorded_messages(spec, config.capture, 0) if isinstance(m, AudioChunk | Gap | SourceEnd)
@@ -154,21 +152,23 @@ def _agreed(name: str, consent: bool) -> None:
 
 
 def _enrol(name: str, spec: SourceSpec, config: Config) -> None:
+    from erc_live.live.session.engines import closed_utterances
+
     reader = open_voice_reader(config.speakers)
     if reader is None:
         raise ConfigError("speakers.most is 1: there is nobody to tell apart")
-    listener = Listener(spec, config, reader)
+    sample = VoiceSample(spec.name, reader)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True)
     with bar:
         task = bar.add_task(f"{name}: please speak", total=ENOUGH_S)
-        for message in heard(spec, config):
-            listener.feed(message)
-            bar.update(task, completed=min(listener.seconds, ENOUGH_S))
-            if listener.enough:
+        for request in closed_utterances(sample.measured(sound(spec, config)), config, [spec]):
+            sample.add(request.speech.pcm)
+            bar.update(task, completed=min(sample.seconds, ENOUGH_S))
+            if sample.enough:
                 break
-    path = enrolment.keep(name, listener.vector(), listener.seconds, reader.encoder.fingerprint)
+    path = enrolment.keep(name, sample.vector(), sample.seconds, reader.encoder.fingerprint)
     out.print(
-        f"{name}: {listener.seconds:.0f} s of speech, kept in {path}\n"
+        f"{name}: {sample.seconds:.0f} s of speech, kept in {path}\n"
         f"to use it: --set 'speakers.known=[\"{name}\"]'; to delete it: erc-live enrol --forget {name!r}",
         highlight=False,
         markup=False,

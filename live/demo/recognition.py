@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from erc_live.live.asr.captions import Cue
+from erc_live.live.requests import Cue
 from erc_live.streams.messages import AnyMessage, EmotionEvent, SourceEnd
 
 _WORD = re.compile(r"[\w']+")
@@ -48,7 +48,7 @@ class Hearing:
         heard = [event for event in self._heard.values() if event.text]
         skipped = len(self._heard) - len(heard)  # on a machine that does not keep up, or because nothing was believed
         wordless = f"; {skipped} of {len(self._heard)} utterances have no words" if skipped else ""
-        engines = Counter(event.engine for event in heard)
+        engines = Counter(event.engine.name for event in heard)
         by = f", heard by {engines.most_common(1)[0][0]}" if engines else ""
         return f"Word error rate {wrong / total:.1%} ({wrong} of {total} words{wordless}){by}"
 

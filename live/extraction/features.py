@@ -28,9 +28,10 @@ from erc_live.live import config as configuration
 from erc_live.live.config import Capture
 from erc_live.live.extraction.clips import silent
 from erc_live.live.extraction.utterance_media import cuts, pictures, sounds
+from erc_live.live.requests import Appearance
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.vision.active_speaker import SpeakingFace
-from erc_live.live.vision.expression import Appearance, open_face_reader
+from erc_live.live.vision.expression import open_face_reader
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.face import FACE_LABELS

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from erc_live.live.asr.captions import Cue
 from erc_live.live.capture.sound_check import level_db
-from erc_live.live.perception.endpointing import Analysis, Request
+from erc_live.live.requests import Analysis, Cue, Request, RequestKind
 from erc_live.streams.messages import AudioChunk, SourceEnd
 from erc_live.streams.replay import is_damage
 
@@ -25,7 +24,7 @@ class _Microphone:
     """What came from one microphone. `speaker`: whose it is, None if nobody's or several people's."""
 
     speaker: str | None
-    heard_ns: int | None = None
+    covered_ns: int | None = None
     sound_s: float = 0.0
     loudest_db: float | None = None  # None: nothing but zeros, or one constant value
     damage: str = ""
@@ -53,7 +52,7 @@ class Account:
             microphone.damage = message.reason if is_damage(message) else ""
             microphone.stopped = message.reason == "stopped"
             return
-        microphone.heard_ns = message.t_end_ns
+        microphone.covered_ns = message.t_end_ns
         microphone.sound_s += (message.t_end_ns - message.t_ns) / 1e9
         if len(message.pcm) and message.pcm.min() != message.pcm.max():
             microphone.loudest_db = max(level_db(message.pcm), microphone.loudest_db or -100.0)
@@ -62,14 +61,14 @@ class Account:
         """What perception wants to be analysed: of each microphone, the newest is what is being said there now."""
         for request in requests:
             for utterance, other in [*self._open.items()]:
-                if other.source == request.source and other.kind != "final":
+                if other.source == request.source and other.kind != RequestKind.FINAL:
                     del self._open[utterance]
             self._open[request.utterance] = request
-            self._closed += request.kind == "final"
+            self._closed += request.kind == RequestKind.FINAL
 
     def answer(self, analysis: Analysis) -> None:
         """An utterance that is given on; a draft changes nothing."""
-        if analysis.request.kind == "final":
+        if analysis.request.kind == RequestKind.FINAL:
             self._open.pop(analysis.request.utterance, None)
 
     @property
@@ -80,7 +79,7 @@ class Account:
     @property
     def since_ns(self) -> int | None:
         """Before this, all that was heard was given on; None before anything was heard."""
-        heard = [m.heard_ns for m in self._microphones.values() if m.heard_ns is not None]
+        heard = [m.covered_ns for m in self._microphones.values() if m.covered_ns is not None]
         return min([*heard, *(request.t_start_ns for request in self._open.values())]) if heard else None
 
     def note(self, unused: Sequence[Cue] = (), cues: int = 0) -> str:
@@ -95,7 +94,7 @@ class Account:
 
     def _why(self, microphone: _Microphone) -> str:
         ended = f", and it ended early: {microphone.damage}" if microphone.damage else ""
-        if microphone.heard_ns is None:
+        if microphone.covered_ns is None:
             return f"delivered no sound{ended}"
         loudest_db, sound = microphone.loudest_db, f"{microphone.sound_s:.1f} s of sound"
         if loudest_db is None:
@@ -107,7 +106,7 @@ class Account:
 
     def _leftover(self, unused: Sequence[Cue]) -> Counter[str]:
         """Why cues were not used, and how many. What lies beyond the point at which somebody stopped is no loss."""
-        heard = [m.heard_ns for m in self._microphones.values() if m.heard_ns is not None]
+        heard = [m.covered_ns for m in self._microphones.values() if m.covered_ns is not None]
         end_s = (max(heard) - self._start_ns) / 1e9 if heard else 0.0
         stopped = any(m.stopped for m in self._microphones.values())
         people = {m.speaker for m in self._microphones.values()}

@@ -1,10 +1,10 @@
-"""What a microphone hears of the people who sit at the others: bleed. Found in the sound alone, causally.
+"""Crosstalk: what a microphone hears of the people who sit at the others. Found in the sound alone, causally.
 
 One microphone per person in one room hears everybody, so each word would be said twice, once under a wrong name. The
 remedy is as old as meetings are recorded: compare the levels of the microphones (Boakye and Stolcke 2006). Here they
 are compared in small pieces of time and frequency, of which two voices rarely share one (Yilmaz and Rickard 2004): a
 piece belongs to the microphone in which it is louder. The probability that somebody speaks is multiplied by the share
-of the sound that is the microphone's own. So bleed is silence to whatever listens: it opens no utterance, and ends
+of the sound that is the microphone's own. So crosstalk is silence to whatever listens: it opens no utterance, and ends
 none late. Who talks while others do keeps what is theirs.
 
 Microphones differ in gain, so "louder" is learnt: the difference in level of two microphones lies about one value when
@@ -88,7 +88,7 @@ def energies(sound: np.ndarray) -> np.ndarray:
 
 
 @dataclass
-class _Heard:
+class _Recent:
     """The last windows of a microphone, and how likely each is speech."""
 
     windows: deque[AudioChunk]
@@ -105,28 +105,28 @@ class _Heard:
         return sound
 
 
-class Bleed:
+class Crosstalk:
     """`own` for each window of each microphone, in the order of their ends, gives the probability that its person
     speaks.
     """
 
     def __init__(self, sources: Sequence[str]) -> None:
-        self._heard = {source: _Heard(deque(maxlen=WINDOWS + 2), deque(maxlen=MEMORY)) for source in sources}
+        self._recent = {source: _Recent(deque(maxlen=WINDOWS + 2), deque(maxlen=MEMORY)) for source in sources}
         self._balances = {(a, b): Balance() for a in sources for b in sources if a < b}
 
     def own(self, window: AudioChunk, probability: float) -> float:
-        """`probability` that somebody speaks in this window, less what is bleed."""
-        mine = self._heard[window.source]
+        """`probability` that somebody speaks in this window, less what is crosstalk."""
+        mine = self._recent[window.source]
         mine.windows.append(window)
         mine.speech.append(probability)
         if probability < SPEECH:
             return probability
-        others = (source for source in self._heard if source != window.source)
+        others = (source for source in self._recent if source != window.source)
         return probability * min((self._share(window.source, other) for other in others), default=1.0)
 
     def _share(self, source: str, other: str) -> float:
         """How much of what `source` hears now is not the person at `other`."""
-        mine, theirs = self._heard[source], self._heard[other]
+        mine, theirs = self._recent[source], self._recent[other]
         if max(theirs.speech, default=0.0) < SPEECH or theirs.windows[-1].t_end_ns < mine.windows[-1].t_ns:
             return 1.0  # it hears nobody, or nothing any more
         t_end_ns = min(mine.windows[-1].t_end_ns, theirs.windows[-1].t_end_ns)

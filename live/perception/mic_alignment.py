@@ -1,4 +1,4 @@
-"""Microphones in step: what several of them hear, in windows, in the order of time.
+"""Microphones aligned: what several of them hear, in windows, in the order of time.
 
 Sound comes in pieces of any size, from each microphone when its device has it. Who compares microphones must have
 heard all of them up to the same time, and must read them in an order that is the same live and in replay. So what a
@@ -18,38 +18,38 @@ JITTER_NS = 1_000_000  # chunks this close to where they are expected are contin
 Sound = AudioChunk | Gap | SourceEnd
 
 
-class InStep:
+class MicAlignment:
     """`take` what microphones send, get what is due: sound in windows of `CHUNK_SAMPLES`, without the rest before a
     hole, a gap or the end. A microphone that is `stalled_ns` behind the newest sound is not waited for.
     """
 
     def __init__(self, sources: Sequence[str], start_ns: int, stalled_ns: float) -> None:
-        self._lines = {source: _Line(start_ns) for source in sources}
+        self._microphones = {source: _Microphone(start_ns) for source in sources}
         self._stalled_ns = stalled_ns
 
     def take(self, message: Sound) -> list[Sound]:
         """The next message of a microphone, those of each in its own order."""
-        line = self._lines[message.source]
+        microphone = self._microphones[message.source]
         if isinstance(message, AudioChunk):
-            line.cut(message)
+            microphone.cut(message)
         else:
-            line.stop(message)
-        newest_ns = max(line.begun_ns for line in self._lines.values())
+            microphone.stop(message)
+        newest_ns = max(microphone.begun_ns for microphone in self._microphones.values())
         awaited = [
-            line.heard_ns
-            for line in self._lines.values()
-            if not line.ended and newest_ns - line.heard_ns < self._stalled_ns
+            microphone.covered_ns
+            for microphone in self._microphones.values()
+            if not microphone.ended and newest_ns - microphone.covered_ns < self._stalled_ns
         ]
         until_ns = min(awaited, default=None)
-        due = [item for line in self._lines.values() for item in line.take_until(until_ns)]
+        due = [item for microphone in self._microphones.values() for item in microphone.take_until(until_ns)]
         return [message for _, message in sorted(due, key=lambda item: (item[0], item[1].source))]
 
 
-class _Line:
+class _Microphone:
     """One microphone: what waits, and the time from which it is due."""
 
     def __init__(self, start_ns: int) -> None:
-        self.heard_ns = start_ns
+        self.covered_ns = start_ns
         self.begun_ns = start_ns  # where the latest chunk begins, so that the size of chunks decides nothing
         self.ended = False
         self._waiting: deque[tuple[int, Sound]] = deque()
@@ -69,14 +69,14 @@ class _Line:
             self._wait(window.t_end_ns, window)
         self._rest = samples[whole:]
         self.begun_ns = max(self.begun_ns, chunk.t_ns)
-        self.heard_ns = max(self.heard_ns, chunk.t_end_ns)
+        self.covered_ns = max(self.covered_ns, chunk.t_end_ns)
 
     def stop(self, message: Gap | SourceEnd) -> None:
         """Take what ends the sound here. Nothing of before the end of a gap will come any more."""
-        self._wait(self.heard_ns, message)
+        self._wait(self.covered_ns, message)
         self._next_ns = None
         if isinstance(message, Gap):
-            self.heard_ns = max(self.heard_ns, message.t_end_ns)
+            self.covered_ns = max(self.covered_ns, message.t_end_ns)
         else:
             self.ended = True
 

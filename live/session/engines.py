@@ -4,8 +4,8 @@ Loading happens once, before a session says that it is ready; the first call of 
 first utterance does not pay for it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,17 @@ from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
 from erc_live.live.perception.account import Account
 from erc_live.live.perception.conversation import Conversation
-from erc_live.live.perception.endpointing import Microphone, Perception, Settings, Timing
+from erc_live.live.perception.endpointing import Endpointer, Settings
+from erc_live.live.perception.front_end import INLINE, FrontEnd
+from erc_live.live.perception.load_shedding import levels
 from erc_live.live.perception.vad import SileroVad
+from erc_live.live.requests import Request, RequestKind
+from erc_live.live.session.analyser import Analyser, Engines
+from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.weight_cache import models_folder
-from erc_live.live.speakers.embedding import VoiceReader, open_voice_reader
+from erc_live.live.speakers.embedding import open_voice_reader
 from erc_live.live.speakers.enrolment import open_speakers
-from erc_live.live.vision.expression import FaceReader, open_face_reader
+from erc_live.live.vision.expression import open_face_reader
 from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.face import FACE_PX
@@ -30,29 +35,8 @@ from erc_live.models.encoders.sound import SoundEncoder
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.streams.clock import Clock
-from erc_live.streams.messages import SAMPLE_RATE_HZ
+from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
 from erc_live.streams.segmenter import SegmenterConfig
-
-
-@dataclass(frozen=True)
-class Engines:
-    """What an utterance is analysed with. `voices` is None where all that one microphone hears is one person."""
-
-    transcriber: Transcriber
-    text_encoder: TextEncoder
-    audio_encoder: SoundEncoder
-    faces: FaceReader | None
-    voices: VoiceReader | None
-    spare: Transcriber | None = None  # smaller, for when the machine does not keep up
-    warning: str = ""  # what people should know of them
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """The encoder of each modality. Which face finder there is depends on the machine, so it is not among them."""
-        names = {"text": self.text_encoder.fingerprint, "audio": self.audio_encoder.fingerprint}
-        if self.faces is not None:
-            names["visual"] = self.faces.encoder.fingerprint
-        return names
 
 
 def load_engines(config: Config, transcript: Path | None = None) -> Engines:
@@ -86,24 +70,51 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
     return engines
 
 
-def build_perception(config: Config, sources: Sequence[SourceSpec], start_ns: int, speed: float = 1.0) -> Perception:
-    """The perception core for these sources, on a session clock that is `speed` times as fast as the host's."""
-    return Perception(
-        microphones=[Microphone(s.name, s.speaker) for s in sources if s.kind == "mic"],
-        detector=SileroVad,
-        settings=Settings(
-            segmenter=segmenter_config(config),
-            timing=Timing(config.perception.early_s, config.perception.draft_every_s),
-            max_frames=config.visual.max_frames,
-        ),
-        start_ns=start_ns,
-        speed=speed,
+def front_end(
+    session: SessionSpec,
+    engines: Engines,
+    clock: Clock,
+    start_ns: int = 0,
+    executor: Executor = INLINE,
+) -> FrontEnd:
+    """Perception of a session whose media begins at `start_ns`, on its clock; analyses run in `executor`."""
+    config = session.config
+    speakers = None if engines.voices is None else open_speakers(config.speakers, engines.voices)
+    cameras = any(source.kind == "camera" for source in session.sources)
+    shed = levels(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None)
+    sources = microphones(session.sources)
+    return FrontEnd(
+        Endpointer(sources, SileroVad, perception_settings(config), start_ns, session.speed),
+        Account(sources, start_ns),
+        Conversation(engines.text_encoder, speakers, clock, start_ns),
+        Analyser(engines, clock),
+        executor,
+        shed if session.hurry else (),
     )
 
 
-def build_account(sources: Sequence[SourceSpec], start_ns: int) -> Account:
-    """What keeps account of a session with these sources."""
-    return Account({s.name: s.speaker for s in sources if s.kind == "mic"}, start_ns)
+def closed_utterances(
+    messages: Iterable[AudioChunk | VideoFrame | Gap | SourceEnd], config: Config, sources: Sequence[SourceSpec]
+) -> Iterator[Request]:
+    """What a session would analyse of these messages, when each utterance has closed; nothing is analysed."""
+    endpointer = Endpointer(microphones(sources), SileroVad, perception_settings(config), start_ns=0)
+    for message in messages:
+        yield from (request for request in endpointer.feed(message) if request.kind == RequestKind.FINAL)
+
+
+def microphones(sources: Sequence[SourceSpec]) -> dict[str, str | None]:
+    """The name of each microphone, and of the one person it belongs to, if any."""
+    return {source.name: source.speaker for source in sources if source.kind == "mic"}
+
+
+def perception_settings(config: Config) -> Settings:
+    """How the front end listens and looks."""
+    return Settings(
+        segmenter=segmenter_config(config),
+        max_frames=config.visual.max_frames,
+        speculative_s=config.perception.speculative_s,
+        partial_every_s=config.perception.partial_every_s,
+    )
 
 
 def closing_note(account: Account, transcriber: Transcriber) -> str:
@@ -111,12 +122,6 @@ def closing_note(account: Account, transcriber: Transcriber) -> str:
     if isinstance(transcriber, TranscriptFile):
         return account.note(transcriber.unused, len(transcriber.cues))
     return account.note()
-
-
-def build_conversation(config: Config, engines: Engines, clock: Clock, start_ns: int) -> Conversation:
-    """What remembers who said what, of a session whose media begins at `start_ns`."""
-    speakers = None if engines.voices is None else open_speakers(config.speakers, engines.voices)
-    return Conversation(engines.text_encoder, speakers, clock, start_ns)
 
 
 def segmenter_config(config: Config) -> SegmenterConfig:

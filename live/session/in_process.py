@@ -10,19 +10,19 @@ from pathlib import Path
 
 from erc_live.live.capture.sound_check import SoundCheck
 from erc_live.live.capture.source import recorded_messages
-from erc_live.live.session.analyser import Analyser
-from erc_live.live.session.engines import Engines, build_account, build_conversation, build_perception, closing_note
-from erc_live.live.session.spec import Session
+from erc_live.live.session.analyser import Engines
+from erc_live.live.session.engines import closing_note, front_end
+from erc_live.live.session.spec import SessionSpec
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Relabel, SessionEnd, UtteranceFeatures
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, UtteranceFeatures
 from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
 
-Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | SessionEnd
+Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | Overload | SessionEnd
 
 
-def recorded(session: Session, sounds: Mapping[str, SoundCheck] | None = None) -> Iterator[Replayed]:
+def recorded(session: SessionSpec, sounds: Mapping[str, SoundCheck] | None = None) -> Iterator[Replayed]:
     """Everything that the recordings of a session hold, in the order of time, from time 0. `sounds`: by source, what
     listens to how good the sound of a file is.
     """
@@ -34,17 +34,14 @@ def recorded(session: Session, sounds: Mapping[str, SoundCheck] | None = None) -
     return in_time_order([recorded_messages(s, config, 0, sound=heard.get(s.name)) for s in session.sources])
 
 
-class Pipeline:
-    """`run` captured messages through perception, analysis and tracker. `note`: what people should know afterwards."""
+class InProcess:
+    """`run` captured messages through the front end and the tracker. `note`: what people should know afterwards."""
 
-    def __init__(self, session: Session, engines: Engines, checkpoint: Checkpoint) -> None:
+    def __init__(self, session: SessionSpec, engines: Engines, checkpoint: Checkpoint) -> None:
         self.note = ""
         self._clock = ManualClock()
-        self._perception = build_perception(session.config, session.sources, start_ns=0)
-        self._account = build_account(session.sources, start_ns=0)
         self._transcriber = engines.transcriber
-        self._analyse = Analyser(engines, self._clock)
-        self._conversation = build_conversation(session.config, engines, self._clock, start_ns=0)
+        self._front_end = front_end(session, engines, self._clock)
         start = SessionStart(session.session, t_ns=0, wall_ns=0)
         self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
 
@@ -55,21 +52,12 @@ class Pipeline:
             self._clock.sleep_until(due_ns(message))
             if isinstance(message, Gap):
                 yield message
-            self._account.take(message)
-            for request in self._perception.feed(message):
-                if request.kind == "final":
-                    self._account.ask([request])
-                    self._perception.accept(self._analyse(request))
-            for analysis in self._perception.poll(self._clock.now_ns()):
-                for said in self._conversation.describe(analysis):
-                    yield from self._observe(said)
-        self.note = closing_note(self._account, self._transcriber)
+            self._front_end.feed(message)
+            for result in self._front_end.poll(self._clock.now_ns()):
+                yield result
+                if isinstance(result, UtteranceFeatures):
+                    yield self._tracker.observe(result)
+                elif isinstance(result, Relabel):
+                    self._tracker.go_back(result)
+        self.note = closing_note(self._front_end.account, self._transcriber)
         yield self._tracker.end("end of media", self.note)
-
-    def _observe(self, said: UtteranceFeatures | Relabel) -> Iterator[UtteranceFeatures | EmotionEvent | Relabel]:
-        if isinstance(said, Relabel):
-            self._tracker.go_back(said)
-            yield said
-        else:
-            yield said
-            yield self._tracker.observe(said)

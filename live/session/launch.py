@@ -33,7 +33,7 @@ from erc_live.live.demo.recognition import Hearing
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen import sinks
 from erc_live.live.session.needs import Need, fetch_all
-from erc_live.live.session.spec import Session, manifest
+from erc_live.live.session.spec import SessionSpec, manifest
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
@@ -140,7 +140,7 @@ def parse_speed(text: str) -> float:
     return speed
 
 
-def run(session: Session) -> None:
+def run(session: SessionSpec) -> None:
     """Run a session to its end: in this process at maximum speed, else in the workers. Raises what the README lists.
 
     If it has a reference, the last line on standard error tells how much of that was recognised.
@@ -155,7 +155,7 @@ def run(session: Session) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _run_workers(session: Session, observe: Callable[[AnyMessage], None]) -> None:
+def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     check_endpoint(session.config.events.endpoint)
     check_unused(session.config.events.endpoint)
     from erc_live.live.session.supervisor import Supervisor
@@ -165,7 +165,7 @@ def _run_workers(session: Session, observe: Callable[[AnyMessage], None]) -> Non
     Supervisor(session, logfile, observe).run()
 
 
-def _check(session: Session) -> None:
+def _check(session: SessionSpec) -> None:
     """What can be known before anything is started: files that are not media, a folder in the way."""
     for source in session.sources:
         if source.medium == "file":
@@ -215,10 +215,10 @@ def fetch_with_bars(wanted: Sequence[Need], folder: Path) -> list[Path]:
         return fetch_all(wanted, folder, show, tell)
 
 
-def _run_here(session: Session, observe: Callable[[AnyMessage], None]) -> None:
+def _run_here(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     """Replay with the cores in this process: events to standard output, progress to standard error."""
     from erc_live.live.session.engines import load_engines
-    from erc_live.live.session.in_process import Pipeline, recorded
+    from erc_live.live.session.in_process import InProcess, recorded
     from erc_live.models.checkpoint import load
 
     with console.status("loading the recogniser, the encoders and the weights"):
@@ -226,7 +226,7 @@ def _run_here(session: Session, observe: Callable[[AnyMessage], None]) -> None:
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
     _say(engines.warning)
-    pipeline = Pipeline(session, engines, checkpoint)
+    core = InProcess(session, engines, checkpoint)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
     ) as progress:
@@ -248,10 +248,10 @@ def _run_here(session: Session, observe: Callable[[AnyMessage], None]) -> None:
                         told.add(sound.note)
 
         with _recorder(session) as keep:
-            said = _kept(_kept(pipeline.run(_kept(played(), keep)), keep), observe)
+            said = _kept(_kept(core.run(_kept(played(), keep)), keep), observe)
             public = (message for message in said if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.as_lines)
-    _say(pipeline.note)
+    _say(core.note)
     if damage:
         raise MediaError(damage[0])
 
@@ -263,7 +263,7 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _recorder(session: Session) -> Iterator[Callable[[AnyMessage], None]]:
+def _recorder(session: SessionSpec) -> Iterator[Callable[[AnyMessage], None]]:
     """What keeps a message; nothing does if nobody asked for it."""
     if session.record is None:
         yield lambda message: None

@@ -12,7 +12,7 @@ from erc_live.streams.session import Manifest, Source, new_manifest
 Kind = Literal["capture", "perception", "tracker", "recorder", "screen"]
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SessionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person asked for: which sources, how fast, and what to keep."""
 
     session: str
@@ -36,7 +36,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     kind: Kind
     worker: str
-    session: Session
+    session: SessionSpec
     addresses: dict[str, str]
     consumers: dict[str, int]
     source: SourceSpec | None = None  # of a capture worker
@@ -46,7 +46,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return [self.addresses[source.name] for source in self.session.sources]
 
 
-def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, ...]:
+def plan(session: SessionSpec, address: Callable[[str], str]) -> tuple[WorkerSpec, ...]:
     """The workers of a session, each with who listens to it. `address` gives a worker its endpoint."""
     captures = [source.name for source in session.sources]
     names = [*captures, "perception", "tracker", "screen", *(["recorder"] if session.record else []), "supervisor"]
@@ -68,7 +68,7 @@ def plan(session: Session, address: Callable[[str], str]) -> tuple[WorkerSpec, .
     )
 
 
-def manifest(session: Session, t_ns: int, wall_ns: int) -> Manifest:
+def manifest(session: SessionSpec, t_ns: int, wall_ns: int) -> Manifest:
     """What the recording of a session says of it; `t_ns` and `wall_ns` are the instant at which the media begins."""
     sources = [
         Source(name=source.name, kind="audio" if source.kind == "mic" else "video", speaker=source.speaker or "")

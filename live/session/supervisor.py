@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from erc_live.live.errors import WorkerError
-from erc_live.live.session.spec import Session, WorkerSpec, plan
+from erc_live.live.session.spec import SessionSpec, WorkerSpec, plan
 from erc_live.live.session.worker_process import Worker
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import EventPublisher, Publisher, Subscriber
@@ -49,7 +49,7 @@ class Supervisor:
     """`run` a session to its end. `observe` is called with each message that it hears of."""
 
     def __init__(
-        self, session: Session, logfile: Path, observe: Callable[[AnyMessage], None] = lambda message: None
+        self, session: SessionSpec, logfile: Path, observe: Callable[[AnyMessage], None] = lambda message: None
     ) -> None:
         self._session = session
         self._observe = observe

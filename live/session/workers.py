@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,8 +48,8 @@ from erc_live.streams.subscribe import LIVE_TOPICS
 from erc_live.streams.topics import BY_NAME, TOPICS
 
 if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
-    from erc_live.live.perception.account import Account
-    from erc_live.live.session.engines import Engines
+    from erc_live.live.perception.front_end import FrontEnd
+    from erc_live.live.session.analyser import Engines
 
 POLL_S = 0.02
 BUSY_POLL_S = 0.005  # while an answer is awaited
@@ -170,7 +170,7 @@ def capture(shell: Shell) -> None:
 
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
-    from erc_live.live.session.engines import closing_note, load_engines
+    from erc_live.live.session.engines import closing_note, front_end, load_engines
 
     spec, session = shell.spec, shell.spec.session
     upstream = [*spec.captures(), spec.addresses["supervisor"]]
@@ -182,54 +182,32 @@ def perception(shell: Shell) -> None:
         engines = load_engines(session.config, transcript)
         clock = shell.ready()
         restarted = shell.control.loss is not None  # then who knows the beginning is dead
-        account = _perceive(shell, bus, engines, executor, clock)
+        core = front_end(session, engines, clock, shell.control.start_ns, executor)
+        _perceive(shell, bus, core, engines, clock)
         executor.shutdown(cancel_futures=True)
-    note = "" if restarted else closing_note(account, engines.transcriber)
+    note = "" if restarted else closing_note(core.account, engines.transcriber)
     end = SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note)
     shell.publisher.publish(end, spec.worker)
 
 
-def _perceive(shell: Shell, bus: Subscriber, engines: "Engines", executor: Executor, clock: Clock) -> "Account":
+def _perceive(shell: Shell, bus: Subscriber, front_end: "FrontEnd", engines: "Engines", clock: Clock) -> None:
     """The loop of perception, until all sources have ended or the supervisor asks to stop."""
-    from erc_live.live.perception.load_shedding import Ladder, steps
-    from erc_live.live.perception.scheduler import Desk
-    from erc_live.live.session.analyser import Analyser
-    from erc_live.live.session.engines import build_account, build_conversation, build_perception
-
-    control, session = shell.control, shell.spec.session
-    core = build_perception(session.config, session.sources, control.start_ns, session.speed)
-    account = build_account(session.sources, control.start_ns)
-    conversation = build_conversation(session.config, engines, clock, control.start_ns)
-    cameras = any(source.kind == "camera" for source in session.sources)
-    to_give = steps(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None)
-    ladder = Ladder(to_give if session.hurry else ())
-    desk = Desk(executor, Analyser(engines, clock), lambda: ladder.effort)
-    while not core.ended and not control.stopped():
-        for message in bus.receive(BUSY_POLL_S if desk.busy else POLL_S):
+    speed = shell.spec.session.speed
+    while not front_end.ended and not shell.control.stopped():
+        for message in bus.receive(BUSY_POLL_S if front_end.busy else POLL_S):
             if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
-                account.take(message)
-                requests = core.feed(message)
-                account.ask(requests)
-                desk.take(requests, time.monotonic_ns())
+                front_end.feed(message, time.monotonic_ns())
             _pass_on(message, shell)
         shell.beat(
             "running",
-            lag_s=core.lag_s(clock.now_ns()) / session.speed,
+            lag_s=front_end.lag_s(clock.now_ns()) / speed,
             note=engines.transcriber.name,
             warning=engines.warning,
-            waiting=account.waiting,
-            since_ns=account.since_ns,
+            waiting=front_end.account.waiting,
+            since_ns=front_end.account.since_ns,
         )
-        for answer in desk.answers(time.monotonic_ns()):
-            core.accept(answer)
-        for analysis in core.poll(clock.now_ns()):
-            for said in conversation.describe(analysis):
-                shell.publisher.publish(said)
-            account.answer(analysis)
-        host_ns = time.monotonic_ns()
-        if step := ladder.observe(desk.waiting_s(host_ns), host_ns):
-            shell.publisher.publish(structs.replace(step, t_ns=clock.now_ns()), shell.spec.worker)
-    return account
+        for result in front_end.poll(clock.now_ns(), time.monotonic_ns()):
+            shell.publisher.publish(result, shell.spec.worker if isinstance(result, Overload) else "")
 
 
 def _pass_on(message: AnyMessage, shell: Shell) -> None:

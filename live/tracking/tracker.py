@@ -31,6 +31,7 @@ from erc_live.streams.messages import (
     Overload,
     Relabel,
     SessionEnd,
+    Utterance,
     UtteranceFeatures,
 )
 
@@ -85,14 +86,17 @@ class Tracker:
         self._skipped = 0  # of them
         self._lost = 0
         self._deaths = 0
+        self._encoders: Mapping[Modality, str] | None = None  # of the last utterance, which fit the weights
         self.spoilt = 0  # vectors that held a value that is no number, and counted as missing
 
     def observe(self, features: UtteranceFeatures) -> EmotionEvent:
         """Classify one utterance. Raises WeightsError if other encoders made its features than the weights were
         trained on.
         """
-        self._checkpoint.check_encoders(dict(part.split("=", 1) for part in features.encoders.split()))
-        features = self._used(self._sound(features))
+        if features.encoders != self._encoders:
+            self._checkpoint.check_encoders(features.encoders)
+            self._encoders = features.encoders
+        features = self._usable(features)
         dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
         voice = features.speaker_name or features.voice or features.source
         speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
@@ -120,12 +124,13 @@ class Tracker:
         logits, after = self._model.step(self._batch(features, speaker), state)
         probs = torch.softmax(logits[0].double(), -1).cpu()
         confidence = features.text_confidence
-        if confidence is None or features.text_vec is None:
+        if confidence is None or "text" not in features.vectors:
             return probs, after
-        wordless = structs.replace(features, text_vec=None, text_confidence=None)
-        others, after_others = self._classify(wordless, speaker, state)
-        mixed = confidence * probs + (1 - confidence) * others
-        return mixed, after if 2 * confidence >= 1 else after_others
+        others = {modality: vector for modality, vector in features.vectors.items() if modality != "text"}
+        wordless = structs.replace(features, vectors=others, text_confidence=None)
+        without, after_without = self._classify(wordless, speaker, state)
+        mixed = confidence * probs + (1 - confidence) * without
+        return mixed, after if 2 * confidence >= 1 else after_without
 
     def go_back(self, relabel: Relabel) -> None:
         """Forget the first of the utterances that moved, and all after it: they are observed anew, each once more.
@@ -175,78 +180,46 @@ class Tracker:
             note=note,
         )
 
-    def _sound(self, features: UtteranceFeatures) -> UtteranceFeatures:
-        """Without vectors that hold NaN or infinity; in prosody, NaN only says what could not be measured."""
-        sound = {
-            "text_vec": features.text_vec is None or bool(np.isfinite(features.text_vec).all()),
-            "audio_vec": features.audio_vec is None or not np.isinf(features.audio_vec).any(),
-            "visual_vec": features.visual_vec is None or bool(np.isfinite(features.visual_vec).all()),
-        }
-        spoilt = [name for name, well in sound.items() if not well]
+    def _usable(self, features: UtteranceFeatures) -> UtteranceFeatures:
+        """With the vectors alone of modalities that the model was trained on, and without those that hold NaN or
+        infinity; in prosody, NaN only says what could not be measured.
+        """
+        known = {modality: v for modality, v in features.vectors.items() if modality in self._checkpoint.card.encoders}
+        spoilt = [
+            modality
+            for modality, vector in known.items()
+            if np.isinf(vector).any() or (modality != "audio" and np.isnan(vector).any())
+        ]
         self.spoilt += len(spoilt)
-        return structs.replace(features, **dict.fromkeys(spoilt)) if spoilt else features
-
-    def _used(self, features: UtteranceFeatures) -> UtteranceFeatures:
-        """Without the vectors of modalities that the model was not trained on."""
-        unused = [f"{name}_vec" for name in MODALITIES if name not in self._checkpoint.card.encoders]
-        return structs.replace(features, **dict.fromkeys(unused)) if unused else features
+        usable = {modality: vector for modality, vector in known.items() if modality not in spoilt}
+        return structs.replace(features, vectors=usable)
 
     def _batch(self, features: UtteranceFeatures, speaker: int) -> UtteranceBatch:
+        vectors = {modality: torch.tensor(vector) for modality, vector in features.vectors.items()}
         return UtteranceBatch.of(
-            text=_tensor(features.text_vec),
-            audio=_tensor(features.audio_vec),
-            visual=_tensor(features.visual_vec),
-            speaker=speaker,
+            text=vectors.get("text"), audio=vectors.get("audio"), visual=vectors.get("visual"), speaker=speaker
         ).to(self._device)
 
     def _event(self, features: UtteranceFeatures, dialogue: _Dialogue, speaker: int, probs: Tensor) -> EmotionEvent:
         label = self._labels[int(probs.argmax())]
         last = dialogue.last_label.get(speaker)
         return EmotionEvent(
+            **{name: getattr(features, name) for name in Utterance.__struct_fields__},
             schema=SCHEMA,
             seq=self._seq,
             session=self._start.session,
-            dialogue=features.dialogue,
-            utterance=features.utterance,
             index=dialogue.utterances,
-            source=features.source,
             speaker=speaker,
             speaker_name=features.speaker_name or f"Speaker {speaker + 1}",
-            text=features.text,
             label=label,
             probs=dict(zip(self._labels, probs.tolist(), strict=True)),
             entropy=float(torch.special.entr(probs).sum()),
             shift=None if last is None else label != last,
-            modalities=_modalities(features),
-            face_coverage=features.face_coverage,
-            final=features.final,
-            revision=features.revision,
-            model=self._checkpoint.fingerprint,
-            engine=features.engine,
-            words=features.words,
-            text_confidence=features.text_confidence,
-            skipped=features.skipped,
-            t_start_ns=features.t_start_ns,
-            t_end_ns=features.t_end_ns,
-            t_closed_ns=features.t_closed_ns,
-            t_text_ns=features.t_text_ns,
-            t_features_ns=features.t_features_ns,
-            t_logits_ns=self._clock.now_ns(),
             certain=float(probs.max()) >= self._checkpoint.card.abstain_below,
+            modalities=tuple(modality for modality in MODALITIES if modality in features.vectors),
+            model=self._checkpoint.fingerprint,
+            t_logits_ns=self._clock.now_ns(),
         )
-
-
-def _tensor(vector: np.ndarray | None) -> Tensor | None:
-    return None if vector is None else torch.tensor(vector)
-
-
-def _modalities(features: UtteranceFeatures) -> tuple[Modality, ...]:
-    vectors: dict[Modality, np.ndarray | None] = {
-        "text": features.text_vec,
-        "audio": features.audio_vec,
-        "visual": features.visual_vec,
-    }
-    return tuple(modality for modality, vector in vectors.items() if vector is not None)
 
 
 def torch_device(choice: str) -> str:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from erc_live.live.vision.expression import Appearance
+from erc_live.live.requests import Appearance
 
 # Two filmed people side by side, the lower face of one drawn open by recorded speech (no film of talk was at hand),
 # 168 overlapping windows of 2 to 4 s, YuNet: 78 % clear and right, 1 % wrong; with the memory 92 % and 2 %.

@@ -11,7 +11,6 @@ photograph, or a camera that hangs. Faces smaller than `visual.min_face_px` are 
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from erc_live.live import config
+from erc_live.live.requests import Appearance
 from erc_live.live.vision.crops import CROP, crop, sharpness, turned
 from erc_live.live.vision.detector import FaceFinder, open_face_finder
 from erc_live.live.vision.mouth import speaking
@@ -33,23 +33,6 @@ _MOST = 4  # faces of a picture, the largest: what a crowd may cost
 _REMEMBERED = 256  # pictures: a minute of one camera
 _BLURRED = 0.25  # of the sharpness of the clearest view: out of focus by about 1.3 px of 48
 _TURNED = 0.3  # of FER+ dev, 83 % of the faces turned less are read rightly, and 64 % of those turned further
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """One face through the pictures of one camera.
-
-    `centre` (x, y) and `width` are the medians, in widths of the picture. `speaking`: the share of the loud moments in
-    which the mouth moves, None with too few pictures. `coverage`: the share of the camera's pictures that show it.
-    Shapes: vector (8,) float32, the logarithm of the mean probabilities, in the order of `FACE_LABELS`.
-    """
-
-    camera: str
-    vector: np.ndarray
-    centre: tuple[float, float]
-    width: float
-    speaking: float | None
-    coverage: float
 
 
 class FaceReader:

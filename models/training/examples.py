@@ -21,7 +21,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
-from erc_live.models.encoders.text import TextEncoder, Turn, turns
+from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.turns import Turn, turns
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.state import widths

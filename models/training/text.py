@@ -26,7 +26,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from erc_live.models.corpora.dialogue import Split
-from erc_live.models.encoders.text import FILES, TextEncoder, Turn
+from erc_live.models.encoders.text import FILES, TextEncoder
+from erc_live.models.encoders.turns import Turn
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.augment import bare, chance
 from erc_live.models.training.files import whole

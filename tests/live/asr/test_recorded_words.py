@@ -2,14 +2,18 @@
 
 from msgspec import structs
 
-from erc_live.live.asr.transcript_file import Cue, read_cues
-from erc_live.streams.messages import UtteranceFeatures
+from erc_live.live.asr.transcript_file import read_cues
+from erc_live.live.requests import Cue
+from erc_live.streams.messages import Recogniser, UtteranceFeatures
 from erc_live.streams.record import Recorder
 from erc_live.streams.session import Source, new_manifest
 
 SAID = UtteranceFeatures(
-    dialogue="main", utterance="mic-0:1000", source="mic-0", speaker_name=None, text="well", engine="e",
+    dialogue="main", utterance="mic-0:1000", source="mic-0", speaker_name=None, text="well",
+    engine=Recogniser(name="e"),
+    face_coverage=None, final=True,
     t_start_ns=10**9, t_end_ns=2 * 10**9, t_closed_ns=3 * 10**9, closed_by="silence", t_text_ns=0, t_features_ns=0,
+    revision=0, words=(), text_confidence=None, skipped=False,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from sounds import read_pcm
 from erc_live.live import config
 from erc_live.live.asr import transcribers
 from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
-from erc_live.live.asr.transcribers import Speech, SpokenWord, Transcript, makeshift, open_spare, open_transcriber
+from erc_live.live.asr.transcribers import Speech, TimedWord, Transcript, makeshift, open_spare, open_transcriber
 from erc_live.live.asr.whisper import Model
 from erc_live.live.errors import EngineError
 
@@ -65,8 +65,8 @@ def test_a_draft_of_a_transcript_is_only_looked_at(sidecar: Path, tmp_path: Path
     opened = open_transcriber(config.Transcriber(), tmp_path, sidecar)
     final = speech(start_s=0.9, end_s=4.1)
     other = replace(final, source="another", start_s=1.8)
-    assert opened.transcribe(replace(final, draft=True)).text == "Well, no."
-    assert opened.transcribe(replace(final, end_s=3.9, draft=True)).text == "Well,"  # nobody has said "no." yet
+    assert opened.transcribe(replace(final, partial=True)).text == "Well, no."
+    assert opened.transcribe(replace(final, end_s=3.9, partial=True)).text == "Well,"  # nobody has said "no." yet
     assert opened.transcribe(other).text == "no."
     assert opened.transcribe(final).text == "Well,"
 
@@ -91,10 +91,10 @@ class Recogniser:
 def test_words_have_times_within_the_utterance_and_drafts_have_none() -> None:
     recogniser = Recogniser("guten Tag")
     engine = transcribers.FasterWhisper(recogniser, Model("scripted", Path()))
-    words = (SpokenWord("guten", 0.0, 1.0, 0.5), SpokenWord("Tag", 1.0, 1.0, 0.5))
+    words = (TimedWord("guten", 0.0, 1.0, 0.5), TimedWord("Tag", 1.0, 1.0, 0.5))
     expected = Transcript("guten Tag", confidence=pytest.approx(WHISPER.confidence(-0.7)), words=words, language="de")
     assert engine.transcribe(speech()) == expected
-    assert engine.transcribe(replace(speech(), draft=True)) == replace(expected, words=())
+    assert engine.transcribe(replace(speech(), partial=True)) == replace(expected, words=())
     assert recogniser.asked == [True, False]
 
 
@@ -164,7 +164,7 @@ def test_a_makeshift_says_what_it_is_and_what_would_be_better(tmp_path: Path) ->
 def test_a_transcript_knows_which_cues_no_utterance_was_given(sidecar: Path, tmp_path: Path) -> None:
     opened = open_transcriber(config.Transcriber(), tmp_path, sidecar)
     assert isinstance(opened, transcribers.TranscriptFile)
-    opened.transcribe(replace(speech(start_s=0.0, end_s=5.0), draft=True))
+    opened.transcribe(replace(speech(start_s=0.0, end_s=5.0), partial=True))
     assert [cue.text for cue in opened.unused] == ["Well,", "no."]  # a draft only looks
     opened.transcribe(speech(start_s=0.9, end_s=2.1))
     assert [cue.text for cue in opened.unused] == ["no."]

@@ -5,10 +5,11 @@ import pytest
 from fakes import answer, chunks, speech
 from hypothesis import given
 from hypothesis import strategies as st
-from listening import TALK, perception
+from listening import TALK, endpointer
 
 from erc_live.live.asr.transcript_file import Cue
 from erc_live.live.perception.account import QUIET_DB, Account
+from erc_live.live.requests import RequestKind
 from erc_live.streams.messages import SourceEnd, samples_to_ns
 
 
@@ -66,12 +67,12 @@ def listened(account, core, pcm):
         account.take(chunk)
         requests = core.feed(chunk)
         account.ask(requests)
-        finals += [request for request in requests if request.kind == "final"]
+        finals += [request for request in requests if request.kind == RequestKind.FINAL]
     return finals
 
 
 def test_what_would_be_lost_is_counted_from_its_first_sample_until_it_is_given_on():
-    account, core = Account({"mic-0": None}), perception("mic-0")
+    account, core = Account({"mic-0": None}), endpointer("mic-0")
     assert (account.waiting, account.since_ns) == (0, None)
     one, two, *rest = listened(account, core, TALK)
     assert account.waiting == 2 + len(rest)
@@ -86,7 +87,7 @@ def test_what_would_be_lost_is_counted_from_its_first_sample_until_it_is_given_o
 
 
 def test_what_is_being_said_counts_once_and_a_guess_that_closes_is_the_same_utterance():
-    account, core = Account({"mic-0": None}), perception("mic-0")
+    account, core = Account({"mic-0": None}), endpointer("mic-0")
     assert listened(account, core, speech((True, 60))) == []
     assert account.waiting == 1
     (final,) = core.feed(SourceEnd(source="mic-0", t_ns=0, reason="stopped"))

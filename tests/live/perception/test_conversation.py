@@ -9,20 +9,21 @@ from examples import same
 from fakes import answer, chunks
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from listening import TALK, asked, perception
+from listening import TALK, asked, endpointer
 from tiny_bert import make_tiny_bert
 
-from erc_live.live.asr.transcribers import SpokenWord, Transcript
+from erc_live.live.asr.transcribers import TimedWord, Transcript
 from erc_live.live.perception.conversation import Conversation
-from erc_live.live.perception.endpointing import Part
+from erc_live.live.requests import RequestKind, VoicePart
 from erc_live.live.speakers.clustering import Speakers
 from erc_live.live.vision.expression import Appearance
-from erc_live.models.encoders.text import TextEncoder, turns
+from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.turns import turns
 from erc_live.streams import codec
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import Relabel, UtteranceFeatures
 
-(REQUEST, *_) = [r for r in asked(perception("mic-0"), chunks("mic-0", TALK)) if r.kind == "final"]
+(REQUEST, *_) = [r for r in asked(endpointer("mic-0"), chunks("mic-0", TALK)) if r.kind == RequestKind.FINAL]
 SECOND = 1_000_000_000
 
 
@@ -35,7 +36,7 @@ def conversation(encoder, speakers=None, start_ns=0):
     return Conversation(encoder, speakers, ManualClock(9), start_ns)
 
 
-def analysis(text, speaker=None, *, number=0, kind="final", embedding=None, revision=0):
+def analysis(text, speaker=None, *, number=0, kind=RequestKind.FINAL, embedding=None, revision=0):
     """One utterance of two seconds, ten seconds after the one before."""
     t_ns = number * 10 * SECOND
     request = replace(
@@ -52,8 +53,8 @@ def described(conversation, *args, **kwargs):
 
 
 def vector(features: UtteranceFeatures) -> torch.Tensor:
-    assert features.text_vec is not None
-    return torch.tensor(features.text_vec)
+    assert "text" in features.vectors
+    return torch.tensor(features.vectors["text"])
 
 
 @settings(max_examples=20, deadline=None)
@@ -68,14 +69,14 @@ def test_live_reads_what_a_corpus_reads(encoder: TextEncoder, spoken: list[tuple
             torch.testing.assert_close(vector(features), row, atol=1e-5, rtol=0.0)
             assert features.t_features_ns == 9
         else:
-            assert features.text_vec is None
+            assert "text" not in features.vectors
 
 
 def test_a_draft_reads_the_past_and_leaves_no_trace(encoder: TextEncoder) -> None:
     hasty, plain = conversation(encoder), conversation(encoder)
     described(hasty, "oh no", "Ada")
     described(plain, "oh no", "Ada")
-    draft = described(hasty, "well", "Ben", kind="draft")
+    draft = described(hasty, "well", "Ben", kind=RequestKind.PARTIAL)
     assert not draft.final
     for text in ("well", "yes"):
         assert torch.equal(vector(described(hasty, text, "Ben")), vector(described(plain, text, "Ben")))
@@ -90,7 +91,7 @@ def conversation_after(encoder, text):
 
 def test_each_voice_of_a_stretch_is_an_utterance_and_the_first_keeps_the_name(encoder: TextEncoder) -> None:
     whole = analysis("", number=3)
-    parts = [Part(30 * SECOND + a, 30 * SECOND + b, Transcript(text, speaker=who), None) for a, b, text, who in (
+    parts = [VoicePart(30 * SECOND + a, 30 * SECOND + b, Transcript(text, speaker=who), None) for a, b, text, who in (
         (0, SECOND, "well", "Ada"), (SECOND, 2 * SECOND, "yes", "Ben"))]  # fmt: skip
     one, two = conversation(encoder).describe(replace(whole, parts=tuple(parts)))
     assert (one.utterance, two.utterance) == (whole.request.utterance, "mic-0:31000")
@@ -106,7 +107,7 @@ def test_what_was_no_speech_is_no_utterance(encoder: TextEncoder) -> None:
 
 def test_words_get_the_time_of_the_session(encoder: TextEncoder) -> None:
     said = analysis("oh no", number=1)
-    words = (SpokenWord("oh", 0.0, 0.2, 0.9), SpokenWord("no", 0.3, 0.5, None))
+    words = (TimedWord("oh", 0.0, 0.2, 0.9), TimedWord("no", 0.3, 0.5, None))
     part = replace(said.parts[0], transcript=Transcript("oh no", words=words))
     (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
     assert [(w.text, w.t_start_ns, w.t_end_ns, w.confidence) for w in features.words] == [
@@ -118,15 +119,15 @@ def test_words_get_the_time_of_the_session(encoder: TextEncoder) -> None:
 @pytest.mark.parametrize("unseen", ["\u200b", "\u200b\ufeff \u2060", "\u00ad", " \n"])
 def test_text_in_which_nothing_can_be_seen_is_no_text(encoder: TextEncoder, unseen: str) -> None:
     said = analysis("", number=1)
-    part = replace(said.parts[0], transcript=Transcript(unseen, words=(SpokenWord(unseen, 0.0, 0.2),)))
+    part = replace(said.parts[0], transcript=Transcript(unseen, words=(TimedWord(unseen, 0.0, 0.2),)))
     (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
-    assert (features.text, features.words, features.text_vec) == ("", (), None)
+    assert (features.text, features.words, features.vectors) == ("", (), {})
 
 
 @given(st.floats(-0.1, 1.1))
 def test_a_probability_that_was_rounded_loses_no_utterance(encoder: TextEncoder, confidence: float) -> None:
     said = analysis("", number=1)
-    words = (SpokenWord("oh", 0.0, 0.2, confidence),)
+    words = (TimedWord("oh", 0.0, 0.2, confidence),)
     part = replace(said.parts[0], transcript=Transcript("", words=words))
     (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
     assert same(codec.decode(codec.encode(features)), features)
@@ -140,8 +141,8 @@ def test_the_face_of_who_speaks_is_taken(encoder: TextEncoder) -> None:
     )
     part = replace(said.parts[0], appearances=faces, face_coverage=1.0)
     (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
-    assert features.visual_vec is not None
-    assert features.visual_vec[0] == np.float32(0.9)
+    assert "visual" in features.vectors
+    assert features.vectors["visual"][0] == np.float32(0.9)
     assert features.face_coverage == 1.0
 
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listening import settings_
 
-from erc_live.live.perception.crosstalk import Bleed
-from erc_live.live.perception.endpointing import Microphone, Perception
+from erc_live.live.perception.crosstalk import Crosstalk
+from erc_live.live.perception.endpointing import Endpointer
+from erc_live.live.requests import RequestKind
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, SourceEnd
 
 SECOND = SAMPLE_RATE_HZ
@@ -34,7 +35,7 @@ def pcm(sound: np.ndarray) -> np.ndarray:
 
 def kept(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Share of the windows that are still speech in each microphone, where detectors hear speech in all."""
-    bleed, own = Bleed(["a", "b"]), {"a": [], "b": []}
+    bleed, own = Crosstalk(["a", "b"]), {"a": [], "b": []}
     for window in merged(list(chunks("a", pcm(a))), list(chunks("b", pcm(b)))):
         if len(window.pcm) == CHUNK_SAMPLES:
             own[window.source].append(bleed.own(window, 1.0) >= 0.3)
@@ -63,7 +64,7 @@ def test_microphones_may_differ_in_gain_once_both_have_been_spoken_into(gain_db)
     a = np.concatenate([silence if number % 2 else turn for number, turn in enumerate(turns)])
     b = np.concatenate([turn if number % 2 else silence for number, turn in enumerate(turns)])
     louder = pcm((a + heard(b, -12, 60)) * 10 ** (gain_db / 20))
-    bleed = Bleed(["a", "b"])
+    bleed = Crosstalk(["a", "b"])
     for window in merged(list(chunks("a", louder)), list(chunks("b", pcm(b + heard(a, -12, 60))))):
         turn, offset_s = divmod(window.t_ns / 1e9, 3.0)
         own = bleed.own(window, 1.0) if len(window.pcm) == CHUNK_SAMPLES else 0.0
@@ -74,7 +75,7 @@ def test_microphones_may_differ_in_gain_once_both_have_been_spoken_into(gain_db)
 def test_one_that_is_heard_by_nobody_else_or_alone_keeps_all():
     sound = voice(1)
     assert kept(sound, np.zeros(SECOND)) == (1.0, 1.0)
-    bleed = Bleed(["a"])
+    bleed = Crosstalk(["a"])
     assert all(bleed.own(window, 0.7) == 0.7 for window in chunks("a", pcm(sound[: 20 * CHUNK_SAMPLES])))
 
 
@@ -93,7 +94,7 @@ def room(size: int) -> list[tuple[str, str, int, int]]:
     quiet = np.zeros(SECOND // 2)
     a = np.concatenate([quiet, voice(1), quiet, np.zeros(SECOND), quiet, voice(3), quiet])
     b = np.concatenate([quiet, np.zeros(SECOND), quiet, voice(2), quiet, voice(4), quiet])
-    core = Perception([Microphone("a", "Ann"), Microphone("b", "Ben")], Sensitive, settings_(), start_ns=0)
+    core = Endpointer({"a": "Ann", "b": "Ben"}, Sensitive, settings_(), start_ns=0)
     sounds = {"a": a + heard(b, -12, 50), "b": b + heard(a, -12, 50)}
     messages = merged(*(list(chunks(source, pcm(sound), 0, size)) for source, sound in sounds.items()))
     ends = [SourceEnd(source=source, t_ns=0, reason="end of file") for source in sounds]
@@ -106,8 +107,8 @@ def test_in_one_room_every_utterance_is_asked_about_once_and_drafts_are_of_who_s
     starts = {(kind, utterance.partition(":")[0], round(start_ns / 0.5e9)) for kind, utterance, start_ns, _ in requests}
     turns = {("a", 1), ("b", 4), ("a", 7), ("b", 7)}
     assert {start[1:] for start in starts if start[0] == "final"} == turns
-    assert {start[1:] for start in starts if start[0] == "draft"} <= turns
-    assert sum(kind == "final" for kind, *_ in requests) == 4
+    assert {start[1:] for start in starts if start[0] == RequestKind.PARTIAL} <= turns
+    assert sum(kind == RequestKind.FINAL for kind, *_ in requests) == 4
 
 
 @settings(max_examples=10, deadline=None)

@@ -3,7 +3,8 @@
 import pytest
 from fakes import LoudnessDetector, answer, chunks, merged, speech
 
-from erc_live.live.perception.endpointing import STALLED_NS, Microphone, Perception, Settings, Timing
+from erc_live.live.perception.endpointing import STALLED_NS, Endpointer, Settings
+from erc_live.live.requests import RequestKind
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, VideoFrame
 from erc_live.streams.segmenter import SegmenterConfig
 
@@ -16,13 +17,13 @@ STOP_NS = 8 * SECOND
 
 def delays_s(messages: list[AudioChunk | VideoFrame | Gap | SourceEnd], microphones: int) -> list[float]:
     """Every message comes at its time, analysis takes none: how long each utterance of mic-0 waits for others, in s."""
-    ears = [Microphone(f"mic-{i}") for i in range(microphones)]
-    core = Perception(ears, LoudnessDetector, Settings(CONFIG, Timing(draft_s=0.0), 5), start_ns=0)
+    sources = dict.fromkeys(f"mic-{i}" for i in range(microphones))
+    core = Endpointer(sources, LoudnessDetector, Settings(CONFIG, 5, partial_every_s=0.0), start_ns=0)
     told: list[float] = []
     for message in sorted(messages, key=time_of):
         now_ns = time_of(message)
         for request in core.feed(message):
-            if request.kind == "final":
+            if request.kind == RequestKind.FINAL:
                 core.accept(answer(request))
         told += [(now_ns - done.request.t_closed_ns) / 1e9 for done in core.poll(now_ns)]
     return told

@@ -5,7 +5,7 @@ from fakes import chunks, merged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erc_live.live.perception.mic_alignment import InStep
+from erc_live.live.perception.mic_alignment import MicAlignment
 from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, Gap, SourceEnd
 
 SECOND = 1_000_000_000
@@ -14,7 +14,7 @@ B = A[::-1].copy()
 
 
 def fed(messages, sources=("a", "b")):
-    step = InStep(sources, 0, SECOND)
+    step = MicAlignment(sources, 0, SECOND)
     return [due for message in messages for due in step.take(message)]
 
 
@@ -40,7 +40,7 @@ def test_neither_the_size_of_chunks_nor_who_arrives_first_changes_the_order(firs
 
 
 def test_one_microphone_is_waited_for_until_it_has_stalled():
-    step = InStep(("a", "b"), 0, SECOND)
+    step = MicAlignment(("a", "b"), 0, SECOND)
     heard = [(chunk.t_ns, len(step.take(chunk))) for chunk in chunks("a", np.zeros(40_000, np.int16))]
     assert all(count == 0 for t_ns, count in heard if t_ns < SECOND)
     assert next(count for t_ns, count in heard if t_ns >= SECOND) > 1  # what had waited

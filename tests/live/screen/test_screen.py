@@ -15,7 +15,7 @@ from rich.console import Console
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
 from erc_live.live.screen.view import View, reduce
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Recogniser, SessionEnd, WorkerStatus
 
 BUSY = conversation.viewed(conversation.messages())
 STARTING = conversation.viewed(
@@ -117,7 +117,9 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m[red]x[/red]\r\n\u202e:smile: \x1b[?104
 
 
 def test_no_text_can_give_orders_to_the_terminal_or_to_rich():
-    said = conversation.utterance(0, 0, conversation.START_NS, text=HOSTILE, speaker_name=HOSTILE, engine=HOSTILE)
+    said = conversation.utterance(
+        0, 0, conversation.START_NS, text=HOSTILE, speaker_name=HOSTILE, engine=Recogniser(name=HOSTILE)
+    )
     view = View(hello=hello(session=HOSTILE, model=HOSTILE, speakers=("", HOSTILE), labels=(HOSTILE, "joy")))
     for message in (said, conversation.status("mic-0", note=HOSTILE, phase="failed"), conversation.status(HOSTILE)):
         view = reduce(view, message)
@@ -131,7 +133,7 @@ def test_no_text_can_give_orders_to_the_terminal_or_to_rich():
 def test_the_recogniser_that_is_named_is_that_of_what_is_final():
     view = View(hello=hello())
     for number, final in enumerate((True, False)):
-        engine = "whisper" if final else "whisper, not asked"
+        engine = Recogniser(name="whisper" if final else "not asked", asked=final)
         said = conversation.utterance(
             number, 0, conversation.START_NS, utterance=str(number), final=final, engine=engine
         )

@@ -8,12 +8,12 @@ from examples import hello, session_end
 from test_dashboard import START_NS, S, pseudo_terminal, show
 from test_screen import shown
 
-from erc_live.live.perception.load_shedding import steps
+from erc_live.live.perception.load_shedding import levels
 from erc_live.live.screen import dashboard
 from erc_live.live.screen.view import reduce
 from erc_live.streams.messages import Overload
 
-STEPS = [f"{way} {step.lost}" for step in steps(spare=True) for way in ("without", "again with")]
+STEPS = [f"{way} {step.lost}" for step in levels(spare=True) for way in ("without", "again with")]
 
 
 def overloaded(step, level=2, *parts):

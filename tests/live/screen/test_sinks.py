@@ -106,7 +106,7 @@ def test_wide_letters_count_twice() -> None:
 
 def test_a_reader_that_goes_away_is_an_ordinary_end() -> None:
     program = (
-        "import sys, itertools, examples; from erc_live.live import sinks;"
+        "import sys, itertools, examples; from erc_live.live.screen import sinks;"
         "sinks.write(map(examples.event, itertools.count()), sys.stdout, as_json=True)"
     )
     with subprocess.Popen(

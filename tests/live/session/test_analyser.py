@@ -1,27 +1,29 @@
-"""What is asked of the engines for a closed utterance, a guess and a draft, and what an effort spares."""
+"""What is asked of the engines for a closed utterance, a guess and a draft, and what an budget spares."""
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from fakes import chunks, speech
-from listening import TALK, asked, perception
+from listening import TALK, asked, endpointer
 
 from erc_live.live.asr.transcribers import NoWords, Transcript
-from erc_live.live.perception.load_shedding import Effort
-from erc_live.live.session.analyser import Analyser
-from erc_live.live.session.engines import Engines
+from erc_live.live.perception.load_shedding import Budget
+from erc_live.live.requests import RequestKind
+from erc_live.live.session.analyser import Analyser, Engines
 from erc_live.live.speakers.embedding import Stretch
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import VideoFrame, samples_to_ns
+from erc_live.streams.messages import Recogniser, VideoFrame, samples_to_ns
 
-FINAL = next(r for r in asked(perception("mic-0"), chunks("mic-0", TALK)) if r.kind == "final")
-DRAFT = next(r for r in asked(perception("mic-0"), chunks("mic-0", speech((True, 60)))) if r.kind == "draft")
+FINAL = next(r for r in asked(endpointer("mic-0"), chunks("mic-0", TALK)) if r.kind == RequestKind.FINAL)
+DRAFT = next(
+    r for r in asked(endpointer("mic-0"), chunks("mic-0", speech((True, 60)))) if r.kind == RequestKind.PARTIAL
+)
 PRINT = np.ones(256, np.float32)
 
 
 @dataclass
-class Recogniser:
+class FakeTranscriber:
     name: str = "fake"
     quick: bool = True
     language: str | None = None
@@ -56,11 +58,11 @@ class Names:
 @pytest.fixture
 def engines(monkeypatch):
     monkeypatch.setattr(Engines, "fingerprints", {"text": "t", "audio": "a"})
-    return Engines(Recogniser(), Names(), lambda pcm: np.full(15, len(pcm), np.float32), None, TwoVoices())
+    return Engines(FakeTranscriber(), Names(), lambda pcm: np.full(15, len(pcm), np.float32), None, TwoVoices())
 
 
-def analyse(engines, request, *effort):
-    return Analyser(engines, ManualClock(7))(request, *effort)
+def analyse(engines, request, *budget):
+    return Analyser(engines, ManualClock(7))(request, *budget)
 
 
 def test_each_voice_is_a_part_with_its_own_words_sound_and_times(engines):
@@ -77,7 +79,7 @@ def test_each_voice_is_a_part_with_its_own_words_sound_and_times(engines):
     assert [part.audio_vec[0] for part in analysis.parts] == [half, len(FINAL.speech.pcm) - half]
     first, second = engines.transcriber.heard
     assert (first.start_s, second.end_s) == pytest.approx((FINAL.speech.start_s, FINAL.speech.end_s))
-    assert (analysis.engine, analysis.encoders) == ("fake", "text=t audio=a")
+    assert (analysis.engine, analysis.encoders) == (Recogniser(name="fake"), {"text": "t", "audio": "a"})
     assert analysis.t_text_ns == analysis.t_features_ns == 7
 
 
@@ -91,10 +93,10 @@ def test_a_draft_is_of_the_voice_that_speaks_now_and_has_words_only_if_they_are_
     (part,) = analyse(engines, DRAFT).parts
     assert part.embedding[0] == 2
     assert part.transcript.text
-    slow = replace(engines, transcriber=Recogniser(quick=False))
+    slow = replace(engines, transcriber=FakeTranscriber(quick=False))
     analysis = analyse(slow, DRAFT)
     assert analysis.parts[0].transcript.text == ""
-    assert analysis.engine == "fake, not asked"
+    assert analysis.engine == Recogniser(name="fake", asked=False)
     assert slow.transcriber.heard == []
     assert analyse(slow, FINAL).parts[0].transcript.text
 
@@ -106,17 +108,17 @@ def test_effort_spares_words_and_pictures_and_takes_the_smaller_recogniser(engin
     )
     seen = replace(FINAL, frames=frames, speech=replace(FINAL.speech, speaker_name="Ada"))
     faces = Faces()
-    engines = replace(engines, faces=faces, spare=Recogniser("small"))
-    given_up = analyse(engines, seen, Effort(words=False))
-    assert (given_up.engine, given_up.skipped) == ("fake, not asked: the machine is too slow", True)
-    assert analyse(engines, seen, Effort(small=True, max_frames=1)).engine == "small"
-    assert analyse(engines, DRAFT, Effort(draft_words=False)).parts[0].transcript.text == ""
+    engines = replace(engines, faces=faces, spare=FakeTranscriber("small"))
+    given_up = analyse(engines, seen, Budget(words=False))
+    assert (given_up.engine, given_up.skipped) == (Recogniser(name="fake", asked=False), True)
+    assert analyse(engines, seen, Budget(small=True, max_frames=1)).engine.name == "small"
+    assert analyse(engines, DRAFT, Budget(partial_words=False)).parts[0].transcript.text == ""
     (all_frames, *_), (few_frames, *_), _ = faces.looked
     assert few_frames == 1 < all_frames
 
 
 def test_only_words_that_there_would_have_been_are_skipped(engines):
-    none = Effort(words=False, draft_words=False)
+    none = Budget(words=False, partial_words=False)
     assert analyse(engines, FINAL, none).skipped
     assert not analyse(engines, FINAL).skipped
     assert not analyse(engines, DRAFT, none).skipped  # it is still being said
@@ -124,9 +126,11 @@ def test_only_words_that_there_would_have_been_are_skipped(engines):
 
 
 def test_words_of_another_language_are_told(engines):
-    foreign = replace(engines, transcriber=Recogniser(language="fr"))
-    assert analyse(foreign, FINAL).engine == "fake, words in fr"
-    assert analyse(replace(engines, transcriber=Recogniser(language="en")), FINAL).engine == "fake"
+    foreign = replace(engines, transcriber=FakeTranscriber(language="fr"))
+    assert analyse(foreign, FINAL).engine == Recogniser(name="fake", languages=("fr",))
+    assert analyse(replace(engines, transcriber=FakeTranscriber(language="en")), FINAL).engine == Recogniser(
+        name="fake"
+    )
 
 
 def test_the_same_request_gives_the_same_answer_whatever_came_between(engines):

@@ -32,7 +32,7 @@ import sys
 if "perception" in sys.orig_argv:
     from erc_live.live.perception.conversation import Conversation
     def describe(self, analysis):
-        if analysis.request.kind == "final":
+        if analysis.request.kind == RequestKind.FINAL:
             raise ValueError("a bug of ours")
         return []
     Conversation.describe = describe

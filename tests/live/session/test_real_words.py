@@ -54,7 +54,7 @@ def test_the_same_sound_gives_the_same_words_whatever_came_before(recogniser: Tr
     before = recogniser.transcribe(first)
     recogniser.transcribe(other)
     assert recogniser.transcribe(first) == before
-    assert replace(before, words=()) == recogniser.transcribe(replace(first, draft=True))
+    assert replace(before, words=()) == recogniser.transcribe(replace(first, partial=True))
 
 
 @pytest.mark.timeout(240)
@@ -73,7 +73,7 @@ def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_l
     assert wrong <= MOST_WRONG * said
     assert told.splitlines()[-1] == hearing.summary()
     for event in live:
-        assert event.engine.startswith("faster-whisper tiny.en")
+        assert event.engine.name.startswith("faster-whisper tiny.en")
         assert " ".join(word.text for word in event.words) == event.text
         assert all(event.t_start_ns <= word.t_start_ns <= word.t_end_ns <= event.t_end_ns for word in event.words)
 

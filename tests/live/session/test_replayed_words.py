@@ -8,7 +8,7 @@ import pytest
 from test_cli import a_fresh_user, run  # noqa: F401 - fixtures
 from tiny_world import options
 
-from erc_live.live.asr.transcribers import SpokenWord, Transcript
+from erc_live.live.asr.transcribers import TimedWord, Transcript
 from erc_live.live.session import engines
 
 LATER = ("t_text_ns", "t_features_ns", "t_logits_ns", "t_published_ns", "session", "t_ns", "wall_ns")
@@ -29,7 +29,7 @@ class Recogniser:
             return Transcript("")
         length_s = utterance.end_s - utterance.start_s
         words = tuple(
-            SpokenWord(f"w{n}", 0.3 * n, min(0.3 * n + 0.2, length_s), 1 / (1 + n)) for n in range(int(length_s / 0.3))
+            TimedWord(f"w{n}", 0.3 * n, min(0.3 * n + 0.2, length_s), 1 / (1 + n)) for n in range(int(length_s / 0.3))
         )
         language = "de" if self.asked == 2 else "en"
         return Transcript(" ".join(w.text for w in words), confidence=0.5, words=words, language=language)
@@ -50,11 +50,9 @@ def test_the_stream_of_a_replay_is_the_recorded_one(run, tmp_path, tiny_world, m
     assert code == 0, err
     assert told(again) == told(first)
     events = [event for event in told(again) if event["type"] == "EmotionEvent"]
-    assert {event["engine"] for event in events if event["words"]} == {
-        "faster-whisper base.en int8 on cpu",
-        "faster-whisper base.en int8 on cpu, words in de",
-    }
-    assert any(not event["text"] and event["engine"].startswith("faster-whisper") for event in events)
+    assert {event["engine"]["name"] for event in events} == {"faster-whisper base.en int8 on cpu"}
+    assert {tuple(event["engine"]["languages"]) for event in events if event["words"]} == {(), ("de",)}
+    assert any(not event["text"] for event in events)
     assert any(word["confidence"] == pytest.approx(1 / 3) for event in events for word in event["words"])
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from erc_live.live.capture.source_spec import parse_mic
 from erc_live.live.config import Config
-from erc_live.live.session.spec import Session
+from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.streams.messages import WorkerStatus
 
@@ -15,7 +15,7 @@ def status(worker, note):
 
 @pytest.mark.parametrize("as_lines", [True, False])
 def test_a_note_is_told_once_and_numbers_that_move_are_no_news(as_lines, tmp_path, capsys):
-    session = Session(session="s", config=Config(), sources=(parse_mic("default", 0),), as_lines=as_lines)
+    session = SessionSpec(session="s", config=Config(), sources=(parse_mic("default", 0),), as_lines=as_lines)
     supervisor = Supervisor(session, tmp_path / "log")
     for worker, note in (
         ("mic-0", ""),

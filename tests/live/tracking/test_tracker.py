@@ -11,7 +11,7 @@ from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
 from erc_live.models.errors import WeightsError
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import RELABEL_REACH, Gap, Relabel, UtteranceFeatures
+from erc_live.streams.messages import RELABEL_REACH, Gap, Recogniser, Relabel, UtteranceFeatures
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +34,33 @@ def utterance(loaded):
             source=source,
             speaker_name=speaker,
             text="well",
-            engine="fake",
+            engine=Recogniser(name="fake"),
+            face_coverage=None,
+            final=True,
+            revision=0,
+            words=(),
+            text_confidence=None,
+            skipped=False,
             t_start_ns=number,
             t_end_ns=number + 1,
             t_closed_ns=number + 2,
             closed_by="silence",
             t_text_ns=number + 3,
             t_features_ns=number + 4,
-            text_vec=random.standard_normal(16).astype(np.float32),
-            audio_vec=random.standard_normal(15).astype(np.float32),
-            encoders=" ".join(f"{modality}={name}" for modality, name in loaded.card.encoders.items()),
+            vectors={
+                "text": random.standard_normal(16).astype(np.float32),
+                "audio": random.standard_normal(15).astype(np.float32),
+            },
+            encoders=dict(loaded.card.encoders),
         )
         return msgspec.structs.replace(features, **changes)
 
     return make
+
+
+def without(features, *modalities):
+    left = {name: vector for name, vector in features.vectors.items() if name not in modalities}
+    return msgspec.structs.replace(features, vectors=left)
 
 
 def probs(event):
@@ -102,18 +115,18 @@ def test_the_past_matters_and_dialogues_do_not_mix(loaded, utterance):
     assert probs(busy.observe(utterance(9))) != pytest.approx(probs(fresh.observe(utterance(9, dialogue="new"))))
 
 
-@pytest.mark.parametrize("missing", ["text_vec", "audio_vec", "both"])
+@pytest.mark.parametrize("missing", ["text", "audio", "both"])
 def test_a_missing_modality_never_stops_events(tracker, utterance, missing):
-    absent = ("text_vec", "audio_vec") if missing == "both" else (missing,)
-    event = tracker.observe(utterance(1, **dict.fromkeys(absent)))
+    absent = ("text", "audio") if missing == "both" else (missing,)
+    event = tracker.observe(without(utterance(1), *absent))
     assert math.isclose(sum(probs(event)), 1.0)
     assert len(event.modalities) == 2 - len(absent)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_spoilt_vector_counts_as_missing(tracker, utterance, value):
-    spoilt = np.full(16, value, np.float32)
-    event = tracker.observe(utterance(1, text_vec=spoilt))
+    spoilt = {**utterance(1).vectors, "text": np.full(16, value, np.float32)}
+    event = tracker.observe(utterance(1, vectors=spoilt))
     assert event.modalities == ("audio",)
     assert math.isclose(sum(probs(event)), 1.0)
     assert tracker.spoilt == 1
@@ -121,20 +134,26 @@ def test_a_spoilt_vector_counts_as_missing(tracker, utterance, value):
 
 def test_prosody_may_hold_what_was_not_measured(tracker, utterance):
     sound = np.array([1.0, 60.0, 5.0, np.nan, np.nan, np.nan, 4.0, *[np.nan] * 8], np.float32)
-    assert tracker.observe(utterance(1, audio_vec=sound)).modalities == ("text", "audio")
+    assert tracker.observe(utterance(1, vectors={**utterance(1).vectors, "audio": sound})).modalities == (
+        "text",
+        "audio",
+    )
     assert tracker.spoilt == 0
 
 
 def test_features_of_another_encoder_are_refused(tracker, utterance):
     for modality in ("text", "audio", "visual"):
         with pytest.raises(WeightsError, match=f"expects {modality} vectors of encoder"):
-            tracker.observe(utterance(1, encoders=f"{modality}=other"))
+            tracker.observe(utterance(1, encoders={modality: "other"}))
 
 
 def test_a_modality_that_the_model_was_not_trained_on_is_left_out(loaded, utterance):
     encoders = {name: encoder for name, encoder in loaded.card.encoders.items() if name != "visual"}
     blind = replace(loaded, card=replace(loaded.card, encoders=encoders))
-    seen = {"visual_vec": np.ones(8, np.float32), "encoders": "visual=faces"}
+    seen = {
+        "vectors": {**utterance(1).vectors, "visual": np.ones(8, np.float32)},
+        "encoders": {"visual": "faces"},
+    }
     event = Tracker(blind, SessionStart("s", 0, 0), ManualClock()).observe(utterance(1, **seen))
     assert event.modalities == ("text", "audio")
     assert probs(event) == probs(Tracker(loaded, SessionStart("s", 0, 0), ManualClock()).observe(utterance(1)))
@@ -150,12 +169,12 @@ def test_an_answer_below_the_threshold_of_the_card_is_marked_as_uncertain(loaded
 
 
 def test_words_count_by_the_confidence_that_they_were_heard_right(loaded, utterance):
-    def at(confidence, **changes):
+    def at(confidence, *absent):
         core = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
-        first = core.observe(utterance(1, text_confidence=confidence, **changes))
+        first = core.observe(without(utterance(1, text_confidence=confidence), *absent))
         return first, core.observe(utterance(2))
 
-    (sure, after_sure), (wordless, after_wordless) = at(None), at(None, text_vec=None)
+    (sure, after_sure), (wordless, after_wordless) = at(None), at(None, "text")
     for confidence in (0.0, 0.3, 0.5, 0.9, 1.0):
         event, after = at(confidence)
         mixed = [confidence * a + (1 - confidence) * b for a, b in zip(probs(sure), probs(wordless), strict=True)]
