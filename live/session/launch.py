@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from erc_live.live.asr.transcript_file import read_cues
-from erc_live.live.asr.whisper import is_here
+from erc_live.live.asr.whisper_models import is_here
 from erc_live.live.capture.source import bundle_sources, channels_hint, check, sound_check
 from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
