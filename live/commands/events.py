@@ -9,7 +9,6 @@ from rich.text import Text
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
-from erc_live.live.screen import sinks
 from erc_live.live.screen.console import as_lines, err
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe as events
@@ -23,6 +22,8 @@ def subscribe(
     sets: Sets = None,
 ) -> None:
     """Follow the emotion events of a running session: first what was missed, then each as it comes."""
+    from erc_live.live.screen import sinks  # here: the schema needs neither a screen nor ZeroMQ
+
     place = endpoint or configuration.load(config, sets or []).config.events.endpoint
     waiting = Text(f"waiting for a session that publishes at {place} (events.endpoint); Ctrl-C ends it")
     messages = events(place, timeout_s=wait, on_wait=lambda: err.print(waiting, soft_wrap=True))
