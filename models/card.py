@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from erc_live.models.batch import MODALITIES
 from erc_live.models.errors import WeightsError
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.weights import sha256
 
 PRETRAINED = Path(__file__).parent / "pretrained"

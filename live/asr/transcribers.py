@@ -15,7 +15,8 @@ from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.asr.hallucination_filter import audible, repeats
 from erc_live.live.asr.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.asr.transcript_file import CueSheet, overlap_s, read_cues
-from erc_live.live.asr.whisper import ENGLISH, Model, Segment, Whisper, choose_model, recommended, smaller_model
+from erc_live.live.asr.whisper import Segment, Whisper
+from erc_live.live.asr.whisper_models import ENGLISH, Model, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
 from erc_live.live.requests import Cue, Speech, TimedWord, Transcript
 from erc_live.models.errors import WeightsError

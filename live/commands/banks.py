@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from erc_live.live.commands.options import bar, cache_folder
+from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
+from erc_live.live.screen.progress import counting
 from erc_live.models.card import PRETRAINED
 from erc_live.models.corpora import ferplus, ravdess
 from erc_live.models.encoders.face import FaceEncoder
@@ -83,7 +84,7 @@ def voices(folder: Path, split: str) -> Shown:
 
     def hear() -> Shown:
         vectors, labels = [], []
-        with bar() as shown:
+        with counting() as shown:
             for clip in shown.track(clips, description=f"voices for {split}"):
                 pcm = _read(clip.path)
                 for names in ((), *((name,) for name in NOISIER)):
@@ -107,7 +108,7 @@ def faces(folder: Path, split: str) -> Shown:
     def look() -> Shown:
         kept = [LABELS.get(ferplus.CLASSES[c], ferplus.CLASSES[c]) for c in classes]
         views = [pictures.degrade(torch.from_numpy(pixels), names) for names in ((), *((name,) for name in DARKER))]
-        with bar() as shown:
+        with counting() as shown:
             rows = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
         return Shown(torch.from_numpy(np.concatenate(rows)), tuple(kept * len(views)))
 

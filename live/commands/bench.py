@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from erc_live.live.bench.recognisers import Choice, Recognisers, choices
+from erc_live.live.screen.console import out
+from erc_live.live.screen.progress import elapsed
 from erc_live.streams.messages import EmotionEvent
 
-out = Console()
-err = Console(stderr=True)
+bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 
 
 def bench_model(
@@ -29,9 +29,7 @@ def bench_model(
 
     lengths = bench.LENGTHS[:2] if short else bench.LENGTHS
     budget = bench.SHORT if short else bench.FULL
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
-    ) as bar:
+    with elapsed() as bar:
         task = bar.add_task("building", total=None)  # what it takes depends on the machine that it measures
         report = bench.bench_model(
             network or ["dialogue_graph"],
@@ -78,7 +76,7 @@ def bench_latency(
         arguments = _demo(with_words=not recogniser)
     arguments += [part for item in sets or [] for part in ("--set", item)]
     sessions: list[bench.Latency] = []
-    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=err, transient=True) as bar:
+    with elapsed() as bar:
         for name, options in _runs(arguments, choices(recogniser), camera or []).items():
             task = bar.add_task(f"{name}: starting", total=None)
 
@@ -141,9 +139,7 @@ def bench_speakers(
     if reader is None:
         raise ConfigError("speakers.most is 1: there is nobody to tell apart")
     recordings = find(paths or [Path(source.target) for source in demo_sources()[0] if source.kind == "mic"], rttm)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
-    ) as bar:
+    with elapsed() as bar:
         task = bar.add_task("loading", total=len(recordings))
         scores = bench.bench_speakers(
             recordings, config, reader, lambda what: bar.update(task, description=what, advance=1)
@@ -177,9 +173,7 @@ def bench_endpoint(
     chosen = segmenter_config(config.load(None, sets or []).config)
     demo = [Path(source.target) for source in launch.demo_sources()[0] if source.kind == "mic"]
     recordings = find(paths or demo, rttm)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
-    ) as bar:
+    with elapsed() as bar:
         task = bar.add_task("listening", total=len(recordings))
         report = bench.bench_endpoint(
             recordings,
@@ -245,9 +239,7 @@ def bench_asr(
     clips = find_clips(paths or [], reference or [], nonspeech or []) if anything else bench.demo_clips()
     normalise = normaliser(config.transcriber.language)
     recognisers = bench.open_recognisers(choices(recogniser), cut or [bench.SESSION], sets or [])
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
-    ) as bar:
+    with elapsed() as bar:
         task = bar.add_task("reading", total=len(clips) * len(recognisers))
         report = bench.bench_asr(clips, recognisers, config, normalise, partial(_advance, bar, task))
     if plot:
@@ -256,3 +248,10 @@ def bench_asr(
         out.print_json(data=asr_report.plain(report))
     else:
         out.print(asr_report.render(report))
+
+
+bench_app.command("latency")(bench_latency)
+bench_app.command("endpoint")(bench_endpoint)
+bench_app.command("speakers")(bench_speakers)
+bench_app.command("asr")(bench_asr)
+bench_app.command("model")(bench_model)

@@ -10,8 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.commands.options import bar, err, out
+from erc_live.live.commands.corpus_features import corpus_features
 from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import err, out
+from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
     from erc_live.models.corpora.dialogue import Dialogue, Split
@@ -78,7 +80,7 @@ def corpus_convert(
     found = _read_all(path, split)
     names = _renamed(maps or [], _labels(found))
     found = [one.relabelled(names) for one in found]
-    with bar() as shown:
+    with counting() as shown:
         task = shown.add_task("writing", total=sum(len(one.dialogues) for one in found))
 
         def counted(split: "Split") -> "Iterator[Dialogue]":
@@ -126,7 +128,7 @@ def _media_problems(path: Path) -> list[str]:
         splits = _read_all(path, None)
     except CorpusError:
         return []
-    with bar() as shown:
+    with counting() as shown:
         task = shown.add_task("media", total=sum(len(split.dialogues) for split in splits))
         return [problem for split in splits for problem in problems(split, lambda: shown.advance(task))]
 
@@ -137,7 +139,7 @@ def _read_all(path: Path, wanted: list[str] | None) -> "list[Split]":
     from erc_live.models.corpora.survey import parts
 
     names = list(dict.fromkeys(wanted or parts(path)))
-    with bar() as shown:
+    with counting() as shown:
         return [read(path, name) for name in shown.track(names, description="reading")]
 
 
@@ -192,3 +194,6 @@ def _label_table(labels: list[str], counted: "dict[str, Counts]") -> Table:
 
 def _share(part: int, whole: int) -> str:
     return f"{part} ({part / whole:4.0%})" if part else "0"
+
+
+corpus_app.command("features")(corpus_features)

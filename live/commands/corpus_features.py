@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from erc_live.live.commands.options import Processes, cache_folder, out
+from erc_live.live.commands.options import Processes
+from erc_live.live.commands.places import cache_folder
+from erc_live.live.screen.console import out
 
 
 def corpus_features(

@@ -5,7 +5,7 @@ from typing import Self
 
 from rich.progress import Progress
 
-from erc_live.live.commands.options import bar
+from erc_live.live.screen.progress import counting
 from erc_live.models.training.config import Encoded, Step, Told
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -24,7 +24,7 @@ class Curves:
     """A context that can be told of steps and epochs; of at most so many epochs in all."""
 
     def __init__(self, epochs: int) -> None:
-        self._bar: Progress = bar()
+        self._bar: Progress = counting()
         self._scores: list[float] = []
         self._all = self._bar.add_task("epochs", total=epochs)
         self._epoch = self._bar.add_task("epoch", total=None)

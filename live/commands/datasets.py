@@ -8,9 +8,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from erc_live.live.commands.options import bar, cache_folder, err
+from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
 from erc_live.live.extraction.features import measure, open_instruments
+from erc_live.live.screen.console import err
+from erc_live.live.screen.progress import counting
 from erc_live.models import card as cards
 from erc_live.models.card import PRETRAINED
 from erc_live.models.corpora import read
@@ -92,7 +94,7 @@ def measured(
         WeightsError: there are media, and an encoder cannot be read.
     """
     opening = partial(open_instruments, voice or PRETRAINED / "voice", face or PRETRAINED / "face")
-    with bar() as shown:
+    with counting() as shown:
         task = shown.add_task(f"measuring {split.name}", total=None, visible=False)
 
         def show(done: int, total: int) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from erc_live.live.commands.degradations import confusion_table, degradations
-from erc_live.live.commands.options import bar, err, out
+from erc_live.live.screen.console import err, out
+from erc_live.live.screen.progress import counting
 from erc_live.models.corpora import ferplus
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def train(
 
     config = FaceTraining(seed=seed) if epochs is None else FaceTraining(seed=seed, epochs=epochs)
     data = {split: read(corpus, split) for split in ("train", "dev")}
-    with bar() as shown:
+    with counting() as shown:
         task = shown.add_task("training", total=config.epochs)
 
         def show(epoch: Epoch) -> None:

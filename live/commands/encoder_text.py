@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erc_live.live.commands.options import Corpora, bar, encoder_folder, out, seed_numbers
+from erc_live.live.commands.options import Corpora, seed_numbers
+from erc_live.live.commands.places import encoder_folder
+from erc_live.live.screen.console import out
+from erc_live.live.screen.progress import counting
 from erc_live.models.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def train(
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
     config = TextTraining(seed_numbers(seeds), epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}
-    with bar() as shown:
+    with counting() as shown:
         task = shown.add_task("training", total=None)
 
         def show(progress: Step | Part) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import typer
 
 from erc_live.live.commands.degradations import confusion_table, degradations
-from erc_live.live.commands.options import bar, err, out
+from erc_live.live.screen.console import err, out
+from erc_live.live.screen.progress import counting
 from erc_live.models.corpora import ravdess
 from erc_live.models.errors import CorpusError
 from erc_live.streams.errors import MediaError
@@ -60,7 +61,7 @@ def train(
         if missing:
             shown = "; ".join(missing[:NAMED])
             raise CorpusError(f"{len(missing)} of {len(found) + len(missing)} clips cannot be read: {shown}: mend them")
-    with bar() as shown_bar:
+    with counting() as shown_bar:
         task = shown_bar.add_task("training", total=config.epochs)
 
         def show(epoch: Epoch) -> None:
@@ -111,7 +112,7 @@ def read(clips: Sequence[ravdess.Clip], doing: str) -> tuple[list["Recording"], 
 
     found: list[Recording] = []
     missing: list[str] = []
-    with bar() as shown:
+    with counting() as shown:
         for clip in shown.track(clips, description=doing):
             try:
                 chunks = [chunk.pcm for chunk in audio_chunks(clip.path, "", 0)]

@@ -8,23 +8,25 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from erc_live.live import config as configuration
 from erc_live.live.capture.source import open_source, recorded_messages
 from erc_live.live.capture.source_spec import SourceSpec, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import out
+from erc_live.live.screen.progress import plain
 from erc_live.live.speakers import enrolment
 from erc_live.live.speakers.clustering import Speakers
-from erc_live.live.speakers.embedding import VoiceReader, open_voice_reader
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, samples_to_ns
+
+if TYPE_CHECKING:
+    from erc_live.live.speakers.embedding import VoiceReader
 
 ENOUGH_S = 15.0  # of speech
 LEAST_S = 8.0
@@ -32,9 +34,6 @@ PATIENCE_S = 60.0  # of listening
 CLEAR_DB = 12.0  # between the loud and the quiet of speech in a room; people who talk at a desk have 25 and more
 
 Sound = AudioChunk | Gap | SourceEnd
-
-out = Console()
-err = Console(stderr=True)
 
 
 @dataclass
@@ -44,7 +43,7 @@ class VoiceSample:
     """
 
     source: str
-    reader: VoiceReader
+    reader: "VoiceReader"
     seconds: float = 0.0
     _vectors: list[np.ndarray] = field(default_factory=list)
     _weights: list[float] = field(default_factory=list)
@@ -153,13 +152,13 @@ def _agreed(name: str, consent: bool) -> None:
 
 def _enrol(name: str, spec: SourceSpec, config: Config) -> None:
     from erc_live.live.session.engines import closed_utterances
+    from erc_live.live.speakers.embedding import open_voice_reader
 
     reader = open_voice_reader(config.speakers)
     if reader is None:
         raise ConfigError("speakers.most is 1: there is nobody to tell apart")
     sample = VoiceSample(spec.name, reader)
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), console=err, transient=True)
-    with bar:
+    with plain() as bar:
         task = bar.add_task(f"{name}: please speak", total=ENOUGH_S)
         for request in closed_utterances(sample.measured(sound(spec, config)), config, [spec]):
             sample.add(request.speech.pcm)

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erc_live.live.commands.options import (
-    LETTERS,
-    Compose,
-    Corpus,
-    Modalities,
-    Processes,
-    bar,
-    cache_folder,
-    modality_names,
-    out,
-)
+from erc_live.live.commands.options import LETTERS, Compose, Corpus, Modalities, Processes, modality_names
+from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import out
+from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -165,7 +158,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Plan) -> "list[Evaluat
     if not questions:
         raise ConfigError(f"--modalities: {split.corpus} has only {', '.join(there) or 'none of them'}")
     runs = []
-    with bar() as shown:
+    with counting() as shown:
         for subset, ahead in questions:
             task = shown.add_task(f"{Path(name).name} {evaluation_report.short(subset)}")
             told = partial(_show, shown, task)
@@ -211,7 +204,7 @@ def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> 
 
     text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
     loaded.check_encoders({"text": text.fingerprint})
-    with bar() as shown:
+    with counting() as shown:
         told = partial(_show, shown, shown.add_task("reading"))
         return fitting(encoded(dialogues, text, cache_folder(), told), loaded.model)
 

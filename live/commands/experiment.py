@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erc_live.live.commands.options import (
-    Compose,
-    Corpus,
-    Encoder,
-    Processes,
-    bar,
-    cache_folder,
-    err,
-    out,
-    seed_numbers,
-)
+from erc_live.live.commands.options import Compose, Corpus, Encoder, Processes, seed_numbers
+from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import err, out
+from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
     from erc_live.models.training.config import Told, TrainConfig
@@ -130,7 +123,7 @@ def _run(bench: "Bench", cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, Outco
     from erc_live.models.training.config import Epoch
     from erc_live.models.training.experiment import run_cell
 
-    with bar() as shown:
+    with counting() as shown:
         every = shown.add_task("cells", total=len(cells))
         one = shown.add_task("")
         for cell in cells:

@@ -1,20 +1,12 @@
-"""What the commands of learning share: options, the progress bar, where weights lie."""
+"""Options that several commands of learning share, and what their values mean."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import platformdirs
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from erc_live.live import config as configuration
 from erc_live.live.errors import ConfigError
-from erc_live.live.session.weight_cache import models_folder
-
-out = Console()
-err = Console(stderr=True)
 
 LETTERS = {"t": "text", "a": "audio", "v": "visual"}
 
@@ -49,21 +41,6 @@ Seeds = Annotated[str, typer.Option(help="How many (5: 0 to 4), or which (0,3,7)
 Network = Annotated[str, typer.Option(help="dialogue_graph, multiemo, vuemo, hgf_milag or safsd_glnet.")]
 
 
-def own_weights(network: str) -> Path:
-    """Where weights that were trained here lie, so that `--network` finds them."""
-    return platformdirs.user_data_path("erc-live") / "networks" / network
-
-
-def encoder_folder() -> Path:
-    """Where the fetched text encoder lies."""
-    return models_folder(configuration.load().config.models) / "minilm"
-
-
-def cache_folder() -> Path:
-    """Where measurements and text vectors are kept. It may be deleted at any time."""
-    return platformdirs.user_cache_path("erc-live") / "features"
-
-
 def seed_numbers(text: str) -> tuple[int, ...]:
     """`5` is the five seeds 0 to 4; `0,3,7` are these, `3,` is that one. Raises ConfigError for anything else."""
     parts = [part.strip() for part in text.removesuffix(",").split(",")]
@@ -88,15 +65,3 @@ def size_values(items: list[str] | None) -> dict[str, Any]:
         return {key: json.loads(value) for key, _, value in pairs}
     except ValueError as error:
         raise ConfigError(f"--size {' '.join(items or [])}: write KEY=VALUE with a number, true or false") from error
-
-
-def bar() -> Progress:
-    """A bar that counts, on standard error, and goes away."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-    )

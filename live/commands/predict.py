@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from erc_live.live.commands.options import Processes, bar, err
+from erc_live.live.commands.options import Processes
+from erc_live.live.screen.console import err
+from erc_live.live.screen.progress import counting
 
 
 def predict(
@@ -31,7 +33,7 @@ def predict(
         lambda dialogues: vectors(Split(source.stem, "test", (), tuple(dialogues)), weights, loaded, processes),
         f"{loaded.fingerprint} {sorted(loaded.card.encoders.items())}",
     )
-    with bar() as shown:
+    with counting() as shown:
         task = shown.add_task("dialogues")
         before = run(
             source,

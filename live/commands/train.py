@@ -18,14 +18,12 @@ from erc_live.live.commands.options import (
     Seeds,
     Sizes,
     Start,
-    cache_folder,
-    err,
     modality_names,
-    out,
-    own_weights,
     seed_numbers,
     size_values,
 )
+from erc_live.live.commands.places import cache_folder, own_weights
+from erc_live.live.screen.console import err, out
 
 if TYPE_CHECKING:
     from erc_live.models.card import Card

@@ -23,14 +23,13 @@ from erc_live.live.commands.options import (
     Network,
     Processes,
     Seeds,
-    bar,
-    cache_folder,
-    err,
     modality_names,
-    out,
     seed_numbers,
 )
+from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError, EngineError
+from erc_live.live.screen.console import err, out
+from erc_live.live.screen.progress import counting
 from erc_live.models.training.files import whole
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ class _Search:
         for broken in self.study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
             self.study.tell(broken.number, state=optuna.trial.TrialState.FAIL)
             self.study.enqueue_trial(broken.params, user_attrs={FOLDER: _folder(broken)})
-        with bar() as shown:
+        with counting() as shown:
             every = shown.add_task("trials", total=trials, completed=self.done)
             one = shown.add_task("")
             while self.done < trials:

@@ -1,46 +1,31 @@
 """From what a person asked for to a running session: checks first, then the workers, or the cores in this process."""
 
 import logging
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
 import platformdirs
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.text import Text
 
 from erc_live.live.asr.transcript_file import read_cues
-from erc_live.live.asr.whisper import is_here
-from erc_live.live.capture.source import bundle_sources, channels_hint, check, sound_check
+from erc_live.live.asr.whisper_models import is_here
+from erc_live.live.capture.source import bundle_sources, channels_hint, check
 from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.demo.recognition import Hearing
 from erc_live.live.errors import ConfigError
-from erc_live.live.screen import sinks
-from erc_live.live.session.needs import Need, fetch_all
-from erc_live.live.session.spec import SessionSpec, manifest
+from erc_live.live.screen.console import err
+from erc_live.live.session.spec import SessionSpec
+from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe, undecodable
-from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
-from erc_live.streams.record import Recorder
-from erc_live.streams.replay import Replayed, due_ns, is_damage
+from erc_live.streams.messages import AnyMessage
 
 FASTEST = float("inf")
 UNHEARD = (
@@ -49,8 +34,6 @@ UNHEARD = (
 )
 MOST_SPEED = 100.0  # the processes cannot be hurried on as they like: more is what "max" is for
 Message = TypeVar("Message", bound=AnyMessage)
-
-console = Console(stderr=True)
 
 
 def sources(mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
@@ -102,7 +85,7 @@ def _pictures(path: Path) -> list[str]:
     unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
     for line in (unseen, channels_hint(path)):
         if line:
-            console.print(Text(line), soft_wrap=True)
+            err.print(Text(line), soft_wrap=True)
     return [str(path)] if info.video else []
 
 
@@ -148,18 +131,18 @@ def run(session: SessionSpec) -> None:
     _check(session)
     hearing = Hearing(read_cues(Path(session.reference)) if session.reference else ())
     if session.speed == FASTEST:
-        _run_here(session, hearing.observe)
+        from erc_live.live.session import max_speed  # here: only this way of running loads the engines in this process
+
+        max_speed.replay(session, hearing.observe)
     else:
         _run_workers(session, hearing.observe)
     if session.reference and (line := hearing.summary()):
-        console.print(Text(line), soft_wrap=True)
+        err.print(Text(line), soft_wrap=True)
 
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     check_endpoint(session.config.events.endpoint)
     check_unused(session.config.events.endpoint)
-    from erc_live.live.session.supervisor import Supervisor
-
     logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
     logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
     Supervisor(session, logfile, observe).run()
@@ -192,94 +175,3 @@ def _check_room(folder: Path) -> None:
         raise SessionError(
             f"--record {folder}: nothing can be written there ({error.strerror}); name another"
         ) from error
-
-
-def fetch_with_bars(wanted: Sequence[Need], folder: Path) -> list[Path]:
-    """Fetch weights and show how far each file is. Raises WeightsError."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
-    ) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def show(file: str, done: int, total: int) -> None:
-            if file not in bars:
-                bars[file] = progress.add_task(file, total=total)
-            progress.update(bars[file], completed=done)
-
-        def tell(line: str) -> None:
-            progress.console.print(Text(line), soft_wrap=True)
-            for bar in bars.values():  # what follows has bars of its own
-                progress.remove_task(bar)
-            bars.clear()
-
-        return fetch_all(wanted, folder, show, tell)
-
-
-def _run_here(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
-    """Replay with the cores in this process: events to standard output, progress to standard error."""
-    from erc_live.live.session.engines import load_engines
-    from erc_live.live.session.in_process import InProcess, recorded
-    from erc_live.models.checkpoint import load
-
-    with console.status("loading the recogniser, the encoders and the weights"):
-        checkpoint = load(session.config.tracker.weights)
-        transcript = Path(session.transcript) if session.transcript else None
-        engines = load_engines(session.config, transcript)
-    _say(engines.warning)
-    core = InProcess(session, engines, checkpoint)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
-        bar = progress.add_task("replay", total=_duration_s(session.sources))
-
-        damage: list[str] = []
-        told: set[str] = set()
-        sounds = {s.name: sound_check(s) for s in session.sources if s.kind == "mic" and s.medium == "file"}
-
-        def played() -> Iterator[Replayed]:
-            for message in recorded(session, sounds):
-                yield message
-                progress.update(bar, completed=due_ns(message) / 1e9)
-                if isinstance(message, SourceEnd) and is_damage(message):
-                    damage.append(message.reason)
-                for name, sound in sounds.items():
-                    if sound.note and sound.note not in told:
-                        progress.console.print(Text(f"{name}: {sound.note}"), soft_wrap=True)
-                        told.add(sound.note)
-
-        with _recorder(session) as keep:
-            said = _kept(_kept(core.run(_kept(played(), keep)), keep), observe)
-            public = (message for message in said if isinstance(message, PublicMessage))
-            sinks.write(public, sys.stdout, as_json=session.as_lines)
-    _say(core.note)
-    if damage:
-        raise MediaError(damage[0])
-
-
-def _say(line: str) -> None:
-    """A line for people, if there is one."""
-    if line:
-        console.print(Text(line), soft_wrap=True)
-
-
-@contextmanager
-def _recorder(session: SessionSpec) -> Iterator[Callable[[AnyMessage], None]]:
-    """What keeps a message; nothing does if nobody asked for it."""
-    if session.record is None:
-        yield lambda message: None
-        return
-    with Recorder(Path(session.record), manifest(session, t_ns=0, wall_ns=time.time_ns())) as recorder:
-        yield recorder.write
-
-
-def _kept(messages: Iterable[Message], keep: Callable[[AnyMessage], None]) -> Iterator[Message]:
-    """The same messages, each kept, or otherwise taken note of, as it passes."""
-    for message in messages:
-        keep(message)
-        yield message
-
-
-def _duration_s(sources: Sequence[SourceSpec]) -> float | None:
-    """The longest of the files, None where one does not say."""
-    durations = [probe(Path(source.target)).duration_s for source in sources if source.medium == "file"]
-    return max((d for d in durations if d is not None), default=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from erc_live.live.asr.whisper import recommendations
+from erc_live.live.asr.whisper_models import recommendations
 from erc_live.live.config import Config
 from erc_live.live.session.weight_cache import Progress, Tell, fetch
 from erc_live.models.errors import WeightsError

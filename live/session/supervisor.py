@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from erc_live.live.errors import WorkerError
+from erc_live.live.screen.console import err
 from erc_live.live.session.spec import SessionSpec, WorkerSpec, plan
 from erc_live.live.session.worker_process import Worker
 from erc_live.streams.address import BusAddresses
@@ -42,7 +42,6 @@ LEAD_NS = 200_000_000  # between the word to start and the first sample of a fil
 _DIGITS = re.compile(r"[-+]?[\d.]+")
 
 log = logging.getLogger(__name__)
-console = Console(stderr=True)
 
 
 class Supervisor:
@@ -148,7 +147,7 @@ class Supervisor:
             if time.monotonic() > asked_s + PATIENCE_S and not self._workers["screen"].stopping:
                 self._workers["screen"].stop()  # give the terminal back
                 self._workers["screen"].wait(PATIENCE_S)
-                console.print("Finishing what was being said; Ctrl-C again ends at once.")
+                err.print("Finishing what was being said; Ctrl-C again ends at once.")
             self._hear(bus, publisher)
             self._look_for_the_dead(bus, publisher)
         if not self._over:
@@ -210,7 +209,7 @@ class Supervisor:
             return
         log.info(line)
         if self._session.as_lines:
-            console.print(Text(line), soft_wrap=True)
+            err.print(Text(line), soft_wrap=True)
         else:
             self._lines.append(line)
 
@@ -341,7 +340,7 @@ class Supervisor:
             self._failure = WorkerError(f"{lost} lost with a process that died; see {self._logfile}")
         for line in self._lines:
             if not (self._failure and line.startswith(str(self._failure))):
-                console.print(Text(line), soft_wrap=True)
+                err.print(Text(line), soft_wrap=True)
         if self._failure:
             raise self._failure
 

@@ -6,6 +6,7 @@ itself what it is, and one command lists or forgets it. It counts for the encode
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
@@ -15,7 +16,9 @@ import platformdirs
 from erc_live.live import config
 from erc_live.live.errors import ConfigError
 from erc_live.live.speakers.clustering import Speakers
-from erc_live.live.speakers.embedding import VoiceReader
+
+if TYPE_CHECKING:  # not at run time: who lists prints loads no encoder
+    from erc_live.live.speakers.embedding import VoiceReader
 
 FORMAT = "erc.voice-print/1"
 
@@ -74,7 +77,7 @@ def forget(name: str) -> None:
     path.unlink()
 
 
-def open_speakers(settings: config.Speakers, reader: VoiceReader) -> Speakers:
+def open_speakers(settings: config.Speakers, reader: "VoiceReader") -> Speakers:
     """The voices of a new session: nobody, or the people it is told to know.
 
     Raises:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
-from erc_live.models.batch import MODALITIES, UtteranceBatch
+from erc_live.models.batch import UtteranceBatch
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import Sizes, State, Steppable, join, rows, tensors, to_device, transform, widths
 from erc_live.streams.clock import Clock
 

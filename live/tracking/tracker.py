@@ -17,8 +17,9 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
-from erc_live.models.batch import MODALITIES, UtteranceBatch
+from erc_live.models.batch import UtteranceBatch
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import steppable
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import (

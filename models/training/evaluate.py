@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erc_live.models.batch import MODALITIES, DialogueBatch
+from erc_live.models.batch import DialogueBatch
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.examples import Example
 from erc_live.models.training.metrics import Answers
 

@@ -25,9 +25,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from erc_live.models import checkpoint
-from erc_live.models.batch import MODALITIES
 from erc_live.models.encoders.text import TextEncoder, fingerprint
 from erc_live.models.errors import WeightsError
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import NETWORKS
 from erc_live.models.training.config import Run, Told, TrainConfig
 from erc_live.models.training.evaluate import classify

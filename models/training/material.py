@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from erc_live.models.batch import MODALITIES
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.augment import Disturbance, bare, chance, disturb
 from erc_live.models.training.compose import Composition
 from erc_live.models.training.config import Run

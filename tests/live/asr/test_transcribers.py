@@ -14,7 +14,7 @@ from erc_live.live import config
 from erc_live.live.asr import transcribers
 from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.asr.transcribers import Speech, TimedWord, Transcript, makeshift, open_spare, open_transcriber
-from erc_live.live.asr.whisper import Model
+from erc_live.live.asr.whisper_models import Model
 from erc_live.live.errors import EngineError
 
 NOISE = np.random.default_rng(0).normal(0, 1000, 16_000).astype(np.int16)

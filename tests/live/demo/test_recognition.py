@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.live import config
-from erc_live.live.asr import whisper
+from erc_live.live.asr import whisper_models
 from erc_live.live.asr.transcript_file import Cue
 from erc_live.live.demo.recognition import Hearing, word_errors, words
 from erc_live.live.session import launch
@@ -99,11 +99,11 @@ def test_the_demo_is_heard_where_it_can_be(
 
 def test_a_recogniser_is_here_when_it_would_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr(whisper, "locate", lambda name, folder: folder if name in fetched else None)
-    monkeypatch.setattr(whisper, "_cached", lambda name: None)
-    assert not whisper.is_here(config.Transcriber(), tmp_path)
+    monkeypatch.setattr(whisper_models, "locate", lambda name, folder: folder if name in fetched else None)
+    monkeypatch.setattr(whisper_models, "_cached", lambda name: None)
+    assert not whisper_models.is_here(config.Transcriber(), tmp_path)
     fetched.append("tiny.en")
-    assert whisper.is_here(config.Transcriber(), tmp_path)
-    assert not whisper.is_here(config.Transcriber(language="de"), tmp_path)
-    assert whisper.is_here(config.Transcriber(model="tiny.en"), tmp_path)
-    assert not whisper.is_here(config.Transcriber(model="base"), tmp_path)
+    assert whisper_models.is_here(config.Transcriber(), tmp_path)
+    assert not whisper_models.is_here(config.Transcriber(language="de"), tmp_path)
+    assert whisper_models.is_here(config.Transcriber(model="tiny.en"), tmp_path)
+    assert not whisper_models.is_here(config.Transcriber(model="base"), tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from erc_live.live import config
-from erc_live.live.asr import whisper
+from erc_live.live.asr import whisper_models
 from erc_live.live.session import needs
 from erc_live.live.session.needs import Need, fetch_all
 from erc_live.models.errors import WeightsError
@@ -38,17 +38,17 @@ def wanted(**keys: dict[str, str]) -> list[tuple[str, ...]]:
 
 
 def test_a_configuration_needs_what_it_uses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(whisper, "_cuda_devices", lambda: 0)
-    monkeypatch.setattr(whisper, "_cores", lambda: 2)
+    monkeypatch.setattr(whisper_models, "_cuda_devices", lambda: 0)
+    monkeypatch.setattr(whisper_models, "_cores", lambda: 2)
     small = ("tiny.en", "tiny", "base.en", "base")
     assert wanted() == [small, ("yunet",)]
     assert wanted(transcriber={"language": "de"}) == [("tiny", "base"), ("yunet",)]
     assert wanted(transcriber={"engine": "faster-whisper", "model": "small"})[0] == ("small",)
     assert wanted(transcriber={"engine": "none"}, visual={"face_finder": "haar"}) == []
     assert wanted(transcriber={"model": str(tmp_path)}, visual={"face_finder": "none"}) == []
-    monkeypatch.setattr(whisper, "_cores", lambda: 4)
+    monkeypatch.setattr(whisper_models, "_cores", lambda: 4)
     assert wanted()[0] == ("base.en", "base", "tiny.en", "tiny")
-    monkeypatch.setattr(whisper, "_cuda_devices", lambda: 1)
+    monkeypatch.setattr(whisper_models, "_cuda_devices", lambda: 1)
     assert wanted()[0] == ("small.en", "small", "base.en", "base", "tiny.en", "tiny")
 
 
