@@ -68,6 +68,14 @@ class Steppable(TwoSided, Protocol[State]):
         ...
 
 
+def require_causal(model: Any) -> None:
+    """Refuse to step a network that reads the future. Raises ValueError, which says what to do instead."""
+    if not model.config.causal:
+        raise ValueError(
+            f"{type(model).__name__} with causal=False reads the future: wrap it in Replay to step, or set causal"
+        )
+
+
 def tensors(state: object) -> dict[str, Tensor]:
     """Every tensor of a state by its dotted name, in the order of the fields."""
     found: dict[str, Tensor] = {}

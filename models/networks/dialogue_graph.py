@@ -25,8 +25,10 @@ from torch_geometric.nn import TransformerConv
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.graph import Edges, Relation, past_window, relate, two_sided_window
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.state import require_causal
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class DialogueGraph(nn.Module):
             WindowAttention(config.width, config.heads, config.window, future, config.dropout)
             for _ in range(config.layers)
         )
-        self.head = nn.Sequential(
+        self.head = EmotionHead(
             nn.LayerNorm(config.width), nn.Dropout(config.dropout), nn.Linear(config.width, config.classes)
         )
 
@@ -144,21 +146,10 @@ class DialogueGraph(nn.Module):
             x = x + layer(normed, normed, edges)
         return unpack(self.head(x), batch.lengths, batch.speakers.shape[1])
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
-        for parameter in self.head[-1].parameters():
-            parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
-        last: Any = self.head[-1]
-        last.bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> DialogueState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
-        c, like = self._causal(), self.fusion.missing
+        require_causal(self)
+        c, like = self.config, self.fusion.missing
         return DialogueState(
             memory=like.new_zeros(dialogues, c.layers, 2, c.window, c.width),
             speakers=torch.zeros(dialogues, c.window, dtype=torch.int64, device=like.device),
@@ -170,7 +161,8 @@ class DialogueGraph(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        window = self._causal().window
+        require_causal(self)
+        window = self.config.window
         said_by = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
         distance = torch.arange(window, -1, -1, device=said_by.device)  # the newest last
         relation = relate(said_by, utterance.speakers[:, None], distance)
@@ -188,11 +180,6 @@ class DialogueGraph(nn.Module):
             seen=(state.seen + 1).clamp(max=window),
         )
         return self.head(x), after
-
-    def _causal(self) -> DialogueGraphConfig:
-        if not self.config.causal:
-            raise ValueError("DialogueGraph with causal=False reads the future: wrap it in Replay to step")
-        return self.config
 
 
 def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:

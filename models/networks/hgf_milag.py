@@ -33,7 +33,7 @@ Gender is a sensitive attribute and unknown in a live call: its heads are off by
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +43,10 @@ from torch_geometric.utils import scatter, softmax
 from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.graph import Edges, Relation, past_window, past_window_step, two_sided_window
 from erc_live.models.losses import UNLABELLED, focal
+from erc_live.models.state import require_causal
 
 LEVELS = ("fused", *MODALITIES)  # the order of the heads, of emotions as of genders
 
@@ -159,9 +161,13 @@ class HgfMilag(nn.Module):
         self.relate = RGCNConv((3 * wide, 3 * wide), graph, relations, num_bases=c.bases)
         self.refine = GraphConv((graph, graph), graph, aggr="mean" if c.causal else "sum")
         widths = (3 * wide + graph, wide, wide, wide)
-        self.emotions = nn.ModuleList(_head(width, c.head_width, c.classes, c.dropout) for width in widths)
+        self.emotions = nn.ModuleList(
+            EmotionHead(*_layers(width, c.head_width, c.classes, c.dropout)) for width in widths
+        )
         if c.genders:
-            self.genders = nn.ModuleList(_head(width, c.head_width, c.genders, c.dropout) for width in widths)
+            self.genders = nn.ModuleList(
+                nn.Sequential(*_layers(width, c.head_width, c.genders, c.dropout)) for width in widths
+            )
         self.register_buffer("weights", torch.tensor(c.emotion_weights)[:, None], persistent=False)
 
     def forward(self, batch: DialogueBatch) -> Tensor:
@@ -177,24 +183,10 @@ class HgfMilag(nn.Module):
         rows = ((self.weights * heads).sum(1), heads, genders)
         return HgfMilagOutputs(*(unpack(row, batch.lengths, steps) for row in rows))
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits of emotions by `temperature` from now on, in the weights of the heads."""
-        for head in self.emotions:
-            *_, last = head.children()
-            for parameter in last.parameters():
-                parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to the logits of each emotion head from now on, in its bias."""
-        heads: Any = self.emotions
-        for head in heads:
-            head[-1].bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> HgfMilagState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
-        c, like = self._causal(), self.fusion.missing
+        require_causal(self)
+        c, like = self.config, self.fusion.missing
         return HgfMilagState(
             recurrent=like.new_zeros(dialogues, len(MODALITIES), c.context_layers, c.context_width),
             context=like.new_zeros(dialogues, c.window, 3 * c.context_width),
@@ -210,7 +202,7 @@ class HgfMilag(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        c = self._causal()
+        require_causal(self)
         modalities = self.fusion.modalities(utterance)
         grus = cast("list[ContextGRU]", self.context)
         pairs = [gru.step(modalities[:, m], state.recurrent[:, m]) for m, gru in enumerate(grus)]
@@ -221,15 +213,10 @@ class HgfMilag(nn.Module):
         after = HgfMilagState(
             recurrent=torch.stack([recurrent for _, recurrent in pairs], dim=1),
             speakers=torch.cat((state.speakers[:, 1:], utterance.speakers[:, None]), dim=1),
-            seen=(state.seen + 1).clamp(max=c.window),
+            seen=(state.seen + 1).clamp(max=self.config.window),
             **dict(zip(("context", "others", "joint", "related"), window.after, strict=True)),
         )
         return (self.weights * heads).sum(1), after
-
-    def _causal(self) -> HgfMilagConfig:
-        if not self.config.causal:
-            raise ValueError("HGF-MiLaG with causal=False reads the future: wrap it in Replay to step, or set causal")
-        return self.config
 
     def _levels_of(self, batch: DialogueBatch) -> list[Tensor]:
         utterances = batch.utterances()
@@ -291,8 +278,8 @@ def _weighted(heads: Tensor, labels: Tensor, weights: Sequence[float]) -> Tensor
     return torch.stack(losses).sum()
 
 
-def _head(inputs: int, width: int, classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes))
+def _layers(inputs: int, width: int, classes: int, dropout: float) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes)
 
 
 def _apply(heads: nn.ModuleList, levels: list[Tensor]) -> Tensor:

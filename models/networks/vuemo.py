@@ -45,7 +45,6 @@ Other deviations from the release, which does not run as published
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +54,10 @@ from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, pac
 from erc_live.models.blocks import convs
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.blocks.speakers import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.state import require_causal
 
 STREAMS = (*MODALITIES, "virtual")
 # Hyperedges inside an utterance: who of STREAMS takes part.
@@ -192,7 +193,7 @@ class Vuemo(nn.Module):
         self.enter = nn.Linear(c.width, c.width)
         self.hyperedges = convs.Hyperedges(torch.tensor(LOCAL), only_normalise=c.as_released)
         self.convolutions = nn.ModuleList(convs.HypergraphConv(c.width) for _ in range(c.num_L))
-        self.head = nn.Sequential(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(len(STREAMS) * c.width, c.classes))
+        self.head = EmotionHead(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(len(STREAMS) * c.width, c.classes))
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
@@ -233,25 +234,13 @@ class Vuemo(nn.Module):
             nodes = convolution(nodes, means[-1], mixing)
         return self.head((entered + nodes).transpose(1, 2).flatten(2)), means
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
-        for parameter in self.head[-1].parameters():
-            parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
-        last: Any = self.head[-1]
-        last.bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> VuemoState:
         """The state of dialogues in which nothing has been said.
 
         Raises:
             ValueError: the model is two-sided.
         """
-        self._refuse_two_sided()
+        require_causal(self)
         c, like = self.config, self.fusion.missing
         return VuemoState(
             context=self.context.initial_state(dialogues),
@@ -270,7 +259,7 @@ class Vuemo(nn.Module):
         Raises:
             ValueError: the model is two-sided.
         """
-        self._refuse_two_sided()
+        require_causal(self)
         rows = self.fusion.modalities(utterance)  # (B, 3, width)
         text, context = self.context.step(rows[:, 0], state.context)
         voice, speakers = self.speaker.step(utterance.speakers, state.speakers)
@@ -290,10 +279,6 @@ class Vuemo(nn.Module):
             counts=counts,
         )
         return logits[:, 0], after
-
-    def _refuse_two_sided(self) -> None:
-        if not self.config.causal:
-            raise ValueError("Vuemo with causal=False reads the future: wrap it in Replay to step, or set causal")
 
 
 def _with_text(rows: Tensor, text: Tensor) -> Tensor:

@@ -222,13 +222,6 @@ def test_gender_is_optional_and_changes_no_emotion() -> None:
         objective(without, batch, torch.zeros(1, 3, dtype=torch.int64), torch.zeros(1, 3, dtype=torch.int64))
 
 
-def test_softening_divides_the_logits() -> None:
-    model, talk = build(TINY), dialogue(13, 4)
-    before = classify(model, talk)
-    model.soften(2.0)
-    torch.testing.assert_close(classify(model, talk), before / 2)
-
-
 def test_it_learns_four_dialogues_by_heart() -> None:
     torch.manual_seed(0)
     model = HgfMilag(replace(TINY, causal=True, genders=0, context_width=16, graph_width=16, head_width=16))
