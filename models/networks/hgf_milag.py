@@ -8,7 +8,7 @@ Strategy", Sensors 2025, 25(4), 1182. With m in {text, audio, visual} and window
     logits = clf([c_t ; c_a ; c_v ; h]) + 0.7 clf_t(s_t) + 0.1 clf_a(s_a) + 0.2 clf_v(s_v)
 
 Deviations from the release
-- Cross-modal attention hears the window of the other modality. The release lets each utterance attend to itself alone:
+- Cross-modal attention reads the window of the other modality. The release lets each utterance attend to itself alone:
   a softmax over one key is 1, so the text has no say. `as_released=True` restores that and nothing else.
 - Modalities are projected by `Fusion` to the context width before the GRU (the release feeds them raw), because they
   may be missing and prosody has gaps.
@@ -116,7 +116,7 @@ class HgfMilagState:
     seen: Tensor
 
 
-class CrossAttention(nn.Module):
+class EdgeAttention(nn.Module):
     """Multi-head attention along edges: each target asks, the sources of its edges answer.
 
     Shapes: targets (N, width), sources (S, width), index (2, E) -> (N, width)
@@ -133,8 +133,8 @@ class CrossAttention(nn.Module):
         source, target = index
         score = (query[target] * key[source]).sum(-1) / query.shape[-1] ** 0.5  # (E, heads)
         weight = self.dropout(softmax(score, target, num_nodes=len(targets)))
-        heard = scatter(weight[..., None] * self._split(value)[source], target, dim_size=len(targets), reduce="sum")
-        result: Tensor = self.out(heard.flatten(1))
+        attended = scatter(weight[..., None] * self._split(value)[source], target, dim_size=len(targets), reduce="sum")
+        result: Tensor = self.out(attended.flatten(1))
         return result
 
     def _split(self, rows: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class HgfMilag(nn.Module):
             ContextGRU(wide, wide, layers=c.context_layers, dropout=c.dropout, causal=c.causal) for _ in MODALITIES
         )
         self.inside = nn.ModuleList(TransformerConv((wide, wide), wide) for _ in MODALITIES)
-        self.across = CrossAttention(wide, c.heads, c.dropout)  # one for audio and visual, as released
+        self.across = EdgeAttention(wide, c.heads, c.dropout)  # one for audio and visual, as released
         relations = len(Relation) if c.causal else 2 * len(Relation) - 1
         self.relate = RGCNConv((3 * wide, 3 * wide), graph, relations, num_bases=c.bases)
         self.refine = GraphConv((graph, graph), graph, aggr="mean" if c.causal else "sum")
@@ -228,9 +228,9 @@ class HgfMilag(nn.Module):
 
     def _levels(self, context: Tensor, edges: Edges, sources: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The inputs of the heads; `sources` turns the newest inputs of a graph into all that its edges start from."""
-        heard = sources(context).chunk(3, dim=1)
+        past = sources(context).chunk(3, dim=1)
         inside = [
-            conv((heard[m], newest), edges.index)
+            conv((past[m], newest), edges.index)
             for m, (conv, newest) in enumerate(zip(self.inside, context.chunk(3, dim=1), strict=True))
         ]
         index = edges.index[:, edges.distance == 0] if self.config.as_released else edges.index
@@ -243,7 +243,7 @@ class HgfMilag(nn.Module):
 
 
 class _Window:
-    """What each graph hears in a step, in the order of the calls: the cached rows and the newest one."""
+    """The sources of each graph in a step, in the order of the calls: the cached rows and the newest one."""
 
     def __init__(self, past: Sequence[Tensor]) -> None:
         self._past = iter(past)

@@ -10,7 +10,7 @@ Recognition in Conversations", ACL 2023. With m in {text, audio, visual} and o, 
 
 `causal=True`: DialogueRNN forward in time whatever `two_sided_context` says, and attention to `window` past utterances
 and the utterance itself, with a learned preference for each distance (the published form has no positions). A step
-costs O(layers x window): the newest query against kept keys and values.
+costs O(layers x window): the newest query against cached keys and values.
 
 `as_released=True` restores what the release computes where its paper says something else
 - Soft-HGR of features that are not centred, with covariances of samples instead of features (`losses.py`).
@@ -21,7 +21,7 @@ Other deviations from the release
 - SWFC's class counts are those of the batch, as N is; there those of the training part. N is the labelled utterances.
 - Modalities are projected by `Fusion`, which normalises text and visual vectors, knows missing ones, and passes
   prosody through a small network; there one linear layer each, and 512 acoustic functionals in place of the prosody.
-- Speaker slots by first appearance, any number of speakers (`blocks/speakers.py`); there 2 or 9 fixed ones.
+- Speaker slots by first appearance, any number of speakers (`blocks/speaker_slots.py`); there 2 or 9 fixed ones.
 
 | | paper / release IEMOCAP | paper / release MELD | here |
 |---|---|---|---|
@@ -53,7 +53,7 @@ from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.state import require_causal, transform
 
-OTHERS = ((1, 2), (0, 2), (0, 1))  # whom each modality hears, in the order of MODALITIES
+OTHERS = ((1, 2), (0, 2), (0, 1))  # to whom each modality attends, in the order of MODALITIES
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from erc_live.models.blocks import convs
 from erc_live.models.blocks.attention import CrossAttention, PastMask, dialogue_mask
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.heads import EmotionHead
-from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.blocks.speaker_slots import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED, confusable_focal, distillation, similarity_focal
 from erc_live.models.state import require_causal
 
@@ -61,7 +61,7 @@ IEMOCAP_ALPHA = (0.1807, 0.1707, 0.1585, 0.1667, 0.1725, 0.1506)
 
 @dataclass(frozen=True)
 class SafsdGlnetConfig:
-    """Sizes of a SafsdGlnet. `window` counts the past utterances of the causal form; two-sided hears the dialogue.
+    """Sizes of a SafsdGlnet. `window` counts the past utterances of the causal form; two-sided attends to the dialogue.
 
     Of the objective: `class_weights` of the teacher's cross-entropy, `alpha` (per class), `similarity` (row: true
     class), `gamma` and `sharpness` of SAF, `temperature` of the distillation, and the shares of these three. What is

@@ -29,8 +29,8 @@ Other deviations from the release, which does not run as published
   the small network of `Fusion`. One width for streams and graph, so text is projected for MELD too: the buffers of
   the release cannot hold the 1024 it names there.
 - The GAI has one layer (`num_G`), its depth being unknown; the matrix W of the means is ours.
-- An absent modality starts from a learned vector, listens and is not heard: every subset of `avl` is the same model.
-- Speaker slots by first appearance, any number of speakers (`blocks/speakers.py`); there 2 or 9 fixed ones.
+- An absent modality starts from a learned vector, has sources and is none: every subset of `avl` is the same model.
+- Speaker slots by first appearance, any number of speakers (`blocks/speaker_slots.py`); there 2 or 9 fixed ones.
 - Matrices that are never used are left out.
 
 | | paper / release | here |
@@ -55,7 +55,7 @@ from erc_live.models.blocks import convs
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.heads import EmotionHead
-from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.blocks.speaker_slots import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.state import require_causal
 
@@ -114,7 +114,7 @@ class VuemoState:
     """What a dialogue leaves for its next utterance; its size does not depend on the length of the dialogue.
 
     Shapes: context (B, 2, width) of the GRU; speakers (B, 2, speakers), their slots; inputs (B, num_K, 3, window,
-    width) of the gated layers, oldest first; present (B, 3, window) bool, which of these can be heard; means (B,
+    width) of the gated layers, oldest first; present (B, 3, window) bool, which of these are sources; means (B,
     num_G + num_L, 4, width) over time, of each global attention and hypergraph layer; counts (B, 4), their weight.
     """
 
@@ -167,14 +167,14 @@ class GlobalAttention(nn.Module):
         enhanced = self.enhance(nodes)
         means = averages.of(enhanced, past)
         if self.key is None:
-            heard = nodes + enhanced.mean(-1, keepdim=True).sum(1, keepdim=True)
+            answer = nodes + enhanced.mean(-1, keepdim=True).sum(1, keepdim=True)
         else:
             scores = torch.einsum("bmtd,brtd->bmtr", enhanced, self.key(means)) / nodes.shape[-1] ** 0.5
             empty = ~averages.filled.transpose(1, 2)[
                 :, None
             ]  # a stream that was never present; the virtual one always is
-            heard = torch.einsum("bmtr,brtd->bmtd", scores.masked_fill(empty, -torch.inf).softmax(-1), means)
-        return nodes + torch.sigmoid(self.gate(torch.cat((nodes, heard), dim=-1))) * heard, means
+            answer = torch.einsum("bmtr,brtd->bmtd", scores.masked_fill(empty, -torch.inf).softmax(-1), means)
+        return nodes + torch.sigmoid(self.gate(torch.cat((nodes, answer), dim=-1))) * answer, means
 
 
 class Vuemo(nn.Module):
