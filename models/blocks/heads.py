@@ -5,7 +5,7 @@ files, its step and its card know of neither. The rule of this file: all logits 
 `EmotionHead`, so each of the two functions has one definition for all networks, auxiliary heads included.
 """
 
-from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +30,7 @@ def shift_logits(model: nn.Module, offsets: Tensor) -> None:
         last.bias.add_(offsets)
 
 
-def _last_layers(model: nn.Module) -> Iterator[nn.Linear]:
-    for head in model.modules():
-        if isinstance(head, EmotionHead):
-            last = head[-1]
-            assert isinstance(last, nn.Linear)
-            yield last
+def _last_layers(model: nn.Module) -> list[nn.Linear]:
+    heads = [module for module in model.modules() if isinstance(module, EmotionHead)]
+    assert heads, f"{type(model).__name__} has no EmotionHead: nothing would change"
+    return [cast(nn.Linear, head[-1]) for head in heads]

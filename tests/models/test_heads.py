@@ -66,3 +66,8 @@ def test_nothing_but_the_heads_changes() -> None:
 def test_a_head_is_stored_as_any_sequence_of_layers() -> None:
     layers = nn.ReLU(), nn.Linear(3, 2)
     assert EmotionHead(*layers).state_dict().keys() == nn.Sequential(*layers).state_dict().keys()
+
+
+def test_a_network_without_a_head_is_a_bug() -> None:
+    with pytest.raises(AssertionError, match="Linear has no EmotionHead"):
+        apply_temperature(nn.Linear(3, 2), 2.0)
