@@ -37,7 +37,7 @@ COLUMNS = ("path", "emotion", "intensity", "actor", "actor_sex")
 
 
 @dataclass(frozen=True)
-class ActedClip:
+class RavdessClip:
     """One sentence of an actor: `label` is one of `SEVEN`, `intensity` "normal" or "strong", `sex` "male", "female"."""
 
     path: Path
@@ -47,7 +47,7 @@ class ActedClip:
     sex: str
 
 
-def clips(folder: Path, split: str) -> list[ActedClip]:
+def clips(folder: Path, split: str) -> list[RavdessClip]:
     """The clips of a split, in the order of their names.
 
     Raises:
@@ -82,7 +82,7 @@ def read(folder: Path, split: str) -> Split:
     return Split(NAME, split, SEVEN, dialogues)
 
 
-def _all(folder: Path) -> list[ActedClip]:
+def _all(folder: Path) -> list[RavdessClip]:
     index = folder / "index.csv"
     listed = _indexed(index) if index.is_file() else []
     stems = {clip.path.stem for clip in listed}
@@ -90,24 +90,24 @@ def _all(folder: Path) -> list[ActedClip]:
     return sorted(acted, key=lambda clip: clip.path.name)
 
 
-def _indexed(index: Path) -> list[ActedClip]:
+def _indexed(index: Path) -> list[RavdessClip]:
     acted = []
     for line, row in rows(index, COLUMNS):
         if row["emotion"] not in LABELS:
             raise CorpusError(f"{index}: line {line}: emotion {row['emotion']!r} is none of {', '.join(LABELS)}")
         actor = whole(index, line, row, "actor")
         label = LABELS[row["emotion"]]
-        acted.append(ActedClip(index.parent / row["path"], label, row["intensity"], actor, row["actor_sex"]))
+        acted.append(RavdessClip(index.parent / row["path"], label, row["intensity"], actor, row["actor_sex"]))
     return acted
 
 
-def _named(folder: Path) -> list[ActedClip]:
-    acted: dict[str, ActedClip] = {}
+def _named(folder: Path) -> list[RavdessClip]:
+    acted: dict[str, RavdessClip] = {}
     for path in sorted(folder.glob("**/03-01-*")):
         name = FILE.fullmatch(path.name)
         if name and path.stem not in acted:
             emotion, intensity, actor = (int(part) for part in name.groups())
             sex = "male" if actor % 2 else "female"  # the release: odd actors are men
             strength = "normal" if intensity == 1 else "strong"
-            acted[path.stem] = ActedClip(path, LABELS[EMOTIONS[emotion - 1]], strength, actor, sex)
+            acted[path.stem] = RavdessClip(path, LABELS[EMOTIONS[emotion - 1]], strength, actor, sex)
     return list(acted.values())
