@@ -1,4 +1,4 @@
-"""Edges of the dialogue graph: each utterance hears itself and the `window` utterances before it.
+"""Edges of the dialogue graph: each utterance has edges from itself and the `window` utterances before it.
 
 The rule of this file: every edge goes from source to target, and the target is the same utterance or a later one. With
 operators that normalise over incoming edges, what has been computed for an utterance therefore never changes again.
@@ -53,9 +53,9 @@ def past_window_step(past_speakers: Tensor, seen: Tensor, speakers: Tensor) -> E
     dialogues, window = past_speakers.shape
     distance = torch.arange(window + 1, device=speakers.device).expand(dialogues, -1)
     target, hop = torch.nonzero(distance <= seen[:, None], as_tuple=True)
-    said_by = torch.cat((past_speakers, speakers[:, None]), dim=1)[target, window - hop]
+    source_speakers = torch.cat((past_speakers, speakers[:, None]), dim=1)[target, window - hop]
     source = target * (window + 1) + window - hop
-    return Edges(torch.stack((source, target)), relate(said_by, speakers[target], hop), hop)
+    return Edges(torch.stack((source, target)), relate(source_speakers, speakers[target], hop), hop)
 
 
 def _window(lengths: Tensor, speakers: Tensor, distances: range) -> Edges:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-UNLABELLED = -100  # such utterances are heard by the model and left out of what needs a label
+UNLABELLED = -100  # such utterances are context for the model and left out of what needs a label
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:

@@ -26,7 +26,7 @@ State = TypeVar("State")
 
 
 class Sizes(Protocol):
-    """What the configuration of every network tells: its classes and the widths of its input vectors."""
+    """What the configuration of every network holds: its classes and the widths of its input vectors."""
 
     @property
     def classes(self) -> int: ...
@@ -68,13 +68,21 @@ class Steppable(TwoSided, Protocol[State]):
         ...
 
 
+def require_causal(model: Any) -> None:
+    """Refuse to step a network that reads the future. Raises ValueError, which says what to do instead."""
+    if not model.config.causal:
+        raise ValueError(
+            f"{type(model).__name__} with causal=False reads the future: wrap it in Replay to step, or set causal"
+        )
+
+
 def tensors(state: object) -> dict[str, Tensor]:
     """Every tensor of a state by its dotted name, in the order of the fields."""
-    found: dict[str, Tensor] = {}
+    stored: dict[str, Tensor] = {}
     for name, value in vars(state).items():
         inner = {"": value} if isinstance(value, Tensor) else tensors(value)
-        found |= {f"{name}.{path}".rstrip("."): tensor for path, tensor in inner.items()}
-    return found
+        stored |= {f"{name}.{path}".rstrip("."): tensor for path, tensor in inner.items()}
+    return stored
 
 
 def transform(function: Callable[..., Tensor], *states: State) -> State:
@@ -123,26 +131,26 @@ def load(path: Path, like: State, model: str) -> State:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError) as error:
         raise StateError(f"{path} cannot be read as the state of a dialogue: {' '.join(str(error).split())}") from error
     if header.get("format") != FORMAT:
         raise StateError(f"{path} is not of format {FORMAT}: give a file that holds the state of a dialogue")
     if header.get("model") != model:
         raise StateError(f"{path} was made by model {header.get('model')}, this is {model}: load it with those weights")
-    differing = _differing(found, expected)
+    differing = _differing(stored, expected)
     if differing:
         raise StateError(f"{path} is the state of another network ({differing}): load it with the network that made it")
     names = iter(expected)
-    return transform(lambda tensor: found[next(names)].to(tensor.device), like)
+    return transform(lambda tensor: stored[next(names)].to(tensor.device), like)
 
 
-def _differing(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
-    """What keeps `found` from being a state like `expected`; empty if nothing does. They may differ in dialogues."""
-    if found.keys() != expected.keys():
-        return f"it holds {', '.join(sorted(found))}, not {', '.join(sorted(expected))}"
+def _differing(stored: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
+    """What keeps `stored` from being a state like `expected`; empty if nothing does. They may differ in dialogues."""
+    if stored.keys() != expected.keys():
+        return f"it holds {', '.join(sorted(stored))}, not {', '.join(sorted(expected))}"
     for name, tensor in expected.items():
-        mine = (tuple(found[name].shape[1:]), found[name].dtype)
+        mine = (tuple(stored[name].shape[1:]), stored[name].dtype)
         if mine != (tuple(tensor.shape[1:]), tensor.dtype):
             return f"{name} is {mine[0]} {mine[1]}, not {tuple(tensor.shape[1:])} {tensor.dtype}"
     return ""

@@ -96,9 +96,9 @@ def corpus_convert(
 @corpus_app.command("schema")
 def corpus_schema() -> None:
     """Print the JSON Schema of a line of the neutral format."""
-    from erc_live.models.corpora.neutral_line import schema
+    from erc_live.models.corpora import neutral_line
 
-    typer.echo(json.dumps(schema(), indent=2))
+    typer.echo(json.dumps(neutral_line.corpus_schema(), indent=2))
 
 
 @corpus_app.command("check")

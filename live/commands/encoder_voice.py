@@ -106,7 +106,7 @@ def evaluate(
     _show(scores)
 
 
-def read(clips: Sequence[ravdess.Clip], doing: str) -> tuple[list["Recording"], list[str]]:
+def read(clips: Sequence[ravdess.RavdessClip], doing: str) -> tuple[list["Recording"], list[str]]:
     """Decode clips, with a bar: the recordings, and a line for each clip that cannot be read."""
     from erc_live.models.training.voice import Recording
 
@@ -123,7 +123,7 @@ def read(clips: Sequence[ravdess.Clip], doing: str) -> tuple[list["Recording"], 
     return found, missing
 
 
-def _clips(corpus: Path, split: str) -> list[ravdess.Clip]:
+def _clips(corpus: Path, split: str) -> list[ravdess.RavdessClip]:
     if split != ALL:
         return ravdess.clips(corpus, split)
     if not (there := ravdess.splits(corpus)):

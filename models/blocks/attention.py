@@ -1,7 +1,8 @@
 """Attention of the utterances of one modality to those of the others, over a whole dialogue or over a past window.
 
-The rule of this file: who may be heard is said by a mask that the caller makes once, and keys and values depend on what
-is heard alone. So they can be kept, and the same layer serves the whole dialogue and a single newest utterance.
+The rule of this file: a mask, which the caller makes once, says who is attended to, and keys and values depend on the
+attended utterance alone. So they can be cached, and the same layer serves a whole dialogue and a single newest
+utterance.
 """
 
 import torch
@@ -12,13 +13,13 @@ from erc_live.models.batch import unpack
 
 
 class PastMask(nn.Module):
-    """Each utterance hears itself and `window` utterances before it, with a learned preference for each distance.
+    """Each utterance attends to itself and to `window` utterances before it; each distance has a learned preference.
 
     Relative distances, because a dialogue has no end and absolute positions would never have been trained. At the
     start there is no preference.
 
     Args:
-        window: how many past utterances are heard.
+        window: how many past utterances are attended to.
         heads: each has its own preferences.
     """
 
@@ -28,23 +29,23 @@ class PastMask(nn.Module):
         self.preference = nn.Parameter(torch.zeros(heads, window + 1))
 
     def forward(self, steps: int) -> Tensor:
-        """Added to the scores of a whole dialogue. Shapes: -> (heads, steps, steps), -inf where nothing is heard"""
+        """Added to the scores of a whole dialogue. Shapes: -> (heads, steps, steps), -inf outside the window"""
         time = torch.arange(steps, device=self.preference.device)
         distance = time[:, None] - time
-        heard = (distance >= 0) & (distance <= self.window)
-        return self.preference[:, distance.clamp(0, self.window)].masked_fill(~heard, -torch.inf)
+        inside = (distance >= 0) & (distance <= self.window)
+        return self.preference[:, distance.clamp(0, self.window)].masked_fill(~inside, -torch.inf)
 
     def step(self, seen: Tensor) -> Tensor:
         """The row of the newest utterance of each dialogue, the past oldest first and then itself.
 
-        Shapes: seen (B,) how many past utterances, counted from the newest, are kept -> (B, heads, 1, window + 1)
+        Shapes: seen (B,) how many past utterances, counted from the newest, are cached -> (B, heads, 1, window + 1)
         """
         distance = torch.arange(self.window, -1, -1, device=seen.device)
         return self.preference.flip(1)[:, None].masked_fill((distance > seen[:, None])[:, None, None], -torch.inf)
 
 
 def dialogue_mask(lengths: Tensor) -> Tensor:
-    """Each utterance hears its whole dialogue and no padding. Shapes: lengths (B,) -> (B, 1, 1, T) bool"""
+    """Each utterance attends to its whole dialogue and to no padding. Shapes: lengths (B,) -> (B, 1, 1, T) bool"""
     inside = lengths.new_ones(int(lengths.sum()), dtype=torch.bool)
     return unpack(inside, lengths, int(lengths.max()))[:, None, None]
 
@@ -68,15 +69,15 @@ class CrossAttention(nn.Module):
             rows.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for rows in (self.query(queries), *memory.chunk(2, dim=-1))
         )
-        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        result: Tensor = self.out(heard.transpose(1, 2).flatten(2))
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        result: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return result
 
 
 class MultiAttn(nn.Module):
-    """One layer of MultiEMO's stack of a modality: hear the one other modality, then the other, then think.
+    """One layer of MultiEMO's stack of a modality: attend to one other modality, then to the other, then feed forward.
 
-        x = norm(f + hear_1(f));  y = norm(x + hear_2(x));  f <- norm(y + W relu(W y))
+        x = norm(f + attend_1(f));  y = norm(x + attend_2(x));  f <- norm(y + W relu(W y))
 
     Source: MultiEMO (Shi and Huang, ACL 2023), equations 2 to 12.
 

@@ -1,4 +1,4 @@
-"""Context encoders: what was said before (and, two-sided, after) an utterance enters its vector.
+"""Context encoders: what comes before (and, two-sided, after) an utterance enters its vector.
 
 The rule of this file: each encoder has a whole form over packed dialogues and, if it is causal, a step form that gives
 the same numbers from a state of fixed size. Both forms run the same weights.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from erc_live.models.batch import pack, unpack
-from erc_live.models.blocks.speakers import free_slots, take_slot
+from erc_live.models.blocks.speaker_slots import free_slots, take_slot
 
 
 class ContextGRU(nn.Module):

@@ -2,9 +2,9 @@
 
 Both work on one node per utterance and modality, in the layout (B, M, T, D): dialogue, modality, time, width. Edges are
 dense weights, because a dialogue is short and its graph nearly complete; a weight of 0 means that there is no edge.
-Each operator takes the nodes that it hears as an argument: all utterances of a dialogue, or what is cached of its past.
-The rule of this file: in the causal forms every weight into an utterance is normalised by what that utterance can hear,
-so no finished node ever changes; and a node that is not present listens but is never heard, padding included.
+Each operator takes its source nodes as an argument: all utterances of a dialogue, or what is cached of its past.
+The rule of this file: in the causal forms every weight into an utterance is normalised by the sources of that
+utterance, so no finished node ever changes; and a node that is not present has sources but is none, nor is padding.
 Sources: gated convolution and weighted hyperedges of M3NET (Chen et al., 2023), as VUEMO uses them.
 """
 
@@ -84,10 +84,10 @@ class GatedConv(nn.Module):
 
     def forward(self, nodes: Tensor, sources: Tensor, edges: EdgeWeights) -> Tensor:
         utterances = nodes.transpose(1, 2)
-        across = self._hear(utterances, utterances, edges.across).transpose(1, 2)
-        return self._hear(nodes, sources, edges.inside) + across
+        across = self._aggregate(utterances, utterances, edges.across).transpose(1, 2)
+        return self._aggregate(nodes, sources, edges.inside) + across
 
-    def _hear(self, targets: Tensor, sources: Tensor, edges: Tensor) -> Tensor:
+    def _aggregate(self, targets: Tensor, sources: Tensor, edges: Tensor) -> Tensor:
         of_target, of_source = self.gate.weight.chunk(2, dim=1)
         by_target = functional.linear(targets, of_target, self.gate.bias)
         gates = torch.tanh(by_target + functional.linear(sources, of_source).transpose(-1, -2))
@@ -98,8 +98,8 @@ class GatedConv(nn.Module):
 class Averages:
     """How the members of a modality's hyperedge are averaged for each utterance.
 
-    Shapes: weights (B, M, T, S), rows that sum to 1 or, with nothing to hear, to 0; filled (B, M, T) bool, is there
-    anything to hear.
+    Shapes: weights (B, M, T, S), rows that sum to 1 or, without a source, to 0; filled (B, M, T) bool, is there a
+    source.
     """
 
     weights: Tensor
@@ -186,12 +186,12 @@ class Hyperedges(nn.Module):
         inside = self.members * present.transpose(1, 2)[:, :, None]  # (B, T, E, M)
         weight = (inside * gamma).sum(-1, keepdim=True)  # (B, T, E, 1), 0 where no member is present
         average = inside * (1.0 if self.only_normalise else gamma) / weight.where(weight > 0, 1.0)
-        heard = self.members.T * (local * (weight > 0).transpose(2, 3))  # (B, T, M, E) into the nodes
-        total = heard.sum(-1).transpose(1, 2) + wide * filled  # (B, M, T)
+        incoming = self.members.T * (local * (weight > 0).transpose(2, 3))  # (B, T, M, E) into the nodes
+        total = incoming.sum(-1).transpose(1, 2) + wide * filled  # (B, M, T)
         total = total.where(total > 0, 1.0)
         if self.only_normalise:
-            heard, wide = (heard > 0).to(gamma.dtype), 1.0 / gamma[:, None]
-        return Mixing((heard @ average) / total.transpose(1, 2)[..., None], wide * filled / total)
+            incoming, wide = (incoming > 0).to(gamma.dtype), 1.0 / gamma[:, None]
+        return Mixing((incoming @ average) / total.transpose(1, 2)[..., None], wide * filled / total)
 
 
 class HypergraphConv(nn.Module):

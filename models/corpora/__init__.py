@@ -1,5 +1,5 @@
 """Corpora on disk -> dialogues of labelled utterances: the official releases as people have them, and a neutral format
-for any other corpus. Which one a folder holds is told by what lies in it.
+for any other corpus. Which one a folder holds shows in what lies in it.
 """
 
 from pathlib import Path
@@ -42,10 +42,10 @@ def read(path: Path, split: str) -> Split:
     reader, there = _format(path)
     if name not in there:
         raise CorpusError(f"{path}: no {name} split in it, only {' and '.join(there)}")
-    found = reader.read(path, name)
-    if not found.dialogues:
+    part = reader.read(path, name)
+    if not part.dialogues:
         raise CorpusError(f"{path}: no dialogues in its {name} split")
-    return found
+    return part
 
 
 def splits(path: Path) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def splits(folder: Path) -> tuple[str, ...]:
     """Which splits lie in the folder; none when it is not DailyDialog."""
     if all((folder / name).is_file() for name in (TEXT, EMOTION)) and not _official(folder):
         return SPLITS
-    return tuple(split for split in SPLITS if split in _official(folder) or _lines(folder, split))
+    return tuple(split for split in SPLITS if split in _official(folder) or _json_lines(folder, split))
 
 
 def read(folder: Path, split: str) -> Split:
@@ -48,15 +48,15 @@ def read(folder: Path, split: str) -> Split:
         CorpusError: a line is not as the release has it, or has more labels than utterances or fewer.
     """
     official = _official(folder).get(split)
-    lines = _lines(folder, split)
-    if lines:
-        path, found = lines, _from_json(lines)
+    json_lines = _json_lines(folder, split)
+    if json_lines:
+        path, read_turns = json_lines, _from_json(json_lines)
     elif official:
-        path, found = official[0], _from_text(*official)
+        path, read_turns = official[0], _from_text(*official)
     else:
-        path, found = folder / TEXT, _from_text(folder / TEXT, folder / EMOTION)
+        path, read_turns = folder / TEXT, _from_text(folder / TEXT, folder / EMOTION)
     undivided = path.name == TEXT
-    dialogues = [_dialogue(path, "all" if undivided else split, turns) for turns in found]
+    dialogues = [_dialogue(path, "all" if undivided else split, turns) for turns in read_turns]
     return Split(NAME, split, LABELS, tuple(_share(dialogues, split) if undivided else dialogues))
 
 
@@ -78,7 +78,7 @@ def _official(folder: Path) -> dict[str, tuple[Path, Path]]:
     return {split: pair for split, pair in pairs.items() if all(path.is_file() for path in pair)}
 
 
-def _lines(folder: Path, split: str) -> Path | None:
+def _json_lines(folder: Path, split: str) -> Path | None:
     """The JSON lines of a split, when they are DailyDialog's: a list of labels beside a list of texts."""
     path = find(folder, split, "{}.jsonl")
     if path is None:

@@ -3,7 +3,7 @@
 Times, files and labels mean the same in every corpus, so that features, training and scoring need not know where a
 dialogue comes from:
 - `start_s` and `end_s` are seconds since the conversation began;
-- a media file that one utterance names is a clip of that utterance and is heard whole; a file that several utterances
+- a media file that one utterance names is a clip of that utterance, all of it; a file that several utterances
   of a dialogue name is a recording of the conversation, of which each has the piece from `start_s` to `end_s`;
 - an empty text means that nothing was transcribed, and a label of None that nobody labelled the utterance, which is
   then context only.
@@ -88,7 +88,7 @@ class Split:
 
         labels = dict.fromkeys(new for label in self.labels if (new := named(label)) is not None)
         dialogues = tuple(
-            Dialogue(one.name, tuple(replace(said, label=named(said.label)) for said in one.utterances))
+            Dialogue(one.name, tuple(replace(utterance, label=named(utterance.label)) for utterance in one.utterances))
             for one in self.dialogues
         )
         return replace(self, labels=tuple(labels), dialogues=dialogues)

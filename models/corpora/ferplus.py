@@ -1,4 +1,4 @@
-"""FER+: pictures of faces (FER2013) with the votes of ten people each. For training what sees a face.
+"""FER+: pictures of faces (FER2013) with the votes of ten people each. For training face encoders.
 
 What may lie in the folder:
 - `train.npz`, `valid.npz`, `test.npz` with `pixels` (N, 48, 48) and `votes` (N, 10), both uint8, in the order of
@@ -37,13 +37,13 @@ VOTES = (
 CLASSES = VOTES[:8]
 SIDE = 48  # pixels
 USAGE = {"train": "Training", "dev": "PublicTest", "test": "PrivateTest"}
-PICTURES, LABELS = "fer2013.csv", "fer2013new.csv"
+IMAGES, LABELS = "fer2013.csv", "fer2013new.csv"
 
 Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Faces:
+class FerplusFaces:
     """`pixels` (N, 48, 48) grey; `votes` (N, 10) in the order of `VOTES`, of which the first eight are `CLASSES`."""
 
     pixels: Bytes
@@ -58,7 +58,7 @@ class Faces:
         return first
 
 
-def read(folder: Path, split: str) -> Faces:
+def read(folder: Path, split: str) -> FerplusFaces:
     """Read the faces of a split, in the order of the file, without those that most people could not name.
 
     Raises:
@@ -68,14 +68,14 @@ def read(folder: Path, split: str) -> Faces:
     path = find(folder, name, "{}.npz")
     if path is not None:
         pixels, votes = _arrays(path)
-    elif (folder / PICTURES).is_file() and (folder / LABELS).is_file():
-        pixels, votes = _tables(folder / PICTURES, folder / LABELS, USAGE[name])
+    elif (folder / IMAGES).is_file() and (folder / LABELS).is_file():
+        pixels, votes = _tables(folder / IMAGES, folder / LABELS, USAGE[name])
     else:
-        raise CorpusError(f"{folder}: no {name}.npz of FER+, nor {PICTURES} with {LABELS}")
+        raise CorpusError(f"{folder}: no {name}.npz of FER+, nor {IMAGES} with {LABELS}")
     named = votes.argmax(axis=1) < len(CLASSES)
     if not named.any():
         raise CorpusError(f"{folder}: no faces with a majority for one of the {len(CLASSES)} classes in {name}")
-    return Faces(pixels[named], votes[named])
+    return FerplusFaces(pixels[named], votes[named])
 
 
 def _arrays(path: Path) -> tuple[Bytes, Bytes]:
@@ -93,32 +93,32 @@ def _arrays(path: Path) -> tuple[Bytes, Bytes]:
     return pixels, votes
 
 
-def _tables(pictures: Path, labels: Path, usage: str) -> tuple[Bytes, Bytes]:
+def _tables(images: Path, labels: Path, usage: str) -> tuple[Bytes, Bytes]:
     pixels, votes = [], []
     counted = [
         (row["Usage"], [min(whole(labels, line, row, name), 255) for name in VOTES])
         for line, row in rows(labels, ("Usage", *VOTES))
     ]
     number = 0
-    for number, (line, row) in enumerate(rows(pictures, ("pixels", "Usage")), 1):
+    for number, (line, row) in enumerate(rows(images, ("pixels", "Usage")), 1):
         if number > len(counted):
             break
         if row["Usage"] != counted[number - 1][0]:
             raise CorpusError(
-                f"{pictures}: line {line} is of another part than its row in {labels.name}; fetch both anew"
+                f"{images}: line {line} is of another part than its row in {labels.name}; fetch both anew"
             )
         if row["Usage"] == usage:
-            pixels.append(_picture(pictures, line, row["pixels"]))
+            pixels.append(_image(images, line, row["pixels"]))
             votes.append(counted[number - 1][1])
     if number != len(counted):
-        raise CorpusError(f"{pictures}: not as many rows as the {len(counted)} of {labels.name}; fetch both anew")
+        raise CorpusError(f"{images}: not as many rows as the {len(counted)} of {labels.name}; fetch both anew")
     return (
         np.array(pixels, dtype=np.uint8).reshape(-1, SIDE, SIDE),
         np.array(votes, dtype=np.uint8).reshape(-1, len(VOTES)),
     )
 
 
-def _picture(path: Path, line: int, text: str) -> Bytes:
+def _image(path: Path, line: int, text: str) -> Bytes:
     try:
         return np.array(text.split(), dtype=np.uint8).reshape(SIDE, SIDE)
     except (ValueError, OverflowError) as error:

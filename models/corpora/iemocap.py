@@ -75,21 +75,21 @@ def _dialogue(transcript: Path, words: Mapping[str, str]) -> Dialogue:
     ratings = session / "dialog" / "EmoEvaluation" / transcript.name
     if not ratings.is_file():
         raise CorpusError(f"{ratings} is missing: the labels of {name} are in it")
-    labels = {found[1]: words.get(found[2].lower()) for found in _matches(ratings, RATED)}
+    labels = {match[1]: words.get(match[2].lower()) for match in _matches(ratings, RATED)}
     sentences, recording = session / "sentences" / "wav" / name, session / "dialog" / "wav" / f"{name}.wav"
     divided = sentences.is_dir()
     video = session / "dialog" / "avi" / "DivX" / f"{name}.avi"
     utterances = []
-    for found in sorted(_matches(transcript, SPOKEN), key=lambda found: float(found[2])):
-        key = found[1]
+    for match in sorted(_matches(transcript, SPOKEN), key=lambda match: float(match[2])):
+        key = match[1]
         audio = sentences / f"{key}.wav" if divided else recording
         utterances.append(
             Utterance(
                 speaker=f"{name[:5]}_{key.rpartition('_')[2][:1]}",
-                text=" ".join(MARK.sub(" ", found[4]).split()),
+                text=" ".join(MARK.sub(" ", match[4]).split()),
                 label=labels.get(key),
-                start_s=float(found[2]),
-                end_s=float(found[3]),
+                start_s=float(match[2]),
+                end_s=float(match[3]),
                 audio=audio if audio.is_file() else None,
                 video=video if video.is_file() else None,
             )
@@ -101,5 +101,5 @@ def _dialogue(transcript: Path, words: Mapping[str, str]) -> Dialogue:
 
 def _matches(path: Path, form: re.Pattern[str]) -> Iterator[re.Match[str]]:
     for line in path.read_text(encoding="cp1252", errors="replace").splitlines():
-        if found := form.match(line.strip()):
-            yield found
+        if match := form.match(line.strip()):
+            yield match

@@ -40,7 +40,7 @@ def read(folder: Path, split: str) -> Split:
     """Read one split that `splits` names.
 
     Raises:
-        CorpusError: a row is not as the release has it, or it cannot be said whose clips those are.
+        CorpusError: a row is not as the release has it, or it is unclear whose clips those are.
     """
     path = _table(folder, split)
     assert path is not None
@@ -62,9 +62,9 @@ def read(folder: Path, split: str) -> Split:
 
 def _table(folder: Path, split: str) -> Path | None:
     for place in (folder, folder / "data" / "MELD", folder / "MELD.Raw"):
-        found = find(place, split, "{}.csv") or find(place, split, "{}_sent_emo.csv")
-        if found:
-            return found
+        table = find(place, split, "{}.csv") or find(place, split, "{}_sent_emo.csv")
+        if table:
+            return table
     return None
 
 
@@ -94,10 +94,10 @@ def _utterances(
 
 
 def _seconds(clock: str | None) -> float | None:
-    found = CLOCK.fullmatch((clock or "").strip())
-    if not found:
+    match = CLOCK.fullmatch((clock or "").strip())
+    if not match:
         return None
-    hours, minutes, seconds, fraction = found.groups()
+    hours, minutes, seconds, fraction = match.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(f"{seconds}.{fraction}")
 
 

@@ -25,13 +25,13 @@ from erc_live.models.errors import CorpusError
 DEV_SHARE = 0.1
 PATTERN = "{}.jsonl"
 LABELS = "labels.txt"
-SHOWN = 10  # problems in one message
+REPORTED = 10  # problems in one message
 
 
 def splits(folder: Path) -> tuple[str, ...]:
     """Which splits lie in the folder, or are made of what lies there; none when it is not in this format."""
-    found = {split for split in SPLITS if find(folder, split, PATTERN)}
-    return tuple(split for split in SPLITS if split in found or (split == "dev" and "train" in found))
+    there = {split for split in SPLITS if find(folder, split, PATTERN)}
+    return tuple(split for split in SPLITS if split in there or (split == "dev" and "train" in there))
 
 
 def read(folder: Path, split: str) -> Split:
@@ -72,13 +72,13 @@ def read_file(path: Path, labels: Container[str] | None) -> list[Dialogue]:
     Raises:
         CorpusError: up to ten problems, one per line.
     """
-    found = list(scan(path, labels))
-    problems = [problem for problem in found if isinstance(problem, str)]
-    if len(problems) > SHOWN:
-        problems[SHOWN:] = [f"{path}: and {len(problems) - SHOWN} lines more; all: erc-live corpus check {path}"]
+    scanned = list(scan(path, labels))
+    problems = [problem for problem in scanned if isinstance(problem, str)]
+    if len(problems) > REPORTED:
+        problems[REPORTED:] = [f"{path}: and {len(problems) - REPORTED} lines more; all: erc-live corpus check {path}"]
     if problems:
         raise CorpusError("\n".join(problems))
-    return [dialogue for dialogue in found if isinstance(dialogue, Dialogue)]
+    return [dialogue for dialogue in scanned if isinstance(dialogue, Dialogue)]
 
 
 def problems(path: Path) -> Iterator[str]:
@@ -91,12 +91,12 @@ def problems(path: Path) -> Iterator[str]:
         return
     for file in files:
         if file is not None:
-            yield from (found for found in scan(file, labels) if isinstance(found, str))
+            yield from (problem for problem in scan(file, labels) if isinstance(problem, str))
 
 
 def scan(path: Path, labels: Container[str] | None) -> Iterator[Dialogue | str]:
     """Every dialogue of a file, or what is wrong with its line, in one line of text."""
-    lines: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     empty = True
     try:
         with path.open("rb") as file:
@@ -107,7 +107,7 @@ def scan(path: Path, labels: Container[str] | None) -> Iterator[Dialogue | str]:
                 empty = False
                 try:
                     dialogue = parse(line, path.parent, labels)
-                    before = lines.setdefault(dialogue.name, number)
+                    before = numbers.setdefault(dialogue.name, number)
                     if before != number:
                         raise LineError(f"dialogue {dialogue.name!r} is on line {before} already: give it another name")
                     yield dialogue
@@ -117,7 +117,7 @@ def scan(path: Path, labels: Container[str] | None) -> Iterator[Dialogue | str]:
         yield f"{path} cannot be read: {error.strerror}"
         return
     if empty:
-        yield f"{path}: no dialogues in it; the format is told by: erc-live corpus schema"
+        yield f"{path}: no dialogues in it; the format is described by: erc-live corpus schema"
 
 
 def labels_of(folder: Path) -> tuple[str, ...] | None:
@@ -198,4 +198,6 @@ def _divide(train: Path, dialogues: Sequence[Dialogue], split: str) -> list[Dial
 
 
 def _used(dialogues: Iterable[Dialogue]) -> tuple[str, ...]:
-    return tuple(sorted({said.label for one in dialogues for said in one.utterances if said.label is not None}))
+    return tuple(
+        sorted({utterance.label for one in dialogues for utterance in one.utterances if utterance.label is not None})
+    )

@@ -1,4 +1,4 @@
-"""RAVDESS: two fixed sentences, spoken by actors in eight acted emotions. For training what hears a voice, and never
+"""RAVDESS: two fixed sentences, spoken by actors in eight acted emotions. For training voice encoders, and never
 to be trusted as if it were conversation: the emotions are played, to be recognised.
 
 What may lie in the folder, at any depth:
@@ -7,7 +7,7 @@ What may lie in the folder, at any depth:
   sentence, repetition, actor. Songs and films are passed over, and so is a second copy of a file.
 
 Labels are the words of MELD: calm, which MELD does not know and listeners rarely tell from neutral, counts as neutral.
-Splits are by actor, so that nobody is heard in training and in scoring: 1-16 train, 17-20 dev, 21-24 test.
+Splits are by actor, so that nobody is in training and in scoring: 1-16 train, 17-20 dev, 21-24 test.
 """
 
 import re
@@ -37,7 +37,7 @@ COLUMNS = ("path", "emotion", "intensity", "actor", "actor_sex")
 
 
 @dataclass(frozen=True)
-class Clip:
+class RavdessClip:
     """One sentence of an actor: `label` is one of `SEVEN`, `intensity` "normal" or "strong", `sex` "male", "female"."""
 
     path: Path
@@ -47,20 +47,20 @@ class Clip:
     sex: str
 
 
-def clips(folder: Path, split: str) -> list[Clip]:
+def clips(folder: Path, split: str) -> list[RavdessClip]:
     """The clips of a split, in the order of their names.
 
     Raises:
         CorpusError: there are none, or the index is not as described above.
     """
     actors = ACTORS[canonical(split)]
-    found = [clip for clip in _all(folder) if clip.actor in actors]
-    if not found:
+    acted = [clip for clip in _all(folder) if clip.actor in actors]
+    if not acted:
         raise CorpusError(
             f"{folder}: no clips of RAVDESS by actors {actors[0]} to {actors[-1]}, such as "
             f"Actor_{actors[0]:02}/03-01-06-01-02-01-{actors[0]:02}.wav, and no index.csv that names them"
         )
-    return found
+    return acted
 
 
 def splits(folder: Path) -> tuple[str, ...]:
@@ -82,32 +82,32 @@ def read(folder: Path, split: str) -> Split:
     return Split(NAME, split, SEVEN, dialogues)
 
 
-def _all(folder: Path) -> list[Clip]:
+def _all(folder: Path) -> list[RavdessClip]:
     index = folder / "index.csv"
     listed = _indexed(index) if index.is_file() else []
     stems = {clip.path.stem for clip in listed}
-    found = [*listed, *(clip for clip in _named(folder) if clip.path.stem not in stems)]  # actors added later
-    return sorted(found, key=lambda clip: clip.path.name)
+    acted = [*listed, *(clip for clip in _named(folder) if clip.path.stem not in stems)]  # actors added later
+    return sorted(acted, key=lambda clip: clip.path.name)
 
 
-def _indexed(index: Path) -> list[Clip]:
-    found = []
+def _indexed(index: Path) -> list[RavdessClip]:
+    acted = []
     for line, row in rows(index, COLUMNS):
         if row["emotion"] not in LABELS:
             raise CorpusError(f"{index}: line {line}: emotion {row['emotion']!r} is none of {', '.join(LABELS)}")
         actor = whole(index, line, row, "actor")
         label = LABELS[row["emotion"]]
-        found.append(Clip(index.parent / row["path"], label, row["intensity"], actor, row["actor_sex"]))
-    return found
+        acted.append(RavdessClip(index.parent / row["path"], label, row["intensity"], actor, row["actor_sex"]))
+    return acted
 
 
-def _named(folder: Path) -> list[Clip]:
-    found: dict[str, Clip] = {}
+def _named(folder: Path) -> list[RavdessClip]:
+    acted: dict[str, RavdessClip] = {}
     for path in sorted(folder.glob("**/03-01-*")):
         name = FILE.fullmatch(path.name)
-        if name and path.stem not in found:
+        if name and path.stem not in acted:
             emotion, intensity, actor = (int(part) for part in name.groups())
             sex = "male" if actor % 2 else "female"  # the release: odd actors are men
             strength = "normal" if intensity == 1 else "strong"
-            found[path.stem] = Clip(path, LABELS[EMOTIONS[emotion - 1]], strength, actor, sex)
-    return list(found.values())
+            acted[path.stem] = RavdessClip(path, LABELS[EMOTIONS[emotion - 1]], strength, actor, sex)
+    return list(acted.values())

@@ -29,11 +29,11 @@ def find(folder: Path, split: str, pattern: str) -> Path | None:
     Raises:
         CorpusError: two of them are there, and only one can be meant.
     """
-    found = [folder / pattern.format(alias) for alias in ALIASES[split]]
-    found = [path for path in found if path.exists()]
-    if len(found) > 1:
-        raise CorpusError(f"{folder}: {found[0].name} and {found[1].name} both name the {split} split; keep one")
-    return found[0] if found else None
+    existing = [folder / pattern.format(alias) for alias in ALIASES[split]]
+    existing = [path for path in existing if path.exists()]
+    if len(existing) > 1:
+        raise CorpusError(f"{folder}: {existing[0].name} and {existing[1].name} both name the {split} split; keep one")
+    return existing[0] if existing else None
 
 
 def held_out(names: Iterable[str], share: float) -> frozenset[str]:

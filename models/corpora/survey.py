@@ -49,50 +49,50 @@ def parts(path: Path) -> tuple[str, ...]:
 def count(split: Split) -> Counts:
     """Count a split, which has at least one dialogue; looks whether its media files are there."""
     there = cache(Path.is_file)
-    said = _said(split)
+    utterances = _utterances(split)
     speakers = [len({utterance.speaker for utterance in one.utterances}) for one in split.dialogues]
     turns = [len(one.utterances) for one in split.dialogues]
-    words = [len(utterance.text.split()) for utterance in said]
-    labels = Counter(utterance.label for utterance in said)
+    words = [len(utterance.text.split()) for utterance in utterances]
+    labels = Counter(utterance.label for utterance in utterances)
     return Counts(
         dialogues=len(split.dialogues),
-        utterances=len(said),
+        utterances=len(utterances),
         speakers_mean=sum(speakers) / len(speakers),
         speakers_most=max(speakers),
         turns_median=median(turns),
         turns_most=max(turns),
         words_median=median(words),
         words_most=max(words),
-        text=sum(utterance.text != "" for utterance in said),
-        audio=sum(utterance.audio is not None and there(utterance.audio) for utterance in said),
-        video=sum(utterance.video is not None and there(utterance.video) for utterance in said),
-        prosody=sum(utterance.prosody is not None for utterance in said),
+        text=sum(utterance.text != "" for utterance in utterances),
+        audio=sum(utterance.audio is not None and there(utterance.audio) for utterance in utterances),
+        video=sum(utterance.video is not None and there(utterance.video) for utterance in utterances),
+        prosody=sum(utterance.prosody is not None for utterance in utterances),
         unlabelled=labels[None],
         labels={label: labels[label] for label in split.labels},
     )
 
 
-def warnings(found: Sequence[Split]) -> list[str]:
+def warnings(corpus: Sequence[Split]) -> list[str]:
     """What is allowed, but likely not meant: a line of text each."""
-    return [*_label_warnings(found), *_copies(found), *_gaps(found)]
+    return [*_label_warnings(corpus), *_copies(corpus), *_gaps(corpus)]
 
 
 def problems(path: Path) -> Iterator[str]:
     """All that is wrong with the corpus at `path`, a line of text each: its lines, times that run backwards, media that
     are not there, names used twice.
 
-    A corpus in the neutral format is read to its end; of another, the first thing that its reader refuses is told.
+    A corpus in the neutral format is read to its end; of another, only the first thing that its reader refuses comes.
     """
-    found: list[Split] = []
+    corpus: list[Split] = []
     try:
         wrong = list(neutral.problems(path)) if is_neutral(path) else []
         yield from wrong
         if not wrong:
-            found += (read(path, name) for name in parts(path))
+            corpus += (read(path, name) for name in parts(path))
     except CorpusError as error:
         yield from str(error).splitlines()
     seen: dict[str, str] = {}
-    for split in found:
+    for split in corpus:
         for dialogue in split.dialogues:
             before = seen.setdefault(dialogue.name, split.name)
             if before != split.name:
@@ -104,46 +104,48 @@ def problems(path: Path) -> Iterator[str]:
 
 def _times(dialogue: Dialogue) -> Iterator[str]:
     """Where the clock of a dialogue goes back, or an utterance has no end while others have."""
-    timed = [(n, said) for n, said in enumerate(dialogue.utterances, 1) if said.start_s is not None]
-    for (_, before), (n, said) in pairwise(timed):
-        if (said.start_s or 0.0) < (before.start_s or 0.0) - AT_ONCE_S:
-            times = f"begins at {said.start_s:g} s, and the one before it at {before.start_s:g} s"
+    timed = [(n, utterance) for n, utterance in enumerate(dialogue.utterances, 1) if utterance.start_s is not None]
+    for (_, before), (n, utterance) in pairwise(timed):
+        if (utterance.start_s or 0.0) < (before.start_s or 0.0) - AT_ONCE_S:
+            times = f"begins at {utterance.start_s:g} s, and the one before it at {before.start_s:g} s"
             yield f"dialogue {dialogue.name!r}: times run backwards: utterance {n} {times}"
-    if any(said.end_s is not None for _, said in timed):
-        endless = (n for n, said in timed if said.end_s is None)
+    if any(utterance.end_s is not None for _, utterance in timed):
+        endless = (n for n, utterance in timed if utterance.end_s is None)
         yield from (f"dialogue {dialogue.name!r}: utterance {n} has no end after its begin" for n in endless)
 
 
 def missing(split: Split) -> list[Path]:
     """The media files that a split names and that are not there."""
-    files = {file for utterance in _said(split) for file in (utterance.audio, utterance.video) if file is not None}
+    files = {
+        file for utterance in _utterances(split) for file in (utterance.audio, utterance.video) if file is not None
+    }
     return sorted(file for file in files if not file.is_file())
 
 
-def _said(split: Split) -> list[Utterance]:
+def _utterances(split: Split) -> list[Utterance]:
     return [utterance for dialogue in split.dialogues for utterance in dialogue.utterances]
 
 
-def _label_warnings(found: Sequence[Split]) -> Iterator[str]:
-    used = {split.name: {said.label for said in _said(split)} - {None} for split in found}
-    for split in found:
+def _label_warnings(corpus: Sequence[Split]) -> Iterator[str]:
+    used = {split.name: {one.label for one in _utterances(split)} - {None} for split in corpus}
+    for split in corpus:
         if not used[split.name]:
             yield f"{split.name} has no labels: it can be labelled with predict, not learnt from or scored"
     train = used.get("train")
     if train:
-        known = dict.fromkeys(label for split in found for label in split.labels)
+        known = dict.fromkeys(label for split in corpus for label in split.labels)
         for label in known:
             if label not in train:
                 yield f"no training examples of {label}: no network can learn it"
 
 
-def _copies(found: Sequence[Split]) -> Iterator[str]:
-    said: dict[str, set[tuple[str, ...]]] = {
-        split.name: {words for one in split.dialogues if any(words := _words(one))} for split in found
+def _copies(corpus: Sequence[Split]) -> Iterator[str]:
+    texts: dict[str, set[tuple[str, ...]]] = {
+        split.name: {words for one in split.dialogues if any(words := _words(one))} for split in corpus
     }
-    for number, split in enumerate(found):
-        for earlier in found[:number]:
-            copies = len(said[split.name] & said[earlier.name])
+    for number, split in enumerate(corpus):
+        for earlier in corpus[:number]:
+            copies = len(texts[split.name] & texts[earlier.name])
             if copies:
                 yield f"{copies} dialogues of {split.name} say word for word what is also in {earlier.name}"
 
@@ -152,19 +154,20 @@ def _words(dialogue: Dialogue) -> tuple[str, ...]:
     return tuple(utterance.text for utterance in dialogue.utterances)
 
 
-def _gaps(found: Sequence[Split]) -> Iterator[str]:
-    for split in found:
-        said = _said(split)
-        silent = sum(not utterance.text for utterance in said)
+def _gaps(corpus: Sequence[Split]) -> Iterator[str]:
+    for split in corpus:
+        utterances = _utterances(split)
+        silent = sum(not utterance.text for utterance in utterances)
         if silent:
-            yield f"{silent} of {len(said)} utterances of {split.name} have no text"
-        empty = sum(not any((one.text, one.audio, one.video, one.prosody)) for one in said)
+            yield f"{silent} of {len(utterances)} utterances of {split.name} have no text"
+        empty = sum(not any((one.text, one.audio, one.video, one.prosody)) for one in utterances)
         if empty:
-            yield f"{empty} of {len(said)} utterances of {split.name} have neither text nor sound, picture or prosody"
+            nothing = "neither text nor sound, picture or prosody"
+            yield f"{empty} of {len(utterances)} utterances of {split.name} have {nothing}"
         for what in ("audio", "video", "prosody"):
-            lacking = sum(getattr(one, what) is None for one in said)
-            if 0 < lacking < len(said):
-                yield f"{lacking} of {len(said)} utterances of {split.name} have no {what}, while others have"
+            lacking = sum(getattr(one, what) is None for one in utterances)
+            if 0 < lacking < len(utterances):
+                yield f"{lacking} of {len(utterances)} utterances of {split.name} have no {what}, while others have"
         absent = missing(split)
         if absent:
             yield f"{len(absent)} media files that {split.name} names are not there, first {absent[0]}"

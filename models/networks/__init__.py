@@ -1,7 +1,8 @@
 """The dialogue models. `NETWORKS` is the registry: the name on a model card -> how to build it and what it learns by.
 
-Every network has the same door: `forward(DialogueBatch) -> logits`; in causal form also `initial_state` and `step`; and
-`soften(temperature)`. `steppable` gives the two-sided ones that door, too, at the price of running again over a window.
+Every network has the same door: `forward(DialogueBatch) -> logits`; in causal form also `initial_state` and `step`. Its
+logits come out of the heads of `blocks/heads.py`, which scale and shift them. `steppable` gives the two-sided ones that
+door, too, at the price of running again over a window.
 """
 
 from collections.abc import Callable

@@ -25,8 +25,10 @@ from torch_geometric.nn import TransformerConv
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.graph import Edges, Relation, past_window, relate, two_sided_window
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.state import require_causal
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class DialogueState:
 
 
 class WindowAttention(nn.Module):
-    """One layer: each target hears the sources that have an edge to it.
+    """One layer: each target attends to the sources that have an edge to it.
 
     Shapes: sources (S, width), targets (N, width), both normalised -> (N, width), to be added to the targets
 
@@ -78,7 +80,7 @@ class WindowAttention(nn.Module):
         heads: of the attention.
         past: how many utterances before the target may be sources.
         future: how many after it; `step` is for none.
-        dropout: on attention weights and on what is heard.
+        dropout: on attention weights and on the result.
     """
 
     def __init__(self, width: int, heads: int, past: int, future: int, dropout: float) -> None:
@@ -93,14 +95,14 @@ class WindowAttention(nn.Module):
 
     def forward(self, sources: Tensor, targets: Tensor, edges: Edges) -> Tensor:
         kind = self.relation(edges.relation) + self.distance(edges.distance + self.future)
-        heard: Tensor = self.attend((sources, targets), edges.index, kind)
-        return functional.dropout(functional.gelu(heard), self.dropout, self.training)
+        attended: Tensor = self.attend((sources, targets), edges.index, kind)
+        return functional.dropout(functional.gelu(attended), self.dropout, self.training)
 
-    def step(self, targets: Tensor, past: Tensor, relation: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, targets: Tensor, past: Tensor, relation: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` gives the newest utterance of each dialogue, in evaluation.
 
         Shapes: targets (B, width), normalised; past (B, 2, window, width), keys and values; relation (B, window + 1) of
-        `Relation` and heard (B, window + 1) bool, the newest last -> (B, width), the past of the next step
+        `Relation` and filled (B, window + 1) bool, the newest last -> (B, width), the past of the next step
         """
         conv, (dialogues, width) = self.attend, targets.shape
         newest = torch.stack((conv.lin_key(targets), conv.lin_value(targets)), dim=1)
@@ -111,7 +113,7 @@ class WindowAttention(nn.Module):
         split = (memory + kind[:, None]).unflatten(-1, (conv.heads, -1)).transpose(2, 3)
         query = conv.lin_query(targets).view(dialogues, conv.heads, 1, -1)
         keys, values = split.unbind(1)  # (B, heads, window + 1, width / heads)
-        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=heard[:, None, None])
+        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=filled[:, None, None])
         return functional.gelu(mixed.reshape(dialogues, width) + conv.lin_skip(targets)), memory[:, :, 1:]
 
 
@@ -129,7 +131,7 @@ class DialogueGraph(nn.Module):
             WindowAttention(config.width, config.heads, config.window, future, config.dropout)
             for _ in range(config.layers)
         )
-        self.head = nn.Sequential(
+        self.head = EmotionHead(
             nn.LayerNorm(config.width), nn.Dropout(config.dropout), nn.Linear(config.width, config.classes)
         )
 
@@ -144,21 +146,10 @@ class DialogueGraph(nn.Module):
             x = x + layer(normed, normed, edges)
         return unpack(self.head(x), batch.lengths, batch.speakers.shape[1])
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
-        for parameter in self.head[-1].parameters():
-            parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
-        last: Any = self.head[-1]
-        last.bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> DialogueState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
-        c, like = self._causal(), self.fusion.missing
+        require_causal(self)
+        c, like = self.config, self.fusion.missing
         return DialogueState(
             memory=like.new_zeros(dialogues, c.layers, 2, c.window, c.width),
             speakers=torch.zeros(dialogues, c.window, dtype=torch.int64, device=like.device),
@@ -170,29 +161,25 @@ class DialogueGraph(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        window = self._causal().window
-        said_by = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
-        distance = torch.arange(window, -1, -1, device=said_by.device)  # the newest last
-        relation = relate(said_by, utterance.speakers[:, None], distance)
-        heard = distance <= state.seen[:, None]
+        require_causal(self)
+        window = self.config.window
+        speakers = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
+        distance = torch.arange(window, -1, -1, device=speakers.device)  # the newest last
+        relation = relate(speakers, utterance.speakers[:, None], distance)
+        filled = distance <= state.seen[:, None]
         x = self.fusion(utterance)  # (B, width)
         memory = []
         layers: Iterable[Any] = self.layers  # of `WindowAttention`
         for k, (norm, layer) in enumerate(zip(self.norms, layers, strict=True)):
-            added, past = layer.step(norm(x), state.memory[:, k], relation, heard)
+            added, past = layer.step(norm(x), state.memory[:, k], relation, filled)
             x = x + added
             memory.append(past)
         after = DialogueState(
             memory=torch.stack(memory, dim=1),
-            speakers=said_by[:, 1:],
+            speakers=speakers[:, 1:],
             seen=(state.seen + 1).clamp(max=window),
         )
         return self.head(x), after
-
-    def _causal(self) -> DialogueGraphConfig:
-        if not self.config.causal:
-            raise ValueError("DialogueGraph with causal=False reads the future: wrap it in Replay to step")
-        return self.config
 
 
 def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:

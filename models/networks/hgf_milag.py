@@ -8,7 +8,7 @@ Strategy", Sensors 2025, 25(4), 1182. With m in {text, audio, visual} and window
     logits = clf([c_t ; c_a ; c_v ; h]) + 0.7 clf_t(s_t) + 0.1 clf_a(s_a) + 0.2 clf_v(s_v)
 
 Deviations from the release
-- Cross-modal attention hears the window of the other modality. The release lets each utterance attend to itself alone:
+- Cross-modal attention reads the window of the other modality. The release lets each utterance attend to itself alone:
   a softmax over one key is 1, so the text has no say. `as_released=True` restores that and nothing else.
 - Modalities are projected by `Fusion` to the context width before the GRU (the release feeds them raw), because they
   may be missing and prosody has gaps.
@@ -33,7 +33,7 @@ Gender is a sensitive attribute and unknown in a live call: its heads are off by
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +43,11 @@ from torch_geometric.utils import scatter, softmax
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.graph import Edges, Relation, past_window, past_window_step, two_sided_window
 from erc_live.models.losses import UNLABELLED, focal
 from erc_live.models.modalities import MODALITIES
+from erc_live.models.state import require_causal
 
 LEVELS = ("fused", *MODALITIES)  # the order of the heads, of emotions as of genders
 
@@ -115,7 +117,7 @@ class HgfMilagState:
     seen: Tensor
 
 
-class CrossAttention(nn.Module):
+class EdgeAttention(nn.Module):
     """Multi-head attention along edges: each target asks, the sources of its edges answer.
 
     Shapes: targets (N, width), sources (S, width), index (2, E) -> (N, width)
@@ -132,8 +134,8 @@ class CrossAttention(nn.Module):
         source, target = index
         score = (query[target] * key[source]).sum(-1) / query.shape[-1] ** 0.5  # (E, heads)
         weight = self.dropout(softmax(score, target, num_nodes=len(targets)))
-        heard = scatter(weight[..., None] * self._split(value)[source], target, dim_size=len(targets), reduce="sum")
-        result: Tensor = self.out(heard.flatten(1))
+        attended = scatter(weight[..., None] * self._split(value)[source], target, dim_size=len(targets), reduce="sum")
+        result: Tensor = self.out(attended.flatten(1))
         return result
 
     def _split(self, rows: Tensor) -> Tensor:
@@ -155,14 +157,18 @@ class HgfMilag(nn.Module):
             ContextGRU(wide, wide, layers=c.context_layers, dropout=c.dropout, causal=c.causal) for _ in MODALITIES
         )
         self.inside = nn.ModuleList(TransformerConv((wide, wide), wide) for _ in MODALITIES)
-        self.across = CrossAttention(wide, c.heads, c.dropout)  # one for audio and visual, as released
+        self.across = EdgeAttention(wide, c.heads, c.dropout)  # one for audio and visual, as released
         relations = len(Relation) if c.causal else 2 * len(Relation) - 1
         self.relate = RGCNConv((3 * wide, 3 * wide), graph, relations, num_bases=c.bases)
         self.refine = GraphConv((graph, graph), graph, aggr="mean" if c.causal else "sum")
         widths = (3 * wide + graph, wide, wide, wide)
-        self.emotions = nn.ModuleList(_head(width, c.head_width, c.classes, c.dropout) for width in widths)
+        self.emotions = nn.ModuleList(
+            EmotionHead(*_layers(width, c.head_width, c.classes, c.dropout)) for width in widths
+        )
         if c.genders:
-            self.genders = nn.ModuleList(_head(width, c.head_width, c.genders, c.dropout) for width in widths)
+            self.genders = nn.ModuleList(
+                nn.Sequential(*_layers(width, c.head_width, c.genders, c.dropout)) for width in widths
+            )
         self.register_buffer("weights", torch.tensor(c.emotion_weights)[:, None], persistent=False)
 
     def forward(self, batch: DialogueBatch) -> Tensor:
@@ -178,24 +184,10 @@ class HgfMilag(nn.Module):
         rows = ((self.weights * heads).sum(1), heads, genders)
         return HgfMilagOutputs(*(unpack(row, batch.lengths, steps) for row in rows))
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits of emotions by `temperature` from now on, in the weights of the heads."""
-        for head in self.emotions:
-            *_, last = head.children()
-            for parameter in last.parameters():
-                parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to the logits of each emotion head from now on, in its bias."""
-        heads: Any = self.emotions
-        for head in heads:
-            head[-1].bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> HgfMilagState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
-        c, like = self._causal(), self.fusion.missing
+        require_causal(self)
+        c, like = self.config, self.fusion.missing
         return HgfMilagState(
             recurrent=like.new_zeros(dialogues, len(MODALITIES), c.context_layers, c.context_width),
             context=like.new_zeros(dialogues, c.window, 3 * c.context_width),
@@ -211,7 +203,7 @@ class HgfMilag(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        c = self._causal()
+        require_causal(self)
         modalities = self.fusion.modalities(utterance)
         grus = cast("list[ContextGRU]", self.context)
         pairs = [gru.step(modalities[:, m], state.recurrent[:, m]) for m, gru in enumerate(grus)]
@@ -222,15 +214,10 @@ class HgfMilag(nn.Module):
         after = HgfMilagState(
             recurrent=torch.stack([recurrent for _, recurrent in pairs], dim=1),
             speakers=torch.cat((state.speakers[:, 1:], utterance.speakers[:, None]), dim=1),
-            seen=(state.seen + 1).clamp(max=c.window),
+            seen=(state.seen + 1).clamp(max=self.config.window),
             **dict(zip(("context", "others", "joint", "related"), window.after, strict=True)),
         )
         return (self.weights * heads).sum(1), after
-
-    def _causal(self) -> HgfMilagConfig:
-        if not self.config.causal:
-            raise ValueError("HGF-MiLaG with causal=False reads the future: wrap it in Replay to step, or set causal")
-        return self.config
 
     def _levels_of(self, batch: DialogueBatch) -> list[Tensor]:
         utterances = batch.utterances()
@@ -242,9 +229,9 @@ class HgfMilag(nn.Module):
 
     def _levels(self, context: Tensor, edges: Edges, sources: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The inputs of the heads; `sources` turns the newest inputs of a graph into all that its edges start from."""
-        heard = sources(context).chunk(3, dim=1)
+        past = sources(context).chunk(3, dim=1)
         inside = [
-            conv((heard[m], newest), edges.index)
+            conv((past[m], newest), edges.index)
             for m, (conv, newest) in enumerate(zip(self.inside, context.chunk(3, dim=1), strict=True))
         ]
         index = edges.index[:, edges.distance == 0] if self.config.as_released else edges.index
@@ -257,7 +244,7 @@ class HgfMilag(nn.Module):
 
 
 class _Window:
-    """What each graph hears in a step, in the order of the calls: the cached rows and the newest one."""
+    """The sources of each graph in a step, in the order of the calls: the cached rows and the newest one."""
 
     def __init__(self, past: Sequence[Tensor]) -> None:
         self._past = iter(past)
@@ -292,8 +279,8 @@ def _weighted(heads: Tensor, labels: Tensor, weights: Sequence[float]) -> Tensor
     return torch.stack(losses).sum()
 
 
-def _head(inputs: int, width: int, classes: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes))
+def _layers(inputs: int, width: int, classes: int, dropout: float) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes)
 
 
 def _apply(heads: nn.ModuleList, levels: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ Recognition in Conversations", ACL 2023. With m in {text, audio, visual} and o, 
 
 `causal=True`: DialogueRNN forward in time whatever `two_sided_context` says, and attention to `window` past utterances
 and the utterance itself, with a learned preference for each distance (the published form has no positions). A step
-costs O(layers x window): the newest query against kept keys and values.
+costs O(layers x window): the newest query against cached keys and values.
 
 `as_released=True` restores what the release computes where its paper says something else
 - Soft-HGR of features that are not centred, with covariances of samples instead of features (`losses.py`).
@@ -21,7 +21,7 @@ Other deviations from the release
 - SWFC's class counts are those of the batch, as N is; there those of the training part. N is the labelled utterances.
 - Modalities are projected by `Fusion`, which normalises text and visual vectors, knows missing ones, and passes
   prosody through a small network; there one linear layer each, and 512 acoustic functionals in place of the prosody.
-- Speaker slots by first appearance, any number of speakers (`blocks/speakers.py`); there 2 or 9 fixed ones.
+- Speaker slots by first appearance, any number of speakers (`blocks/speaker_slots.py`); there 2 or 9 fixed ones.
 
 | | paper / release IEMOCAP | paper / release MELD | here |
 |---|---|---|---|
@@ -38,7 +38,7 @@ Other deviations from the release
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +49,12 @@ from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack, unpack
 from erc_live.models.blocks.attention import MultiAttn, PastMask, dialogue_mask
 from erc_live.models.blocks.context import DialogueRNN, DialogueRNNState
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
-from erc_live.models.state import transform
+from erc_live.models.state import require_causal, transform
 
-OTHERS = ((1, 2), (0, 2), (0, 1))  # whom each modality hears, in the order of MODALITIES
+OTHERS = ((1, 2), (0, 2), (0, 1))  # to whom each modality attends, in the order of MODALITIES
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class MultiEmo(nn.Module):
         if c.causal:
             self.past = PastMask(c.window, c.heads)
         self.join = nn.Linear(len(MODALITIES) * c.width, c.width)
-        self.head = nn.Sequential(nn.Linear(c.width, c.hidden), nn.ReLU(), nn.Linear(c.hidden, c.classes))
+        self.head = EmotionHead(nn.Linear(c.width, c.hidden), nn.ReLU(), nn.Linear(c.hidden, c.classes))
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
@@ -166,21 +167,10 @@ class MultiEmo(nn.Module):
         z = self.join(views.flatten(1))
         return MultiEmoOutputs(unpack(self.head(z), lengths, batch.speakers.shape[1]), views, z)
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
-        for parameter in self.head[-1].parameters():
-            parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
-        last: Any = self.head[-1]
-        last.bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> MultiEmoState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
-        c, like = self._causal(), self.fusion.missing
+        require_causal(self)
+        c, like = self.config, self.fusion.missing
         return MultiEmoState(
             memory=like.new_zeros(dialogues, len(self.stacks), 2, c.window, 2 * c.width),
             seen=torch.zeros(dialogues, dtype=torch.int64, device=like.device),
@@ -192,7 +182,7 @@ class MultiEmo(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        c = self._causal()
+        require_causal(self)
         streams = list(self.fusion.modalities(utterance).unbind(1))
         after = []
         for r, (m, context) in enumerate(self._contexts()):
@@ -203,13 +193,8 @@ class MultiEmo(nn.Module):
         newest = torch.stack(streams, dim=1)[:, None]  # (B, 1, 3, width)
         fused, memory = self._fuse(newest, self.past.step(state.seen), state.memory)
         logits = self.head(self.join(fused.flatten(1)))
-        seen = (state.seen + 1).clamp(max=c.window)
+        seen = (state.seen + 1).clamp(max=self.config.window)
         return logits, MultiEmoState(torch.stack(memory, dim=1), seen, _side_by_side(after))
-
-    def _causal(self) -> MultiEmoConfig:
-        if not self.config.causal:
-            raise ValueError("MultiEmo with causal=False reads the future: wrap it in Replay to step, or set causal")
-        return self.config
 
     def _contexts(self) -> Iterator[tuple[int, DialogueRNN]]:
         """The context encoders there are, with the index of their modality."""

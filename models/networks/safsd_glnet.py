@@ -42,9 +42,11 @@ from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack, unpack
 from erc_live.models.blocks import convs
 from erc_live.models.blocks.attention import CrossAttention, PastMask, dialogue_mask
 from erc_live.models.blocks.fusion import Fusion
-from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.blocks.heads import EmotionHead
+from erc_live.models.blocks.speaker_slots import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED, confusable_focal, distillation, similarity_focal
 from erc_live.models.modalities import MODALITIES
+from erc_live.models.state import require_causal
 
 # The release's values for IEMOCAP, classes in the order happy, sad, neutral, angry, excited, frustrated.
 IEMOCAP_SIMILARITY = (
@@ -60,7 +62,7 @@ IEMOCAP_ALPHA = (0.1807, 0.1707, 0.1585, 0.1667, 0.1725, 0.1506)
 
 @dataclass(frozen=True)
 class SafsdGlnetConfig:
-    """Sizes of a SafsdGlnet. `window` counts the past utterances of the causal form; two-sided hears the dialogue.
+    """Sizes of a SafsdGlnet. `window` counts the past utterances of the causal form; two-sided attends to the dialogue.
 
     Of the objective: `class_weights` of the teacher's cross-entropy, `alpha` (per class), `similarity` (row: true
     class), `gamma` and `sharpness` of SAF, `temperature` of the distillation, and the shares of these three. What is
@@ -165,15 +167,16 @@ class SafsdGlnet(nn.Module):
         self.fusion = Fusion((c.text_dim, c.audio_dim, c.visual_dim), c.width, dropout=0.0)
         self.speaker = SpeakerEmbedding(c.speakers, c.width)
         self.drop = nn.Dropout(c.dropout)
-        self.past = PastMask(c.window, c.heads) if c.causal else None
+        if c.causal:
+            self.past = PastMask(c.window, c.heads)
         self.pairings = nn.ModuleList(Pairing(c.width, c.heads, c.dropout) for _ in range(modalities * modalities))
         self.reduce = nn.ModuleList(nn.Linear(modalities * c.width, c.width) for _ in MODALITIES)
         self.graph_speaker = SpeakerEmbedding(c.speakers, c.width)
         self.enter = nn.Linear(c.width, c.graph_width)
         self.layers = nn.ModuleList(convs.GatedConv(c.graph_width) for _ in range(c.num_K))
-        self.head = nn.Sequential(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(6 * c.graph_width, c.classes))
+        self.head = EmotionHead(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(6 * c.graph_width, c.classes))
         self.students = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), nn.Dropout(c.dropout), nn.Linear(c.width, c.classes)) for _ in MODALITIES
+            EmotionHead(nn.ReLU(), nn.Dropout(c.dropout), nn.Linear(c.width, c.classes)) for _ in MODALITIES
         )
 
     def forward(self, batch: DialogueBatch) -> Tensor:
@@ -186,24 +189,9 @@ class SafsdGlnet(nn.Module):
         students = torch.stack([student(fused[:, m]) for m, student in enumerate(self.students)], dim=2)
         return SafsdGlnetOutputs(_blank(self._teach(batch, fused), batch.lengths), _blank(students, batch.lengths))
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits by `temperature` from now on, the students' too, in the weights of the heads."""
-        for head in (self.head, *self.students):
-            *_, last = head.children()
-            for parameter in last.parameters():
-                parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to all logits from now on, the students' too, in the biases of the heads."""
-        for head in (self.head, *self.students):
-            *_, last = head.children()
-            last.bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> SafsdGlnetState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
-        self._past()
+        require_causal(self)
         c, like = self.config, self.fusion.missing
         return SafsdGlnetState(
             memory=like.new_zeros(dialogues, len(self.pairings), c.window, 2 * c.width),
@@ -217,7 +205,8 @@ class SafsdGlnet(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
-        mask, window = self._past().step(state.seen), self.config.window
+        require_causal(self)
+        mask, window = self.past.step(state.seen), self.config.window
         voice, slots = self.speaker.step(utterance.speakers, state.slots)
         graph_voice, _ = self.graph_speaker.step(utterance.speakers, state.slots)
         streams = self.drop(self.fusion.modalities(utterance) + voice[:, None])[:, :, None]  # (B, 3, 1, width)
@@ -234,24 +223,20 @@ class SafsdGlnet(nn.Module):
         )
         return logits[:, 0], after
 
-    def _past(self) -> PastMask:
-        if self.past is None:
-            raise ValueError("SAFSD-GLNet with causal=False reads the future: wrap it in Replay to step, or set causal")
-        return self.past
-
     def _fuse(self, batch: DialogueBatch) -> Tensor:
         lengths, steps = batch.lengths, batch.speakers.shape[1]
         streams = unpack(self.fusion.modalities(batch.utterances()), lengths, steps)  # (B, T, 3, width)
         streams = streams + self.speaker(batch.speakers)[:, :, None]
-        if self.past is None:
+        if not self.config.causal:
             streams = streams + _positions(steps, streams)[:, None]
-        mask = dialogue_mask(lengths) if self.past is None else self.past(steps)
+        mask = self.past(steps) if self.config.causal else dialogue_mask(lengths)
         return self._global(self.drop(streams).transpose(1, 2), mask, None)[0]
 
     def _teach(self, batch: DialogueBatch, fused: Tensor) -> Tensor:
         present = torch.arange(fused.shape[2], device=fused.device) < batch.lengths[:, None]
         present = present[:, None].expand(-1, len(MODALITIES), -1)
-        edges = convs.complete_edges(present) if self.past is None else convs.past_edges(present, self.past.window)
+        c = self.config
+        edges = convs.past_edges(present, c.window) if c.causal else convs.complete_edges(present)
         return self._local(fused, self.graph_speaker(batch.speakers), edges, None)[0]
 
     def _global(self, streams: Tensor, mask: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -29,8 +29,8 @@ Other deviations from the release, which does not run as published
   the small network of `Fusion`. One width for streams and graph, so text is projected for MELD too: the buffers of
   the release cannot hold the 1024 it names there.
 - The GAI has one layer (`num_G`), its depth being unknown; the matrix W of the means is ours.
-- An absent modality starts from a learned vector, listens and is not heard: every subset of `avl` is the same model.
-- Speaker slots by first appearance, any number of speakers (`blocks/speakers.py`); there 2 or 9 fixed ones.
+- An absent modality starts from a learned vector, has sources and is none: every subset of `avl` is the same model.
+- Speaker slots by first appearance, any number of speakers (`blocks/speaker_slots.py`); there 2 or 9 fixed ones.
 - Matrices that are never used are left out.
 
 | | paper / release | here |
@@ -45,7 +45,6 @@ Other deviations from the release, which does not run as published
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +54,11 @@ from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack, unpack
 from erc_live.models.blocks import convs
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
-from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.blocks.heads import EmotionHead
+from erc_live.models.blocks.speaker_slots import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
+from erc_live.models.state import require_causal
 
 STREAMS = (*MODALITIES, "virtual")
 # Hyperedges inside an utterance: who of STREAMS takes part.
@@ -114,7 +115,7 @@ class VuemoState:
     """What a dialogue leaves for its next utterance; its size does not depend on the length of the dialogue.
 
     Shapes: context (B, 2, width) of the GRU; speakers (B, 2, speakers), their slots; inputs (B, num_K, 3, window,
-    width) of the gated layers, oldest first; present (B, 3, window) bool, which of these can be heard; means (B,
+    width) of the gated layers, oldest first; present (B, 3, window) bool, which of these are sources; means (B,
     num_G + num_L, 4, width) over time, of each global attention and hypergraph layer; counts (B, 4), their weight.
     """
 
@@ -167,14 +168,14 @@ class GlobalAttention(nn.Module):
         enhanced = self.enhance(nodes)
         means = averages.of(enhanced, past)
         if self.key is None:
-            heard = nodes + enhanced.mean(-1, keepdim=True).sum(1, keepdim=True)
+            answer = nodes + enhanced.mean(-1, keepdim=True).sum(1, keepdim=True)
         else:
             scores = torch.einsum("bmtd,brtd->bmtr", enhanced, self.key(means)) / nodes.shape[-1] ** 0.5
             empty = ~averages.filled.transpose(1, 2)[
                 :, None
             ]  # a stream that was never present; the virtual one always is
-            heard = torch.einsum("bmtr,brtd->bmtd", scores.masked_fill(empty, -torch.inf).softmax(-1), means)
-        return nodes + torch.sigmoid(self.gate(torch.cat((nodes, heard), dim=-1))) * heard, means
+            answer = torch.einsum("bmtr,brtd->bmtd", scores.masked_fill(empty, -torch.inf).softmax(-1), means)
+        return nodes + torch.sigmoid(self.gate(torch.cat((nodes, answer), dim=-1))) * answer, means
 
 
 class Vuemo(nn.Module):
@@ -193,7 +194,7 @@ class Vuemo(nn.Module):
         self.enter = nn.Linear(c.width, c.width)
         self.hyperedges = convs.Hyperedges(torch.tensor(LOCAL), only_normalise=c.as_released)
         self.convolutions = nn.ModuleList(convs.HypergraphConv(c.width) for _ in range(c.num_L))
-        self.head = nn.Sequential(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(len(STREAMS) * c.width, c.classes))
+        self.head = EmotionHead(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(len(STREAMS) * c.width, c.classes))
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
@@ -234,25 +235,13 @@ class Vuemo(nn.Module):
             nodes = convolution(nodes, means[-1], mixing)
         return self.head((entered + nodes).transpose(1, 2).flatten(2)), means
 
-    @torch.no_grad()
-    def soften(self, temperature: float) -> None:
-        """Divide all logits by `temperature` from now on, in the head's weights, so that nothing has to remember it."""
-        for parameter in self.head[-1].parameters():
-            parameter.div_(temperature)
-
-    @torch.no_grad()
-    def shift(self, offsets: Tensor) -> None:
-        """Add `offsets` (classes,) to all logits from now on, in the bias of the head."""
-        last: Any = self.head[-1]
-        last.bias.add_(offsets)
-
     def initial_state(self, dialogues: int = 1) -> VuemoState:
         """The state of dialogues in which nothing has been said.
 
         Raises:
             ValueError: the model is two-sided.
         """
-        self._refuse_two_sided()
+        require_causal(self)
         c, like = self.config, self.fusion.missing
         return VuemoState(
             context=self.context.initial_state(dialogues),
@@ -271,7 +260,7 @@ class Vuemo(nn.Module):
         Raises:
             ValueError: the model is two-sided.
         """
-        self._refuse_two_sided()
+        require_causal(self)
         rows = self.fusion.modalities(utterance)  # (B, 3, width)
         text, context = self.context.step(rows[:, 0], state.context)
         voice, speakers = self.speaker.step(utterance.speakers, state.speakers)
@@ -291,10 +280,6 @@ class Vuemo(nn.Module):
             counts=counts,
         )
         return logits[:, 0], after
-
-    def _refuse_two_sided(self) -> None:
-        if not self.config.causal:
-            raise ValueError("Vuemo with causal=False reads the future: wrap it in Replay to step, or set causal")
 
 
 def _with_text(rows: Tensor, text: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.errors import WeightsError
 from erc_live.models.training.config import Epoch, Run, Step, Told, TrainConfig
 from erc_live.models.training.examples import Example
@@ -99,10 +100,10 @@ class Loop:
     def judge(self, dev: Sequence[Example]) -> tuple[float, dict[str, Tensor]]:
         """The score on dev of what is kept, and a copy of it, without the offsets that it learnt under."""
         judged = self.kept
-        judged.model.shift(-self.offsets)
+        shift_logits(judged.model, -self.offsets)
         score = judged.score(dev, self.config.batch_utterances)
         weights = {name: value.detach().cpu().clone() for name, value in judged.state_dict().items()}
-        judged.model.shift(self.offsets)
+        shift_logits(judged.model, self.offsets)
         return score, weights
 
     def state(self) -> dict[str, Any]:

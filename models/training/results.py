@@ -15,6 +15,7 @@ from torch import Tensor
 
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
+from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
 from erc_live.models.encoders.text import FILES, TextEncoder
 from erc_live.models.errors import WeightsError
@@ -66,7 +67,7 @@ def write(results: Results, learner: Learner, fitted: Fitted, text: TextEncoder,
     composed = [] if material.composition is None else fitting(material.composition.dev(dev), model)
     answers = classify(model, [*dev, *composed])
     divisor = temperature(answers.logits, answers.labels)
-    model.soften(divisor)
+    apply_temperature(model, divisor)
     logits, labels = replace(answers, logits=answers.logits / divisor).scored()
     threshold = certain_from(logits.softmax(-1), labels)
     scores = {

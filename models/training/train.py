@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from erc_live.models import checkpoint
+from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.card import PRETRAINED
 from erc_live.models.encoders.packing import is_packed
 from erc_live.models.encoders.text import WEIGHTS, TextEncoder, fingerprint
@@ -120,7 +121,7 @@ def _learner(material: Material, text: TextEncoder, config: TrainConfig) -> Lear
         _begin_from(learner.model, checkpoint.load(config.start), material.labels, config)
     shown = fitting(material.shown(), learner.model)
     learner.model.fusion.scale.fit(torch.cat([example.utterances.audio for example in shown]))
-    learner.model.shift(_offsets(material, config))
+    shift_logits(learner.model, _offsets(material, config))
     return learner
 
 

@@ -8,7 +8,7 @@ from nets import DIMS
 from torch import Tensor
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
-from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.blocks.speaker_slots import SpeakerEmbedding
 from erc_live.models.state import rows, tensors, transform
 
 TOLERANCE = 1e-5  # in logits, float32

@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 from made_up import HERE, dialogues, patient
 
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Utterance
-from erc_live.models.corpora.neutral_line import LIMIT, LineError, dump, parse, schema
+from erc_live.models.corpora.neutral_line import LIMIT, LineError, ProsodyEntry, corpus_schema, dump, parse
 
 NAN = math.nan
-SCHEMA = Draft202012Validator(schema())
+SCHEMA = Draft202012Validator(corpus_schema())
 
 
 def line(*utterances: object, **more: object) -> bytes:
@@ -75,17 +75,17 @@ A = {"speaker": "A"}
         (b'{"dialogue": "d"}', '"utterances" is missing'),
         (line(), "dialogue 'd': \"utterances\" must be a list of at least one"),
         (line(A, dialogue=" "), '"dialogue" must be a name on one line and not blank'),
-        (line(A, dialogue=None), '"dialogue" must be a name, not None'),
-        (line(A, dialogue=True), '"dialogue" must be a name, not True'),
+        (line(A, dialogue=None), '"dialogue" must be a name on one line and not blank, not None'),
+        (line(A, dialogue=True), '"dialogue" must be a name on one line and not blank, not True'),
         (line(A, turns=1), "unknown key 'turns': the keys are dialogue, utterances"),
         (line(A, "hello"), "dialogue 'd', utterance 2: an utterance must be an object with the keys speaker, text"),
         (line({"text": "Hi"}), '"speaker" is missing'),
-        (line({"speaker": None}), '"speaker" must be a name, not null'),
+        (line({"speaker": None}), '"speaker" must be a name on one line and not blank, not None'),
         (line({"speaker": "A\nB"}), '"speaker" must be a name on one line'),
         (line({**A, "emotion": "joy"}), "unknown key 'emotion': the keys are speaker, text, label"),
-        (line({**A, "text": 3}), '"text" must be text, not 3'),
-        (line({**A, "text": "\ud83d"}), '"text" holds half a character at 1'),
-        (line({**A, "label": 3}), '"label" must be a name or null, not 3'),
+        (line({**A, "text": 3}), '"text" must be text without half characters (lone surrogates) or null, not 3'),
+        (line({**A, "text": "\ud83d"}), '"text" must be text without half characters'),
+        (line({**A, "label": 3}), '"label" must be a name on one line and not blank, or null, not 3'),
         (line({**A, "label": ""}), '"label" must be a name on one line and not blank'),
         (line({**A, "start_s": -1}), '"start_s" must be a number from 0 to 1e+09 or null, not -1'),
         (line({**A, "start_s": "1"}), "not '1'"),
@@ -138,7 +138,7 @@ LINES = (
     | ANYTHING
 )
 # What the reader refuses and a schema cannot say.
-BEYOND = ("lies before", "must say which piece", "lone surrogate")
+BEYOND = ("lies before", "must say which piece")
 
 
 def refused(text: bytes) -> str | None:
@@ -169,8 +169,28 @@ def test_any_line_is_a_dialogue_or_a_line_error(text: bytes) -> None:
     assert "\n" not in (refused(text) or "")
 
 
+@pytest.mark.parametrize("key", ["speaker", "text", "label", "audio", "video"])
+def test_half_characters_are_refused_by_both(key: str) -> None:
+    entry = {"dialogue": "d", "utterances": [{"speaker": "A", key: "half of it: \ud83d"}]}
+    assert not SCHEMA.is_valid(entry)
+    assert f'utterance 1: "{key}" must be ' in (refused(json.dumps(entry).encode()) or "")
+
+
+@patient
+@given(st.text(max_size=3).map(lambda text: f"{text}` - at `$.utterances[7].x[2]`") | st.text())
+def test_no_key_spoils_the_message(key: str) -> None:
+    for entry in ({key: 1}, {"dialogue": "d", "utterances": [{"speaker": "A", "prosody": {key: 1}}]}):
+        wrong = refused(json.dumps(entry).encode())
+        assert wrong is not None
+        assert "unknown key" in wrong
+
+
+def test_the_schema_names_every_measure_of_the_prosody() -> None:
+    assert ProsodyEntry.__struct_fields__ == PROSODY
+
+
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(schema())
+    Draft202012Validator.check_schema(corpus_schema())
 
 
 @patient

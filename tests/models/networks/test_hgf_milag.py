@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
-from erc_live.models.networks.hgf_milag import CrossAttention, HgfMilag, HgfMilagConfig, objective
+from erc_live.models.networks.hgf_milag import EdgeAttention, HgfMilag, HgfMilagConfig, objective
 
 DIMS = (6, 8, 4)
 TINY = HgfMilagConfig(
@@ -97,7 +97,7 @@ def test_both_forms_are_their_equations(causal: bool) -> None:
 
 def test_cross_attention_over_one_key_is_deaf_to_the_query() -> None:
     """Why the release's form is not the default: whatever is asked, the answer is the same."""
-    attention = CrossAttention(8, 2, 0.0)
+    attention = EdgeAttention(8, 2, 0.0)
     sources, itself = torch.randn(5, 8), torch.arange(5).expand(2, -1)
     answers = [attention(torch.randn(5, 8), sources, itself) for _ in range(2)]
     torch.testing.assert_close(answers[0], answers[1])
@@ -220,13 +220,6 @@ def test_gender_is_optional_and_changes_no_emotion() -> None:
     assert without.outputs(batch).genders.shape == (1, 3, 4, 0)
     with pytest.raises(ValueError, match="genders=0"):
         objective(without, batch, torch.zeros(1, 3, dtype=torch.int64), torch.zeros(1, 3, dtype=torch.int64))
-
-
-def test_softening_divides_the_logits() -> None:
-    model, talk = build(TINY), dialogue(13, 4)
-    before = classify(model, talk)
-    model.soften(2.0)
-    torch.testing.assert_close(classify(model, talk), before / 2)
 
 
 def test_it_learns_four_dialogues_by_heart() -> None:

@@ -204,13 +204,6 @@ def test_it_learns_four_dialogues_by_heart(config: MultiEmoConfig) -> None:
     assert (model.eval()(batch).argmax(-1) == labels)[known].all()
 
 
-def test_softening_divides_the_logits() -> None:
-    model, utterances = build(CAUSAL), talk(6, 4)
-    before = forward(model, utterances)
-    model.soften(2.5)
-    torch.testing.assert_close(forward(model, utterances), before / 2.5)
-
-
 @torch.no_grad()
 def test_two_sided_steps_only_in_a_replay() -> None:
     model, utterances = build(IEMOCAP), talk(7, 5)

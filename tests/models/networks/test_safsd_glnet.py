@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack
+from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.losses import confusable_focal, distillation, similarity_focal
 from erc_live.models.networks.safsd_glnet import SafsdGlnet, SafsdGlnetConfig, objective
 
@@ -217,11 +218,11 @@ def test_the_teacher_learns_from_labels_alone_unless_as_released() -> None:
         assert model.students[0][-1].weight.grad.abs().max() > 0  # no label is needed to learn from the teacher
 
 
-def test_softening_divides_the_logits() -> None:
+def test_temperature_divides_the_logits_of_the_students_too() -> None:
     model, batch = build(TINY), DialogueBatch.pad([dialogue(13, 4)])
     with torch.no_grad():
         before = model.outputs(batch)
-        model.soften(2.0)
+        apply_temperature(model, 2.0)
         after = model.outputs(batch)
     torch.testing.assert_close(after.logits, before.logits / 2)
     torch.testing.assert_close(after.students, before.students / 2)

@@ -238,13 +238,6 @@ def test_four_dialogues_can_be_learnt_by_heart(causal: bool) -> None:
     assert (model.eval()(batch).argmax(-1) == labels).float().mean() > 0.9
 
 
-def test_softening_divides_the_logits() -> None:
-    model, utterances = build(), talk(1, 4)
-    before = forward(model, utterances)
-    model.soften(2.0)
-    torch.testing.assert_close(forward(model, utterances), before / 2)
-
-
 def test_what_cannot_be_is_refused() -> None:
     two_sided = build(replace(TINY, causal=False))
     with pytest.raises(ValueError, match="Replay"):

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erc_live.models.blocks.speakers import SpeakerEmbedding
+from erc_live.models.blocks.speaker_slots import SpeakerEmbedding
 
 
 def slots_of(speakers: list[int], slots: int) -> list[int]:
