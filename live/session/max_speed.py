@@ -1,9 +1,7 @@
 """A replay at maximum speed: the cores in this process, events to standard output, progress to standard error."""
 
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,12 +14,12 @@ from erc_live.live.screen.console import err
 from erc_live.live.screen.progress import remaining
 from erc_live.live.session.engines import load_engines
 from erc_live.live.session.in_process import InProcess, recorded
-from erc_live.live.session.spec import SessionSpec, manifest
+from erc_live.live.session.recording import recorder
+from erc_live.live.session.spec import SessionSpec
 from erc_live.models.checkpoint import load
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import probe
 from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
-from erc_live.streams.record import Recorder
 from erc_live.streams.replay import Replayed, due_ns, is_damage
 
 Message = TypeVar("Message", bound=AnyMessage)
@@ -33,13 +31,13 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
-    _say(engines.warning)
+    _print(engines.warning)
     core = InProcess(session, engines, checkpoint)
     with remaining() as progress:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
 
         damage: list[str] = []
-        told: set[str] = set()
+        printed: set[str] = set()
         sounds = {s.name: sound_check(s) for s in session.sources if s.kind == "mic" and s.medium == "file"}
 
         def played() -> Iterator[Replayed]:
@@ -49,39 +47,30 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
                 if isinstance(message, SourceEnd) and is_damage(message):
                     damage.append(message.reason)
                 for name, sound in sounds.items():
-                    if sound.note and sound.note not in told:
+                    if sound.note and sound.note not in printed:
                         progress.console.print(Text(f"{name}: {sound.note}"), soft_wrap=True)
-                        told.add(sound.note)
+                        printed.add(sound.note)
 
-        with _recorder(session) as keep:
-            said = _kept(_kept(core.run(_kept(played(), keep)), keep), observe)
-            public = (message for message in said if isinstance(message, PublicMessage))
+        with recorder(session, t_ns=0) as bundle:
+            store = bundle.write if bundle else lambda message: None
+            produced = _observed(_observed(core.run(_observed(played(), store)), store), observe)
+            public = (message for message in produced if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.as_lines)
-    _say(core.note)
+    _print(core.note)
     if damage:
         raise MediaError(damage[0])
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     """A line for people, if there is one."""
     if line:
         err.print(Text(line), soft_wrap=True)
 
 
-@contextmanager
-def _recorder(session: SessionSpec) -> Iterator[Callable[[AnyMessage], None]]:
-    """What keeps a message; nothing does if nobody asked for it."""
-    if session.record is None:
-        yield lambda message: None
-        return
-    with Recorder(Path(session.record), manifest(session, t_ns=0, wall_ns=time.time_ns())) as recorder:
-        yield recorder.write
-
-
-def _kept(messages: Iterable[Message], keep: Callable[[AnyMessage], None]) -> Iterator[Message]:
-    """The same messages, each kept, or otherwise taken note of, as it passes."""
+def _observed(messages: Iterable[Message], observe: Callable[[AnyMessage], None]) -> Iterator[Message]:
+    """The same messages, each observed as it passes."""
     for message in messages:
-        keep(message)
+        observe(message)
         yield message
 
 

@@ -17,6 +17,8 @@ from msgspec import structs
 from erc_live.live.errors import WorkerError
 from erc_live.live.session.spec import WorkerSpec
 
+MODULE = "erc_live.live.session.workers"
+
 log = logging.getLogger(__name__)
 
 
@@ -33,19 +35,14 @@ class Worker:
         self.last_line = ""
         self.stopping = False
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "erc_live.live.session.workers",
-                self.spec.worker,
-            ],  # the name is for who looks at `ps`
+            [sys.executable, "-m", MODULE, self.spec.worker],  # the name is for who looks at `ps`
             stdin=subprocess.PIPE,
             stdout=None if self.spec.kind == "screen" else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the supervisor alone
             text=True,
         )
-        self.tell(msgspec.json.encode(self.spec).decode())
+        self.send(msgspec.json.encode(self.spec).decode())
         self._listener = threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True)
         self._listener.start()
 
@@ -58,7 +55,7 @@ class Worker:
         fewer = {topic: max(1, readers - 1) for topic, readers in self.spec.consumers.items()}
         self.spec = structs.replace(self.spec, consumers=fewer)
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         """Write a line to the worker; one that is gone does not listen."""
         assert self.process.stdin is not None
         try:

@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import msgspec
 from msgspec import structs
 
-from erc_live.live.session.spec import WorkerSpec, manifest
+from erc_live.live.session.spec import WorkerSpec
 from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
@@ -44,8 +44,7 @@ from erc_live.streams.messages import (
     VideoFrame,
     WorkerStatus,
 )
-from erc_live.streams.subscribe import LIVE_TOPICS
-from erc_live.streams.topics import BY_NAME, TOPICS
+from erc_live.streams.topics import BY_NAME
 
 if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
     from erc_live.live.perception.front_end import FrontEnd
@@ -54,7 +53,7 @@ if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
 POLL_S = 0.02
 BUSY_POLL_S = 0.005  # while an answer is awaited
 STATUS_S = 0.25
-PICTURE = (100, 26)  # columns and rows
+SCREENSHOT = (100, 26)  # columns and rows
 PATIENCE_S = 60.0  # how long a worker waits for those it publishes to: the slowest loads models
 ORPHANED_S = 12.0  # after the request to stop, in case nobody is left to end the process
 
@@ -97,7 +96,7 @@ class Shell:
         self.control = control
         self.spec = control.spec
         queues = [BY_NAME[topic.partition(".")[0]].queue for topic in self.spec.consumers]
-        self.publisher = Publisher(self.spec.addresses[self.spec.worker], min(queues, default=QUEUE))
+        self.publisher = Publisher(self.spec.address, min(queues, default=QUEUE))
         self._phase: Phase = "starting"
         self._last_s = 0.0
         self._at_stake: dict[str, Any] = {}
@@ -173,9 +172,8 @@ def perception(shell: Shell) -> None:
     from erc_live.live.session.engines import closing_note, front_end, load_engines
 
     spec, session = shell.spec, shell.spec.session
-    upstream = [*spec.captures(), spec.addresses["supervisor"]]
     with (
-        closing(Subscriber(upstream, ["audio", "video", "end", "gap"], keep_all=True)) as bus,
+        closing(Subscriber(spec.upstream, spec.topics, keep_all=True)) as bus,
         ThreadPoolExecutor(1) as executor,
     ):
         transcript = Path(session.transcript) if session.transcript else None
@@ -230,10 +228,9 @@ def tracker(shell: Shell) -> None:
     from erc_live.models.checkpoint import load
 
     spec, control, config = shell.spec, shell.control, shell.spec.session.config
-    upstream = [*spec.captures(), spec.addresses["perception"], spec.addresses["supervisor"]]
     with (
-        closing(EventPublisher(spec.addresses["events"], config.events.history)) as events,
-        closing(Subscriber(upstream, ["features", "relabel", "overload", "end", "gap"])) as bus,
+        closing(EventPublisher(spec.events, config.events.history)) as events,
+        closing(Subscriber(spec.upstream, spec.topics)) as bus,
     ):
         checkpoint = load(config.tracker.weights)
         clock = shell.ready(events)
@@ -264,37 +261,36 @@ def _is_restart(message: Gap | Overload) -> bool:
 
 def recorder(shell: Shell) -> None:
     """Everything that the topics table records -> a bundle on disk."""
-    from erc_live.streams.record import Recorder
+    from erc_live.live.session import recording
 
-    spec, session = shell.spec, shell.spec.session
-    assert session.record
-    upstream = [*spec.captures(), *(spec.addresses[name] for name in ("perception", "events", "supervisor"))]
-    with closing(Subscriber(upstream, [topic.name for topic in TOPICS if topic.recorded], keep_all=True)) as bus:
+    spec = shell.spec
+    with closing(Subscriber(spec.upstream, spec.topics, keep_all=True)) as bus:
         shell.ready()
-        with Recorder(Path(session.record), manifest(session, shell.control.start_ns, time.time_ns())) as bundle:
+        with recording.recorder(spec.session, shell.control.start_ns) as bundle:
+            assert bundle is not None
             while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
                 for message in messages:
                     bundle.write(message)
-                shell.beat("running", note=session.record)
+                shell.beat("running", note=spec.session.record)
 
 
 def screen(shell: Shell) -> None:
     """Events and signs of life -> the terminal, or JSON lines where there is none."""
-    from rich.console import Console
-
-    from erc_live.live.screen import dashboard, sinks
-
     spec, session = shell.spec, shell.spec.session
     stopped = shell.control.stopped
-    if session.as_lines:  # from the public stream alone: the tracker passes on what others tell, and it comes once
-        with closing(Subscriber([spec.addresses["events"]], ["hello", *LIVE_TOPICS])) as bus:
+    with closing(Subscriber(spec.upstream, spec.topics)) as bus:
+        if session.as_lines:
+            from erc_live.live.screen import sinks
+
             sinks.run(bus, sys.stdout, stopped)
-    else:
-        workers = [address for worker, address in spec.addresses.items() if worker != "screen"]
-        with closing(Subscriber(workers, ["hello", *LIVE_TOPICS, "status"])) as bus:
-            view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
-        if session.picture and view.end:
-            Path(session.picture).write_text(dashboard.screenshot(view, *PICTURE, view.end.t_ns), encoding="utf-8")
+            return
+        from rich.console import Console
+
+        from erc_live.live.screen import dashboard
+
+        view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
+    if session.picture and view.end:
+        Path(session.picture).write_text(dashboard.screenshot(view, *SCREENSHOT, view.end.t_ns), encoding="utf-8")
 
 
 SHELLS = {"capture": capture, "perception": perception, "tracker": tracker, "recorder": recorder, "screen": screen}

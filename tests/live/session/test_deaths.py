@@ -32,13 +32,13 @@ import sys
 if "perception" in sys.orig_argv:
     from erc_live.live.perception.conversation import Conversation
     def describe(self, analysis):
-        if analysis.request.kind == RequestKind.FINAL:
+        if analysis.request.kind == "final":
             raise ValueError("a bug of ours")
         return []
     Conversation.describe = describe
 elif "erc_live.live.cli" in sys.orig_argv:
-    from erc_live.live.session import supervisor
-    supervisor.RESTARTS = 1
+    from erc_live.live.session import spec
+    spec.ENDINGS["perception"] = spec.Ending(then="end source", restarts=1)
 """
 IN_A_HURRY = """
 import sys

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 
 from examples import event, hello, session_end
 
+from erc_live.live.capture.source_spec import parse_mic
+from erc_live.live.config import Config, Events
 from erc_live.live.session import workers
+from erc_live.live.session.spec import SessionSpec, plan
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import EventPublisher, Publisher
@@ -23,15 +26,15 @@ def test_what_perception_tells_and_the_tracker_passes_on_is_one_line(monkeypatch
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
     with closing(BusAddresses()) as addresses:
-        names = ("mic-0", "perception", "tracker", "screen", "supervisor", "events")
-        spec = SimpleNamespace(
-            addresses={name: addresses.endpoint(name) for name in names},
-            session=SimpleNamespace(as_lines=True, picture=None),
-        )
+        public = addresses.endpoint("events")
+        config = Config(events=Events(endpoint=public))
+        session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), as_lines=True)
+        every = {spec.worker: spec for spec in plan(session, addresses.endpoint).workers}
+        spec = every["screen"]
         shell = SimpleNamespace(spec=spec, control=SimpleNamespace(stopped=lambda: False))
         with (
-            closing(Publisher(spec.addresses["perception"])) as perception,
-            closing(EventPublisher(spec.addresses["events"], 10)) as events,
+            closing(Publisher(every["perception"].address)) as perception,
+            closing(EventPublisher(public, 10)) as events,
         ):
             screen = threading.Thread(target=workers.screen, args=(shell,), daemon=True)
             screen.start()

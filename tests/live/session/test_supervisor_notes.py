@@ -25,6 +25,6 @@ def test_a_note_is_told_once_and_numbers_that_move_are_no_news(as_lines, tmp_pat
         ("perception", "faster-whisper base.en"),
         ("mic-0", "sound is clipping"),
     ):
-        supervisor._tell(status(worker, note))
+        supervisor._print_notes(status(worker, note))
     told = ["mic-0: clock +85 ppm", "mic-0: sound is clipping"] if as_lines else []
     assert capsys.readouterr().err.splitlines() == told
