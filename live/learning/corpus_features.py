@@ -20,7 +20,7 @@ def corpus_features(
     """
     from erc_live.live.learning.dialogues import measured
     from erc_live.models.corpora import read, splits
-    from erc_live.models.training.evaluate import modalities_of
+    from erc_live.models.training.dialogue_dataset import modalities_of
 
     for name in splits(path) or ("test",):
         split = read(path, name)

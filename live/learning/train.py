@@ -29,7 +29,7 @@ from erc_live.live.learning.options import (
 
 if TYPE_CHECKING:
     from erc_live.models.card import Card
-    from erc_live.models.training.config import TrainConfig
+    from erc_live.models.training.graph_config import TrainConfig
 
 INTERRUPTED = 130  # as shells count it
 
@@ -78,7 +78,7 @@ def train(
     Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
     """
     from erc_live.models.training.augment import Disturbance
-    from erc_live.models.training.config import TrainConfig
+    from erc_live.models.training.graph_config import TrainConfig
 
     config = TrainConfig(
         network=network,
@@ -93,7 +93,7 @@ def train(
         tune_text=tune_text,
         text_rate=text_rate,
         folds=folds,
-        average=average,
+        ema=average,
         balance=balance,
         disturbance=Disturbance(unpunctuated=unpunctuated),
     )
@@ -125,11 +125,11 @@ class _Asked:
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
     from erc_live.live.learning.curves import Curves
-    from erc_live.live.learning.dialogues import material, text_folder
-    from erc_live.models.training.config import Run
-    from erc_live.models.training.train import train as run
+    from erc_live.live.learning.dialogues import dialogue_dataset, text_folder
+    from erc_live.models.training.graph_config import Run
+    from erc_live.models.training.graph_training import train_graph
 
-    data = material(asked.corpora, config.start, asked.compose, asked.processes)
+    data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
     for note in data.check():
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     command = " ".join(["erc-live", *sys.argv[1:]])
@@ -137,7 +137,7 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     try:
         with Curves(runs * config.epochs) as curves:
             into = Run(asked.out, cache_folder(), command, asked.resume, curves)
-            found = run(data, text_folder(asked.encoder, config.start), config, into)
+            found = train_graph(data, text_folder(asked.encoder, config.start), config, into)
     except KeyboardInterrupt:
         err.print(f"stopped: the same command with --resume goes on in {asked.out}", markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -43,7 +43,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Faces:
+class FerplusFaces:
     """`pixels` (N, 48, 48) grey; `votes` (N, 10) in the order of `VOTES`, of which the first eight are `CLASSES`."""
 
     pixels: Bytes
@@ -58,7 +58,7 @@ class Faces:
         return first
 
 
-def read(folder: Path, split: str) -> Faces:
+def read(folder: Path, split: str) -> FerplusFaces:
     """Read the faces of a split, in the order of the file, without those that most people could not name.
 
     Raises:
@@ -75,7 +75,7 @@ def read(folder: Path, split: str) -> Faces:
     named = votes.argmax(axis=1) < len(CLASSES)
     if not named.any():
         raise CorpusError(f"{folder}: no faces with a majority for one of the {len(CLASSES)} classes in {name}")
-    return Faces(pixels[named], votes[named])
+    return FerplusFaces(pixels[named], votes[named])
 
 
 def _arrays(path: Path) -> tuple[Bytes, Bytes]:

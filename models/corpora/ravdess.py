@@ -37,7 +37,7 @@ COLUMNS = ("path", "emotion", "intensity", "actor", "actor_sex")
 
 
 @dataclass(frozen=True)
-class Clip:
+class RavdessClip:
     """One sentence of an actor: `label` is one of `SEVEN`, `intensity` "normal" or "strong", `sex` "male", "female"."""
 
     path: Path
@@ -47,7 +47,7 @@ class Clip:
     sex: str
 
 
-def clips(folder: Path, split: str) -> list[Clip]:
+def clips(folder: Path, split: str) -> list[RavdessClip]:
     """The clips of a split, in the order of their names.
 
     Raises:
@@ -82,7 +82,7 @@ def read(folder: Path, split: str) -> Split:
     return Split(NAME, split, SEVEN, dialogues)
 
 
-def _all(folder: Path) -> list[Clip]:
+def _all(folder: Path) -> list[RavdessClip]:
     index = folder / "index.csv"
     listed = _indexed(index) if index.is_file() else []
     stems = {clip.path.stem for clip in listed}
@@ -90,24 +90,24 @@ def _all(folder: Path) -> list[Clip]:
     return sorted(found, key=lambda clip: clip.path.name)
 
 
-def _indexed(index: Path) -> list[Clip]:
+def _indexed(index: Path) -> list[RavdessClip]:
     found = []
     for line, row in rows(index, COLUMNS):
         if row["emotion"] not in LABELS:
             raise CorpusError(f"{index}: line {line}: emotion {row['emotion']!r} is none of {', '.join(LABELS)}")
         actor = whole(index, line, row, "actor")
         label = LABELS[row["emotion"]]
-        found.append(Clip(index.parent / row["path"], label, row["intensity"], actor, row["actor_sex"]))
+        found.append(RavdessClip(index.parent / row["path"], label, row["intensity"], actor, row["actor_sex"]))
     return found
 
 
-def _named(folder: Path) -> list[Clip]:
-    found: dict[str, Clip] = {}
+def _named(folder: Path) -> list[RavdessClip]:
+    found: dict[str, RavdessClip] = {}
     for path in sorted(folder.glob("**/03-01-*")):
         name = FILE.fullmatch(path.name)
         if name and path.stem not in found:
             emotion, intensity, actor = (int(part) for part in name.groups())
             sex = "male" if actor % 2 else "female"  # the release: odd actors are men
             strength = "normal" if intensity == 1 else "strong"
-            found[path.stem] = Clip(path, LABELS[EMOTIONS[emotion - 1]], strength, actor, sex)
+            found[path.stem] = RavdessClip(path, LABELS[EMOTIONS[emotion - 1]], strength, actor, sex)
     return list(found.values())

@@ -12,7 +12,7 @@ from erc_live.live.errors import ConfigError
 from erc_live.live.learning.encoder import encoder_app
 from erc_live.models.encoders.face import FACE_LABELS, FaceEncoder
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training import face
+from erc_live.models.training.face_task import FaceTraining
 
 
 def write(path: Path, n: int, seed: int) -> None:
@@ -38,15 +38,15 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = face.FaceTraining(batch=16)
+    config = FaceTraining(batch=16)
     network = {"widths": (8, 16), "depths": (1, 1)}
-    monkeypatch.setattr(face.FaceTraining, "__init__", _init(config, network))
+    monkeypatch.setattr(FaceTraining, "__init__", _init(config, network))
 
 
-def _init(config: face.FaceTraining, network: dict[str, tuple[int, ...]]) -> Any:
+def _init(config: FaceTraining, network: dict[str, tuple[int, ...]]) -> Any:
     values = vars(config) | {"network": network}
 
-    def init(self: face.FaceTraining, **given: object) -> None:
+    def init(self: FaceTraining, **given: object) -> None:
         vars(self).update(values | given)
 
     return init

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from erc_live.models.corpora import read, splits
-from erc_live.models.corpora.ravdess import Clip, clips
+from erc_live.models.corpora.ravdess import RavdessClip, clips
 from erc_live.models.errors import CorpusError
 
 
@@ -23,8 +23,8 @@ def test_official_names(tmp_path: Path) -> None:
     touch(tmp_path / "Actor_12" / "01-01-06-01-02-01-12.mp4")  # filmed
     touch(tmp_path / "Actor_18" / "03-01-03-01-02-01-18.wav")
     assert clips(tmp_path, "train") == [
-        Clip(calm, "neutral", "normal", 12, "female"),
-        Clip(fear, "fear", "strong", 1, "male"),
+        RavdessClip(calm, "neutral", "normal", 12, "female"),
+        RavdessClip(fear, "fear", "strong", 1, "male"),
     ]
     assert splits(tmp_path) == ("train", "dev")
     (one,) = clips(tmp_path, "valid")
@@ -37,8 +37,8 @@ def test_an_index(tmp_path: Path) -> None:
         "Actor_21/x.opus,surprised,strong,1,21,male,3.3\nActor_24/y.opus,calm,normal,1,24,female,3.3\n"
     )
     assert clips(tmp_path, "test") == [
-        Clip(tmp_path / "Actor_21" / "x.opus", "surprise", "strong", 21, "male"),
-        Clip(tmp_path / "Actor_24" / "y.opus", "neutral", "normal", 24, "female"),
+        RavdessClip(tmp_path / "Actor_21" / "x.opus", "surprise", "strong", 21, "male"),
+        RavdessClip(tmp_path / "Actor_24" / "y.opus", "neutral", "normal", 24, "female"),
     ]
     with pytest.raises(CorpusError, match="no clips of RAVDESS by actors 17 to 20"):
         clips(tmp_path, "dev")
