@@ -1,15 +1,19 @@
 """What is shown while a network is trained: bars with the time that is left, the loss, the score on dev as a curve."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.progress import Progress
 
-from erc_live.live.learning.options import bar
+from erc_live.live.learning.options import bar, err
 from erc_live.models.training.dialogue_dataset import TextsEncoded
 from erc_live.models.training.graph_config import Report
 from erc_live.models.training.trainer import StepDone
 
+INTERRUPTED = 130  # as shells count it
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 24  # epochs of the curve
 
@@ -63,3 +67,14 @@ class Curves:
             self._bar.update(self._all, description=f"dev {curve}")
         self._bar.update(self._all, advance=1)
         self._bar.console.print(line, highlight=False)
+
+
+@contextmanager
+def watched(epochs: int, advice: str, parts: int = 1) -> Iterator[Curves]:
+    """Curves around a training; Ctrl-C ends the command, with the advice how it goes on."""
+    try:
+        with Curves(epochs, parts) as curves:
+            yield curves
+    except KeyboardInterrupt:
+        err.print(f"stopped: {advice}", markup=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None

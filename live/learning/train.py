@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from erc_live.models.card import Card
     from erc_live.models.training.graph_config import TrainConfig
 
-INTERRUPTED = 130  # as shells count it
-
 Share = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the texts of an epoch, without marks and capitals.")]
 Average = Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the average of the weights; 0: none.")]
 Balance = Annotated[float, typer.Option(min=0.0, help="Favour rare labels: 0 not at all, 1 as if all were alike.")]
@@ -124,7 +122,7 @@ class _Asked:
 
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
-    from erc_live.live.learning.curves import Curves
+    from erc_live.live.learning.curves import watched
     from erc_live.live.learning.dialogues import dialogue_dataset, text_folder
     from erc_live.models.training.graph_config import Run
     from erc_live.models.training.graph_training import train_graph
@@ -134,14 +132,11 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     command = " ".join(["erc-live", *sys.argv[1:]])
     runs = len(config.seeds) + (config.folds + 1 if config.folds else 0)
-    try:
-        with Curves(runs * config.epochs) as curves:
-            into = Run(asked.out, cache_folder(), command, asked.resume, curves)
-            found = train_graph(data, text_folder(asked.encoder, config.start), config, into)
-    except KeyboardInterrupt:
-        err.print(f"stopped: the same command with --resume goes on in {asked.out}", markup=False, soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
-    out.print(f"{asked.out}: {_summary(found.card)}", markup=False, highlight=False, soft_wrap=True)
+    advice = f"the same command with --resume goes on in {asked.out}"
+    with watched(runs * config.epochs, advice) as curves:
+        into = Run(asked.out, cache_folder(), command, asked.resume, curves)
+        trained = train_graph(data, text_folder(asked.encoder, config.start), config, into)
+    out.print(f"{asked.out}: {_summary(trained.card)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(card: "Card") -> str:
