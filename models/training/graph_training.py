@@ -53,6 +53,7 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         WeightsError: encoder or start weights cannot be read or do not fit, the loss is no number any more, or the
             results cannot be written.
     """
+    workers = PartialState(cpu=not torch.accelerator.is_available())  # this process, or all that `torchrun` started
     dataset = dataset.only(config.modalities)
     dataset.check()
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
@@ -67,7 +68,7 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         text = TextEncoder.load(encoder)
         if not text.packed:
             encoder, text = _packed(text, run.out)
-        text.network.to(PartialState().device)
+        text.network.to(workers.device)
         data = dataset.encoded(text, run.cache, run.watch)
     return _seeds(GraphRun(dataset, config, run, key, encoder), data)
 

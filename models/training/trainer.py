@@ -120,7 +120,7 @@ class Trainer:
         self, task: Task[Any], recipe: Recipe, path: Path, watch: Callable[[Any], object] = lambda _: None
     ) -> None:
         parallel = DistributedDataParallelKwargs(find_unused_parameters=True)  # those of an absent modality
-        self._accelerator = Accelerator(kwargs_handlers=[parallel])
+        self._accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[parallel])
         optimizer = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in task.groups])
         self._objective, self._optimizer = self._accelerator.prepare(_Objective(task), optimizer)
         self._ema = AveragedModel(task.network, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
