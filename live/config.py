@@ -54,8 +54,8 @@ class Segmenter(Section, frozen=True, kw_only=True):
 class Perception(Section, frozen=True, kw_only=True):
     """[perception]"""
 
-    early_s: Annotated[float, Meta(ge=0.0)] = 0.1
-    draft_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
+    speculative_s: Annotated[float, Meta(ge=0.0)] = 0.1
+    partial_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 
 
 class Transcriber(Section, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-MODALITIES = ("text", "audio", "visual")
+from erc_live.models.modalities import MODALITIES
 
 
 @dataclass(frozen=True)

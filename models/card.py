@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from erc_live.models.batch import MODALITIES
 from erc_live.models.errors import WeightsError
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.weights import sha256
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -38,7 +38,7 @@ class Card:
     training: Mapping[str, Any]
     abstain_below: float = 0.0
 
-    def check_encoders(self, encoders: Mapping[str, str]) -> None:
+    def check_encoders(self, encoders: Mapping[Any, str]) -> None:
         """Refuse vectors of other encoders than those of the training; a modality without an encoder is missing.
 
         Args:

@@ -30,7 +30,7 @@ class Checkpoint:
     text_folder: Path
     fingerprint: str
 
-    def check_encoders(self, encoders: Mapping[str, str]) -> None:
+    def check_encoders(self, encoders: Mapping[Any, str]) -> None:
         """As that of the card."""
         self.card.check_encoders(encoders)
 

@@ -1,8 +1,9 @@
 """The table of weights that erc-live uses and does not ship: purpose, licence, files, and where to get them.
 
 Weights are data, pinned: every file has a SHA-256 and a size, so it does not matter which source it came from or who
-put it there. A weight called N lies in `<models folder>/N/`, under the file names of the table; `live/fetch.py` puts it
-there, and a person without a network may do so by hand. The rule of this file: it reads the disk, never the network.
+put it there. A weight called N lies in `<models folder>/N/`, under the file names of the table; a command of `live/`
+puts it there, and a person without a network may do so by hand. The rule of this file: it reads the disk, never the
+network.
 
 The digests of the Whisper conversions are those of the hub at the pinned revision; those of `minilm`, `speaker` and
 `yunet` were computed from the files, and the package's copy of `minilm` is byte for byte the hub's.
@@ -110,7 +111,7 @@ def locate(name: str, folder: Path) -> Path | None:
     """The folder that holds all files of a weight, or None when one is missing or has the wrong size.
 
     Digests are not computed here, because hashing a large model takes longer than loading it: `verify` does that, and
-    `live/fetch.py` before it puts a file in its place.
+    `live/session/weight_cache.py` before it puts a file in its place.
     """
     home = folder / name
     whole = all(_size(home / file.path) == file.size for file in weight(name).files)

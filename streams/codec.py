@@ -5,7 +5,7 @@ In logs and on the public stream it is one JSON object, arrays inline in base64.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from erc_live.streams.errors import BadMessage
 from erc_live.streams.messages import AnyMessage
+from erc_live.streams.migrations import migrated
 
 _DTYPES = ("int16", "float32")  # all that a message may hold
 
@@ -80,7 +81,7 @@ def to_json(message: AnyMessage) -> bytes:
 
 
 def from_json(line: bytes) -> AnyMessage:
-    """Inverse of `to_json`. Raises BadMessage with the path of the offending field."""
+    """Inverse of `to_json`, also of an earlier version. Raises BadMessage with the path of the offending field."""
 
     def hook(kind: type, value: object) -> object:
         header = msgspec.convert(value, _ArrayHeader)
@@ -89,8 +90,20 @@ def from_json(line: bytes) -> AnyMessage:
     try:
         message: AnyMessage = msgspec.json.decode(line, type=AnyMessage, dec_hook=hook)
     except _UNREADABLE as error:
-        raise BadMessage(str(error)) from error
+        old = _of_an_earlier_version(line, hook)
+        if old is None:
+            raise BadMessage(str(error)) from error
+        return old
     return message
+
+
+def _of_an_earlier_version(line: bytes, hook: Callable[[type, object], object]) -> AnyMessage | None:
+    """A message that today's types do not fit; None if it is of no earlier version either."""
+    try:
+        fields = migrated(msgspec.json.decode(line, type=dict))
+        return None if fields is None else msgspec.convert(fields, AnyMessage, dec_hook=hook)
+    except _UNREADABLE:
+        return None
 
 
 def json_schema(message: type | UnionType) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-SCHEMA = "erc.event/1"
+SCHEMA = "erc.event/2"  # what came before is brought up to date by `migrations.py`
 SAMPLE_RATE_HZ = 16_000
 CHUNK_SAMPLES = 512  # one window of the speech detector
 RELABEL_REACH = 100  # utterances that a `Relabel` reaches back at most
@@ -95,44 +95,63 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     confidence: Probability | None = None
 
 
-class UtteranceFeatures(Message, frozen=True, kw_only=True):
-    """One utterance as the tracker needs it. Samples, pictures and voice prints never leave perception.
+class Recogniser(msgspec.Struct, frozen=True, kw_only=True):
+    """What recognised the words: `name` tells engine, model and device.
 
-    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `voice`, which tells the voices
-    of one microphone apart, and without that by `source`. `encoders` names what made the vectors:
-    `modality=fingerprint`, with spaces between. A provisional utterance (`final` false) is still being said: its end
-    is where it was listened to, and `revision` counts how often it was. `text_confidence`: how probable it is that what
-    a recogniser misheard leaves the label as it is; None: it did not say, or somebody wrote the words. `skipped`: its
-    words were given up because the machine did not keep up.
+    `asked` is false where it was not: of a provisional utterance, or because the machine did not keep up (`skipped` of
+    the utterance). `languages` of the words, where they are not the one that the emotion model learnt from.
+    """
 
-    Shapes: text_vec (D_t,), of the words and what was said before them; audio_vec (15,), eight values of prosody in raw
-    units and seven log-probabilities of the voice, NaN where a value could not be measured; visual_vec (8,),
-    log-probabilities of the faces; all float32, None when the modality is missing.
+    name: str
+    asked: bool = True
+    languages: tuple[str, ...] = ()
+
+
+class Utterance(msgspec.Struct, frozen=True, kw_only=True):
+    """What an utterance is, to perception, tracker and subscribers alike.
+
+    A provisional one (`final` false) goes on: its end is where it was listened to, and `revision` counts how often it
+    was. `words` is empty where the recogniser gives no times. `text_confidence`: how probable it is that what a
+    recogniser misheard leaves the label as it is; None: it did not say, or somebody wrote the words. `skipped`: its
+    words were given up because the machine did not keep up, and not because nothing was recognised. `face_coverage`:
+    the share of the sampled pictures of the utterance that showed a face (None without a camera).
     """
 
     dialogue: str
     utterance: str
     source: str
-    speaker_name: str | None
     text: str
-    engine: str
+    engine: Recogniser
     t_start_ns: int
     t_end_ns: int
     t_closed_ns: int
-    closed_by: ClosedBy
     t_text_ns: int
     t_features_ns: int
-    text_vec: np.ndarray | None = None
-    audio_vec: np.ndarray | None = None
-    visual_vec: np.ndarray | None = None
-    face_coverage: Probability | None = None
-    encoders: str = ""
-    final: bool = True
-    revision: Count = 0
+    face_coverage: Probability | None
+    final: bool
+    revision: Count
+    words: tuple[Word, ...]
+    text_confidence: Probability | None
+    skipped: bool
+
+
+class UtteranceFeatures(Message, Utterance, frozen=True, kw_only=True):
+    """One utterance as the tracker needs it. Samples, pictures and voice prints never leave perception.
+
+    `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `voice`, which tells the voices
+    of one microphone apart, and without that by `source`. A modality without a vector is missing; `encoders` are the
+    fingerprints of what makes the vectors.
+
+    Shapes of `vectors`, all float32: text (D_t,), of the words and what was said before them; audio (15,), eight values
+    of prosody in raw units and seven log-probabilities of the voice, NaN where a value could not be measured; visual
+    (8,), log-probabilities of the faces.
+    """
+
+    speaker_name: str | None
+    closed_by: ClosedBy
     voice: str | None = None
-    words: tuple[Word, ...] = ()
-    text_confidence: Probability | None = None
-    skipped: bool = False
+    vectors: dict[Modality, np.ndarray] = {}
+    encoders: dict[Modality, str] = {}
 
 
 class WorkerStatus(Message, frozen=True, kw_only=True):
@@ -170,50 +189,31 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
     last_seq: int
 
 
-class EmotionEvent(PublicMessage, frozen=True, kw_only=True):
+class EmotionEvent(PublicMessage, Utterance, frozen=True, kw_only=True):
     """The estimated expressed emotion of one utterance, decided from it and the past alone.
 
     `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the
-    label differs from the speaker's previous one (None for a speaker's first utterance). `face_coverage` is the
-    share of the sampled pictures of the utterance that showed a face (None without a camera). A provisional event
-    (`final` false) has the `utterance` of the final one that follows and a lower `revision`; a final one is said again
-    with a higher `revision` after a `Relabel`. `certain` is false where the model would rather abstain; publishers of
-    before it existed never abstained. `words` is empty where the recogniser gives no times. `text_confidence` as in
-    `UtteranceFeatures`: the words counted in `probs` as much as that, voice and face alone for the rest. `skipped`:
-    there is no text because the machine did not keep up, and not because nothing was recognised.
+    label differs from the speaker's previous one (None for a speaker's first utterance). A provisional event has the
+    `utterance` of the final one that follows and a lower `revision`; a final one is said again with a higher `revision`
+    after a `Relabel`. `certain` is false where the model would rather abstain. Where there is a `text_confidence`, the
+    words counted in `probs` as much as that, voice and face alone for the rest.
     """
 
     schema: str
     seq: Count
     session: str
-    dialogue: str
-    utterance: str
     index: Count
-    source: str
     speaker: Count
     speaker_name: str
-    text: str
     label: str
     probs: dict[str, Probability]
     entropy: float
     shift: bool | None
+    certain: bool
     modalities: tuple[Modality, ...]
-    face_coverage: Probability | None
-    final: bool
-    revision: Count
     model: str
-    engine: str
-    t_start_ns: int
-    t_end_ns: int
-    t_closed_ns: int
-    t_text_ns: int
-    t_features_ns: int
     t_logits_ns: int
-    certain: bool = True
     t_published_ns: int | None = None
-    words: tuple[Word, ...] = ()
-    text_confidence: Probability | None = None
-    skipped: bool = False
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):

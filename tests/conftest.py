@@ -28,7 +28,7 @@ def shared_data() -> Path:
 @functools.cache
 def _tiny_en() -> Path | None:
     from erc_live.live import config
-    from erc_live.live.fetch import models_folder
+    from erc_live.live.session.weight_cache import models_folder
     from erc_live.models.weights import locate
 
     return locate("tiny.en", models_folder(config.load().config.models))

@@ -7,7 +7,7 @@ import msgspec
 from examples import LABELS, event, hello
 
 from erc_live.live.screen.view import View, reduce
-from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, WorkerStatus
+from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, Recogniser, WorkerStatus
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -53,7 +53,7 @@ def utterance(seq: int, line: int, t_ns: int, **fields: object) -> EmotionEvent:
         probs=shares(label, share),
         shift=label != before[-1] if before else None,
         face_coverage=0.83,
-        engine="faster-whisper base.en",
+        engine=Recogniser(name="faster-whisper base.en"),
         t_start_ns=t_ns,
         t_end_ns=t_ns + 3000 * MS,
         t_closed_ns=t_ns + 3480 * MS,

@@ -9,7 +9,16 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from erc_live.streams.messages import SCHEMA, AnyMessage, EmotionEvent, Hello, PublicEvent, SessionEnd, VideoFrame
+from erc_live.streams.messages import (
+    SCHEMA,
+    AnyMessage,
+    EmotionEvent,
+    Hello,
+    PublicEvent,
+    Recogniser,
+    SessionEnd,
+    VideoFrame,
+)
 
 LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 MESSAGE_TYPES: tuple[type, ...] = typing.get_args(AnyMessage)
@@ -24,9 +33,10 @@ _HELLO = Hello(
 
 _EVENT = EmotionEvent(
     schema=SCHEMA, seq=0, session="s1", dialogue="d", utterance="u0", index=0, source="mic", speaker=0,
-    speaker_name="Ada", text="well then", label="joy", probs={name: float(name == "joy") for name in LABELS},
+    speaker_name="Ada", text="well then", words=(), text_confidence=None, skipped=False, certain=True,
+    label="joy", probs={name: float(name == "joy") for name in LABELS},
     entropy=0.0, shift=None, modalities=("text",), face_coverage=None, final=True, revision=0, model="m",
-    engine="e", t_start_ns=0, t_end_ns=5, t_closed_ns=6, t_text_ns=7, t_features_ns=8, t_logits_ns=9,
+    engine=Recogniser(name="e"), t_start_ns=0, t_end_ns=5, t_closed_ns=6, t_text_ns=7, t_features_ns=8, t_logits_ns=9,
 )  # fmt: skip
 
 
@@ -58,13 +68,15 @@ def same(a: Any, b: Any) -> bool:
     """Equality that also compares arrays, where NaN equals NaN."""
     if type(a) is not type(b):
         return False
-    pairs = [(getattr(a, name), getattr(b, name)) for name in a.__struct_fields__]
-    return all(
-        x.dtype == y.dtype and np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
-        if isinstance(x, np.ndarray)
-        else x == y
-        for x, y in pairs
-    )
+    return all(_same_value(getattr(a, name), getattr(b, name)) for name in a.__struct_fields__)
+
+
+def _same_value(x: Any, y: Any) -> bool:
+    if isinstance(x, dict):
+        return x.keys() == y.keys() and all(_same_value(x[key], y[key]) for key in x)
+    if isinstance(x, np.ndarray):
+        return x.dtype == y.dtype and np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
+    return bool(x == y)
 
 
 def _instances(kind: type) -> st.SearchStrategy[Any]:
@@ -99,7 +111,7 @@ def _composed(name: str, hint: Any, arguments: tuple[Any, ...]) -> st.SearchStra
     if typing.get_origin(hint) is tuple:
         return st.lists(_values(name, arguments[0]), max_size=4).map(tuple)
     if typing.get_origin(hint) is dict:
-        return st.dictionaries(st.text(max_size=5), _values(name, arguments[1]), max_size=4)
+        return st.dictionaries(_values(name, arguments[0]), _values(name, arguments[1]), max_size=4)
     if arguments[0] is int:  # Annotated[int, ge=0]
         return st.integers(0, _INT64)
     return st.floats(0.0, 1.0)  # Annotated[float, ge=0, le=1]

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from erc_live.live.engines.transcribers import Transcript
-from erc_live.live.perception import Analysis, Part, Request
-from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, samples_to_ns
+from erc_live.live.requests import Analysis, Request, Transcript, VoicePart
+from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, Recogniser, samples_to_ns
 
 LOUD, QUIET = 8000, 0
 
@@ -45,9 +44,9 @@ def answer(request: Request, text: str = "", speaker: str | None = None, now_ns:
     transcript = Transcript(text=text or request.utterance, speaker=speaker, confidence=None)
     return Analysis(
         request=request,
-        parts=(Part(request.t_start_ns, request.t_end_ns, transcript, audio_vec=None),),
-        engine="fake",
-        encoders="text=fake audio=fake",
+        parts=(VoicePart(request.t_start_ns, request.t_end_ns, transcript, audio_vec=None),),
+        engine=Recogniser(name="fake"),
+        encoders={"text": "fake", "audio": "fake"},
         t_text_ns=now_ns,
         t_features_ns=now_ns,
     )

@@ -2,7 +2,7 @@
 
 from fakes import LoudnessDetector, speech
 
-from erc_live.live.perception import Microphone, Perception, Settings, Timing
+from erc_live.live.perception.endpointing import Endpointer, Settings
 from erc_live.streams.segmenter import SegmenterConfig
 
 CONFIG = SegmenterConfig(
@@ -14,16 +14,16 @@ CONFIG = SegmenterConfig(
     end_silence_s=0.16,
     max_utterance_s=3.0,
 )
-TIMING = Timing(early_s=0.096, draft_s=0.5)
+TIMING = {"speculative_s": 0.096, "partial_every_s": 0.5}
 TALK = speech((False, 10), (True, 20), (False, 12), (True, 30), (False, 12), (True, 8), (False, 20))
 
 
-def perception(*sources, max_frames=5):
-    return Perception([Microphone(s) for s in sources], LoudnessDetector, settings_(max_frames), start_ns=0)
+def endpointer(*sources, max_frames=5):
+    return Endpointer(dict.fromkeys(sources), LoudnessDetector, settings_(max_frames), start_ns=0)
 
 
 def settings_(max_frames=5, timing=TIMING):
-    return Settings(CONFIG, timing, max_frames)
+    return Settings(CONFIG, max_frames, **timing)
 
 
 def asked(core, messages):

@@ -16,19 +16,20 @@ from typing import TypeVar
 
 import numpy as np
 
+from erc_live.live.asr.transcribers import Transcriber, open_transcriber
+from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.bench.recognisers import Choice, configured
 from erc_live.live.bench.recordings import read
 from erc_live.live.bench.references import Clip, Reference
 from erc_live.live.bench.usage import used_here_s
-from erc_live.live.bench.words import Errors, Normaliser, compare
-from erc_live.live.capture.spec import SourceSpec
+from erc_live.live.bench.word_errors import Errors, Normaliser, compare
+from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.live.engines.load import build_perception
-from erc_live.live.engines.transcribers import Speech, Transcriber, open_transcriber
-from erc_live.live.engines.transcripts import read_cues
 from erc_live.live.errors import ConfigError
-from erc_live.live.fetch import models_folder
-from erc_live.live.launch import demo_sources
+from erc_live.live.requests import Speech
+from erc_live.live.session.engines import closed_utterances
+from erc_live.live.session.launch import demo_sources
+from erc_live.live.session.weight_cache import models_folder
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, SourceEnd, samples_to_ns
 
 Result = TypeVar("Result")
@@ -159,14 +160,13 @@ def _cut_up(pcm: np.ndarray, cut: str, config: Config) -> list[Speech]:
 
 def _utterances(pcm: np.ndarray, config: Config) -> Iterator[Speech]:
     """What a session with this one microphone would recognise."""
-    perception = build_perception(config, [SourceSpec(kind="mic", medium="file", name=SOURCE, target=SOURCE)], 0)
-    heard: list[AudioChunk | SourceEnd] = [
+    spec = SourceSpec(kind="mic", medium="file", name=SOURCE, target=SOURCE)
+    sound: list[AudioChunk | SourceEnd] = [
         AudioChunk(source=SOURCE, t_ns=samples_to_ns(first), pcm=pcm[first : first + CHUNK_SAMPLES])
         for first in range(0, len(pcm), CHUNK_SAMPLES)
     ]
-    heard.append(SourceEnd(source=SOURCE, t_ns=samples_to_ns(len(pcm)), reason="end of file"))
-    for message in heard:
-        yield from (request.speech for request in perception.feed(message) if request.kind == "final")
+    sound.append(SourceEnd(source=SOURCE, t_ns=samples_to_ns(len(pcm)), reason="end of file"))
+    return (request.speech for request in closed_utterances(sound, config, [spec]))
 
 
 def _silenced(pcm: np.ndarray, reference: Reference) -> np.ndarray:

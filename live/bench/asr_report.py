@@ -12,7 +12,7 @@ from rich.text import Text
 
 from erc_live.live.bench.asr import AsrReport, ClipScore, Heard
 from erc_live.live.bench.model_report import COLOURS
-from erc_live.live.bench.words import LEAST_UTTERANCES, Errors, interval, together
+from erc_live.live.bench.word_errors import LEAST_UTTERANCES, Errors, interval, together
 from erc_live.live.errors import ConfigError, EngineError
 
 SHOWN = 12  # recordings that are told one by one: those with the most errors

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from erc_live.live.bench.percentile import percentile
 from erc_live.live.bench.usage import Usage
 from erc_live.live.errors import EngineError
-from erc_live.live.percentile import percentile
 from erc_live.live.screen.panels import STAGES, stage_durations
 from erc_live.streams import codec
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicMessage, SessionEnd
@@ -140,7 +140,7 @@ def measure(name: str, heard: Sequence[Heard], cost: Cost) -> Latency:
     first = [event for event in provisional if event.revision == 0]
     return Latency(
         name=name,
-        engine=finals[-1][0].engine.partition(",")[0],
+        engine=finals[-1][0].engine.name,
         utterances=len(finals),
         provisional=len(provisional),
         provisional_words=sum(bool(event.text) for event in provisional),

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from erc_live.live.bench.percentile import percentile
 from erc_live.live.errors import ConfigError, DeviceError
-from erc_live.live.percentile import percentile
-from erc_live.live.slots import SIZES, Slots
+from erc_live.live.tracking.slots import SIZES, Slots
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.networks import NETWORKS
 from erc_live.models.state import Replay, Sizes, nbytes, widths

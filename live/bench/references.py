@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.bench.recordings import SOUNDS
-from erc_live.live.engines.transcripts import read_cues
 from erc_live.live.errors import ConfigError
 
 TEXTS = (".txt", ".vtt", ".srt")  # beside the sound, by the same name; the first there is

@@ -16,7 +16,7 @@ from erc_live.live.errors import EngineError
 EVERY_S = 0.5  # between readings: a fraction of a millisecond for each process
 _SEARCH_S = 5.0  # between searches for processes that were started again; a search reads all of the machine
 SUPERVISOR = "supervisor"
-_WORKERS = "erc_live.live.workers"  # the module after whose name a worker's own stands
+_WORKERS = "erc_live.live.session.workers"  # the module after whose name a worker's own stands
 
 
 class Usage:

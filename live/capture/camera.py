@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from erc_live.live.capture.drivers import camera_remedy, load_opencv
-from erc_live.live.capture.sight import SightCheck
-from erc_live.live.capture.spec import SourceSpec, shown
+from erc_live.live.capture.picture_check import SightCheck
+from erc_live.live.capture.source_spec import SourceSpec, shown
 from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
 from erc_live.live.errors import DeviceError

@@ -12,8 +12,8 @@ import numpy as np
 
 from erc_live.live.capture.drivers import MicrophoneInfo, find_microphone, list_microphones, load_portaudio
 from erc_live.live.capture.sample_clock import Block, Chunker, block_time_ns
-from erc_live.live.capture.sound import TURNED_OVER, SoundCheck
-from erc_live.live.capture.spec import SourceSpec
+from erc_live.live.capture.sound_check import TURNED_OVER, SoundCheck
+from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.capture.watchdog import START_S, Watchdog
 from erc_live.live.config import Capture
 from erc_live.live.errors import DeviceError

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from erc_live.live.capture.microphone import Microphone
-from erc_live.live.capture.sight import SightCheck
-from erc_live.live.capture.sound import SoundCheck, level_db
-from erc_live.live.capture.spec import SourceSpec
+from erc_live.live.capture.picture_check import SightCheck
+from erc_live.live.capture.sound_check import SoundCheck, level_db
+from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Capture
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError

@@ -22,7 +22,7 @@ import av
 import cv2
 import numpy as np
 
-from erc_live.live.demo.face import HEIGHT_PX, WIDTH_PX, draw
+from erc_live.live.demo.face_film import HEIGHT_PX, WIDTH_PX, draw
 from erc_live.live.demo.script import ADA, BEN, CONVERSATION, NEUTRAL, Line, Manner, Speaker
 from erc_live.live.errors import EngineError, LiveError
 from erc_live.streams.media import encode_flac

@@ -1,7 +1,7 @@
 """The conversation of the demo: who says what, and how it sounds and looks. The words are the project's own.
 
 Why made by a program: a recording of people could not be shipped with the code; this one can, and be made again.
-The rule of this file: data only; `make.py` speaks it, `face.py` draws it.
+The rule of this file: data only; `make.py` speaks it, `face_film.py` draws it.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise, zip_longest
 
 from rich.cells import cell_len
 
-from erc_live.live.percentile import percentile
+from erc_live.live.bench.percentile import percentile
 from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
 from erc_live.live.screen.view import Mark, Speaker, View
 from erc_live.streams.messages import EmotionEvent, WorkerStatus
@@ -321,7 +321,7 @@ def health(sheet: Sheet) -> list[Row]:
     if view.overload:  # it needs the room of what is zero
         losses = [*overload(view), *(cell for cell in losses if cell[1])]
     numbers: Row = [*losses, (f"  lag {lag_s:.1f} s ", WARNING if lag_s >= LAG_S else "")]
-    engine = next((event.engine for event in reversed(view.utterances) if event.final), "")  # drafts may ask nobody
+    engine = next((event.engine.name for event in reversed(view.utterances) if event.final), "")
     model = view.hello.model if view.hello else ""
     names = "  ".join(text for text in (engine, model) if text)
     names = glyphs.fit(names, min(cell_len(glyphs.text(names)), sheet.width - 16))

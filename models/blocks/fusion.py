@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from erc_live.models.batch import MODALITIES, UtteranceBatch
+from erc_live.models.batch import UtteranceBatch
+from erc_live.models.modalities import MODALITIES
 
 CLIP = 4.0  # robust standard deviations; some MELD clips are cut wrongly and their prosody is nonsense
 

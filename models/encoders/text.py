@@ -13,8 +13,7 @@ an encoder that is not shipped.
 """
 
 import hashlib
-import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -25,10 +24,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models.encoders.packing import is_packed, load_packed, save_packed
+from erc_live.models.encoders.turns import PAST, Turn
 from erc_live.models.errors import WeightsError
 
 MAX_TOKENS = 64  # of an utterance and its past: 15 s of speech, the longest live utterance, by itself
-PAST = 3  # utterances
 PAST_TOKENS = 40  # at most of each of them
 RECIPE = f"context{PAST}/{MAX_TOKENS}"  # to be changed with everything that moves a vector of the same weights
 ROWS = 16  # utterances encoded at once: sorted by length, so that little is spent on padding
@@ -40,13 +39,6 @@ UNUSED = "pooler."  # of some encoders: their vector of a whole text, which we t
 PLAIN = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": " - ", "\u2026": "..."}
 )
-
-
-class Turn(NamedTuple):
-    """What was said before an utterance, and whether the same person said it."""
-
-    same_speaker: bool
-    text: str
 
 
 class Tokens(NamedTuple):
@@ -169,22 +161,6 @@ class TextEncoder:
         hidden: Tensor = output.last_hidden_state.float()
         weight = own[..., None].to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1)
-
-
-def turns(speakers: Sequence[Hashable], texts: Sequence[str]) -> list[tuple[Turn, ...]]:
-    """What was said before each utterance of a dialogue, oldest first: the last `PAST` of those that have words."""
-    said: list[tuple[Hashable, str]] = []
-    contexts = []
-    for speaker, text in zip(speakers, texts, strict=True):
-        contexts.append(tuple(Turn(who == speaker, what) for who, what in said[-PAST:]))
-        if text.strip():
-            said.append((speaker, text))
-    return contexts
-
-
-def bare(text: str) -> str:
-    """What a recogniser without punctuation would write."""
-    return " ".join(re.sub(r"[^\w\s'’]", " ", text).lower().split())
 
 
 def fingerprint(folder: Path) -> str:

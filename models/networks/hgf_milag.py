@@ -40,11 +40,12 @@ from torch import Tensor, nn
 from torch_geometric.nn import GraphConv, RGCNConv, TransformerConv
 from torch_geometric.utils import scatter, softmax
 
-from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, unpack
+from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.graph import Edges, Relation, past_window, past_window_step, two_sided_window
 from erc_live.models.losses import UNLABELLED, focal
+from erc_live.models.modalities import MODALITIES
 
 LEVELS = ("fused", *MODALITIES)  # the order of the heads, of emotions as of genders
 

@@ -45,11 +45,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from erc_live.models import losses
-from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, pack, unpack
+from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack, unpack
 from erc_live.models.blocks.attention import MultiAttn, PastMask, dialogue_mask
 from erc_live.models.blocks.context import DialogueRNN, DialogueRNNState
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import transform
 
 OTHERS = ((1, 2), (0, 2), (0, 1))  # whom each modality hears, in the order of MODALITIES

@@ -38,12 +38,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, pack, unpack
+from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack, unpack
 from erc_live.models.blocks import convs
 from erc_live.models.blocks.attention import CrossAttention, PastMask, dialogue_mask
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.speakers import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED, confusable_focal, distillation, similarity_focal
+from erc_live.models.modalities import MODALITIES
 
 # The release's values for IEMOCAP, classes in the order happy, sad, neutral, angry, excited, frustrated.
 IEMOCAP_SIMILARITY = (

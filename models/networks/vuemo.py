@@ -51,12 +51,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from erc_live.models.batch import MODALITIES, DialogueBatch, UtteranceBatch, pack, unpack
+from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack, unpack
 from erc_live.models.blocks import convs
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.speakers import SpeakerEmbedding
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.modalities import MODALITIES
 
 STREAMS = (*MODALITIES, "virtual")
 # Hyperedges inside an utterance: who of STREAMS takes part.

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.corpora.dialogue import PROSODY
-from erc_live.models.encoders.text import bare
+from erc_live.models.encoders.turns import bare
 from erc_live.models.training.dialogue_dataset import Example
 
 

@@ -18,11 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from erc_live.models.batch import MODALITIES, UtteranceBatch
+from erc_live.models.batch import UtteranceBatch
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
-from erc_live.models.encoders.text import TextEncoder, Turn, bare, turns
+from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.turns import Turn, bare, turns
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.files import whole
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from erc_live.models.batch import MODALITIES
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.augment import Disturbance
 from erc_live.models.training.dialogue_dataset import TextsEncoded
 from erc_live.models.training.trainer import EpochDone, StepDone

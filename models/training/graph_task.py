@@ -13,10 +13,11 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models import checkpoint
-from erc_live.models.batch import MODALITIES, DialogueBatch
+from erc_live.models.batch import DialogueBatch
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import WeightsError
 from erc_live.models.losses import UNLABELLED
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import NETWORKS
 from erc_live.models.state import widths
 from erc_live.models.training.augment import augmented

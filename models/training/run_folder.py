@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
-from erc_live.models.batch import MODALITIES
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
 from erc_live.models.encoders.text import FILES, TextEncoder
 from erc_live.models.errors import WeightsError
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.calibration import temperature
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from erc_live.models.corpora.dialogue import Dialogue, Split
-from erc_live.models.encoders.text import Turn, turns
+from erc_live.models.encoders.turns import Turn, turns
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.prediction import read_estimates
 

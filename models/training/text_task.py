@@ -22,7 +22,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from erc_live.models.corpora.dialogue import Split
-from erc_live.models.encoders.text import FILES, TextEncoder, Turn, bare
+from erc_live.models.encoders.text import FILES, TextEncoder
+from erc_live.models.encoders.turns import Turn, bare
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.augment import chance
 from erc_live.models.training.metrics import accuracy, confusion, macro_f1, weighted_f1

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nets import DIMS, NETS, build
 
-from erc_live.live.slots import Slots
+from erc_live.live.tracking.slots import Slots
 from erc_live.models import state as states
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.errors import StateError

@@ -76,6 +76,13 @@ def test_help_teaches(run):
         assert word in out
 
 
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_command_is_what_its_row_says(name):
+    command = cli.command(name)
+    assert command.name == name
+    assert " ".join(command.help.partition("\n\n")[0].split()) == cli.COMMANDS[name][1]
+
+
 def test_the_demo_at_full_speed_gives_every_utterance_an_event(run, tiny_world):
     code, out, err = run("demo", "--speed", "max", *options(tiny_world))
     cues = (DEMO / "transcript.vtt").read_text().count("-->")
@@ -288,7 +295,7 @@ def test_config_show_tells_who_set_what(run):
 
 
 def test_two_channels_of_one_file_are_two_microphones():
-    from erc_live.live.launch import sources
+    from erc_live.live.session.launch import sources
 
     specs = sources([f"{DEMO / 'ada.flac'}@1=A", f"{DEMO / 'ada.flac'}@2=B", f"{DEMO / 'ben.flac'}"], [])
     assert [spec.channel for spec in specs] == [1, 2, None]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from erc_live.live import sinks
-from erc_live.live.sinks import Page
+from erc_live.live.screen import sinks
+from erc_live.live.screen.sinks import Page
 from erc_live.streams.messages import EmotionEvent, Hello, PublicEvent, Relabel
 
 S = 1_000_000_000

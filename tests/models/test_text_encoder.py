@@ -13,7 +13,8 @@ from tiny_bert import DIM, make_tiny_bert
 from transformers import AutoTokenizer
 
 from erc_live.models.encoders.packing import FORMAT, pack
-from erc_live.models.encoders.text import FILES, MAX_TOKENS, PAST, WEIGHTS, TextEncoder, Turn, fingerprint, turns
+from erc_live.models.encoders.text import FILES, MAX_TOKENS, WEIGHTS, TextEncoder, fingerprint
+from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
 
 TEXTS = ["Oh no.", "well, well, well, I do not know what it is all about", "", "yes!", "Oh no.", "you are here?"] * 4

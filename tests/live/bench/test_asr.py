@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from erc_live.live import config as configuration
+from erc_live.live.asr.transcribers import Speech, Transcript
 from erc_live.live.bench import asr, asr_report
 from erc_live.live.bench.asr import AsrReport, Recogniser, bench_asr, open_recognisers
 from erc_live.live.bench.recognisers import Choice, choices, configured
 from erc_live.live.bench.references import Clip, Reference, find_clips
-from erc_live.live.bench.words import normaliser
+from erc_live.live.bench.word_errors import normaliser
 from erc_live.live.config import Config
-from erc_live.live.engines.transcribers import Speech, Transcript
 from erc_live.live.errors import ConfigError
 from erc_live.streams.media import encode_flac
 

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 import erc_live.live.demo.make as demo
-from erc_live.live.bench import commands
 from erc_live.live.bench.endpoint import Reference, Tally, bench_endpoint, count, plot, render
 from erc_live.live.bench.recordings import Segment, Track, find
+from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError
 from erc_live.streams.messages import SAMPLE_RATE_HZ, UtteranceSpan
 from erc_live.streams.segmenter import SegmenterConfig
@@ -139,11 +139,13 @@ def test_settings_out_of_range_are_refused():
 
 def test_the_command_shows_and_prints(capsys, monkeypatch, tmp_path):
     folder = Path(demo.__file__).parent
-    commands.bench_endpoint([folder / "ada.flac"], silence=[0.4], sets=["segmenter.end_silence_s=0.4"], as_json=True)
+    bench_commands.bench_endpoint(
+        [folder / "ada.flac"], silence=[0.4], sets=["segmenter.end_silence_s=0.4"], as_json=True
+    )
     plain = json.loads(capsys.readouterr().out)
     assert [row["setting"] for row in plain["rows"]] == ["0.4 s", "adaptive"]
     with pytest.raises(ConfigError, match="no sound file"):
-        commands.bench_endpoint([tmp_path])
+        bench_commands.bench_endpoint([tmp_path])
 
 
 def test_the_call_meets_its_targets_but_for_a_little(shared_data):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 from rich.console import Console
 
-from erc_live.live.bench import commands
 from erc_live.live.bench.latency import SKIPPED, UNHEARD, Cost, Heard, measure
 from erc_live.live.bench.latency_report import plot, render
 from erc_live.live.bench.recognisers import choices
+from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.panels import STAGES
 from erc_live.streams.messages import Gap, Overload, SessionEnd
@@ -136,14 +136,14 @@ def test_recognisers_stand_side_by_side_in_80_columns_and_the_picture_is_drawn(t
 
 
 def test_each_recogniser_plays_the_recording_with_and_without_pictures():
-    runs = commands._runs(["a.wav"], choices(["tiny.en", "none"]), ["b.mp4"])
+    runs = bench_commands._runs(["a.wav"], choices(["tiny.en", "none"]), ["b.mp4"])
     assert list(runs) == ["tiny.en", "tiny.en, pictures", "none", "none, pictures"]
     tiny = ["a.wav", "--set", "transcriber.engine=faster-whisper", "--set", "transcriber.model=tiny.en"]
     assert runs["tiny.en"] == tiny
     assert runs["tiny.en, pictures"] == [*tiny, "--camera", "b.mp4"]
-    assert commands._runs(["a.wav"], choices(None), []) == {"sound alone": ["a.wav"]}
-    assert "--transcript" in commands._demo(with_words=True)
-    assert "--transcript" not in commands._demo(with_words=False)
+    assert bench_commands._runs(["a.wav"], choices(None), []) == {"sound alone": ["a.wav"]}
+    assert "--transcript" in bench_commands._demo(with_words=True)
+    assert "--transcript" not in bench_commands._demo(with_words=False)
 
 
 @pytest.mark.slow

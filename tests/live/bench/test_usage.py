@@ -33,7 +33,7 @@ def test_what_a_worker_starts_is_the_workers() -> None:
     worker = WORKER.format(inner=inner)
     outer = (
         "import subprocess, sys\n"
-        f"command = [sys.executable, '-c', {worker!r}, 'erc_live.live.workers', 'perception']\n"
+        f"command = [sys.executable, '-c', {worker!r}, 'erc_live.live.session.workers', 'perception']\n"
         "sys.exit(subprocess.run(command).returncode)\n"
     )
     command = [sys.executable, "-c", outer]

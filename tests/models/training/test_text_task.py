@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from tiny_bert import make_tiny_bert
 
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
-from erc_live.models.encoders.text import FILES, WEIGHTS, TextEncoder, Turn, fingerprint
+from erc_live.models.encoders.text import FILES, WEIGHTS, TextEncoder, fingerprint
+from erc_live.models.encoders.turns import Turn
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.run_folder import CARD
 from erc_live.models.training.text_dataset import TextDataset

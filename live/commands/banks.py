@@ -1,0 +1,137 @@
+"""Banks of voices and faces for corpora that have none: what the shipped encoders make of held-out clips and pictures.
+
+Held out twice: none of these people was trained on by the encoders, and those of a training bank are not those of a
+dev bank. Each clip is heard clean and as a telephone, a room and noise spoil it, each picture seen clean and blurred,
+dark and small. What the encoders answered is kept on disk, under the name of the encoder and the corpus.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from erc_live.live.commands.places import cache_folder
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.progress import counting
+from erc_live.models.card import PRETRAINED
+from erc_live.models.corpora import ferplus, ravdess
+from erc_live.models.encoders.face import FaceEncoder
+from erc_live.models.encoders.voice import VoiceEncoder
+from erc_live.models.errors import CorpusError
+from erc_live.models.training import pictures, sounds
+from erc_live.models.training.composition import Bank, Banks
+from erc_live.models.training.files import whole
+from erc_live.streams.errors import MediaError
+from erc_live.streams.media import audio_chunks
+
+ACTORS = {"train": (17, 18), "dev": (19, 20)}  # of RAVDESS; the voice network was trained on 1 to 16
+DARKER = ("blur", "dark", "small")
+NOISIER = ("telephone", "noise", "room")
+LABELS = {"happiness": "joy", "contempt": "disgust"}  # of FER+, where MELD has another word
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Vectors (N, D) and the label that each shows."""
+
+    vectors: Tensor
+    labels: tuple[str, ...]
+
+
+def banks(options: Sequence[str], labels: tuple[str, ...]) -> tuple[Banks, Banks]:
+    """The banks of train and dev, from `ravdess=DIR` and `ferplus=DIR`, for the labels of a corpus.
+
+    Raises:
+        ConfigError: an option is neither.
+        CorpusError: there are no clips or pictures, or they do not show a label.
+        WeightsError: an encoder cannot be read.
+    """
+    folders = _folders(options)
+    found: dict[str, dict[str, Bank]] = {"train": {}, "dev": {}}
+    for split, kinds in found.items():
+        if "ravdess" in folders:
+            shown = voices(folders["ravdess"], split)
+            kinds["voice"] = Bank.of(f"RAVDESS actors {ACTORS[split]}", shown.vectors, shown.labels, labels)
+        if "ferplus" in folders:
+            shown = faces(folders["ferplus"], split)
+            kinds["face"] = Bank.of(f"FER+ dev, half for {split}", shown.vectors, shown.labels, labels)
+    train, dev = (Banks(kinds.get("voice"), kinds.get("face")) for kinds in found.values())
+    return train, dev
+
+
+def _folders(options: Sequence[str]) -> dict[str, Path]:
+    pairs = [option.partition("=") for option in options]
+    for option, (name, _, folder) in zip(options, pairs, strict=True):
+        if name not in ("ravdess", "ferplus") or not folder:
+            raise ConfigError(f"--compose {option}: write ravdess=FOLDER or ferplus=FOLDER")
+    return {name: Path(folder) for name, _, folder in pairs}
+
+
+def voices(folder: Path, split: str) -> Shown:
+    """What the shipped voice encoder makes of the clips of two actors."""
+    encoder = VoiceEncoder.load(PRETRAINED / "voice")
+    clips = [clip for clip in ravdess.clips(folder, "dev") if clip.actor in ACTORS[split]]
+    if not clips:
+        raise CorpusError(f"{folder}: no clips of RAVDESS by actors {ACTORS[split]}")
+    files = [(clip.path.name, clip.path.stat().st_size if clip.path.is_file() else 0) for clip in clips]
+
+    def hear() -> Shown:
+        vectors, labels = [], []
+        with counting() as shown:
+            for clip in shown.track(clips, description=f"voices for {split}"):
+                pcm = _read(clip.path)
+                for names in ((), *((name,) for name in NOISIER)):
+                    vector = torch.from_numpy(encoder(sounds.degrade(pcm, names)))
+                    if vector.isfinite().all():
+                        vectors.append(vector)
+                        labels.append(clip.label)
+        return Shown(torch.stack(vectors), tuple(labels))
+
+    return _kept(("voice", encoder.fingerprint, NOISIER, files), hear)
+
+
+def faces(folder: Path, split: str) -> Shown:
+    """What the shipped face encoder makes of every other picture of FER+'s dev split."""
+    encoder = FaceEncoder.load(PRETRAINED / "face")
+    found = ferplus.read(folder, "dev")
+    half = slice(0 if split == "train" else 1, None, 2)
+    pixels, classes = found.pixels[half], found.majority()[half]
+    content = hashlib.sha256(pixels.tobytes()).hexdigest()
+
+    def look() -> Shown:
+        kept = [LABELS.get(ferplus.CLASSES[c], ferplus.CLASSES[c]) for c in classes]
+        views = [pictures.degrade(torch.from_numpy(pixels), names) for names in ((), *((name,) for name in DARKER))]
+        with counting() as shown:
+            rows = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
+        return Shown(torch.from_numpy(np.concatenate(rows)), tuple(kept * len(views)))
+
+    return _kept(("face", encoder.fingerprint, DARKER, content), look)
+
+
+def _kept(what: object, make: Callable[[], Shown]) -> Shown:
+    """What was made of the same before, or is made now."""
+    path = cache_folder() / f"bank-{hashlib.sha256(repr(what).encode()).hexdigest()[:24]}.safetensors"
+    if path.is_file():
+        try:
+            with safe_open(path, "pt") as file:
+                return Shown(file.get_tensor("vectors"), tuple(json.loads(file.metadata()["labels"])))
+        except (SafetensorError, KeyError, TypeError, ValueError):
+            path.unlink()  # damaged: what is only kept to save time is made again
+    made = make()
+    with whole(path) as part:
+        save_file({"vectors": made.vectors.contiguous()}, part, {"labels": json.dumps(made.labels)})
+    return made
+
+
+def _read(clip: Path) -> np.ndarray:
+    try:
+        return np.concatenate([chunk.pcm for chunk in audio_chunks(clip, "", 0)])
+    except MediaError as error:
+        raise CorpusError(f"{error}: mend it, or take the clip out of the index") from error

@@ -1,0 +1,118 @@
+"""From the folders that a person names to what networks learn from and are scored on: corpora read, media measured.
+
+The rule of this file: nothing heavy is loaded for a corpus without media.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from erc_live.live.commands.places import cache_folder
+from erc_live.live.errors import ConfigError
+from erc_live.live.extraction.features import measure, open_instruments
+from erc_live.live.screen.console import err
+from erc_live.live.screen.progress import counting
+from erc_live.models import card as cards
+from erc_live.models.card import PRETRAINED
+from erc_live.models.corpora import read
+from erc_live.models.corpora.dialogue import Split
+from erc_live.models.encoders.audio import ProsodyEncoder
+from erc_live.models.encoders.audio_vector import audio_fingerprint
+from erc_live.models.encoders.face import FaceEncoder
+from erc_live.models.encoders.voice import VoiceEncoder
+from erc_live.models.errors import CorpusError
+from erc_live.models.training.composition import composition
+from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, examples
+
+
+def dialogue_dataset(
+    corpora: Sequence[Path], start: str | None, compose: Sequence[str], processes: int
+) -> DialogueDataset:
+    """What a run learns from: the train splits of all corpora, the dev split of the first.
+
+    Args:
+        corpora: folders or files; all of them with the same labels.
+        start: weights to go on from, whose order of the labels is taken; None: that of the first corpus.
+        compose: `ravdess=DIR`, `ferplus=DIR`, where voices and faces come from.
+        processes: how many measure media side by side.
+
+    Raises:
+        ConfigError: labels differ, or `compose` is not as above.
+        CorpusError: a corpus cannot be read, or does not lend itself to it.
+        WeightsError: start weights or encoders cannot be read.
+    """
+    if alone := [path for path in corpora if path.is_file()]:
+        raise CorpusError(
+            f"{alone[0]} would choose the epoch on what it is trained on: put it into a folder as train.jsonl, and a "
+            "tenth of its dialogues is dev; give the folder"
+        )
+    splits = [read(path, "train") for path in corpora]
+    dev = read(corpora[0], "dev")
+    own = tuple(dict.fromkeys((*splits[0].labels, *dev.labels)))
+    labels = own if start is None else cards.read(start).card.labels
+    for split in (*splits, dev):
+        if other := set(split.labels) - set(labels):
+            raise ConfigError(
+                f"{split.corpus}, {split.name}: {', '.join(sorted(other))} is none of the labels {', '.join(labels)}: "
+                "rename with `erc-live corpus convert --map`"
+            )
+    parts = [measured(split, labels, processes=processes) for split in splits]
+    train = [example for part in parts for example in part]
+    judged = measured(dev, labels, processes=processes)
+    composed = None
+    if compose:
+        from erc_live.live.commands.banks import banks
+
+        composed = composition(train, judged, banks(compose, labels), len(labels))
+    plain = DialogueDataset(tuple(split.corpus for split in splits), labels, train, judged, {}, composed)
+    return replace(plain, encoders=fingerprints(plain.modalities()))
+
+
+def text_folder(encoder: Path | None, start: str | None) -> Path:
+    """Where the text encoder to begin with lies: the one that was named, that of the start weights, the shipped one."""
+    if encoder is not None:
+        return encoder
+    return PRETRAINED / "text" if start is None else cards.read(start).encoder_folder("text")
+
+
+def measured(
+    split: Split, labels: tuple[str, ...], voice: Path | None = None, face: Path | None = None, processes: int = 1
+) -> list[Example]:
+    """The dialogues of a split with all that its media say, with a bar; text still as words.
+
+    Broken media are named on standard error; their utterances lack the modality.
+
+    Args:
+        split: of a corpus.
+        labels: in the order of the classes of the model.
+        voice: folder of the voice encoder; None: the shipped one.
+        face: folder of the face encoder; None: the shipped one.
+        processes: how many work side by side.
+
+    Raises:
+        CorpusError: a label is none of `labels`.
+        WeightsError: there are media, and an encoder cannot be read.
+    """
+    opening = partial(open_instruments, voice or PRETRAINED / "voice", face or PRETRAINED / "face")
+    with counting() as shown:
+        task = shown.add_task(f"measuring {split.name}", total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total, visible=True)
+
+        found = measure(split, opening, cache_folder(), processes, show)
+    if found.broken:
+        err.print(f"warning: {found.complaint()}", style="yellow", markup=False, soft_wrap=True)
+    return examples(split, labels, found.measured)
+
+
+def fingerprints(modalities: tuple[str, ...]) -> dict[str, str]:
+    """Names of the shipped encoders of audio and visual vectors, of the modalities that are there."""
+    found = {}
+    if "audio" in modalities:
+        prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
+        found["audio"] = audio_fingerprint(prosody.fingerprint, voice.fingerprint)
+    if "visual" in modalities:
+        found["visual"] = FaceEncoder.load(PRETRAINED / "face").fingerprint
+    return found

@@ -1,0 +1,138 @@
+"""`erc-live encoder train voice` and `erc-live encoder evaluate voice`: the clips on disk, live curves, the scores.
+
+Training stops at the first clip that cannot be read: nobody should learn from half of a corpus without knowing it.
+Scoring leaves such clips out, and names them, on standard error and in the JSON.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from erc_live.live.commands.degradations import confusion_table, degradations
+from erc_live.live.screen.console import err, out
+from erc_live.live.screen.progress import counting
+from erc_live.models.corpora import ravdess
+from erc_live.models.errors import CorpusError
+from erc_live.streams.errors import MediaError
+from erc_live.streams.media import audio_chunks
+
+if TYPE_CHECKING:
+    from erc_live.models.training.encoder_evaluation import VoiceScores
+    from erc_live.models.training.voice_dataset import VoiceClip
+
+ALL = "all"
+NAMED = 3  # clips that a message names
+ABOUT = {
+    "corpus": "RAVDESS speech, actors 1-16; epoch and temperature chosen on actors 17-20",
+    "source": "Livingstone and Russo 2018, The Ryerson Audio-Visual Database of Emotional Speech and Song",
+    "start": "two layers of the shipped speaker encoder (Resemblyzer, Apache-2.0)",
+    "licence": "CC BY-NC-SA 4.0: research only, and so are weights that were trained on it",
+    "limits": [
+        "acted: two sentences, played to be recognised, by North American professionals; real talk is far harder",
+        "calm counts as neutral",
+        "log-probabilities are calibrated on the dev actors, under clean sound, and too sure of themselves elsewhere",
+        "says how a voice sounds, never what a person feels; not for decisions about people",
+    ],
+}
+
+Clips = Annotated[Path, typer.Option("--corpus", help="Folder of RAVDESS, as released or with an index.csv.")]
+
+
+def train(
+    corpus: Clips,
+    into: Annotated[Path, typer.Option("--out", help="Folder for the weights and their card.")],
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most. Default: those of the shipped weights.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on one machine.")] = 0,
+) -> None:
+    """Train what hears a voice, on actors 1-16; the epoch is chosen on actors 17-20.
+
+    A run that was interrupted goes on when the same command is given again.
+    """
+    from erc_live.live.commands.curves import watched
+    from erc_live.models.training.voice_task import VoiceTraining, train_voice
+
+    config = VoiceTraining(seed=seed) if epochs is None else VoiceTraining(seed=seed, epochs=epochs)
+    clips = {split: read(ravdess.clips(corpus, split), f"reading {split}") for split in ("train", "dev")}
+    for usable, broken in clips.values():
+        if broken:
+            named = "; ".join(broken[:NAMED])
+            raise CorpusError(f"{len(broken)} of {len(usable) + len(broken)} clips cannot be read: {named}: mend them")
+    about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
+    with watched(config.epochs, f"the same command goes on in {into}") as curves:
+        train_voice(clips["train"][0], clips["dev"][0], into, config, about, curves)
+    out.print(f"{into}: weights and card written", markup=False, soft_wrap=True)
+
+
+def evaluate(
+    corpus: Clips,
+    split: Annotated[str, typer.Option(help="dev: actors 17-20; test: 21-24; train: 1-16; all.")] = "dev",
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option(help="telephone, noise or room; several are done one after the other.", metavar="NAME"),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of weights. Default: the shipped ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Score what hears a voice on the clips of a split. Clips that cannot be read are named, and left out."""
+    from erc_live.models.card import PRETRAINED
+    from erc_live.models.encoders.voice import VoiceEncoder
+    from erc_live.models.training.encoder_evaluation import evaluate_voice
+    from erc_live.models.training.sounds import DEGRADATIONS
+
+    names = degradations(degrade, DEGRADATIONS)
+    encoder = VoiceEncoder.load(weights or PRETRAINED / "voice")
+    recordings, missing = read(_clips(corpus, split), f"reading {split}")
+    if missing:
+        err.print(f"{len(missing)} clips are left out: {'; '.join(missing)}", markup=False, soft_wrap=True)
+    if not recordings:
+        raise CorpusError(f"{corpus}: none of the {len(missing)} clips of {split} can be read")
+    with err.status(f"hearing {len(recordings)} clips"):
+        scores = evaluate_voice(encoder, recordings, names)
+    if as_json:
+        about = {"weights": encoder.fingerprint, "split": split, "degrade": names, "missing": missing}
+        out.print_json(data={**about, **asdict(scores)})
+        return
+    _show(scores)
+
+
+def read(clips: Sequence[ravdess.RavdessClip], doing: str) -> tuple[list["VoiceClip"], list[str]]:
+    """Decode clips, with a bar: the recordings, and a line for each clip that cannot be read."""
+    from erc_live.models.training.voice_dataset import VoiceClip
+
+    found: list[VoiceClip] = []
+    missing: list[str] = []
+    with counting() as shown:
+        for clip in shown.track(clips, description=doing):
+            try:
+                chunks = [chunk.pcm for chunk in audio_chunks(clip.path, "", 0)]
+            except MediaError as error:
+                missing.append(str(error))
+                continue
+            found.append(VoiceClip(clip.path.stem, np.concatenate(chunks), clip.label))
+    return found, missing
+
+
+def _clips(corpus: Path, split: str) -> list[ravdess.RavdessClip]:
+    if split != ALL:
+        return ravdess.clips(corpus, split)
+    if not (there := ravdess.splits(corpus)):
+        raise CorpusError(f"{corpus}: no clips of RAVDESS, and no index.csv that names them")
+    return [clip for each in there for clip in ravdess.clips(corpus, each)]
+
+
+def _show(scores: "VoiceScores") -> None:
+    from erc_live.models.encoders.voice import VOICE_LABELS
+
+    out.print(confusion_table(VOICE_LABELS, VOICE_LABELS, scores.recall, scores.confusion))
+    unusable = f", {scores.unusable} of them without an answer" if scores.unusable else ""
+    out.print(
+        f"{scores.clips} clips{unusable}: UAR {scores.uar:.4f}, accuracy {scores.accuracy:.4f}, "
+        f"calibration error {scores.calibration_error:.4f}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,217 @@
+"""`erc-live evaluate`: what weights are worth on a corpus, asked as they are used live; compared, drawn, or as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from erc_live.live.commands.options import LETTERS, Compose, Corpus, Modalities, Processes, modality_names
+from erc_live.live.commands.places import cache_folder
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import out
+from erc_live.live.screen.progress import counting
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from erc_live.live.commands.evaluation_report import Evaluation
+    from erc_live.models.card import Card
+    from erc_live.models.checkpoint import Checkpoint
+    from erc_live.models.corpora.dialogue import Split
+    from erc_live.models.training.dialogue_dataset import Example
+
+
+def evaluate(
+    corpus: Corpus,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "dev",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="default, or a folder that `erc-live train` wrote. Several are compared with the first."),
+    ] = None,
+    modalities: Modalities = "tav",
+    hide: Annotated[list[str] | None, typer.Option(help="Leave out a modality: text, audio or visual.")] = None,
+    by_modality: Annotated[bool, typer.Option("--by-modality", help="Score every subset of the modalities.")] = False,
+    look_ahead: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How many later utterances a two-sided network hears: a number, or full, as its paper has it "
+            "(default). Several are compared. A causal one hears none.",
+            metavar="N|full",
+        ),
+    ] = None,
+    compose: Compose = None,
+    processes: Processes = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw it: a file (.svg, .png, .pdf), or a folder of svg files.", metavar="PATH")
+    ] = None,
+) -> None:
+    """Score weights as they are used live: one utterance at a time, from the past alone; forward must agree."""
+    from erc_live.live.commands import evaluation_report
+    from erc_live.models.corpora import read
+    from erc_live.models.training.metrics import paired_bootstrap
+
+    names = list(dict.fromkeys(weights or ["default"]))
+    heard = _heard(modalities, hide or [])
+    subsets = [subset for size in (3, 2, 1) for subset in combinations(heard, size)] if by_modality else [heard]
+    plan = _Plan(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()))
+    if plot is not None:
+        from erc_live.live.commands import plots
+
+        plots.check_target(plot)
+    data = read(corpus, split)
+    if plan.compose and data.name != "dev":
+        raise ConfigError(f"--compose is for the dev split, which it was tuned on, not for {data.name}")
+    runs = [run for name in names for run in _runs(name, corpus, data, plan)]
+    if len({run.labels for run in runs}) > 1:
+        raise ConfigError("--weights: only models with the same labels in the same order can be compared")
+    differences = [paired_bootstrap([runs[0].answers], [run.answers]) for run in runs[1:]]
+    if as_json:
+        out.print_json(data=evaluation_report.as_json(data.corpus, data.name, runs, differences))
+    else:
+        alone = len(runs) == 1
+        out.print(
+            evaluation_report.in_full(runs[0], data.corpus, data.name)
+            if alone
+            else evaluation_report.side_by_side(runs, differences)
+        )
+    if plot is not None:
+        for path in plots.plot(plot, runs, [curve for name in names for curve in plots.curves_of(name)]):
+            if not as_json:
+                out.print(f"drawn: {path}", markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is asked of each model: subsets of the modalities, and how far it hears ahead; none said: as it is. Media
+    are measured by so many `processes`; `compose` is where voices and faces come from.
+    """
+
+    subsets: tuple[tuple[str, ...], ...]
+    ahead: tuple[int | None, ...]
+    processes: int
+    compose: tuple[str, ...]
+
+
+def _heard(letters: str, hidden: Sequence[str]) -> tuple[str, ...]:
+    """The modalities of some letters without those that are hidden. Raises ConfigError when one is unknown."""
+    for name in hidden:
+        if name not in LETTERS.values():
+            raise ConfigError(f"--hide {name}: there are {', '.join(LETTERS.values())}")
+    return tuple(name for name in modality_names(letters) if name not in hidden)
+
+
+def _ahead(given: Sequence[str]) -> tuple[int | None, ...]:
+    found: list[int | None] = []
+    for text in given:
+        if text != "full" and not text.isdecimal():
+            raise ConfigError(f"--look-ahead {text}: give a number of utterances, or full")
+        found.append(None if text == "full" else int(text))
+    return tuple(dict.fromkeys(found))
+
+
+def check_labels(split: "Split", labels: Sequence[str], weights: str) -> None:
+    """Refuse a corpus with labels that the weights do not know, or without any label.
+
+    Raises:
+        CorpusError: so it is.
+    """
+    from erc_live.models.errors import CorpusError
+
+    used = {u.label for dialogue in split.dialogues for u in dialogue.utterances if u.label is not None}
+    where = f"{split.corpus}, {split.name}"
+    if not used:
+        raise CorpusError(f"{where}: no utterance has a label to score; `erc-live predict` labels a corpus")
+    unknown = sorted(used - set(labels))
+    if unknown:
+        raise CorpusError(
+            f"{where}: label {', '.join(unknown)} is not known to the weights {weights}, whose labels are "
+            f"{', '.join(labels)}: rename with `erc-live corpus convert --map {unknown[0]}={labels[0]}`, or train"
+        )
+
+
+def _runs(name: str, corpus: Path, split: "Split", plan: _Plan) -> "list[Evaluation]":
+    """Every question of the plan to one model."""
+    from erc_live.live.commands import evaluation_report
+    from erc_live.models import checkpoint
+    from erc_live.models.training.dialogue_dataset import modalities_of, only
+    from erc_live.models.training.evaluation import classify
+    from erc_live.models.training.metrics import Scores
+
+    loaded = checkpoint.load(name)
+    card, causal = loaded.card, loaded.model.config.causal
+    if causal and any(ahead != 0 for ahead in plan.ahead):
+        raise ConfigError(
+            f"--look-ahead: {name} is a causal {card.network} and cannot use what follows; "
+            f"its two-sided twin can: erc-live train --network {card.network} --size causal=false"
+        )
+    check_labels(split, card.labels, name)
+    data = _composed(corpus, name, loaded, plan) if plan.compose else vectors(split, name, loaded, plan.processes)
+    there = modalities_of(data)
+    subsets = tuple(dict.fromkeys(tuple(m for m in subset if m in there) for subset in plan.subsets))
+    questions = [
+        (subset, ahead) for subset in subsets if subset for ahead in plan.ahead or ((0,) if causal else (None,))
+    ]
+    if not questions:
+        raise ConfigError(f"--modalities: {split.corpus} has only {', '.join(there) or 'none of them'}")
+    runs = []
+    with counting() as shown:
+        for subset, ahead in questions:
+            task = shown.add_task(f"{Path(name).name} {evaluation_report.short(subset)}")
+            told = partial(_show, shown, task)
+            answers = classify(loaded.model, only(data, subset), told, ahead)
+            scores = Scores.of(answers, card.labels, card.abstain_below, _temperature(card))
+            asked = (name, card.network, card.labels, subset, ahead)
+            runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose)))
+    return runs
+
+
+def _show(shown: "Progress", task: "TaskID", done: int, total: int) -> None:
+    shown.update(task, completed=done, total=total)
+
+
+def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int = 1) -> "list[Example]":
+    """What some weights read of a split: all by the encoders that belong to them; what they do not know is left out.
+
+    Raises:
+        CorpusError: a label is none of the weights'.
+        WeightsError: an encoder cannot be read, or is not the one that the weights were trained with.
+    """
+    from erc_live.live.commands.datasets import measured
+    from erc_live.models import card as cards
+
+    described = cards.read(weights)
+    voice, face = described.encoder_folder("voice"), described.encoder_folder("face")
+    return _encoded(measured(split, loaded.card.labels, voice, face, processes), weights, loaded)
+
+
+def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Plan) -> "list[Example]":
+    """Dev with the voices and faces of other corpora, as `erc-live train --compose` composes it."""
+    from erc_live.live.commands.datasets import dialogue_dataset
+
+    found = dialogue_dataset([corpus], weights, plan.compose, plan.processes)
+    assert found.composition is not None
+    return _encoded(found.composition.dev(found.dev), weights, loaded)
+
+
+def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> "list[Example]":
+    from erc_live.models import card as cards
+    from erc_live.models.encoders.text import TextEncoder
+    from erc_live.models.training.dialogue_dataset import encoded, fitting
+
+    text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
+    loaded.check_encoders({"text": text.fingerprint})
+    with counting() as shown:
+        task = shown.add_task("reading")
+        watch = lambda report: _show(shown, task, report.done, report.total)  # noqa: E731
+        return fitting(encoded(dialogues, text, cache_folder(), watch), loaded.model)
+
+
+def _temperature(card: "Card") -> float | None:
+    """By which the logits in the weights have been divided, if the card tells."""
+    found = card.scores.get("dev", {}).get("temperature")
+    return None if found is None else float(found)

@@ -1,0 +1,35 @@
+"""`erc-live subscribe` and `erc-live schema`: the stream of events of a session, for people and for programs."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from erc_live.live import config as configuration
+from erc_live.live.commands.session_options import ConfigFile, Sets
+from erc_live.live.screen.console import as_lines, err
+from erc_live.streams.schema import event_schema
+from erc_live.streams.subscribe import subscribe as events
+
+
+def subscribe(
+    endpoint: Annotated[str | None, typer.Argument(help="Where a session publishes (events.endpoint).")] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object per line.")] = False,
+    wait: Annotated[float | None, typer.Option(help="Give up after so many seconds without a session.")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Follow the emotion events of a running session: first what was missed, then each as it comes."""
+    from erc_live.live.screen import sinks  # here: the schema needs neither a screen nor ZeroMQ
+
+    place = endpoint or configuration.load(config, sets or []).config.events.endpoint
+    waiting = Text(f"waiting for a session that publishes at {place} (events.endpoint); Ctrl-C ends it")
+    messages = events(place, timeout_s=wait, on_wait=lambda: err.print(waiting, soft_wrap=True))
+    sinks.write(messages, sys.stdout, as_json=as_lines(jsonl))
+
+
+def schema() -> None:
+    """Print the JSON Schema of the emotion event stream."""
+    print(json.dumps(event_schema(), indent=2))

@@ -1,0 +1,129 @@
+"""`erc-live` itself, `replay` and `demo`: from the options to a session, and the session to its end."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from erc_live.live import config as configuration
+from erc_live.live.capture.source_spec import SourceSpec
+from erc_live.live.commands.places import own_weights
+from erc_live.live.commands.session_options import (
+    AsLive,
+    Cameras,
+    ConfigFile,
+    Jsonl,
+    Mics,
+    Network,
+    Picture,
+    Record,
+    Sets,
+    Speed,
+    Transcript,
+)
+from erc_live.live.config import Loaded
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import as_lines, err
+from erc_live.live.session import launch
+from erc_live.live.session.spec import SessionSpec
+
+
+def live(
+    mic: list[str] | None,
+    camera: list[str] | None,
+    transcript: Path | None,
+    record: Path | None,
+    picture: Path | None,
+    jsonl: bool,
+    network: str | None,
+    config: Path | None,
+    sets: list[str] | None,
+) -> None:
+    """Run a session of devices, which `erc-live` without a command does."""
+    loaded = configuration.load(config, sets or [], _flags(network))
+    sources = launch.sources(mic or ["default"], camera or [])
+    _run(loaded, sources, "1", transcript, record, picture, jsonl)
+
+
+def replay(
+    path: Annotated[
+        Path | None, typer.Argument(help="A recorded session, or any media file.", metavar="[PATH]")
+    ] = None,
+    mic: Mics = None,
+    camera: Cameras = None,
+    speed: Speed = "1",
+    as_live: AsLive = False,
+    transcript: Transcript = None,
+    record: Record = None,
+    picture: Picture = None,
+    jsonl: Jsonl = False,
+    network: Network = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
+    loaded = configuration.load(config, sets or [], _flags(network))
+    sources = launch.replay_sources(path, mic or [], camera or [])
+    if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
+        transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live)
+
+
+def demo(
+    speed: Speed = "1",
+    record: Record = None,
+    picture: Picture = None,
+    jsonl: Jsonl = False,
+    network: Network = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Play a short conversation that comes with erc-live: no microphone, camera, network or GPU.
+
+    It is heard by the recogniser whose weights are here; without any, its words come from its transcript.
+    """
+    loaded = configuration.load(config, sets or [], _flags(network))
+    sources, said = launch.demo_sources()
+    transcript, reference = launch.demo_words(loaded.config, said)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, reference)
+    if transcript and loaded.config.transcriber.engine == "auto":
+        err.print(Text(launch.UNHEARD), soft_wrap=True)
+
+
+def _run(
+    loaded: Loaded,
+    sources: Sequence[SourceSpec],
+    speed: str,
+    transcript: Path | None,
+    record: Path | None,
+    picture: Path | None,
+    jsonl: bool,
+    reference: Path | None = None,
+    hurry: bool = False,
+) -> None:
+    session = SessionSpec(
+        session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
+        config=loaded.config,
+        sources=tuple(sources),
+        speed=launch.parse_speed(speed),
+        hurry=hurry or any(source.live for source in sources),
+        transcript=str(transcript) if transcript else None,
+        reference=str(reference) if reference else None,
+        record=str(record) if record else None,
+        picture=str(picture) if picture else None,
+        as_lines=as_lines(jsonl),
+    )
+    launch.run(session)
+
+
+def _flags(network: str | None) -> dict[str, object]:
+    if network is None:
+        return {}
+    weights = own_weights(network)
+    if not weights.is_dir():
+        train = f"erc-live train --network {network} --corpus FOLDER"
+        raise ConfigError(f"--network {network}: no such weights in {weights.parent}; train them: {train}")
+    return {"tracker.weights": str(weights)}

@@ -1,0 +1,147 @@
+"""`erc-live train`: the options, live curves, and the scores of all seeds."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from erc_live.live.commands.options import (
+    Compose,
+    Corpora,
+    Encoder,
+    Modalities,
+    Network,
+    Out,
+    Processes,
+    Seeds,
+    Sizes,
+    Start,
+    modality_names,
+    seed_numbers,
+    size_values,
+)
+from erc_live.live.commands.places import cache_folder, own_weights
+from erc_live.live.screen.console import err, out
+
+if TYPE_CHECKING:
+    from erc_live.models.card import Card
+    from erc_live.models.training.graph_config import TrainConfig
+
+Share = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the texts of an epoch, without marks and capitals.")]
+Average = Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the average of the weights; 0: none.")]
+Balance = Annotated[float, typer.Option(min=0.0, help="Favour rare labels: 0 not at all, 1 as if all were alike.")]
+Folds = Annotated[int, typer.Option(min=0, help="Learn from vectors of so many encoders that never saw the dialogue.")]
+Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better score on dev before it ends.")]
+Batch = Annotated[int, typer.Option(min=1, help="Utterances per step, in whole dialogues.")]
+Rate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the network.")]
+TextRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the text encoder.")]
+Tune = Annotated[bool, typer.Option("--tune-text", help="Train the text encoder together with the network.")]
+Options = Annotated[
+    Path | None,
+    typer.Option(help="What `erc-live tune` found, for network, sizes, rate, batch, balance, average.", metavar="FILE"),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of the same run.")]
+
+
+def train(
+    corpus: Corpora,
+    network: Network = "dialogue_graph",
+    into: Out = None,
+    sizes: Sizes = None,
+    modalities: Modalities = "tav",
+    seeds: Seeds = "1",
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 30,
+    patience: Patience = 8,
+    batch: Batch = 64,
+    rate: Rate = 1e-3,
+    tune_text: Tune = False,
+    text_rate: TextRate = 5e-5,
+    folds: Folds = 0,
+    balance: Balance = 0.5,
+    average: Average = 0.99,
+    unpunctuated: Share = 0.1,
+    start: Start = None,
+    compose: Compose = None,
+    encoder: Encoder = None,
+    options: Options = None,
+    processes: Processes = 1,
+    resume: Resume = False,
+) -> None:
+    """Train a network on a corpus; epoch, seed, temperature and threshold are chosen on its dev split.
+
+    Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
+    """
+    from erc_live.models.training.augment import Disturbance
+    from erc_live.models.training.graph_config import TrainConfig
+
+    config = TrainConfig(
+        network=network,
+        sizes=size_values(sizes),
+        seeds=seed_numbers(seeds),
+        modalities=modality_names(modalities),
+        start=start,
+        epochs=epochs,
+        patience=patience,
+        batch_utterances=batch,
+        rate=rate,
+        tune_text=tune_text,
+        text_rate=text_rate,
+        folds=folds,
+        ema=average,
+        balance=balance,
+        disturbance=Disturbance(unpunctuated=unpunctuated),
+    )
+    if options is not None:
+        config = _as_found(options, config)
+    folder = into or own_weights(config.network)
+    _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume), config)
+
+
+def _as_found(options: Path, config: "TrainConfig") -> "TrainConfig":
+    """The options of a search, but for how long to train, on what, and with which text encoder."""
+    from erc_live.live.commands.tune import read_options
+
+    asked = ("seeds", "modalities", "start", "epochs", "patience", "tune_text", "text_rate", "folds")
+    return replace(read_options(options), **{name: getattr(config, name) for name in asked})
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a person asked for besides how to train."""
+
+    corpora: tuple[Path, ...]
+    compose: tuple[str, ...]
+    encoder: Path | None
+    processes: int
+    out: Path
+    resume: bool
+
+
+def _run(asked: _Asked, config: "TrainConfig") -> None:
+    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.datasets import dialogue_dataset, text_folder
+    from erc_live.models.training.graph_config import Run
+    from erc_live.models.training.graph_training import train_graph
+
+    data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
+    for note in data.check():
+        err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
+    command = " ".join(["erc-live", *sys.argv[1:]])
+    runs = len(config.seeds) + (config.folds + 1 if config.folds else 0)
+    advice = f"the same command with --resume goes on in {asked.out}"
+    with watched(runs * config.epochs, advice) as curves:
+        into = Run(asked.out, cache_folder(), command, asked.resume, curves)
+        trained = train_graph(data, text_folder(asked.encoder, config.start), config, into)
+    out.print(f"{asked.out}: {_summary(trained.card)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _summary(card: "Card") -> str:
+    """The scores on dev: of the weights that were kept, and how far the seeds are apart."""
+    dev, seeds = card.scores["dev"], card.training["seeds"]["weighted_f1"]
+    kept = f"dev W-F1 {dev['weighted_f1']:.4f}, macro-F1 {dev['macro_f1']:.4f}"
+    if seeds["sd"] is None:
+        return kept
+    several = f"{len(seeds['by_seed'])} seeds {seeds['mean']:.4f} ± {seeds['sd']:.4f}"
+    return f"{kept} (seed {card.training['seed']}); {several}"

@@ -1,0 +1,11 @@
+"""The two consoles of a command: results go to standard output, what people should know to standard error."""
+
+from rich.console import Console
+
+out = Console()
+err = Console(stderr=True)
+
+
+def as_lines(asked: bool) -> bool:
+    """Whether to write lines: when asked to, or when nobody looks at a terminal that can be drawn on."""
+    return asked or not out.is_terminal or out.is_dumb_terminal

@@ -1,0 +1,132 @@
+"""The engines of perception, loaded and warmed up: everything slow to start and free of session state.
+
+Loading happens once, before a session says that it is ready; the first call of every engine is made here, so that the
+first utterance does not pay for it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+from msgspec import structs
+
+from erc_live.live.asr.transcribers import Transcriber, TranscriptFile, makeshift, open_spare, open_transcriber
+from erc_live.live.capture.source_spec import SourceSpec
+from erc_live.live.config import Config
+from erc_live.live.errors import ConfigError
+from erc_live.live.perception.account import Account
+from erc_live.live.perception.conversation import Conversation
+from erc_live.live.perception.endpointing import Endpointer, Settings
+from erc_live.live.perception.front_end import INLINE, FrontEnd
+from erc_live.live.perception.load_shedding import levels
+from erc_live.live.perception.vad import SileroVad
+from erc_live.live.requests import Request, RequestKind
+from erc_live.live.session.analyser import Analyser, Engines
+from erc_live.live.session.spec import SessionSpec
+from erc_live.live.session.weight_cache import models_folder
+from erc_live.live.speakers.embedding import open_voice_reader
+from erc_live.live.speakers.enrolment import open_speakers
+from erc_live.live.vision.expression import open_face_reader
+from erc_live.models import card
+from erc_live.models.encoders.audio import ProsodyEncoder
+from erc_live.models.encoders.audio_vector import SoundEncoder
+from erc_live.models.encoders.face import FACE_PX
+from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.voice import VoiceEncoder
+from erc_live.streams.clock import Clock
+from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.segmenter import SegmenterConfig
+
+
+def load_engines(config: Config, transcript: Path | None = None) -> Engines:
+    """Load and warm up.
+
+    Raises:
+        EngineError: one cannot run here.
+        WeightsError: an encoder cannot be read, or is not the one that the weights were trained on.
+    """
+    folder = models_folder(config.models)
+    transcriber = open_transcriber(config.transcriber, folder, transcript)
+    weights = card.read(config.tracker.weights)  # which were trained on the vectors of these encoders
+    engines = Engines(
+        transcriber=transcriber,
+        spare=open_spare(config.transcriber, folder, transcriber),
+        text_encoder=TextEncoder.load(weights.encoder_folder("text")),
+        audio_encoder=SoundEncoder(ProsodyEncoder(), VoiceEncoder.load(weights.encoder_folder("voice"))),
+        faces=open_face_reader(config.visual, folder, weights.encoder_folder("face")),
+        voices=open_voice_reader(config.speakers),
+        warning=makeshift(config.transcriber, transcriber),
+    )
+    weights.card.check_encoders(engines.fingerprints)
+    noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
+    engines.text_encoder.encode(["warm up"])
+    engines.audio_encoder(noise)
+    if engines.voices is not None:
+        engines.voices.split(noise)
+    if engines.faces is not None:
+        engines.faces.encoder(np.zeros((1, FACE_PX, FACE_PX), np.uint8))
+    SileroVad()(noise[:512])
+    return engines
+
+
+def front_end(
+    session: SessionSpec,
+    engines: Engines,
+    clock: Clock,
+    start_ns: int = 0,
+    executor: Executor = INLINE,
+) -> FrontEnd:
+    """Perception of a session whose media begins at `start_ns`, on its clock; analyses run in `executor`."""
+    config = session.config
+    speakers = None if engines.voices is None else open_speakers(config.speakers, engines.voices)
+    cameras = any(source.kind == "camera" for source in session.sources)
+    shed = levels(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None)
+    sources = microphones(session.sources)
+    return FrontEnd(
+        Endpointer(sources, SileroVad, perception_settings(config), start_ns, session.speed),
+        Account(sources, start_ns),
+        Conversation(engines.text_encoder, speakers, clock, start_ns),
+        Analyser(engines, clock),
+        executor,
+        shed if session.hurry else (),
+    )
+
+
+def closed_utterances(
+    messages: Iterable[AudioChunk | VideoFrame | Gap | SourceEnd], config: Config, sources: Sequence[SourceSpec]
+) -> Iterator[Request]:
+    """What a session would analyse of these messages, when each utterance has closed; nothing is analysed."""
+    endpointer = Endpointer(microphones(sources), SileroVad, perception_settings(config), start_ns=0)
+    for message in messages:
+        yield from (request for request in endpointer.feed(message) if request.kind == RequestKind.FINAL)
+
+
+def microphones(sources: Sequence[SourceSpec]) -> dict[str, str | None]:
+    """The name of each microphone, and of the one person it belongs to, if any."""
+    return {source.name: source.speaker for source in sources if source.kind == "mic"}
+
+
+def perception_settings(config: Config) -> Settings:
+    """How the front end listens and looks."""
+    return Settings(
+        segmenter=segmenter_config(config),
+        max_frames=config.visual.max_frames,
+        speculative_s=config.perception.speculative_s,
+        partial_every_s=config.perception.partial_every_s,
+    )
+
+
+def closing_note(account: Account, transcriber: Transcriber) -> str:
+    """What people should know of a session that has ended; "" if there is nothing to say."""
+    if isinstance(transcriber, TranscriptFile):
+        return account.note(transcriber.unused, len(transcriber.cues))
+    return account.note()
+
+
+def segmenter_config(config: Config) -> SegmenterConfig:
+    """The table [segmenter] as the segmenter takes it. Raises ConfigError if its values contradict each other."""
+    try:
+        return SegmenterConfig(**structs.asdict(config.segmenter))
+    except ValueError as error:
+        raise ConfigError(f"[segmenter] {error}") from error

@@ -1,0 +1,63 @@
+"""The cores composed in one process, without sockets: replay at maximum speed, and most of the tests.
+
+The workers compose the very same cores with a bus in between, so what is true here of words, labels and order is
+true live. Time is the media's own: stamps are media times, and a run gives the same events every time. Nobody waits
+here, so nothing is guessed and nothing is provisional.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from erc_live.live.capture.sound_check import SoundCheck
+from erc_live.live.capture.source import recorded_messages
+from erc_live.live.session.analyser import Engines
+from erc_live.live.session.engines import closing_note, front_end
+from erc_live.live.session.spec import SessionSpec
+from erc_live.live.tracking.tracker import SessionStart, Tracker
+from erc_live.models.checkpoint import Checkpoint
+from erc_live.streams.clock import ManualClock
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, UtteranceFeatures
+from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
+
+Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | Overload | SessionEnd
+
+
+def recorded(session: SessionSpec, sounds: Mapping[str, SoundCheck] | None = None) -> Iterator[Replayed]:
+    """Everything that the recordings of a session hold, in the order of time, from time 0. `sounds`: by source, what
+    listens to how good the sound of a file is.
+    """
+    first = session.sources[0]
+    if first.medium == "bundle":  # with the gaps that it knows of
+        return bundle_messages(Path(first.target), start_ns=0)
+    config = session.config.capture
+    heard = sounds or {}
+    return in_time_order([recorded_messages(s, config, 0, sound=heard.get(s.name)) for s in session.sources])
+
+
+class InProcess:
+    """`run` captured messages through the front end and the tracker. `note`: what people should know afterwards."""
+
+    def __init__(self, session: SessionSpec, engines: Engines, checkpoint: Checkpoint) -> None:
+        self.note = ""
+        self._clock = ManualClock()
+        self._transcriber = engines.transcriber
+        self._front_end = front_end(session, engines, self._clock)
+        start = SessionStart(session.session, t_ns=0, wall_ns=0)
+        self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
+
+    def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
+        """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""
+        yield self._tracker.hello()
+        for message in messages:
+            self._clock.sleep_until(due_ns(message))
+            if isinstance(message, Gap):
+                yield message
+            self._front_end.feed(message)
+            for result in self._front_end.poll(self._clock.now_ns()):
+                yield result
+                if isinstance(result, UtteranceFeatures):
+                    yield self._tracker.observe(result)
+                elif isinstance(result, Relabel):
+                    self._tracker.go_back(result)
+        self.note = closing_note(self._front_end.account, self._transcriber)
+        yield self._tracker.end("end of media", self.note)

@@ -1,0 +1,177 @@
+"""From what a person asked for to a running session: checks first, then the workers, or the cores in this process."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import TypeVar
+
+import platformdirs
+from rich.text import Text
+
+from erc_live.live.asr.transcript_file import read_cues
+from erc_live.live.asr.whisper_models import is_here
+from erc_live.live.capture.source import bundle_sources, channels_hint, check
+from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic
+from erc_live.live.config import Config
+from erc_live.live.demo.recognition import Hearing
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import err
+from erc_live.live.session.spec import SessionSpec
+from erc_live.live.session.supervisor import Supervisor
+from erc_live.live.session.weight_cache import models_folder
+from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.errors import MediaError, SessionError
+from erc_live.streams.media import probe, undecodable
+from erc_live.streams.messages import AnyMessage
+
+FASTEST = float("inf")
+UNHEARD = (
+    "Nobody listened: these words are the demo's own transcript, because no speech recogniser is on this disk. "
+    "`erc-live models fetch` brings one."
+)
+MOST_SPEED = 100.0  # the processes cannot be hurried on as they like: more is what "max" is for
+Message = TypeVar("Message", bound=AnyMessage)
+
+
+def sources(mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
+    """Devices, files and URLs as the options name them. Raises ConfigError or MediaError."""
+    specs = (
+        *(parse_mic(text, number) for number, text in enumerate(mics)),
+        *(parse_camera(text, number) for number, text in enumerate(cameras)),
+    )
+    names = [spec.speaker for spec in specs if spec.speaker]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--mic: two microphones of one name ({', '.join(names)}); give each person their own")
+    _refuse_one_sound_twice([spec for spec in specs if spec.kind == "mic"])
+    return specs
+
+
+def _refuse_one_sound_twice(mics: Sequence[SourceSpec]) -> None:
+    """What two microphones hear alike would be taken from the one and given to the other (`crosstalk.py`)."""
+    for one, other in combinations(mics, 2):
+        names = [Path(each.target).resolve() if each.medium == "file" else each.target for each in (one, other)]
+        if names[0] == names[1] and (one.channel == other.channel or None in (one.channel, other.channel)):
+            raise ConfigError(
+                f"--mic {other.target}: given twice, so two people would be heard in one sound; "
+                f"give each their own, or their own channel: --mic {one.target}@1=ONE --mic {one.target}@2=OTHER"
+            )
+
+
+def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
+    """A bundle's sources, a media file's sound and picture, or the files of --mic and --camera."""
+    if path is None:
+        if not mics:
+            raise ConfigError("replay: name a recorded session or a media file, or one file per person with --mic")
+        return sources(mics, cameras)
+    if mics:
+        raise ConfigError(f"replay: {path} and --mic exclude each other: the path brings its own sound")
+    if path.is_dir():
+        return bundle_sources(path)
+    return sources([str(path)], [*_pictures(path), *cameras])
+
+
+def _pictures(path: Path) -> list[str]:
+    """The file once more, where it can be seen, too. Says what a person should know of it. Raises MediaError where it
+    cannot be heard.
+    """
+    info = probe(path)
+    if "audio" in info.undecodable:
+        raise MediaError(undecodable(path, "audio"))
+    if not info.audio:
+        raise MediaError(f"{path}: no sound in it, so nobody can be heard; add --mic FILE")
+    unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
+    for line in (unseen, channels_hint(path)):
+        if line:
+            err.print(Text(line), soft_wrap=True)
+    return [str(path)] if info.video else []
+
+
+def demo_sources() -> tuple[tuple[SourceSpec, ...], Path]:
+    """The conversation that is shipped, and its transcript."""
+    folder = Path(str(files("erc_live.live.demo")))
+    mics = [f"{folder / 'ada.flac'}=Ada", f"{folder / 'ben.flac'}=Ben"]
+    return sources(mics, [str(folder / "faces.mp4")]), folder / "transcript.vtt"
+
+
+def demo_words(config: Config, said: Path) -> tuple[Path | None, Path | None]:
+    """The transcript that the demo takes its words from, or else the reference for what a recogniser makes of it.
+
+    Weights that are here are used. Where none are, the demo is no reason for a less accurate recogniser.
+    """
+    choice = config.transcriber
+    if choice.engine == "none":
+        return None, None
+    unnamed = choice.engine == "auto" and choice.model == "auto"
+    if choice.engine == "transcript" or (unnamed and not is_here(choice, models_folder(config.models))):
+        return said, None
+    return None, said
+
+
+def parse_speed(text: str) -> float:
+    """`1`, a positive number, or `max` (infinity). Raises ConfigError."""
+    try:
+        speed = FASTEST if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
+    if not speed > 0 or (speed > MOST_SPEED and text != "max"):
+        raise ConfigError(
+            f"--speed {text}: write 1 for real time, a number of times as fast (up to {MOST_SPEED:.0f}), or max"
+        )
+    return speed
+
+
+def run(session: SessionSpec) -> None:
+    """Run a session to its end: in this process at maximum speed, else in the workers. Raises what the README lists.
+
+    If it has a reference, the last line on standard error tells how much of that was recognised.
+    """
+    _check(session)
+    hearing = Hearing(read_cues(Path(session.reference)) if session.reference else ())
+    if session.speed == FASTEST:
+        from erc_live.live.session import max_speed  # here: only this way of running loads the engines in this process
+
+        max_speed.replay(session, hearing.observe)
+    else:
+        _run_workers(session, hearing.observe)
+    if session.reference and (line := hearing.summary()):
+        err.print(Text(line), soft_wrap=True)
+
+
+def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
+    check_endpoint(session.config.events.endpoint)
+    check_unused(session.config.events.endpoint)
+    logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
+    logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
+    Supervisor(session, logfile, observe).run()
+
+
+def _check(session: SessionSpec) -> None:
+    """What can be known before anything is started: files that are not media, a folder in the way."""
+    for source in session.sources:
+        if source.medium == "file":
+            check(source)
+    if session.transcript and not Path(session.transcript).exists():
+        raise MediaError(f"--transcript {session.transcript}: no such file")
+    if session.record:
+        _check_room(Path(session.record))
+    if session.picture and (session.as_lines or session.speed == FASTEST):
+        raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
+    if session.picture and not Path(session.picture).absolute().parent.is_dir():
+        raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")
+
+
+def _check_room(folder: Path) -> None:
+    """Whether a recording can be kept there. Raises SessionError."""
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise SessionError(f"--record {folder}: the folder is not empty; name a new one")
+        place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as error:
+        raise SessionError(
+            f"--record {folder}: nothing can be written there ({error.strerror}); name another"
+        ) from error

@@ -1,0 +1,258 @@
+"""Many dialogues on one device: gather the states of those that speak, step them together, scatter the states back.
+
+States lie in rows that are allocated once. Dialogues join and leave at any step. One that has been idle too long, or
+longest when rows run out, is parked in host memory and comes back bit for bit when it speaks again: the rows bound the
+memory of the device, not the number of dialogues. Batches have fixed sizes (`SIZES`); what a call leaves free of a
+batch works on a spare row. On a GPU the kernels of each size are recorded once as a CUDA graph and replayed, which
+takes the launch of some hundred kernels out of every step; elsewhere the same code runs unrecorded.
+The rule of this file: here alone is the state of a dialogue written in place. Not safe for threads: one owner calls it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+
+from erc_live.models.batch import UtteranceBatch
+from erc_live.models.modalities import MODALITIES
+from erc_live.models.state import Sizes, State, Steppable, join, rows, tensors, to_device, transform, widths
+from erc_live.streams.clock import Clock
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+IDLE_S = 60.0  # a dialogue that rests longer is worth a copy to the host and back
+WARM_UPS = 3  # steps before a recording, in which libraries choose kernels and take their workspaces
+
+
+@dataclass
+class _Seat:
+    """The row of a dialogue, and when it was last stepped."""
+
+    row: int
+    t_ns: int
+
+
+class Slots(Generic[State]):
+    """Steps many dialogues of one model.
+
+    Args:
+        model: in evaluation mode; rows are allocated on its device.
+        capacity: rows, the most dialogues whose state is on the device.
+        clock: tells how long a dialogue has been idle.
+        idle_s: seconds without a step after which a dialogue is parked.
+    """
+
+    def __init__(self, model: Steppable[State], capacity: int, clock: Clock, idle_s: float = IDLE_S) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity}")
+        self._clock = clock
+        self._idle_ns = int(idle_s * 1e9)
+        self._sizes: Sizes = model.config
+        self._fresh = to_device(model.initial_state(1), "cpu")
+        self._pool = model.initial_state(capacity + 1)
+        self._spare = capacity  # the last row: nobody's state
+        self._device = next(iter(tensors(self._pool).values())).device
+        self._free = list(range(capacity))
+        self._seated: OrderedDict[str, _Seat] = OrderedDict()  # longest idle first
+        self._parked: dict[str, State] = {}
+        needed = [size for size in SIZES if size < 2 * capacity]
+        self._most = min(needed[-1], capacity)  # dialogues in one batch
+        self._batches = {size: _Batch(model, self._pool, size) for size in needed}
+        if self._device.type == "cuda" and has_fixed_shapes(model):
+            self._record()
+
+    def __contains__(self, dialogue: str) -> bool:
+        return dialogue in self._seated or dialogue in self._parked
+
+    def __len__(self) -> int:
+        """Number of dialogues, parked ones included."""
+        return len(self._seated) + len(self._parked)
+
+    @property
+    def parked(self) -> frozenset[str]:
+        """Dialogues without a row: their state is in host memory, or they have not spoken yet."""
+        return frozenset(self._parked)
+
+    def join(self, dialogue: str, state: State | None = None) -> None:
+        """Begin a dialogue, or go on with one whose state (of one dialogue, on any device) comes from elsewhere.
+
+        Raises:
+            ValueError: it is here already.
+        """
+        if dialogue in self:
+            raise ValueError(f"dialogue {dialogue} is here already: let it leave first")
+        self._parked[dialogue] = self._fresh if state is None else to_device(state, "cpu")
+
+    def leave(self, dialogue: str) -> State:
+        """End a dialogue and hand over its state, in host memory.
+
+        Raises:
+            ValueError: there is no such dialogue.
+        """
+        self._require([dialogue])
+        if dialogue in self._seated:
+            self._park([dialogue])
+        return self._parked.pop(dialogue)
+
+    @torch.no_grad()
+    def step(self, dialogues: Sequence[str], utterances: UtteranceBatch, provisional: Collection[str] = ()) -> Tensor:
+        """Classify the next utterance of each of `dialogues`.
+
+        Args:
+            dialogues: whose utterances they are, each at most once.
+            utterances: one row per dialogue, on any device.
+            provisional: those of `dialogues` whose state stays as it was.
+
+        Shapes: N dialogues -> logits (N, C), in host memory
+
+        Raises:
+            ValueError: a dialogue has not joined or comes twice, or rows or widths do not fit; no state has changed.
+        """
+        self._require(dialogues)
+        if len(set(dialogues)) < len(dialogues) or len(dialogues) != len(utterances):
+            raise ValueError(f"{len(utterances)} utterances for {', '.join(dialogues)}: give one for each dialogue")
+        wide = utterances.widened(widths(self._sizes))
+        self._park_idle()
+        parts = [torch.zeros(0, self._sizes.classes)]
+        for first in range(0, len(dialogues), self._most):
+            chunk = slice(first, first + self._most)
+            parts.append(self._step(dialogues[chunk], wide.rows(chunk), provisional))
+        return torch.cat(parts)
+
+    def _step(self, dialogues: Sequence[str], utterances: UtteranceBatch, provisional: Collection[str]) -> Tensor:
+        self._seat(dialogues)
+        now_ns = self._clock.now_ns()
+        for dialogue in dialogues:
+            self._seated[dialogue].t_ns = now_ns
+            self._seated.move_to_end(dialogue)
+        source = [self._seated[dialogue].row for dialogue in dialogues]
+        pairs = zip(dialogues, source, strict=True)
+        target = [self._spare if dialogue in provisional else row for dialogue, row in pairs]
+        size = next(size for size in SIZES if size >= len(dialogues))
+        return self._batches[size].run(source, target, utterances)
+
+    def _require(self, dialogues: Sequence[str]) -> None:
+        for dialogue in dialogues:
+            if dialogue not in self:
+                raise ValueError(f"no dialogue {dialogue}: it has not joined, or it has left")
+
+    def _park_idle(self) -> None:
+        before_ns = self._clock.now_ns() - self._idle_ns
+        idle = []
+        for dialogue, seat in self._seated.items():
+            if seat.t_ns >= before_ns:
+                break
+            idle.append(dialogue)
+        self._park(idle)
+
+    def _park(self, dialogues: Sequence[str]) -> None:
+        """Bring states to the host, in one copy per tensor however many they are."""
+        if not dialogues:
+            return
+        index = torch.tensor([self._seated[dialogue].row for dialogue in dialogues], device=self._device)
+        host = to_device(rows(self._pool, index), "cpu")
+        for number, dialogue in enumerate(dialogues):
+            self._parked[dialogue] = rows(host, torch.tensor([number]))
+            self._free.append(self._seated.pop(dialogue).row)
+
+    def _seat(self, dialogues: Sequence[str]) -> None:
+        """Give every dialogue a row; the longest idle of the others make room."""
+        arriving = [dialogue for dialogue in dialogues if dialogue in self._parked]
+        if not arriving:
+            return
+        resting = [dialogue for dialogue in self._seated if dialogue not in set(dialogues)]
+        self._park(resting[: max(0, len(arriving) - len(self._free))])
+        seats = [_Seat(self._free.pop(), 0) for _ in arriving]
+        states = to_device(join([self._parked.pop(dialogue) for dialogue in arriving]), self._device)
+        _scatter(self._pool, torch.tensor([seat.row for seat in seats], device=self._device), states)
+        self._seated.update(zip(arriving, seats, strict=True))
+
+    def _record(self) -> None:
+        with torch.cuda.device(self._device):
+            memory = torch.cuda.graph_pool_handle()
+            for size in sorted(self._batches, reverse=True):  # smaller ones find room in the memory of the largest
+                self._batches[size].record(memory)
+
+
+class _Batch(Generic[State]):
+    """A step of a fixed number of dialogues, over buffers that stay where they are."""
+
+    def __init__(self, model: Steppable[State], pool: State, size: int) -> None:
+        like = next(iter(tensors(pool).values()))
+        self._model = model
+        self._pool = pool
+        self._spare = len(like) - 1
+        self._source = torch.full((size,), self._spare, device=like.device)
+        self._target = self._source.clone()
+        self._utterances = blank(model.config, size, like.device)
+        self._logits = torch.zeros(size, model.config.classes, device=like.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def run(self, source: list[int], target: list[int], utterances: UtteranceBatch) -> Tensor:
+        """Step the states of rows `source` and write them to rows `target`; the rest of the batch is idle motion on
+        the spare row. Shapes: N rows -> logits (N, C), in host memory
+        """
+        count = len(source)
+        rest = [self._spare] * (len(self._source) - count)
+        self._source.copy_(torch.tensor(source + rest))
+        self._target.copy_(torch.tensor(target + rest))
+        for buffer, given in zip(tensors(self._utterances).values(), tensors(utterances).values(), strict=True):
+            buffer[:count].copy_(given)
+        if self._graph is None:
+            self._compute()
+        else:
+            self._graph.replay()
+        return self._logits[:count].to("cpu", copy=True)
+
+    def record(self, memory: Any) -> None:
+        """Record the kernels of a step into a CUDA graph, whose scratch memory is the pool `memory`.
+
+        Several graphs may share it: what outlives a replay is in `_logits` and the rows, which lie outside. Source and
+        target are the spare row now, so the warm-up touches nobody's state.
+        """
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # recording demands that libraries were warmed up, on another stream
+            for _ in range(WARM_UPS):
+                self._compute()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=memory):
+            self._compute()
+        self._graph = graph
+
+    @torch.inference_mode()
+    def _compute(self) -> None:
+        logits, states = self._model.step(self._utterances, rows(self._pool, self._source))
+        self._logits.copy_(logits)
+        _scatter(self._pool, self._target, states)
+
+
+def _scatter(pool: State, index: Tensor, states: State) -> None:
+    for into, new in zip(tensors(pool).values(), tensors(states).values(), strict=True):
+        into.index_copy_(0, index, new)
+
+
+def blank(config: Sizes, count: int, device: torch.device | str = "cpu") -> UtteranceBatch:
+    """`count` utterances of full width of which nothing is known."""
+    text, audio, visual = (torch.zeros(count, dim, device=device) for dim in widths(config))
+    speakers = torch.zeros(count, dtype=torch.int64, device=device)
+    return UtteranceBatch(text, audio, visual, speakers, torch.zeros(count, len(MODALITIES), device=device).bool())
+
+
+def has_fixed_shapes(model: Steppable[State]) -> bool:
+    """Whether `step` runs the same kernels whatever the values are: only such a step can be recorded.
+
+    It is tried on tensors without values, where torch refuses whatever would have to look at one.
+    """
+    state = model.initial_state(2)
+    utterances = blank(model.config, 2, next(iter(tensors(state).values())).device)
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        try:
+            model.step(transform(fake.from_tensor, utterances), transform(fake.from_tensor, state))
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            return False
+    return True

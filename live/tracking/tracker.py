@@ -1,0 +1,230 @@
+"""From utterance features to emotion events: the sans-I/O core of the tracker worker, the only bridge from message to
+tensor.
+
+The state of a dialogue is a value. A final utterance replaces it; a provisional one is classified from it and leaves
+no trace. Because old values are kept for a while, the dialogue can go back to before any recent utterance, when it
+turns out that somebody else spoke. Only the past is ever read: the event of an utterance depends on it and on the
+utterances observed before it.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec import structs
+from torch import Tensor
+
+from erc_live.models.batch import UtteranceBatch
+from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.modalities import MODALITIES
+from erc_live.models.networks import steppable
+from erc_live.streams.clock import Clock
+from erc_live.streams.messages import (
+    RELABEL_REACH,
+    SCHEMA,
+    EmotionEvent,
+    Gap,
+    Hello,
+    Modality,
+    Overload,
+    Relabel,
+    SessionEnd,
+    Utterance,
+    UtteranceFeatures,
+)
+
+NOTICE = (
+    "Emotions are estimated from what is said and how it sounds: estimated expressed emotion, not anybody's "
+    "inner state. People must be told that this runs."
+)
+
+
+@dataclass(frozen=True)
+class SessionStart:
+    """`t_ns` (session time) and `wall_ns` (Unix time) are the same instant: the first of the media."""
+
+    session: str
+    t_ns: int
+    wall_ns: int
+
+
+@dataclass(frozen=True)
+class _Dialogue:
+    """What the tracker remembers of one dialogue. Speakers are numbered by first appearance."""
+
+    state: Any  # of the network
+    utterances: int = 0
+    speakers: tuple[str, ...] = ()  # by number: a name, else the voice
+    last_label: Mapping[int, str] = field(default_factory=dict)  # by number
+
+
+@dataclass(frozen=True)
+class _Past:
+    """An utterance that was observed, and what its dialogue was before it."""
+
+    utterance: str
+    skipped: bool
+    dialogue: _Dialogue
+
+
+class Tracker:
+    """`observe` utterances in order; get events. `seq` counts the events of the whole stream."""
+
+    def __init__(self, checkpoint: Checkpoint, start: SessionStart, clock: Clock, device: str = "cpu") -> None:
+        self._device = torch_device(device)
+        self._model = steppable(checkpoint.model).to(self._device).eval()
+        self._checkpoint = checkpoint
+        self._labels = checkpoint.card.labels
+        self._start = start
+        self._clock = clock
+        self._dialogues: dict[str, _Dialogue] = {}
+        self._before: dict[str, deque[_Past]] = {}  # dialogue -> last utterances
+        self._seq = 0
+        self._finals = 0
+        self._skipped = 0  # of them
+        self._lost = 0
+        self._deaths = 0
+        self._encoders: Mapping[Modality, str] | None = None  # of the last utterance, which fit the weights
+        self.spoilt = 0  # vectors that held a value that is no number, and counted as missing
+
+    def observe(self, features: UtteranceFeatures) -> EmotionEvent:
+        """Classify one utterance. Raises WeightsError if other encoders made its features than the weights were
+        trained on.
+        """
+        if features.encoders != self._encoders:
+            self._checkpoint.check_encoders(features.encoders)
+            self._encoders = features.encoders
+        features = self._usable(features)
+        dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
+        voice = features.speaker_name or features.voice or features.source
+        speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
+        speaker = speakers.index(voice)
+        with torch.inference_mode():
+            probs, state = self._classify(features, speaker, dialogue.state)
+        event = self._event(features, dialogue, speaker, probs)
+        if features.final:
+            before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
+            before.append(_Past(features.utterance, features.skipped, dialogue))
+            last_label = {**dialogue.last_label, speaker: event.label}
+            self._dialogues[features.dialogue] = _Dialogue(state, dialogue.utterances + 1, speakers, last_label)
+            self._finals += 1
+            self._skipped += features.skipped
+        self._seq += 1
+        return event
+
+    def _classify(self, features: UtteranceFeatures, speaker: int, state: Any) -> tuple[Tensor, Any]:
+        """The probabilities of the labels, and the state that follows.
+
+        Words that were perhaps misheard count by their confidence c: p = c p(words, voice, face) + (1 - c) p(voice,
+        face), the law of total probability over whether they bear the label of what was said. The dialogue goes on
+        from the likelier of the two.
+        """
+        logits, after = self._model.step(self._batch(features, speaker), state)
+        probs = torch.softmax(logits[0].double(), -1).cpu()
+        confidence = features.text_confidence
+        if confidence is None or "text" not in features.vectors:
+            return probs, after
+        others = {modality: vector for modality, vector in features.vectors.items() if modality != "text"}
+        wordless = structs.replace(features, vectors=others, text_confidence=None)
+        without, after_without = self._classify(wordless, speaker, state)
+        mixed = confidence * probs + (1 - confidence) * without
+        return mixed, after if 2 * confidence >= 1 else after_without
+
+    def go_back(self, relabel: Relabel) -> None:
+        """Forget the first of the utterances that moved, and all after it: they are observed anew, each once more.
+
+        Numbers of speakers stay as they are. What lies further back than `RELABEL_REACH` utterances stays, too.
+        """
+        before = self._before.get(relabel.dialogue, deque())
+        first = next((i for i, past in enumerate(before) if past.utterance in relabel.moved), None)
+        if first is None:
+            return
+        dialogue = replace(before[first].dialogue, speakers=self._dialogues[relabel.dialogue].speakers)
+        self._dialogues[relabel.dialogue] = dialogue
+        while len(before) > first:
+            self._skipped -= before.pop().skipped
+            self._finals -= 1
+
+    def miss(self, loss: Gap | Overload) -> None:
+        """Count, for the end of the session, processes that died and the utterances that were lost with them."""
+        if isinstance(loss, Gap):
+            self._deaths += loss.cause == "worker"
+            self._lost += loss.lost if loss.cause == "worker" or loss.source == "perception" else 0
+
+    def hello(self) -> Hello:
+        """How the stream introduces itself; the publisher adds who has spoken and how far it has come."""
+        return Hello(
+            schema=SCHEMA,
+            session=self._start.session,
+            t_ns=self._start.t_ns,
+            wall_ns=self._start.wall_ns,
+            labels=self._labels,
+            speakers=(),
+            model=self._checkpoint.fingerprint,
+            notice=NOTICE,
+            last_seq=-1,
+        )
+
+    def end(self, reason: str, note: str = "") -> SessionEnd:
+        """The last message of the session. `note`: what people should know of it."""
+        return SessionEnd(
+            session=self._start.session,
+            t_ns=self._clock.now_ns(),
+            utterances=self._finals,
+            reason=reason,
+            lost=self._lost,
+            deaths=self._deaths,
+            skipped=self._skipped,
+            note=note,
+        )
+
+    def _usable(self, features: UtteranceFeatures) -> UtteranceFeatures:
+        """With the vectors alone of modalities that the model was trained on, and without those that hold NaN or
+        infinity; in prosody, NaN only says what could not be measured.
+        """
+        known = {modality: v for modality, v in features.vectors.items() if modality in self._checkpoint.card.encoders}
+        spoilt = [
+            modality
+            for modality, vector in known.items()
+            if np.isinf(vector).any() or (modality != "audio" and np.isnan(vector).any())
+        ]
+        self.spoilt += len(spoilt)
+        usable = {modality: vector for modality, vector in known.items() if modality not in spoilt}
+        return structs.replace(features, vectors=usable)
+
+    def _batch(self, features: UtteranceFeatures, speaker: int) -> UtteranceBatch:
+        vectors = {modality: torch.tensor(vector) for modality, vector in features.vectors.items()}
+        return UtteranceBatch.of(
+            text=vectors.get("text"), audio=vectors.get("audio"), visual=vectors.get("visual"), speaker=speaker
+        ).to(self._device)
+
+    def _event(self, features: UtteranceFeatures, dialogue: _Dialogue, speaker: int, probs: Tensor) -> EmotionEvent:
+        label = self._labels[int(probs.argmax())]
+        last = dialogue.last_label.get(speaker)
+        return EmotionEvent(
+            **{name: getattr(features, name) for name in Utterance.__struct_fields__},
+            schema=SCHEMA,
+            seq=self._seq,
+            session=self._start.session,
+            index=dialogue.utterances,
+            speaker=speaker,
+            speaker_name=features.speaker_name or f"Speaker {speaker + 1}",
+            label=label,
+            probs=dict(zip(self._labels, probs.tolist(), strict=True)),
+            entropy=float(torch.special.entr(probs).sum()),
+            shift=None if last is None else label != last,
+            certain=float(probs.max()) >= self._checkpoint.card.abstain_below,
+            modalities=tuple(modality for modality in MODALITIES if modality in features.vectors),
+            model=self._checkpoint.fingerprint,
+            t_logits_ns=self._clock.now_ns(),
+        )
+
+
+def torch_device(choice: str) -> str:
+    """The device that `auto` means here, or the one that was named."""
+    if choice == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return choice

@@ -1,0 +1,167 @@
+"""Nobody is enrolled without consent, nothing but a vector is kept, and a print that would not work is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+import typer
+from sounds import read_pcm
+from typer.testing import CliRunner, Result
+
+from erc_live.live import config
+from erc_live.live.commands.enrol import enrol
+from erc_live.live.errors import ConfigError
+from erc_live.live.speakers import enrolment
+from erc_live.live.speakers.embedding import VoiceReader, open_voice_reader
+from erc_live.streams.media import encode_flac
+from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, samples_to_ns
+
+DEMO = Path(__file__).parents[3] / "live" / "demo"
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda *_: tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def reader() -> VoiceReader:
+    opened = open_voice_reader(config.Speakers())
+    assert opened is not None
+    return opened
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(enrol)
+    return CliRunner().invoke(app, arguments)
+
+
+def refused(*arguments: str) -> str:
+    result = run(*arguments)
+    assert isinstance(result.exception, ConfigError), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+def files(data: Path) -> list[Path]:
+    return [path for path in data.rglob("*") if path.is_file()]
+
+
+def test_a_voice_is_kept_listed_recognised_and_forgotten(data: Path, reader: VoiceReader) -> None:
+    assert run("Ann Lee", "--mic", str(DEMO / "ada.flac"), "--consent").exit_code == 0
+    (path,) = files(data)
+    kept = json.loads(path.read_text())
+    assert set(kept) == {"format", "name", "date", "consent", "seconds", "encoder", "vector"}
+    assert kept["name"] == "Ann Lee"
+    assert kept["consent"].startswith("I, Ann Lee, agree")
+    assert kept["encoder"] == reader.encoder.fingerprint
+    assert path.stat().st_mode & 0o077 == 0
+    assert "Ann Lee" in run("--list").output
+
+    speakers = enrolment.open_speakers(config.Speakers(known=["Ann Lee"]), reader)
+    said = {}
+    for name in ("ben", "ada"):
+        pcm = read_pcm(DEMO / f"{name}.flac")
+        sounding = pcm[np.abs(pcm.astype(np.int32)) > 200][: 4 * SAMPLE_RATE_HZ]
+        (stretch,) = reader.split(sounding)
+        said[name] = speakers.assign("mic-0", name, stretch.embedding, 0, 4_000_000_000)
+        speakers.changes()
+    assert said["ada"].speaker_name == "Ann Lee"
+    assert said["ben"].speaker_name is None
+
+    assert run("--forget", "Ann Lee").exit_code == 0
+    assert not files(data)
+    assert "nobody called" in refused("--forget", "Ann Lee")
+
+
+class Device:
+    """A microphone that plays a recording, in blocks of a second."""
+
+    def __init__(self, pcm: np.ndarray) -> None:
+        self.finished = False
+        self.closed = False
+        self._pcm = pcm
+        self._read = 0
+
+    def start(self, clock: object, start_ns: int) -> None:
+        self._start_ns = start_ns
+
+    def read(self, timeout_s: float) -> list[AudioChunk]:
+        starts = range(self._read, min(self._read + SAMPLE_RATE_HZ, len(self._pcm)), CHUNK_SAMPLES)
+        self._read = starts.stop
+        self.finished = self._read >= len(self._pcm)
+        return [
+            AudioChunk(
+                source="mic-0", t_ns=self._start_ns + samples_to_ns(start), pcm=self._pcm[start : start + CHUNK_SAMPLES]
+            )
+            for start in starts
+        ]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_microphone_is_let_go_when_enough_was_said(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = read_pcm(DEMO / "ada.flac")
+    device = Device(np.concatenate([ada] * 3)[: len(ada) * 3 // CHUNK_SAMPLES * CHUNK_SAMPLES])
+    monkeypatch.setattr("erc_live.live.commands.enrol.open_source", lambda spec, capture: device)
+    assert run("Ann", "--mic", "default", "--consent").exit_code == 0
+    assert device.closed
+    assert not device.finished  # it did not have to listen to the end
+    assert len(files(data)) == 1
+
+
+def test_without_consent_nothing_is_kept(data: Path) -> None:
+    message = refused("Ann", "--mic", str(DEMO / "ada.flac"))  # no terminal: nobody can be asked
+    assert "consent" in message
+    assert not files(data)
+
+
+def test_bad_speech_is_refused(data: Path, tmp_path: Path) -> None:
+    ada, ben = (read_pcm(DEMO / f"{name}.flac") for name in ("ada", "ben"))
+    noise = np.random.default_rng(0).normal(0, 1_500, len(ada))
+    bad = {
+        "speech were heard": ada[: 4 * SAMPLE_RATE_HZ],
+        "more than one voice": np.clip(ada.astype(np.int32) + ben, -32_768, 32_767),
+        "too noisy": np.clip(ada + noise, -32_768, 32_767),
+    }
+    for reason, pcm in bad.items():
+        path = tmp_path / "speech.flac"
+        path.write_bytes(encode_flac(pcm.astype(np.int16)))
+        assert reason in refused("Ann", "--mic", str(path), "--consent")
+    assert not files(data)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 61])
+def test_a_name_is_a_name(name: str) -> None:
+    assert "no name" in refused(name, "--consent", "--mic", str(DEMO / "ada.flac"))
+
+
+def test_a_name_cannot_leave_the_folder(data: Path) -> None:
+    path = enrolment.keep("../../Ann", np.zeros(256, np.float32), 15.0, "encoder")
+    assert path.parent == data / "voices"
+    assert [found.name for found in enrolment.kept()] == ["../../Ann"]
+
+
+def test_without_a_name_the_ways_are_said() -> None:
+    assert "--list" in refused()
+
+
+def test_a_print_counts_for_its_encoder_only(reader: VoiceReader) -> None:
+    wanted = config.Speakers(known=["Ann"])
+    with pytest.raises(ConfigError, match="nobody called 'Ann' is enrolled"):
+        enrolment.open_speakers(wanted, reader)
+    enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "another encoder")
+    with pytest.raises(ConfigError, match="another encoder"):
+        enrolment.open_speakers(wanted, reader)
+
+
+def test_a_damaged_print_is_named(data: Path) -> None:
+    path = enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "encoder")
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match=r"Ann\.json is no voice print"):
+        enrolment.kept()

@@ -1,0 +1,119 @@
+"""`erc-live train` and `erc-live tune` as commands: any labels, text alone, and what a person may get wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import corpus, run
+from tiny_bert import make_tiny_bert
+
+from erc_live.live.commands.corpus_features import corpus_features
+from erc_live.live.commands.curves import sparkline
+from erc_live.live.commands.options import modality_names, seed_numbers, size_values
+from erc_live.live.commands.train import train
+from erc_live.live.commands.tune import BEST, tune
+from erc_live.live.errors import ConfigError
+from erc_live.models import checkpoint
+
+LABELS = ("relaxed", "tense", None, "bored")
+TINY = ("--size", "width=8", "--size", "heads=2", "--size", "layers=1", "--size", "window=2")
+
+
+@pytest.fixture
+def talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus of words alone, with labels that nobody has seen, and a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return corpus(tmp_path / "talks", LABELS, prosody=False)
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Path:
+    return make_tiny_bert(tmp_path / "bert")
+
+
+def test_words_alone_and_any_labels_are_enough(talks: Path, bert: Path, tmp_path: Path) -> None:
+    common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 2, *TINY)
+    code, said = run(train, *common, "--seeds", 2)
+    assert code == 0
+    assert "2 seeds" in said
+    loaded = checkpoint.load(str(tmp_path / "run"))
+    assert set(loaded.card.labels) == {"relaxed", "tense", "bored"}
+    assert set(loaded.card.encoders) == {"text"}
+    assert set(loaded.card.training["seeds"]["weighted_f1"]["by_seed"]) == {"0", "1"}
+    written = (tmp_path / "run" / "seed-0" / "card.json").stat().st_mtime_ns
+    assert run(train, *common, "--seeds", "0,1,5", "--resume")[0] == 0
+    assert (tmp_path / "run" / "seed-0" / "card.json").stat().st_mtime_ns == written  # what is done is done
+    assert (tmp_path / "run" / "seed-5").is_dir()
+
+
+def test_another_corpus_needs_the_same_labels(talks: Path, bert: Path, tmp_path: Path) -> None:
+    other = corpus(tmp_path / "other", ("relaxed", "angry"), prosody=False)
+    code, said = run(train, "--corpus", talks, "--corpus", other, "--encoder", bert, "--out", tmp_path / "run")
+    assert code == 2
+    assert "angry is none of the labels" in said
+
+
+def test_one_file_is_not_trained_on_and_judged_by(talks: Path, bert: Path, tmp_path: Path) -> None:
+    code, said = run(train, "--corpus", talks / "train.jsonl", "--encoder", bert, "--out", tmp_path / "run")
+    assert code == 4
+    assert "put it into a folder as train.jsonl" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--seeds", "many"), 2, "--seeds many"),
+        (("--seeds", "0"), 2, "--seeds 0"),
+        (("--modalities", "x"), 2, "--modalities x"),
+        (("--modalities", "v"), 4, "no utterance of train has visual"),
+        (("--size", "width=wide"), 2, "--size width=wide"),
+        (("--compose", "affectnet=/x"), 2, "--compose affectnet=/x"),
+        (("--network", "rnn"), 5, "no network is called 'rnn'"),
+        (("--start", "/nowhere"), 5, "no card.json in /nowhere"),
+        (("--options", "/nowhere"), 2, "--options /nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(
+    talks: Path, bert: Path, tmp_path: Path, options: tuple[str, ...], code: int, says: str
+) -> None:
+    found, said = run(train, "--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", *options)
+    assert (found, says in said, "\n" in said) == (code, True, False)
+
+
+def test_a_study_goes_on_and_its_best_options_train(talks: Path, bert: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    common = ("--corpus", talks, "--encoder", bert, "--out", study, "--epochs", 1)
+    assert run(tune, *common, "--trials", 1)[0] == 0
+    code, said = run(tune, *common, "--trials", 2)
+    assert code == 0
+    assert f"--options {study / BEST}" in said
+    best = json.loads((study / BEST).read_text())
+    assert best["trial"] in (0, 1)
+    assert not list(study.glob("trial-*"))
+    options = ("--options", study / BEST, "--epochs", 1, "--out", tmp_path / "run")
+    assert run(train, "--corpus", talks, "--encoder", bert, *options)[0] == 0
+    card = checkpoint.load(str(tmp_path / "run")).card
+    assert card.config["width"] == best["config"]["sizes"]["width"]
+    assert card.scores["dev"]["weighted_f1"] == pytest.approx(best["dev_weighted_f1"])
+
+
+def test_the_cache_can_be_filled_beforehand(talks: Path) -> None:
+    code, said = run(corpus_features, talks)
+    assert code == 0
+    assert "with text" in said
+
+
+def test_options_in_words() -> None:
+    assert seed_numbers("5") == (0, 1, 2, 3, 4)
+    assert seed_numbers("0,3,7") == (0, 3, 7)
+    assert seed_numbers("3,") == (3,)
+    assert modality_names("vt") == ("text", "visual")
+    assert size_values(["causal=true", "width=8"]) == {"causal": True, "width": 8}
+    with pytest.raises(ConfigError):
+        seed_numbers("1,x")
+
+
+def test_a_curve_goes_from_low_to_high() -> None:
+    assert sparkline([0.1, 0.2, 0.8]) == "▁▂█"
+    assert sparkline([0.5]) == "▁"

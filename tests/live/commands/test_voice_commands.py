@@ -1,0 +1,142 @@
+"""`erc-live encoder ... voice` on a small folder of clips named as RAVDESS is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from erc_live.live.commands.encoder import encoder_app
+from erc_live.live.errors import ConfigError
+from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, VoiceEncoder
+from erc_live.models.encoders.voice_network import VoiceConfig
+from erc_live.models.errors import CorpusError, WeightsError
+from erc_live.models.training.voice_task import VoiceTraining
+
+EMOTIONS = range(1, 9)
+
+
+def write_wav(path: Path, emotion: int, actor: int) -> None:
+    time = np.arange(RATE_HZ // 2) / RATE_HZ
+    pitch = 150 + 60 * emotion + 2 * actor
+    pcm = (5_000 * np.sin(2 * np.pi * pitch * time) * (1 + np.sin(2 * np.pi * emotion * time))).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE_HZ, layout="mono")
+        frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+        frame.sample_rate = RATE_HZ
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def folder_of(path: Path, actors: list[int]) -> Path:
+    for actor in actors:
+        for emotion in EMOTIONS:
+            write_wav(path / f"Actor_{actor:02}" / f"03-01-{emotion:02}-01-01-01-{actor:02}.wav", emotion, actor)
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return folder_of(tmp_path / "corpus", [1, 2, 17])
+
+
+@pytest.fixture
+def held_out(tmp_path: Path) -> Path:
+    """Only the actors of the test split, and no index."""
+    return folder_of(tmp_path / "held_out", [21, 24])
+
+
+def run(*arguments: object) -> str:
+    done = CliRunner().invoke(encoder_app, [str(argument) for argument in arguments])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def scored(*arguments: object) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(run("evaluate", "voice", "--json", *arguments))
+    return answer
+
+
+def test_training_writes_weights_that_can_be_measured(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = VoiceTraining(network=VoiceConfig(bands=24, widths=(4, 4, 8), width=8))
+    monkeypatch.setattr(VoiceTraining.__init__, "__defaults__", tuple(vars(small).values()))
+    out = tmp_path / "run"
+    run("train", "voice", "--corpus", corpus, "--out", out, "--epochs", 1, "--seed", 3)
+    card = json.loads((out / "card.json").read_text())
+    assert card["training"]["seed"] == 3
+    assert "CC BY-NC-SA 4.0" in card["training"]["licence"]
+    answer = scored("--corpus", corpus, "--weights", out)
+    assert answer["weights"] == VoiceEncoder.load(out).fingerprint
+    assert {name: answer[name] for name in card["scores"]["dev"]} == card["scores"]["dev"]
+
+
+def test_held_out_actors_are_scored_without_an_index(held_out: Path) -> None:
+    answer = scored("--corpus", held_out, "--split", "test")
+    assert answer["clips"] == 16
+    assert answer["missing"] == []
+    assert set(answer["recall"]) == set(VOICE_LABELS)
+    assert sum(map(sum, answer["confusion"])) == 16
+    assert scored("--corpus", held_out, "--split", "all")["uar"] == answer["uar"]
+    with pytest.raises(CorpusError, match="actors 17 to 20"):
+        run("evaluate", "voice", "--corpus", held_out)
+
+
+def test_degradations_are_named_and_done(held_out: Path) -> None:
+    answer = scored("--corpus", held_out, "--split", "test", "--degrade", "noise", "--degrade", "telephone")
+    assert answer["degrade"] == ["noise", "telephone"]
+    with pytest.raises(ConfigError, match="telephone, noise, room"):
+        run("evaluate", "voice", "--corpus", held_out, "--split", "test", "--degrade", "rain")
+
+
+def test_a_table_for_people(held_out: Path) -> None:
+    shown = run("evaluate", "voice", "--corpus", held_out, "--split", "test")
+    assert "16 clips: UAR" in shown
+    assert "surprise" in shown
+
+
+def test_clips_that_cannot_be_read_are_left_out_of_scoring_and_named(held_out: Path) -> None:
+    damaged = held_out / "Actor_21" / "03-01-01-01-01-01-21.wav"
+    damaged.write_bytes(b"not sound")
+    answer = scored("--corpus", held_out, "--split", "test")
+    assert answer["clips"] == 15
+    assert [str(damaged) in line for line in answer["missing"]] == [True]
+    for clip in held_out.glob("**/*.wav"):
+        clip.write_bytes(b"not sound")
+    with pytest.raises(CorpusError, match="none of the 16 clips"):
+        run("evaluate", "voice", "--corpus", held_out, "--split", "test")
+
+
+def test_training_does_not_begin_with_a_clip_that_cannot_be_read(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "Actor_01" / "03-01-02-01-01-01-01.wav").write_bytes(b"")
+    with pytest.raises(CorpusError, match="1 of 16 clips cannot be read"):
+        run("train", "voice", "--corpus", corpus, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_or_weights_that_are_not_there(tmp_path: Path, held_out: Path) -> None:
+    for split in ("dev", "all"):
+        with pytest.raises(CorpusError, match="no clips of RAVDESS"):
+            run("evaluate", "voice", "--corpus", tmp_path / "nowhere", "--split", split)
+    with pytest.raises(WeightsError, match=r"card\.json"):
+        run("evaluate", "voice", "--corpus", held_out, "--split", "test", "--weights", tmp_path)
+
+
+@pytest.mark.slow
+def test_shipped_weights_reach_what_their_card_says(shared_data: Path) -> None:
+    """Clean dev of the real corpus, with the command that the card names."""
+    from erc_live.models.card import PRETRAINED
+
+    corpus = shared_data / "ravdess"
+    if not corpus.is_dir():
+        pytest.skip(f"needs the clips in {corpus}")
+    answer = scored("--corpus", corpus)
+    card = json.loads((PRETRAINED / "voice" / "card.json").read_text())
+    assert answer["clips"] == 240
+    assert answer["uar"] == pytest.approx(card["scores"]["dev"]["uar"], abs=0.01)  # two clips: another processor

@@ -1,0 +1,109 @@
+"""The last line of the demo: how many of its words were recognised, and where its words come from."""
+
+from pathlib import Path
+
+import pytest
+from examples import event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erc_live.live import config
+from erc_live.live.asr import whisper_models
+from erc_live.live.asr.transcript_file import Cue
+from erc_live.live.demo.recognition import Hearing, word_errors, words
+from erc_live.live.session import launch
+from erc_live.streams.messages import SourceEnd
+
+SAID = (Cue(0, 1, "Good morning, Ada!", "Ben"), Cue(1, 2, "Oh -- it's you.", "Ada"), Cue(2, 3, "Yes.", "Ben"))
+
+
+def heard(who: str, text: str, utterance: str, **fields: object) -> object:
+    return event(
+        0, utterance=utterance, speaker_name=who, text=text, engine="faster-whisper tiny.en int8 cpu", **fields
+    )
+
+
+@given(*[st.lists(st.sampled_from("abc"), max_size=6)] * 2)
+def test_errors_are_those_that_jiwer_counts(said: list[str], got: list[str]) -> None:
+    import jiwer
+
+    found = jiwer.process_words(" ".join(["x", *said]), " ".join(["x", *got]))
+    assert word_errors(said, got) == found.substitutions + found.deletions + found.insertions
+
+
+def test_case_marks_and_who_is_heard_first_are_no_errors() -> None:
+    hearing = Hearing(SAID)
+    hearing.observe(heard("Ada", "oh it’s you", "a"))
+    hearing.observe(heard("Ben", "GOOD MORNING ADA", "b"))
+    hearing.observe(heard("Ben", "yes?", "c"))
+    assert hearing.summary() == "Word error rate 0.0% (0 of 7 words), heard by faster-whisper tiny.en int8 cpu"
+
+
+def test_each_utterance_counts_once_with_its_last_word() -> None:
+    hearing = Hearing(SAID)
+    for message in (
+        heard("Ben", "good", "b", final=False, revision=1),
+        heard("Ada", "good morning either", "b", revision=2),
+        heard("Ben", "good morning either", "b", revision=3),
+        heard("Ben", "yes yes", "c"),
+        heard("Somebody", "hello", "d"),
+    ):
+        hearing.observe(message)
+    assert hearing.errors() == (1 + 1 + 3 + 1, 7)
+
+
+def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
+    hearing = Hearing(SAID)
+    hearing.observe(heard("Ben", "good morning ada", "b"))
+    for utterance in "ac":
+        hearing.observe(event(0, utterance=utterance, speaker_name="Ada", text="", engine="tiny.en, not asked"))
+    assert hearing.summary().startswith(
+        "Word error rate 57.1% (4 of 7 words; 2 of 3 utterances have no words), heard by"
+    )
+    assert hearing.summary().endswith("faster-whisper tiny.en int8 cpu")
+
+
+def test_of_a_demo_that_somebody_stopped_nothing_is_said() -> None:
+    hearing = Hearing(SAID)
+    hearing.observe(SourceEnd(source="mic-0", t_ns=0, reason="end of file"))
+    assert hearing.summary() == "Word error rate 100.0% (7 of 7 words)"
+    hearing.observe(SourceEnd(source="camera-0", t_ns=0, reason="stopped"))
+    assert hearing.summary() == ""
+
+
+@given(st.text())
+def test_words_are_compared_in_one_form(text: str) -> None:
+    assert words(" ".join(words(text))) == words(text)
+
+
+@pytest.mark.parametrize(
+    ("keys", "here", "from_transcript", "compared"),
+    [
+        ({}, True, False, True),
+        ({}, False, True, False),
+        ({"model": "base.en"}, False, False, True),  # which is an error where it is opened
+        ({"engine": "faster-whisper"}, False, False, True),
+        ({"engine": "pocketsphinx"}, False, False, True),
+        ({"engine": "transcript"}, True, True, False),
+        ({"engine": "none"}, True, False, False),
+    ],
+)
+def test_the_demo_is_heard_where_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, keys: dict[str, str], here: bool, from_transcript: bool, compared: bool
+) -> None:
+    monkeypatch.setattr(launch, "is_here", lambda choice, folder: here)
+    said = Path("said.vtt")
+    transcript, reference = launch.demo_words(config.Config(transcriber=config.Transcriber(**keys)), said)
+    assert (transcript, reference) == (said if from_transcript else None, said if compared else None)
+
+
+def test_a_recogniser_is_here_when_it_would_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(whisper_models, "locate", lambda name, folder: folder if name in fetched else None)
+    monkeypatch.setattr(whisper_models, "_cached", lambda name: None)
+    assert not whisper_models.is_here(config.Transcriber(), tmp_path)
+    fetched.append("tiny.en")
+    assert whisper_models.is_here(config.Transcriber(), tmp_path)
+    assert not whisper_models.is_here(config.Transcriber(language="de"), tmp_path)
+    assert whisper_models.is_here(config.Transcriber(model="tiny.en"), tmp_path)
+    assert not whisper_models.is_here(config.Transcriber(model="base"), tmp_path)

@@ -1,0 +1,30 @@
+"""What is to be known about a device is said once, where no dashboard shows it."""
+
+import pytest
+
+from erc_live.live.capture.source_spec import parse_mic
+from erc_live.live.config import Config
+from erc_live.live.session.spec import SessionSpec
+from erc_live.live.session.supervisor import Supervisor
+from erc_live.streams.messages import WorkerStatus
+
+
+def status(worker, note):
+    return WorkerStatus(worker=worker, pid=1, t_ns=0, phase="running", note=note)
+
+
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_a_note_is_told_once_and_numbers_that_move_are_no_news(as_lines, tmp_path, capsys):
+    session = SessionSpec(session="s", config=Config(), sources=(parse_mic("default", 0),), as_lines=as_lines)
+    supervisor = Supervisor(session, tmp_path / "log")
+    for worker, note in (
+        ("mic-0", ""),
+        ("mic-0", "clock +85 ppm"),
+        ("mic-0", "clock +86.5 ppm"),
+        ("mic-0", "sound is clipping"),
+        ("perception", "faster-whisper base.en"),
+        ("mic-0", "sound is clipping"),
+    ):
+        supervisor._tell(status(worker, note))
+    told = ["mic-0: clock +85 ppm", "mic-0: sound is clipping"] if as_lines else []
+    assert capsys.readouterr().err.splitlines() == told
