@@ -12,8 +12,8 @@ from tiny_voice import make_tiny_voice
 from erc_live.models import checkpoint
 from erc_live.models.card import Card
 from erc_live.models.encoders.audio import ProsodyEncoder
+from erc_live.models.encoders.audio_vector import SoundEncoder
 from erc_live.models.encoders.face import FaceEncoder
-from erc_live.models.encoders.sound import SoundEncoder
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig

@@ -22,7 +22,7 @@ def corpus_features(
     """
     from erc_live.live.commands.datasets import measured
     from erc_live.models.corpora import read, splits
-    from erc_live.models.training.evaluate import modalities_of
+    from erc_live.models.training.dialogue_dataset import modalities_of
 
     for name in splits(path) or ("test",):
         split = read(path, name)

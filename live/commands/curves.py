@@ -1,13 +1,20 @@
-"""What is shown while training goes on: a bar for the epoch, the loss, and the score on dev as a curve."""
+"""What is shown while a network is trained: bars with the time that is left, the loss, the score on dev as a curve."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import typer
 from rich.progress import Progress
 
+from erc_live.live.screen.console import err
 from erc_live.live.screen.progress import counting
-from erc_live.models.training.config import Encoded, Step, Told
+from erc_live.models.training.dialogue_dataset import TextsEncoded
+from erc_live.models.training.graph_config import Report
+from erc_live.models.training.trainer import StepDone
 
+INTERRUPTED = 130  # as shells count it
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 24  # epochs of the curve
 
@@ -21,10 +28,13 @@ def sparkline(values: list[float]) -> str:
 
 
 class Curves:
-    """A context that can be told of steps and epochs; of at most so many epochs in all."""
+    """A context that is called with what a trainer reports; of at most so many of its epochs in all, of which `parts`
+    make one pass over the data.
+    """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, parts: int = 1) -> None:
         self._bar: Progress = counting()
+        self._parts = parts
         self._scores: list[float] = []
         self._all = self._bar.add_task("epochs", total=epochs)
         self._epoch = self._bar.add_task("epoch", total=None)
@@ -38,19 +48,34 @@ class Curves:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, told: Told) -> None:
+    def __call__(self, report: Report) -> None:
         """Show how far it is; an epoch leaves a line."""
-        if isinstance(told, Encoded):
-            self._bar.update(self._epoch, description="encoding texts", completed=told.done, total=told.total)
+        if isinstance(report, TextsEncoded):
+            self._bar.update(self._epoch, description="encoding texts", completed=report.done, total=report.total)
             return
-        where = f"seed {told.seed}  epoch {told.epoch + 1}"
-        if isinstance(told, Step):
-            self._bar.update(self._epoch, description=where, completed=told.done, total=told.total)
+        where = f"seed {report.seed}  epoch {(report.epoch + 1) / self._parts:g}"
+        if isinstance(report, StepDone):
+            self._bar.update(self._epoch, description=where, completed=report.done, total=report.total)
             return
-        if told.epoch == 0:
+        if report.epoch == 0:
             self._scores.clear()
-        self._scores.append(told.dev_weighted_f1)
-        curve = sparkline(self._scores)
-        line = f"loss {told.loss:.4f}  dev W-F1 {told.dev_weighted_f1:.4f}  best {told.best:.4f}"
-        self._bar.update(self._all, description=f"dev {curve}", advance=1)
-        self._bar.console.print(f"{where}  {line}  {curve}", highlight=False)
+        line = f"{where}  loss {report.loss:.4f}"
+        if report.scores:
+            self._scores.append(next(iter(report.scores.values())))
+            curve = sparkline(self._scores)
+            dev = ", ".join(f"{name} {score:.4f}" for name, score in report.scores.items())
+            line += f"  dev {dev}  best {report.best:.4f}  {curve}"
+            self._bar.update(self._all, description=f"dev {curve}")
+        self._bar.update(self._all, advance=1)
+        self._bar.console.print(line, highlight=False)
+
+
+@contextmanager
+def watched(epochs: int, advice: str, parts: int = 1) -> Iterator[Curves]:
+    """Curves around a training; Ctrl-C ends the command, with the advice how it goes on."""
+    try:
+        with Curves(epochs, parts) as curves:
+            yield curves
+    except KeyboardInterrupt:
+        err.print(f"stopped: {advice}", markup=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None

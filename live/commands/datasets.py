@@ -18,16 +18,17 @@ from erc_live.models.card import PRETRAINED
 from erc_live.models.corpora import read
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.encoders.audio import ProsodyEncoder
+from erc_live.models.encoders.audio_vector import audio_fingerprint
 from erc_live.models.encoders.face import FaceEncoder
-from erc_live.models.encoders.sound import audio_fingerprint
 from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.models.errors import CorpusError
-from erc_live.models.training.compose import composition
-from erc_live.models.training.examples import Example, examples
-from erc_live.models.training.material import Material
+from erc_live.models.training.composition import composition
+from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, examples
 
 
-def material(corpora: Sequence[Path], start: str | None, compose: Sequence[str], processes: int) -> Material:
+def dialogue_dataset(
+    corpora: Sequence[Path], start: str | None, compose: Sequence[str], processes: int
+) -> DialogueDataset:
     """What a run learns from: the train splits of all corpora, the dev split of the first.
 
     Args:
@@ -64,8 +65,8 @@ def material(corpora: Sequence[Path], start: str | None, compose: Sequence[str],
         from erc_live.live.commands.banks import banks
 
         composed = composition(train, judged, banks(compose, labels), len(labels))
-    plain = Material(tuple(split.corpus for split in splits), labels, train, judged, {}, composed)
-    return replace(plain, encoders=fingerprints(plain.present()))
+    plain = DialogueDataset(tuple(split.corpus for split in splits), labels, train, judged, {}, composed)
+    return replace(plain, encoders=fingerprints(plain.modalities()))
 
 
 def text_folder(encoder: Path | None, start: str | None) -> Path:
@@ -106,13 +107,12 @@ def measured(
     return examples(split, labels, found.measured)
 
 
-def fingerprints(present: tuple[bool, bool, bool]) -> dict[str, str]:
+def fingerprints(modalities: tuple[str, ...]) -> dict[str, str]:
     """Names of the shipped encoders of audio and visual vectors, of the modalities that are there."""
-    _, audio, visual = present
     found = {}
-    if audio:
+    if "audio" in modalities:
         prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
         found["audio"] = audio_fingerprint(prosody.fingerprint, voice.fingerprint)
-    if visual:
+    if "visual" in modalities:
         found["visual"] = FaceEncoder.load(PRETRAINED / "face").fingerprint
     return found

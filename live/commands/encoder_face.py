@@ -1,4 +1,6 @@
-"""`erc-live encoder train face` and `erc-live encoder evaluate face`: the pictures on disk, a bar, the scores."""
+"""`erc-live encoder train face` and `erc-live encoder evaluate face`: the pictures on disk, live curves,
+the scores.
+"""
 
 import sys
 from dataclasses import asdict
@@ -9,11 +11,11 @@ import typer
 
 from erc_live.live.commands.degradations import confusion_table, degradations
 from erc_live.live.screen.console import err, out
-from erc_live.live.screen.progress import counting
 from erc_live.models.corpora import ferplus
 
 if TYPE_CHECKING:
-    from erc_live.models.training.face import Faces, FaceScores
+    from erc_live.models.training.encoder_evaluation import FaceScores
+    from erc_live.models.training.face_dataset import FaceDataset
 
 ABOUT = {
     "corpus": "FER+ train (Training); epoch and temperature chosen on dev (PublicTest)",
@@ -44,20 +46,14 @@ def train(
 
     A run that was interrupted goes on when the same command is given again.
     """
-    from erc_live.models.training.face import Epoch, FaceTraining
-    from erc_live.models.training.face import train as run
+    from erc_live.live.commands.curves import watched
+    from erc_live.models.training.face_task import FaceTraining, train_face
 
     config = FaceTraining(seed=seed) if epochs is None else FaceTraining(seed=seed, epochs=epochs)
     data = {split: read(corpus, split) for split in ("train", "dev")}
-    with counting() as shown:
-        task = shown.add_task("training", total=config.epochs)
-
-        def show(epoch: Epoch) -> None:
-            line = f"epoch {epoch.epoch + 1}  loss {epoch.loss:.4f}  dev accuracy {epoch.dev_accuracy:.4f}"
-            shown.console.print(line, highlight=False)
-            shown.update(task, completed=epoch.epoch + 1)
-
-        run(data, into, config, {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}, show)
+    about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
+    with watched(config.epochs, f"the same command goes on in {into}") as curves:
+        train_face(data, into, config, about, curves)
     out.print(f"{into}: weights and card written", markup=False, soft_wrap=True)
 
 
@@ -74,28 +70,28 @@ def evaluate(
     """Score what reads a face on the pictures of a split: against the label with most votes, of eight."""
     from erc_live.models.card import PRETRAINED
     from erc_live.models.encoders.face import FaceEncoder
-    from erc_live.models.training.face import evaluate as run
+    from erc_live.models.training.encoder_evaluation import evaluate_face
     from erc_live.models.training.pictures import DEGRADATIONS
 
     names = degradations(degrade, DEGRADATIONS)
     encoder = FaceEncoder.load(weights or PRETRAINED / "face")
     faces = read(corpus, split)
     with err.status(f"looking at {len(faces.labels)} faces"):
-        scores = run(encoder, faces, names)
+        scores = evaluate_face(encoder, faces, names)
     if as_json:
         out.print_json(data={"weights": encoder.fingerprint, "split": split, "degrade": names, **asdict(scores)})
         return
     _show(scores)
 
 
-def read(corpus: Path, split: str) -> "Faces":
+def read(corpus: Path, split: str) -> "FaceDataset":
     """The labelled faces of a split. Raises CorpusError when they cannot be read."""
     import torch
 
-    from erc_live.models.training.face import Faces
+    from erc_live.models.training.face_dataset import FaceDataset
 
     found = ferplus.read(corpus, split)
-    return Faces.of(torch.from_numpy(found.pixels), torch.from_numpy(found.votes))
+    return FaceDataset.of(torch.from_numpy(found.pixels), torch.from_numpy(found.votes))
 
 
 def _show(scores: "FaceScores") -> None:

@@ -1,4 +1,4 @@
-"""`erc-live encoder train text`: the corpora on disk, a bar, a line per part of an epoch."""
+"""`erc-live encoder train text`: the corpora on disk, live curves."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,6 @@ import typer
 from erc_live.live.commands.options import Corpora, seed_numbers
 from erc_live.live.commands.places import encoder_folder
 from erc_live.live.screen.console import out
-from erc_live.live.screen.progress import counting
 from erc_live.models.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -37,27 +36,15 @@ def train(
 
     A run that was interrupted goes on when the same command is given again.
     """
+    from erc_live.live.commands.curves import watched
     from erc_live.models.corpora import read
-    from erc_live.models.training.text import Part, Step, TextTraining
-    from erc_live.models.training.text import train as run
+    from erc_live.models.training.text_task import PARTS, TextTraining, train_text
 
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
     config = TextTraining(seed_numbers(seeds), epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}
-    with counting() as shown:
-        task = shown.add_task("training", total=None)
-
-        def show(progress: Step | Part) -> None:
-            if isinstance(progress, Step):
-                shown.update(
-                    task, completed=progress.done, total=progress.total, description=f"loss {progress.loss:.3f}"
-                )
-                return
-            scores = ", ".join(f"{name} {score:.4f}" for name, score in progress.dev.items())
-            line = f"seed {progress.seed}  epoch {progress.epochs:.2f}  loss {progress.loss:.4f}  dev W-F1 {scores}"
-            shown.console.print(line, highlight=False)
-
-        encoder = run(corpora, open_encoder(start), into, config, about, show)
+    with watched(len(config.seeds) * epochs * PARTS, f"the same command goes on in {into}", PARTS) as curves:
+        encoder = train_text(corpora, open_encoder(start), into, config, about, curves)
     out.print(f"{into}: encoder {encoder.fingerprint} written", markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""`erc-live encoder train voice` and `erc-live encoder evaluate voice`: the clips on disk, a bar, the scores.
+"""`erc-live encoder train voice` and `erc-live encoder evaluate voice`: the clips on disk, live curves, the scores.
 
 Training stops at the first clip that cannot be read: nobody should learn from half of a corpus without knowing it.
 Scoring leaves such clips out, and names them, on standard error and in the JSON.
@@ -22,7 +22,8 @@ from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks
 
 if TYPE_CHECKING:
-    from erc_live.models.training.voice import Recording, VoiceScores
+    from erc_live.models.training.encoder_evaluation import VoiceScores
+    from erc_live.models.training.voice_dataset import VoiceClip
 
 ALL = "all"
 NAMED = 3  # clips that a message names
@@ -52,25 +53,18 @@ def train(
 
     A run that was interrupted goes on when the same command is given again.
     """
-    from erc_live.models.training.voice import Epoch, VoiceTraining
-    from erc_live.models.training.voice import train as run
+    from erc_live.live.commands.curves import watched
+    from erc_live.models.training.voice_task import VoiceTraining, train_voice
 
     config = VoiceTraining(seed=seed) if epochs is None else VoiceTraining(seed=seed, epochs=epochs)
-    heard = {split: read(ravdess.clips(corpus, split), f"reading {split}") for split in ("train", "dev")}
-    for found, missing in heard.values():
-        if missing:
-            shown = "; ".join(missing[:NAMED])
-            raise CorpusError(f"{len(missing)} of {len(found) + len(missing)} clips cannot be read: {shown}: mend them")
-    with counting() as shown_bar:
-        task = shown_bar.add_task("training", total=config.epochs)
-
-        def show(epoch: Epoch) -> None:
-            scores = f"  dev UAR {epoch.dev.clean:.4f}, degraded too {epoch.dev.mean:.4f}" if epoch.dev else ""
-            shown_bar.console.print(f"epoch {epoch.epoch + 1}  loss {epoch.loss:.4f}{scores}", highlight=False)
-            shown_bar.update(task, completed=epoch.epoch + 1)
-
-        about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
-        run(heard["train"][0], heard["dev"][0], into, config, about, show)
+    clips = {split: read(ravdess.clips(corpus, split), f"reading {split}") for split in ("train", "dev")}
+    for usable, broken in clips.values():
+        if broken:
+            named = "; ".join(broken[:NAMED])
+            raise CorpusError(f"{len(broken)} of {len(usable) + len(broken)} clips cannot be read: {named}: mend them")
+    about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
+    with watched(config.epochs, f"the same command goes on in {into}") as curves:
+        train_voice(clips["train"][0], clips["dev"][0], into, config, about, curves)
     out.print(f"{into}: weights and card written", markup=False, soft_wrap=True)
 
 
@@ -87,8 +81,8 @@ def evaluate(
     """Score what hears a voice on the clips of a split. Clips that cannot be read are named, and left out."""
     from erc_live.models.card import PRETRAINED
     from erc_live.models.encoders.voice import VoiceEncoder
+    from erc_live.models.training.encoder_evaluation import evaluate_voice
     from erc_live.models.training.sounds import DEGRADATIONS
-    from erc_live.models.training.voice import evaluate as run
 
     names = degradations(degrade, DEGRADATIONS)
     encoder = VoiceEncoder.load(weights or PRETRAINED / "voice")
@@ -98,7 +92,7 @@ def evaluate(
     if not recordings:
         raise CorpusError(f"{corpus}: none of the {len(missing)} clips of {split} can be read")
     with err.status(f"hearing {len(recordings)} clips"):
-        scores = run(encoder, recordings, names)
+        scores = evaluate_voice(encoder, recordings, names)
     if as_json:
         about = {"weights": encoder.fingerprint, "split": split, "degrade": names, "missing": missing}
         out.print_json(data={**about, **asdict(scores)})
@@ -106,11 +100,11 @@ def evaluate(
     _show(scores)
 
 
-def read(clips: Sequence[ravdess.RavdessClip], doing: str) -> tuple[list["Recording"], list[str]]:
+def read(clips: Sequence[ravdess.RavdessClip], doing: str) -> tuple[list["VoiceClip"], list[str]]:
     """Decode clips, with a bar: the recordings, and a line for each clip that cannot be read."""
-    from erc_live.models.training.voice import Recording
+    from erc_live.models.training.voice_dataset import VoiceClip
 
-    found: list[Recording] = []
+    found: list[VoiceClip] = []
     missing: list[str] = []
     with counting() as shown:
         for clip in shown.track(clips, description=doing):
@@ -119,7 +113,7 @@ def read(clips: Sequence[ravdess.RavdessClip], doing: str) -> tuple[list["Record
             except MediaError as error:
                 missing.append(str(error))
                 continue
-            found.append(Recording(clip.path.stem, np.concatenate(chunks), clip.label))
+            found.append(VoiceClip(clip.path.stem, np.concatenate(chunks), clip.label))
     return found, missing
 
 

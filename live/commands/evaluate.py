@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from erc_live.models.card import Card
     from erc_live.models.checkpoint import Checkpoint
     from erc_live.models.corpora.dialogue import Split
-    from erc_live.models.training.examples import Example
+    from erc_live.models.training.dialogue_dataset import Example
 
 
 def evaluate(
@@ -138,7 +138,8 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Plan) -> "list[Evaluat
     """Every question of the plan to one model."""
     from erc_live.live.commands import evaluation_report
     from erc_live.models import checkpoint
-    from erc_live.models.training.evaluate import classify, modalities_of, only
+    from erc_live.models.training.dialogue_dataset import modalities_of, only
+    from erc_live.models.training.evaluation import classify
     from erc_live.models.training.metrics import Scores
 
     loaded = checkpoint.load(name)
@@ -190,9 +191,9 @@ def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int =
 
 def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Plan) -> "list[Example]":
     """Dev with the voices and faces of other corpora, as `erc-live train --compose` composes it."""
-    from erc_live.live.commands.datasets import material
+    from erc_live.live.commands.datasets import dialogue_dataset
 
-    found = material([corpus], weights, plan.compose, plan.processes)
+    found = dialogue_dataset([corpus], weights, plan.compose, plan.processes)
     assert found.composition is not None
     return _encoded(found.composition.dev(found.dev), weights, loaded)
 
@@ -200,13 +201,14 @@ def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Plan) -> 
 def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> "list[Example]":
     from erc_live.models import card as cards
     from erc_live.models.encoders.text import TextEncoder
-    from erc_live.models.training.examples import encoded, fitting
+    from erc_live.models.training.dialogue_dataset import encoded, fitting
 
     text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
     loaded.check_encoders({"text": text.fingerprint})
     with counting() as shown:
-        told = partial(_show, shown, shown.add_task("reading"))
-        return fitting(encoded(dialogues, text, cache_folder(), told), loaded.model)
+        task = shown.add_task("reading")
+        watch = lambda report: _show(shown, task, report.done, report.total)  # noqa: E731
+        return fitting(encoded(dialogues, text, cache_folder(), watch), loaded.model)
 
 
 def _temperature(card: "Card") -> float | None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.models.training.calibration import COVERAGES
-from erc_live.models.training.metrics import Answers, Difference, Part, Scores
+from erc_live.models.training.metrics import Answers, PartScore, ScoreDifference, Scores
 
 WIDTH = 80
 BAR = 18  # columns
@@ -49,7 +49,9 @@ def short(modalities: Sequence[str]) -> str:
     return "".join(name[0] for name in modalities) or "nothing"
 
 
-def as_json(corpus: str, split: str, runs: Sequence[Evaluation], differences: Sequence[Difference]) -> dict[str, Any]:
+def as_json(
+    corpus: str, split: str, runs: Sequence[Evaluation], differences: Sequence[ScoreDifference]
+) -> dict[str, Any]:
     """One run as one object; several as `runs`, and as `differences` how much better each is than the first."""
     objects = [
         {
@@ -68,7 +70,7 @@ def as_json(corpus: str, split: str, runs: Sequence[Evaluation], differences: Se
     return objects[0] if len(runs) == 1 else {"runs": objects, "differences": [asdict(d) for d in differences]}
 
 
-def side_by_side(runs: Sequence[Evaluation], differences: Sequence[Difference]) -> RenderableType:
+def side_by_side(runs: Sequence[Evaluation], differences: Sequence[ScoreDifference]) -> RenderableType:
     """A row per run; from the second on, how far it is from the first."""
     table = _table("", "W-F1", "macro", "acc.", "UAR", "ECE", "against the first", "p")
     for run, difference in zip(runs, (None, *differences), strict=True):
@@ -158,7 +160,7 @@ def _parts(scores: Scores) -> Table:
     return table
 
 
-def _figures(part: Part) -> tuple[str, str]:
+def _figures(part: PartScore) -> tuple[str, str]:
     return f"{part.utterances:,}", "-" if part.weighted_f1 is None else f"{part.weighted_f1:.3f}"
 
 

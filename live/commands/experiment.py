@@ -15,9 +15,9 @@ from erc_live.live.screen.console import err, out
 from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
-    from erc_live.models.training.config import Told, TrainConfig
-    from erc_live.models.training.experiment import Bench, Cell, Outcome
-    from erc_live.models.training.tables import Table
+    from erc_live.models.training.ablation import Bench, Cell, Outcome
+    from erc_live.models.training.ablation_tables import Table
+    from erc_live.models.training.graph_config import Report, TrainConfig
 
 experiment_app = typer.Typer(help="Experiments that anybody can repeat.", no_args_is_help=True)
 
@@ -44,17 +44,17 @@ def experiment_table(
     """Five networks, causal and two-sided, with every subset of the modalities; the default one block by block; and
     what causality costs. All scores are of dev. Ctrl-C ends it at any time, and the same command goes on.
     """
-    from erc_live.live.commands.datasets import material, text_folder
-    from erc_live.models.training.experiment import Bench, modalities_in, plan
-    from erc_live.models.training.tables import table
+    from erc_live.live.commands.datasets import dialogue_dataset, text_folder
+    from erc_live.models.training.ablation import Bench, plan
+    from erc_live.models.training.ablation_tables import table
 
     base = _base(quick, seeds, epochs)
-    data = material([corpus], None, compose or (), processes)
+    data = dialogue_dataset([corpus], None, compose or (), processes)
     for note in data.check():
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     command = " ".join(["erc-live", *sys.argv[1:]])
     bench = Bench(data, text_folder(encoder, None), into, cache_folder(), command)
-    cells = _only(plan(modalities_in(data), base, quick), networks or [])
+    cells = _only(plan(data.modalities(), base, quick), networks or [])
     header = _header(bench, base, quick)
     found: list[Outcome] = []
     failed: dict[str, str] = {}
@@ -74,7 +74,7 @@ def experiment_table(
 
 
 def _base(quick: bool, seeds: str, epochs: int) -> "TrainConfig":
-    from erc_live.models.training.config import TrainConfig
+    from erc_live.models.training.graph_config import TrainConfig
 
     if quick:
         return TrainConfig(seeds=(0,), epochs=min(epochs, QUICK_EPOCHS), patience=QUICK_EPOCHS)
@@ -91,9 +91,9 @@ def _only(cells: "list[Cell]", networks: Sequence[str]) -> "list[Cell]":
 def _header(bench: "Bench", base: "TrainConfig", quick: bool) -> list[str]:
     """What the figures are of, and what was made smaller so that they were found in this life."""
     from erc_live.models.encoders.text import fingerprint
-    from erc_live.models.training.experiment import QUICK, RATES, REDUCED
+    from erc_live.models.training.ablation import QUICK, RATES, REDUCED
 
-    data = bench.material
+    data = bench.dataset
     scored = sum(int((example.labels >= 0).sum()) for example in data.dev)
     made_smaller = [
         f"{network} has {', '.join(f'{key} {value}' for key, value in sizes.items())}"
@@ -120,8 +120,8 @@ def _header(bench: "Bench", base: "TrainConfig", quick: bool) -> list[str]:
 def _run(bench: "Bench", cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, Outcome | str]]":
     """Cell by cell, what it reached, or why it could not be trained: the others go on."""
     from erc_live.models.errors import WeightsError
-    from erc_live.models.training.config import Epoch
-    from erc_live.models.training.experiment import run_cell
+    from erc_live.models.training.ablation import run_cell
+    from erc_live.models.training.trainer import EpochDone
 
     with counting() as shown:
         every = shown.add_task("cells", total=len(cells))
@@ -130,9 +130,9 @@ def _run(bench: "Bench", cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, Outco
             seeds, epochs = len(cell.config.seeds), cell.config.epochs
             shown.reset(one, description=cell.name, total=seeds * epochs)
 
-            def show(told: "Told", cell: "Cell" = cell, epochs: int = epochs) -> None:
-                if isinstance(told, Epoch):
-                    place = cell.config.seeds.index(told.seed) * epochs + told.epoch + 1
+            def show(report: "Report", cell: "Cell" = cell, epochs: int = epochs) -> None:
+                if isinstance(report, EpochDone):
+                    place = cell.config.seeds.index(report.seed) * epochs + report.epoch + 1
                     shown.update(one, completed=place)
 
             try:
@@ -143,8 +143,8 @@ def _run(bench: "Bench", cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, Outco
 
 
 def _write(folder: Path, found: "Table") -> None:
+    from erc_live.models.training.ablation_tables import as_json, as_markdown
     from erc_live.models.training.files import whole
-    from erc_live.models.training.tables import as_json, as_markdown
 
     with whole(folder / MARKDOWN) as part:
         part.write_text(as_markdown(found), encoding="utf-8")

@@ -23,8 +23,8 @@ def predict(
     from erc_live.live.commands.evaluate import vectors
     from erc_live.models import checkpoint
     from erc_live.models.corpora.dialogue import Split
-    from erc_live.models.training.predict import Labeller
-    from erc_live.models.training.predict import predict as run
+    from erc_live.models.training.prediction import Labeller
+    from erc_live.models.training.prediction import predict as run
 
     loaded = checkpoint.load(weights)
     labeller = Labeller(

@@ -27,9 +27,7 @@ from erc_live.live.screen.console import err, out
 
 if TYPE_CHECKING:
     from erc_live.models.card import Card
-    from erc_live.models.training.config import TrainConfig
-
-INTERRUPTED = 130  # as shells count it
+    from erc_live.models.training.graph_config import TrainConfig
 
 Share = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the texts of an epoch, without marks and capitals.")]
 Average = Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the average of the weights; 0: none.")]
@@ -76,7 +74,7 @@ def train(
     Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
     """
     from erc_live.models.training.augment import Disturbance
-    from erc_live.models.training.config import TrainConfig
+    from erc_live.models.training.graph_config import TrainConfig
 
     config = TrainConfig(
         network=network,
@@ -91,7 +89,7 @@ def train(
         tune_text=tune_text,
         text_rate=text_rate,
         folds=folds,
-        average=average,
+        ema=average,
         balance=balance,
         disturbance=Disturbance(unpunctuated=unpunctuated),
     )
@@ -122,24 +120,21 @@ class _Asked:
 
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
-    from erc_live.live.commands.curves import Curves
-    from erc_live.live.commands.datasets import material, text_folder
-    from erc_live.models.training.config import Run
-    from erc_live.models.training.train import train as run
+    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.datasets import dialogue_dataset, text_folder
+    from erc_live.models.training.graph_config import Run
+    from erc_live.models.training.graph_training import train_graph
 
-    data = material(asked.corpora, config.start, asked.compose, asked.processes)
+    data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
     for note in data.check():
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     command = " ".join(["erc-live", *sys.argv[1:]])
     runs = len(config.seeds) + (config.folds + 1 if config.folds else 0)
-    try:
-        with Curves(runs * config.epochs) as curves:
-            into = Run(asked.out, cache_folder(), command, asked.resume, curves)
-            found = run(data, text_folder(asked.encoder, config.start), config, into)
-    except KeyboardInterrupt:
-        err.print(f"stopped: the same command with --resume goes on in {asked.out}", markup=False, soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from None
-    out.print(f"{asked.out}: {_summary(found.card)}", markup=False, highlight=False, soft_wrap=True)
+    advice = f"the same command with --resume goes on in {asked.out}"
+    with watched(runs * config.epochs, advice) as curves:
+        into = Run(asked.out, cache_folder(), command, asked.resume, curves)
+        trained = train_graph(data, text_folder(asked.encoder, config.start), config, into)
+    out.print(f"{asked.out}: {_summary(trained.card)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(card: "Card") -> str:

@@ -35,8 +35,8 @@ from erc_live.models.training.files import whole
 if TYPE_CHECKING:
     import optuna
 
-    from erc_live.models.training.config import Told, TrainConfig
-    from erc_live.models.training.material import Material
+    from erc_live.models.training.dialogue_dataset import DialogueDataset
+    from erc_live.models.training.graph_config import Report, TrainConfig
 
 INTERRUPTED = 130  # as shells count it
 JOURNAL, BEST = "study.log", "best.json"
@@ -58,11 +58,11 @@ def tune(
     processes: Processes = 1,
 ) -> None:
     """Search for better options of a network; only the dev split is asked. Ctrl-C ends it, the same command goes on."""
-    from erc_live.live.commands.datasets import material, text_folder
-    from erc_live.models.training.config import TrainConfig
+    from erc_live.live.commands.datasets import dialogue_dataset, text_folder
+    from erc_live.models.training.graph_config import TrainConfig
 
     study = _open(into, network)
-    data = material(corpus, None, compose or [], processes)
+    data = dialogue_dataset(corpus, None, compose or [], processes)
     for note in data.check():
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     base = TrainConfig(
@@ -104,7 +104,7 @@ def space(trial: "optuna.trial.BaseTrial", base: "TrainConfig") -> "TrainConfig"
         rate=trial.suggest_float("rate", 1e-4, 3e-3, log=True),
         batch_utterances=trial.suggest_categorical("batch", [32, 64, 128, 256]),
         weight_decay=trial.suggest_float("weight_decay", 1e-3, 0.3, log=True),
-        average=trial.suggest_categorical("average", [0.0, 0.9, 0.99, 0.995]),
+        ema=trial.suggest_categorical("average", [0.0, 0.9, 0.99, 0.995]),
         balance=trial.suggest_float("balance", 0.0, 0.6, step=0.1),
         disturbance=disturbance,
     )
@@ -134,7 +134,7 @@ class _Search:
     """A study and what its trials learn from."""
 
     study: "optuna.Study"
-    data: "Material"
+    data: "DialogueDataset"
     encoder: Path
     base: "TrainConfig"
     folder: Path
@@ -162,20 +162,22 @@ class _Search:
 
     def _score(self, trial: "optuna.Trial", show: Callable[..., None]) -> float | None:
         """Mean over the seeds of the best weighted F1 on dev; None if it was given up."""
-        from erc_live.models.training.config import Epoch, Run, Step
-        from erc_live.models.training.train import train
+        from erc_live.models.training.graph_config import Run
+        from erc_live.models.training.graph_training import train_graph
+        from erc_live.models.training.trainer import EpochDone, StepDone
 
-        def watch(told: "Told") -> None:
-            if isinstance(told, Step):
-                show(description=f"trial {trial.number}  epoch {told.epoch + 1}", completed=told.done, total=told.total)
-            elif isinstance(told, Epoch) and told.seed == self.base.seeds[0]:
-                trial.report(told.best, told.epoch)
+        def watch(report: "Report") -> None:
+            if isinstance(report, StepDone):
+                where = f"trial {trial.number}  epoch {report.epoch + 1}"
+                show(description=where, completed=report.done, total=report.total)
+            elif isinstance(report, EpochDone) and report.seed == self.base.seeds[0]:
+                trial.report(report.best, report.epoch)
                 if trial.should_prune():
                     raise _Hopeless
 
         run = Run(self.folder / _folder(trial), cache_folder(), resume=True, watch=watch)
         try:
-            card = train(self.data, self.encoder, space(trial, self.base), run).card
+            card = train_graph(self.data, self.encoder, space(trial, self.base), run).card
         except _Hopeless:
             return None
         return float(card.training["seeds"]["weighted_f1"]["mean"])
@@ -229,7 +231,7 @@ def read_options(path: Path) -> "TrainConfig":
     Raises:
         ConfigError: the file is not there, or nothing that `tune` wrote.
     """
-    from erc_live.models.training.config import TrainConfig
+    from erc_live.models.training.graph_config import TrainConfig
 
     try:
         return msgspec.convert(json.loads(path.read_text(encoding="utf-8"))["config"], TrainConfig)

@@ -13,7 +13,7 @@ from erc_live.live.perception.load_shedding import FULL, Budget
 from erc_live.live.requests import Analysis, Request, RequestKind, Transcript, VoicePart
 from erc_live.live.speakers.embedding import Stretch, VoiceReader
 from erc_live.live.vision.expression import FaceReader
-from erc_live.models.encoders.sound import SoundEncoder
+from erc_live.models.encoders.audio_vector import SoundEncoder
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.streams.align import sample_frames
 from erc_live.streams.clock import Clock

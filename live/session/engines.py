@@ -30,8 +30,8 @@ from erc_live.live.speakers.enrolment import open_speakers
 from erc_live.live.vision.expression import open_face_reader
 from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder
+from erc_live.models.encoders.audio_vector import SoundEncoder
 from erc_live.models.encoders.face import FACE_PX
-from erc_live.models.encoders.sound import SoundEncoder
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.streams.clock import Clock

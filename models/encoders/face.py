@@ -36,7 +36,7 @@ class FaceNetwork(nn.Module):
         width = widths[0]
         for stage, (wide, depth) in enumerate(zip(widths, depths, strict=True)):
             for place in range(depth):
-                layers.append(_Block(width, wide, stride=2 if stage > 0 and place == 0 else 1))
+                layers.append(_FaceBlock(width, wide, stride=2 if stage > 0 and place == 0 else 1))
                 width = wide
         self.layers = nn.Sequential(*layers)
         self.drop = nn.Dropout(0.1)
@@ -48,7 +48,7 @@ class FaceNetwork(nn.Module):
         return logits
 
 
-class _Block(nn.Module):
+class _FaceBlock(nn.Module):
     """Two convolutions beside a shortcut; the channels are weighed by what the whole picture shows."""
 
     def __init__(self, width: int, wide: int, stride: int) -> None:
@@ -116,7 +116,8 @@ class FaceEncoder:
     @torch.inference_mode()
     def logits(self, faces: Tensor) -> Tensor:
         """Means over each face and its mirror image. Shapes: (n, 48, 48) uint8 -> (n, 8) float32."""
-        parts = [self._both(standardise(part)) for part in torch.split(faces, _AT_ONCE) if len(part)]
+        device = self._network.head.weight.device
+        parts = [self._both(standardise(part.to(device))).cpu() for part in torch.split(faces, _AT_ONCE) if len(part)]
         return torch.cat(parts or [torch.empty(0, self.dim)])
 
     def _both(self, faces: Tensor) -> Tensor:

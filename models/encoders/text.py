@@ -49,14 +49,15 @@ class Tokens(NamedTuple):
 
 
 class TextEncoder:
-    """A sentence encoder. `dim` is the width of its vectors, `fingerprint` names recipe and files; `network` may be
-    tuned.
+    """A sentence encoder. `dim` is the width of its vectors, `fingerprint` names recipe and files, which may be
+    `packed`; `network` may be tuned.
     """
 
     def __init__(self, folder: Path, network: Any, tokenizer: Any) -> None:
         self.network: Any = network
         self.dim = int(network.config.hidden_size)
         self.fingerprint = fingerprint(folder)
+        self.packed = is_packed(folder / WEIGHTS)
         self._folder = folder
         self._tokenizer = tokenizer
         self._segments = getattr(self.network.config, "type_vocab_size", 0) > 1  # not all encoders tell two apart

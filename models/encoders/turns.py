@@ -3,6 +3,7 @@
 The rule of this file: no torch, so that who keeps the past of a conversation needs no network.
 """
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -25,3 +26,8 @@ def turns(speakers: Sequence[Hashable], texts: Sequence[str]) -> list[tuple[Turn
         if text.strip():
             past.append((speaker, text))
     return contexts
+
+
+def bare(text: str) -> str:
+    """What a recogniser without punctuation would write."""
+    return " ".join(re.sub(r"[^\w\s'’]", " ", text).lower().split())

@@ -35,8 +35,8 @@ MARGIN = 10  # frames that are kept before and after the speech
 SCALE = 2.5  # about the standard deviation of a natural logarithm of mel power in speech
 
 
-class Picture:
-    """Samples to the picture that the networks see."""
+class LogMel:
+    """Samples to the log-mel that the networks read."""
 
     def __init__(self, bands: int) -> None:
         self._bank = _mel_bank(bands)
@@ -48,7 +48,7 @@ class Picture:
         None when there is nothing usable.
 
         Shapes: wave (n,) float32 in [-1, 1], mono at `RATE_HZ`; result (bands + POWER_BANDS, frames). Twice the samples
-        give the same picture. Nothing usable: shorter than `SHORTEST_S`, not finite, or digital silence (also a
+        give the same log-mel. Nothing usable: shorter than `SHORTEST_S`, not finite, or digital silence (also a
         constant).
         """
         if len(wave) < SHORTEST_S * RATE_HZ:
@@ -97,7 +97,7 @@ class VoiceEncoder:
         self._network: Any = nn.utils.convert_conv2d_weight_memory_format(
             network.float().eval(), torch.channels_last
         )  # 1.3 times as fast
-        self._picture = Picture(network.config.bands)
+        self._logmel = LogMel(network.config.bands)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -119,9 +119,9 @@ class VoiceEncoder:
         rows = np.full((len(waves), self.dim), np.nan, np.float32)
         with torch.inference_mode():
             for row, pcm in zip(rows, waves, strict=True):
-                picture = self._picture(samples(pcm))
-                if picture is not None:
-                    row[:] = self._network(picture[None]).log_softmax(1)[0].numpy()
+                logmel = self._logmel(samples(pcm))
+                if logmel is not None:
+                    row[:] = self._network(logmel[None]).log_softmax(1)[0].numpy()
         return rows
 
 

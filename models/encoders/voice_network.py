@@ -32,9 +32,9 @@ class VoiceConfig:
 
 
 class VoiceNetwork(nn.Module):
-    """Logits of the labels. Shapes: pictures (n, bands + POWER_BANDS, frames) float32 -> (n, 7).
+    """Logits of the labels. Shapes: log-mels (n, bands + POWER_BANDS, frames) float32 -> (n, 7).
 
-    `frames` (n,) says how many of each are real, where shorter pictures of a batch are padded with zeros; padding is
+    `frames` (n,) says how many of each are real, where shorter log-mels of a batch are padded with zeros; padding is
     for training only, for it is seen by the convolutions near it.
     """
 
@@ -44,12 +44,12 @@ class VoiceNetwork(nn.Module):
         self.convolutional = _Convolutional(config, dropout)
         self.recurrent = _Recurrent(dropout)
 
-    def forward(self, pictures: Tensor, frames: Tensor | None = None) -> Tensor:
-        return self.both(pictures, frames).mean(1)
+    def forward(self, logmels: Tensor, frames: Tensor | None = None) -> Tensor:
+        return self.both(logmels, frames).mean(1)
 
-    def both(self, pictures: Tensor, frames: Tensor | None = None) -> Tensor:
+    def both(self, logmels: Tensor, frames: Tensor | None = None) -> Tensor:
         """What each network says. Shapes: as above -> (n, 2, 7)"""
-        log, power = pictures[:, : self.config.bands], pictures[:, self.config.bands :]
+        log, power = logmels[:, : self.config.bands], logmels[:, self.config.bands :]
         return torch.stack((self.convolutional(log, frames), self.recurrent(power, frames)), 1)
 
     def begin_with(self, speakers: nn.LSTM) -> None:
@@ -70,11 +70,11 @@ class _Convolutional(nn.Module):
             nn.Conv2d(1, first, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(first), nn.ReLU()
         )
         self.body = nn.Sequential(
-            _Block(first, first, 1, dropout),
-            _Block(first, second, 2, dropout),
-            _Block(second, second, 1, dropout),
-            _Block(second, third, 2, dropout),
-            _Block(third, third, 1, dropout),
+            _VoiceBlock(first, first, 1, dropout),
+            _VoiceBlock(first, second, 2, dropout),
+            _VoiceBlock(second, second, 1, dropout),
+            _VoiceBlock(second, third, 2, dropout),
+            _VoiceBlock(third, third, 1, dropout),
         )
         rows = math.ceil(config.bands / STRIDE)
         self.merge = nn.Sequential(
@@ -87,8 +87,8 @@ class _Convolutional(nn.Module):
         self.drop = nn.Dropout(3 * dropout)
         self.head = nn.Linear(2 * config.width, CLASSES)
 
-    def forward(self, pictures: Tensor, frames: Tensor | None = None) -> Tensor:
-        seen = self.merge(self.body(self.stem(pictures[:, None])).flatten(1, 2)).float()
+    def forward(self, logmels: Tensor, frames: Tensor | None = None) -> Tensor:
+        seen = self.merge(self.body(self.stem(logmels[:, None])).flatten(1, 2)).float()
         scores = self.attention(seen).float()
         if frames is not None:
             steps = torch.div(frames + STRIDE - 1, STRIDE, rounding_mode="floor")
@@ -112,10 +112,10 @@ class _Recurrent(nn.Module):
         self.head = nn.Linear(2 * LAYERS * WIDTH, CLASSES)
 
     def forward(self, power: Tensor, frames: Tensor | None = None) -> Tensor:
-        real = torch.ones(len(power), power.shape[2]) if frames is None else _real(frames, power.shape[2]).float()
+        real = power.new_ones(len(power), power.shape[2]) if frames is None else _real(frames, power.shape[2]).float()
         weight = (real / real.sum(1, keepdim=True))[:, :, None]
         seen, pooled = power.transpose(1, 2), []
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(power.device.type, enabled=False):
             for layer in self.layers:
                 seen, _ = layer(seen)
                 mean = (seen * weight).sum(1)
@@ -125,7 +125,7 @@ class _Recurrent(nn.Module):
         return logits
 
 
-class _Block(nn.Module):
+class _VoiceBlock(nn.Module):
     """Two convolutions beside a shortcut."""
 
     def __init__(self, width: int, wide: int, stride: int, dropout: float) -> None:
@@ -149,4 +149,4 @@ class _Block(nn.Module):
 
 def _real(frames: Tensor, longest: int) -> Tensor:
     """Which frames are real, and no padding. Shapes: (n,) -> (n, longest) bool"""
-    return torch.arange(longest) < frames[:, None]
+    return torch.arange(longest, device=frames.device) < frames[:, None]

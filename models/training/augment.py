@@ -1,9 +1,11 @@
 """What live use does to data, done to the training data: missing modalities, bare transcripts, wrong speakers, gain.
 
-The rule of this file: everything is drawn from the generator that is given, so an epoch can be drawn again.
+No two epochs are the same: this is drawn anew for each, and so is what is composed (`composition.py`).
+The rule of this file: everything is drawn from the generator that is given, so an epoch can be drawn again, and a run
+that was interrupted goes on as if it had not been.
 """
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +13,8 @@ from torch import Generator, Tensor
 
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.corpora.dialogue import PROSODY
+from erc_live.models.encoders.turns import bare
+from erc_live.models.training.dialogue_dataset import Example
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,6 @@ class Disturbance:
     unpunctuated: float = 0.1  # recognisers write few exclamation marks, some no marks at all
     wrong_speaker: float = 0.05
     gain_db: float = 6.0  # the level of a dialogue depends on the microphone
-
-
-def bare(text: str) -> str:
-    """What a recogniser without punctuation would write."""
-    return " ".join(re.sub(r"[^\w\s'’]", " ", text).lower().split())
 
 
 def chance(probability: float, count: int, generator: Generator) -> Tensor:
@@ -48,3 +47,24 @@ def disturb(utterances: UtteranceBatch, how: Disturbance, generator: Generator) 
     if len(gain):
         gain[PROSODY.index("avg_intensity")] = how.gain_db * torch.randn((), generator=generator)
     return replace(utterances, audio=utterances.audio + gain, speakers=speakers, present=present)
+
+
+def augmented(
+    dialogues: Sequence[Example], bare_vectors: Sequence[Tensor] | None, how: Disturbance, generator: Generator
+) -> list[Example]:
+    """One epoch of dialogues, in their order.
+
+    `bare_vectors` are the text vectors of the dialogues without punctuation, one row for each utterance; None where
+    texts are encoded anew in each step, because their encoder is tuned.
+    """
+    epoch = []
+    for place, example in enumerate(dialogues):
+        unmarked = chance(how.unpunctuated, len(example.texts), generator)
+        utterances, texts = example.utterances, example.texts
+        if bare_vectors is None:
+            texts = tuple(bare(text) if un else text for text, un in zip(texts, unmarked.tolist(), strict=True))
+        else:
+            text = torch.where(unmarked[:, None], bare_vectors[place], utterances.text)
+            utterances = replace(utterances, text=text)
+        epoch.append(replace(example, texts=texts, utterances=disturb(utterances, how, generator)))
+    return epoch

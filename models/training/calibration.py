@@ -17,7 +17,7 @@ COVERAGES = tuple(step / 20 for step in range(1, 21))  # where the risk-coverage
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationScore:
     """`error`: expected calibration error; `brier`: 0 (sure and right) to 2; `nll`: mean of -log p(label), in nats."""
 
     error: float

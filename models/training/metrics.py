@@ -13,7 +13,7 @@ from torch import Tensor
 
 from erc_live.models.training.calibration import (
     Abstention,
-    Calibration,
+    CalibrationScore,
     RiskCoverage,
     abstention,
     risk_coverage,
@@ -73,7 +73,7 @@ class Confused:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartScore:
     """The score of a part of the utterances; None where there are none."""
 
     utterances: int
@@ -88,8 +88,8 @@ class Shift:
     The answer has changed if it differs from the answer for that same earlier utterance.
     """
 
-    changed: Part
-    unchanged: Part
+    changed: PartScore
+    unchanged: PartScore
     f1: float
     precision: float
     recall: float
@@ -115,11 +115,11 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
     confused: tuple[Confused, ...]
     shift: Shift
-    position: dict[str, Part]
-    speakers: dict[str, Part]
-    calibration: Calibration
+    position: dict[str, PartScore]
+    speakers: dict[str, PartScore]
+    calibration: CalibrationScore
     temperature: float | None
-    unscaled: Calibration | None
+    unscaled: CalibrationScore | None
     risk_coverage: RiskCoverage
     abstention: Abstention | None
 
@@ -154,9 +154,9 @@ class Scores:
             shift=_shift(answers),
             position=_by_position(answers),
             speakers=_by_speakers(answers),
-            calibration=Calibration.of(logits, y),
+            calibration=CalibrationScore.of(logits, y),
             temperature=temperature,
-            unscaled=None if temperature is None else Calibration.of(logits * temperature, y),
+            unscaled=None if temperature is None else CalibrationScore.of(logits * temperature, y),
             risk_coverage=risk_coverage(probs, y),
             abstention=None if threshold is None else abstention(probs, y, threshold),
         )
@@ -219,7 +219,7 @@ def uar(counts: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreDifference:
     """How much better the second of two models is than the first, in weighted F1: `low` to `high` holds 95 % of the
     resamples; `p` is how likely a difference as large would be by chance, two-sided.
     """
@@ -232,7 +232,7 @@ class Difference:
 
 def paired_bootstrap(
     first: Sequence[Answers], second: Sequence[Answers], draws: int = 10_000, seed: int = 0
-) -> Difference:
+) -> ScoreDifference:
     """Compare two models, or two configurations with one model per seed each, on the same dialogues.
 
     Dialogues are drawn again with replacement, for utterances of one dialogue are not independent; the scores of the
@@ -252,7 +252,7 @@ def paired_bootstrap(
     gains = (seconds - firsts).nan_to_num(0.0)  # a draw without any label says nothing
     low, high = torch.quantile(gains, torch.tensor([0.025, 0.975], dtype=gains.dtype)).tolist()
     beyond = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
-    return Difference(after - before, low, high, min(1.0, 2 * (beyond + 1) / (draws + 1)))
+    return ScoreDifference(after - before, low, high, min(1.0, 2 * (beyond + 1) / (draws + 1)))
 
 
 def _resampled(models: Sequence[Answers], times: Tensor) -> tuple[float, Tensor]:
@@ -286,20 +286,20 @@ def _confused(counts: Tensor, labels: Sequence[str]) -> tuple[Confused, ...]:
     return tuple(sorted(pairs, key=lambda pair: -pair.count)[:CONFUSED])
 
 
-def _part(answers: Answers, chosen: Tensor) -> Part:
+def _part(answers: Answers, chosen: Tensor) -> PartScore:
     chosen = chosen & (answers.labels >= 0)
     if not chosen.any():
-        return Part(0, None)
+        return PartScore(0, None)
     counts = confusion(answers.labels[chosen], answers.logits[chosen].argmax(-1), answers.logits.shape[-1])
-    return Part(int(chosen.sum()), weighted_f1(counts))
+    return PartScore(int(chosen.sum()), weighted_f1(counts))
 
 
-def _by_position(answers: Answers) -> dict[str, Part]:
+def _by_position(answers: Answers) -> dict[str, PartScore]:
     position = torch.cat([torch.arange(length) for length in answers.lengths])
     return {f"first_{FIRST}": _part(answers, position < FIRST), "rest": _part(answers, position >= FIRST)}
 
 
-def _by_speakers(answers: Answers) -> dict[str, Part]:
+def _by_speakers(answers: Answers) -> dict[str, PartScore]:
     who = torch.split(answers.speakers, list(answers.lengths))
     number = torch.cat([torch.full_like(part, len(torch.unique(part))) for part in who])
     parts = {"one": number == 1, "two": number == 2, "three_or_more": number > 2}

@@ -16,7 +16,8 @@ from erc_live.models.corpora import ferplus
 from erc_live.models.encoders.face import FACE_LABELS, KIND, FaceEncoder, FaceNetwork, standardise
 from erc_live.models.encoders.folder import CARD, WEIGHTS
 from erc_live.models.errors import WeightsError
-from erc_live.models.training.face import Faces, evaluate
+from erc_live.models.training.encoder_evaluation import evaluate_face
+from erc_live.models.training.face_dataset import FaceDataset
 from erc_live.models.training.pictures import DEGRADATIONS
 from erc_live.models.weights import sha256
 
@@ -130,10 +131,10 @@ def test_shipped_weights_are_small_and_say_where_they_come_from() -> None:
 def test_shipped_weights_reach_what_their_card_says(shared_data: Path) -> None:
     """On every fourth face; the card is about all of them."""
     found = ferplus.read(shared_data / "ferplus", "dev")
-    part = Faces.of(torch.from_numpy(found.pixels[::4]), torch.from_numpy(found.votes[::4]))
+    part = FaceDataset.of(torch.from_numpy(found.pixels[::4]), torch.from_numpy(found.votes[::4]))
     encoder, card = FaceEncoder.load(SHIPPED), json.loads((SHIPPED / CARD).read_text())
     for names in ((), ("small",)):
-        scores, promised = evaluate(encoder, part, names), card["scores"][", ".join(("dev", *names))]
+        scores, promised = evaluate_face(encoder, part, names), card["scores"][", ".join(("dev", *names))]
         assert scores.accuracy == pytest.approx(promised["accuracy"], abs=0.025)  # two standard errors of the part
 
 

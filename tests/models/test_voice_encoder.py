@@ -13,7 +13,7 @@ from sounds import read_pcm
 
 from erc_live.models.card import PRETRAINED
 from erc_live.models.encoders.speaker import BANDS as POWER_BANDS
-from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, Picture, VoiceEncoder
+from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, LogMel, VoiceEncoder
 from erc_live.models.encoders.voice_network import VoiceConfig, VoiceNetwork
 from erc_live.models.errors import WeightsError
 
@@ -39,10 +39,10 @@ def test_loudness_does_not_matter(seconds: float, start: float, gain: float) -> 
     wave = (
         torch.from_numpy(SPEECH[round(start * RATE_HZ) :][: round(seconds * RATE_HZ) + 1].astype(np.float32)) / 32_768
     )
-    picture, quiet = Picture(64)(wave), Picture(64)(wave * gain)
-    assert picture is not None
+    logmel, quiet = LogMel(64)(wave), LogMel(64)(wave * gain)
+    assert logmel is not None
     assert quiet is not None
-    assert torch.allclose(picture, quiet, atol=2e-3)
+    assert torch.allclose(logmel, quiet, atol=2e-3)
 
 
 def test_a_quieter_recording_sounds_the_same(encoder: VoiceEncoder) -> None:

@@ -9,7 +9,7 @@ from tiny_bert import make_tiny_bert
 
 from erc_live.live.commands.experiment import JSON, MARKDOWN, experiment_table
 from erc_live.models.errors import WeightsError
-from erc_live.models.training import experiment
+from erc_live.models.training import ablation
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +24,8 @@ def test_a_quick_table_and_the_same_again(tmp_path: Path, monkeypatch: pytest.Mo
         "--corpus", data, "--out", tmp_path / "table", "--encoder", encoder, "--quick", "--network", "dialogue_graph"
     )  # fmt: skip
 
-    monkeypatch.setattr(experiment, "BLOCKS", {name: experiment.BLOCKS[name] for name in ("window 1", "3 layers")})
-    run_cell = experiment.run_cell
+    monkeypatch.setattr(ablation, "BLOCKS", {name: ablation.BLOCKS[name] for name in ("window 1", "3 layers")})
+    run_cell = ablation.run_cell
 
     def stop_at_the_twin(bench, cell, watch):
         if not cell.causal:
@@ -38,12 +38,12 @@ def test_a_quick_table_and_the_same_again(tmp_path: Path, monkeypatch: pytest.Mo
         return run_cell(bench, cell, watch)
 
     with monkeypatch.context() as patched:
-        patched.setattr(experiment, "run_cell", stop_at_the_twin)
+        patched.setattr(ablation, "run_cell", stop_at_the_twin)
         assert run(experiment_table, *only) == (130, "")
     assert [cell["name"] for cell in cells(tmp_path)] == ["dialogue_graph causal t"]
 
     with monkeypatch.context() as patched:
-        patched.setattr(experiment, "run_cell", fail_at_three_layers)
+        patched.setattr(ablation, "run_cell", fail_at_three_layers)
         code, text = run(experiment_table, *only)
     assert code == 0, text
     names = ["causal t", "two-sided t", "causal t window 1", "causal t speakers not told apart"]
@@ -57,7 +57,7 @@ def test_a_quick_table_and_the_same_again(tmp_path: Path, monkeypatch: pytest.Mo
     def trained_again(*_):
         raise RuntimeError("trained again")
 
-    monkeypatch.setattr(experiment, "train", trained_again)
+    monkeypatch.setattr(ablation, "train_graph", trained_again)
     code, again = run(experiment_table, *only)
     assert code == 1  # only what failed before is trained
     assert "trained again" in again

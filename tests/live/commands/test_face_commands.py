@@ -12,7 +12,7 @@ from erc_live.live.commands.encoder import encoder_app
 from erc_live.live.errors import ConfigError
 from erc_live.models.encoders.face import FACE_LABELS, FaceEncoder
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training import face
+from erc_live.models.training.face_task import FaceTask, FaceTraining
 
 
 def write(path: Path, n: int, seed: int) -> None:
@@ -38,15 +38,15 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = face.FaceTraining(batch=16)
+    config = FaceTraining(batch=16)
     network = {"widths": (8, 16), "depths": (1, 1)}
-    monkeypatch.setattr(face.FaceTraining, "__init__", _init(config, network))
+    monkeypatch.setattr(FaceTraining, "__init__", _init(config, network))
 
 
-def _init(config: face.FaceTraining, network: dict[str, tuple[int, ...]]) -> Any:
+def _init(config: FaceTraining, network: dict[str, tuple[int, ...]]) -> Any:
     values = vars(config) | {"network": network}
 
-    def init(self: face.FaceTraining, **given: object) -> None:
+    def init(self: FaceTraining, **given: object) -> None:
         vars(self).update(values | given)
 
     return init
@@ -75,6 +75,23 @@ def test_training_writes_weights_that_can_be_measured(corpus: Path, tmp_path: Pa
     answer = scored("--corpus", corpus, "--weights", out)
     assert answer["weights"] == FaceEncoder.load(out).fingerprint
     assert {name: answer[name] for name in card["scores"]["dev"]} == card["scores"]["dev"]
+
+
+@pytest.mark.usefixtures("small")
+def test_ctrl_c_ends_training_and_the_same_command_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["train", "face", "--corpus", str(corpus), "--out", str(tmp_path / "run"), "--epochs", "2"]
+    with monkeypatch.context() as patched:
+        patched.setattr(FaceTask, "score", interrupted)
+        done = CliRunner().invoke(encoder_app, command)
+    assert (done.exit_code, "the same command goes on" in " ".join(done.stderr.split())) == (130, True)
+    run(*command)
+    assert (tmp_path / "run" / "card.json").is_file()
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_held_out_faces_are_scored(corpus: Path) -> None:

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from erc_live.live.commands.encoder import encoder_app
 from erc_live.live.errors import ConfigError
-from erc_live.models.encoders.voice import RATE_HZ, VoiceEncoder
+from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, VoiceEncoder
 from erc_live.models.encoders.voice_network import VoiceConfig
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training import voice
+from erc_live.models.training.voice_task import VoiceTraining
 
 EMOTIONS = range(1, 9)
 
@@ -65,8 +65,8 @@ def scored(*arguments: object) -> dict[str, Any]:
 def test_training_writes_weights_that_can_be_measured(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = voice.VoiceTraining(network=VoiceConfig(bands=24, widths=(4, 4, 8), width=8))
-    monkeypatch.setattr(voice.VoiceTraining.__init__, "__defaults__", tuple(vars(small).values()))
+    small = VoiceTraining(network=VoiceConfig(bands=24, widths=(4, 4, 8), width=8))
+    monkeypatch.setattr(VoiceTraining.__init__, "__defaults__", tuple(vars(small).values()))
     out = tmp_path / "run"
     run("train", "voice", "--corpus", corpus, "--out", out, "--epochs", 1, "--seed", 3)
     card = json.loads((out / "card.json").read_text())
@@ -81,7 +81,7 @@ def test_held_out_actors_are_scored_without_an_index(held_out: Path) -> None:
     answer = scored("--corpus", held_out, "--split", "test")
     assert answer["clips"] == 16
     assert answer["missing"] == []
-    assert set(answer["recall"]) == set(voice.VOICE_LABELS)
+    assert set(answer["recall"]) == set(VOICE_LABELS)
     assert sum(map(sum, answer["confusion"])) == 16
     assert scored("--corpus", held_out, "--split", "all")["uar"] == answer["uar"]
     with pytest.raises(CorpusError, match="actors 17 to 20"):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.models.batch import UtteranceBatch
-from erc_live.models.training.augment import Disturbance, bare, disturb
+from erc_live.models.encoders.turns import bare
+from erc_live.models.training.augment import Disturbance, disturb
 
 NOTHING = Disturbance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.models.training import calibration
-from erc_live.models.training.calibration import Abstention, Calibration
+from erc_live.models.training.calibration import Abstention, CalibrationScore
 
 PROBS = torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.9, 0.1], [0.9, 0.1]], dtype=torch.float64)
 LABELS = torch.tensor([0, 1, 0, 0])  # sure 0.6, right half the time; sure 0.9, always right
@@ -20,7 +20,7 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_brier_and_likelihood_by_hand() -> None:
-    found = Calibration.of(PROBS.log(), LABELS)
+    found = CalibrationScore.of(PROBS.log(), LABELS)
     assert found.brier == pytest.approx((2 * 0.4**2 + 2 * 0.6**2 + 2 * 2 * 0.1**2) / 4)
     assert found.nll == pytest.approx(-(math.log(0.6) + math.log(0.4) + 2 * math.log(0.9)) / 4)
 
@@ -53,7 +53,7 @@ def test_every_number_stays_in_its_range(classes: int, answers: int, seed: int) 
     draw = torch.Generator().manual_seed(seed)
     logits = torch.randn(answers, classes, generator=draw) * 3
     labels = torch.randint(classes, (answers,), generator=draw)
-    found = Calibration.of(logits, labels)
+    found = CalibrationScore.of(logits, labels)
     assert 0 <= found.error <= 1
     assert 0 <= found.brier <= 2
     assert found.nll >= 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from erc_live.models.training import metrics
-from erc_live.models.training.metrics import Answers, Part, Scores
+from erc_live.models.training.metrics import Answers, PartScore, Scores
 
 # label -> answer: a->a 3, a->b 1, b->b 2, b->c 1, c->a 1
 LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2])
@@ -63,7 +63,7 @@ def test_shifts_by_hand() -> None:
     assert metrics.previous(talk).tolist() == [-1, -1, 0, -1, 2, 1, -1]
     shift = Scores.of(talk, "abc").shift
     # with an earlier label: 2 (a after a), 4 (b after a: changed), 5 (b after b)
-    assert (shift.changed, shift.unchanged.utterances) == (Part(1, 0.0), 2)
+    assert (shift.changed, shift.unchanged.utterances) == (PartScore(1, 0.0), 2)
     assert shift.unchanged.weighted_f1 == pytest.approx((2 / 3 + 0) / 2)  # a -> a and b -> a: F1 of a is 2/3
     # answers changed: 2 no, 4 no, 5 yes; labels changed: 4
     assert (shift.f1, shift.precision, shift.recall) == (0.0, 0.0, 0.0)
@@ -76,11 +76,11 @@ def test_parts_by_position_and_by_speakers() -> None:
     talk = answers([0] * 7 + [1, 1], [0] * 5 + [1, 1] + [1, 0], [0] * 7 + [0, 1], (7, 2))
     scores = Scores.of(talk, "abc")
     # first five of the first dialogue right, its rest wrong; of the second, one of two
-    assert scores.position["rest"] == Part(2, 0.0)
+    assert scores.position["rest"] == PartScore(2, 0.0)
     assert scores.position["first_5"].utterances == 7
     assert scores.speakers["one"].utterances == 7
-    assert scores.speakers["two"] == Part(2, pytest.approx(2 / 3))
-    assert scores.speakers["three_or_more"] == Part(0, None)
+    assert scores.speakers["two"] == PartScore(2, pytest.approx(2 / 3))
+    assert scores.speakers["three_or_more"] == PartScore(0, None)
 
 
 def test_the_json_is_strict_and_its_names_are_these() -> None:
@@ -133,7 +133,7 @@ def test_the_bootstrap_finds_a_difference_and_does_not_invent_one() -> None:
     assert none.p > 0.1
     seeds = metrics.paired_bootstrap([bad, alike], [good, good], draws=100)
     assert seeds.weighted_f1 == pytest.approx((gain + none.weighted_f1 * -1) / 2)
-    assert metrics.paired_bootstrap([good], [good], draws=100) == metrics.Difference(0.0, 0.0, 0.0, 1.0)
+    assert metrics.paired_bootstrap([good], [good], draws=100) == metrics.ScoreDifference(0.0, 0.0, 0.0, 1.0)
 
 
 def test_the_bootstrap_draws_dialogues_not_utterances() -> None:

@@ -10,9 +10,9 @@ from tiny_bert import make_tiny_bert
 
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.training.augment import Disturbance
-from erc_live.models.training.config import TrainConfig
-from erc_live.models.training.examples import examples
-from erc_live.models.training.material import Material
+from erc_live.models.training.dialogue_dataset import DialogueDataset, examples
+from erc_live.models.training.graph_config import TrainConfig
+from erc_live.models.training.trainer import EpochDone
 
 LABELS = ("joy", "anger")
 CALM = Disturbance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -40,11 +40,29 @@ def dialogue(draw: random.Random, name: str) -> Dialogue:
     return Dialogue(name, tuple(utterances))
 
 
-def material(train: int = 50, dev: int = 20) -> Material:
+def dataset(train: int = 50, dev: int = 20) -> DialogueDataset:
     parts = {name: examples(split(name, size), LABELS) for name, size in (("train", train), ("dev", dev))}
-    return Material(("small",), LABELS, parts["train"], parts["dev"], {"audio": "prosody/1"})
+    return DialogueDataset(("small",), LABELS, parts["train"], parts["dev"], {"audio": "prosody/1"})
 
 
 def bert(folder: Path) -> Path:
     """A tiny BERT that does not drop anything, so that what depends on chance is under the control of a test."""
     return make_tiny_bert(folder)
+
+
+class Interrupted(Exception):
+    """As by Ctrl-C."""
+
+
+class Epochs(list[EpochDone]):
+    """Watches a run: the epochs that were reported; it ends the run after epoch `last` of seed `seed`."""
+
+    def __init__(self, last: int | None = None, seed: int | None = None) -> None:
+        super().__init__()
+        self._last, self._seed = last, seed
+
+    def __call__(self, report: object) -> None:
+        if isinstance(report, EpochDone):
+            self.append(report)
+            if report.epoch == self._last and self._seed in (None, report.seed):
+                raise Interrupted

@@ -13,10 +13,10 @@ from erc_live.models.corpora import neutral
 from erc_live.models.corpora.dialogue import Dialogue, Split
 from erc_live.models.errors import CorpusError
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
-from erc_live.models.training import predict as predicting
-from erc_live.models.training.examples import Example, examples, fitting, with_text
+from erc_live.models.training import prediction
+from erc_live.models.training.dialogue_dataset import Example, examples, fitting, with_text
 from erc_live.models.training.metrics import Answers
-from erc_live.models.training.predict import Labeller, estimates, predict, read_estimates
+from erc_live.models.training.prediction import Labeller, estimates, predict, read_estimates
 
 LABELS = ("calm", "glad, very", "не рад")
 CONFIG = DialogueGraphConfig(len(LABELS), text_dim=4, audio_dim=15, visual_dim=0, width=8, heads=2, window=2)
@@ -94,7 +94,7 @@ def interrupted_after(source: Path, target: Path, groups: int, key: str = "weigh
     """Ctrl-C while the next group is labelled."""
 
     def stop(done: int, _total: int) -> None:
-        if done >= groups * predicting.TOGETHER:
+        if done >= groups * prediction.TOGETHER:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -102,7 +102,7 @@ def interrupted_after(source: Path, target: Path, groups: int, key: str = "weigh
 
 
 def test_an_interrupted_run_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predicting, "TOGETHER", 2)
+    monkeypatch.setattr(prediction, "TOGETHER", 2)
     source, target = write(tmp_path / "in.jsonl", 7), tmp_path / "out.jsonl"
     predict(source, tmp_path / "whole.jsonl", labeller())
     interrupted_after(source, target, groups=2)
@@ -118,7 +118,7 @@ def test_an_interrupted_run_goes_on_where_it_ended(tmp_path: Path, monkeypatch: 
 
 
 def test_other_weights_or_another_input_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predicting, "TOGETHER", 2)
+    monkeypatch.setattr(prediction, "TOGETHER", 2)
     source, target = write(tmp_path / "in.jsonl", 5), tmp_path / "out.jsonl"
     interrupted_after(source, target, groups=1)
     assert predict(source, target, labeller("weights 2")) == 0

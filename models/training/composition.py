@@ -27,12 +27,12 @@ from erc_live.models.corpora.dialogue import PROSODY
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.training.augment import chance
-from erc_live.models.training.examples import Example
+from erc_live.models.training.dialogue_dataset import Example
 from erc_live.models.training.metrics import confusion, weighted_f1
 
 # Weighted F1 of one modality alone on MELD: MultiEMO (Shi and Huang, ACL 2023), table 3.
 WORTH = {"audio": 0.336, "visual": 0.332}
-SHOWN = 0.25  # of the composed vectors in training: they are the less certain part of what is learnt
+PRESENT = 0.25  # of the composed vectors in training: they are the less certain part of what is learnt
 HALVINGS = 10  # of the interval of p: to 0.001
 DRAWS = 5  # compositions of dev that a worth is the mean of: one of MELD's dev alone strays by 0.01
 NEAR = 0.02  # a worth that is no nearer to what it should be is told
@@ -83,13 +83,13 @@ class Banks:
 @dataclass(frozen=True)
 class Rules:
     """How to compose. `prior` (C,): frequencies of the labels. `voice`, `face`: probability p of the own label.
-    `shown`: probability of a composed vector to be there.
+    `present`: probability of a composed vector to be there.
     """
 
     prior: Tensor
     voice: float
     face: float
-    shown: float = 1.0
+    present: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Composition:
 
     def train(self, dialogues: Sequence[Example], generator: Generator) -> list[Example]:
         """One epoch's composition of the training dialogues."""
-        return compose(dialogues, self.train_banks, replace(self.rules, shown=SHOWN), generator)
+        return compose(dialogues, self.train_banks, replace(self.rules, present=PRESENT), generator)
 
     def dev(self, dialogues: Sequence[Example]) -> list[Example]:
         """The composition of the dev dialogues, always the same one."""
@@ -126,7 +126,7 @@ class Composition:
             if abs(worth - WORTH[modality]) > NEAR
         ]
 
-    def described(self) -> dict[str, object]:
+    def for_card(self) -> dict[str, object]:
         """What a model card says of it."""
         banks = (self.train_banks.voice, self.dev_banks.voice, self.train_banks.face, self.dev_banks.face)
         names = [bank.name for bank in banks if bank is not None]
@@ -143,27 +143,27 @@ def compose(dialogues: Sequence[Example], banks: Banks, rules: Rules, generator:
     audio = torch.cat([example.utterances.audio for example in dialogues])
     visual = torch.cat([example.utterances.visual for example in dialogues])
     if banks.voice is not None:
-        found = _draw(banks.voice, labels, (rules.voice, rules.shown), rules.prior, generator)
-        filled = torch.cat((audio[:, : len(PROSODY)], found), dim=1)
+        voices = _draw(banks.voice, labels, (rules.voice, rules.present), rules.prior, generator)
+        filled = torch.cat((audio[:, : len(PROSODY)], voices), dim=1)
         audio = torch.where(audio[:, len(PROSODY) :].isfinite().any(1, keepdim=True), audio, filled)
     if banks.face is not None:
-        found = _draw(banks.face, labels, (rules.face, rules.shown), rules.prior, generator)
-        visual = torch.where(visual.isfinite().all(1, keepdim=True), visual, found)
+        faces = _draw(banks.face, labels, (rules.face, rules.present), rules.prior, generator)
+        visual = torch.where(visual.isfinite().all(1, keepdim=True), visual, faces)
     return [
-        _refilled(example, heard, seen)
-        for example, heard, seen in zip(
+        _refilled(example, audio_rows, visual_rows)
+        for example, audio_rows, visual_rows in zip(
             dialogues, torch.split(audio, lengths), torch.split(visual, lengths), strict=True
         )
     ]
 
 
 def _draw(bank: Bank, labels: Tensor, odds: tuple[float, float], prior: Tensor, generator: Generator) -> Tensor:
-    """Vectors for utterances, NaN where they are not shown; `odds` of the own label and of being shown."""
-    own, shown = odds
+    """Vectors for utterances, NaN where they are not there; `odds` of the own label and of being there."""
+    own, present = odds
     anything = torch.multinomial(prior, len(labels), replacement=True, generator=generator)
     truly = chance(own, len(labels), generator) & (labels != UNLABELLED)
     rows = bank.pick(torch.where(truly, labels, anything), generator)
-    return torch.where(chance(shown, len(labels), generator)[:, None], rows, nan)
+    return torch.where(chance(present, len(labels), generator)[:, None], rows, nan)
 
 
 def _refilled(example: Example, audio: Tensor, visual: Tensor) -> Example:

@@ -16,23 +16,22 @@ from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.encoders.text import FILES, WEIGHTS, TextEncoder, fingerprint
 from erc_live.models.encoders.turns import Turn
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training.lines import Lines
-from erc_live.models.training.text import (
-    CARD,
+from erc_live.models.training.run_folder import CARD
+from erc_live.models.training.text_dataset import TextDataset
+from erc_live.models.training.text_task import (
     PARTS,
-    UNFINISHED,
-    Part,
-    Step,
+    RESUME_SEED,
     TextTraining,
     bucketed,
     common_labels,
     mean_of,
-    train,
+    train_text,
 )
+from erc_live.models.training.trainer import EpochDone, StepDone
 
 LABELS = ("joy", "anger", "neutral")
 WORDS = dict(zip(LABELS, ("great", "awful", "well"), strict=True))
-CONFIG = TextTraining(seeds=(1,), epochs=2, batch=8, rate=1e-2, head_rate=3e-2, memory=0.9)
+CONFIG = TextTraining(seeds=(1,), epochs=2, batch=8, rate=1e-2, head_rate=3e-2, ema=0.9)
 
 
 def corpus(name: str, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[Split, Split]:
@@ -46,9 +45,11 @@ def corpus(name: str, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[Spli
     return parts[0], parts[1]
 
 
-def spoken(shares: torch.Tensor) -> Lines:
+def spoken(shares: torch.Tensor) -> TextDataset:
     texts = tuple(f"text {n}" for n in range(len(shares)))
-    return Lines("talk", texts, ((Turn(True, "oh"),),) * len(texts), shares, torch.zeros(len(texts), dtype=torch.bool))
+    return TextDataset(
+        "talk", texts, ((Turn(True, "oh"),),) * len(texts), shares, torch.zeros(len(texts), dtype=torch.bool)
+    )
 
 
 def without_neutral(dialogue: Dialogue) -> Dialogue:
@@ -67,15 +68,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "text"
-    told: list[Step | Part] = []
+    told: list[StepDone | EpochDone] = []
     corpora = [corpus("one", 0), corpus("two", 1)]
-    train(corpora, TextEncoder.load(start), out, CONFIG, {"command": "erc-live encoder train text"}, told.append)
-    parts = [report for report in told if isinstance(report, Part)]
-    assert [part.epochs for part in parts] == [(n + 1) / PARTS for n in range(CONFIG.epochs * PARTS)]
-    assert all(set(part.dev) == {"one", "two"} for part in parts)
-    steps = [report for report in told if isinstance(report, Step)]
-    assert [step.done for step in steps] == list(range(1, CONFIG.epochs * 20 + 1))
-    assert {step.total for step in steps} == {CONFIG.epochs * 20}
+    train_text(corpora, TextEncoder.load(start), out, CONFIG, {"command": "erc-live encoder train text"}, told.append)
+    parts = [report for report in told if isinstance(report, EpochDone)]
+    assert [part.epoch for part in parts] == list(range(CONFIG.epochs * PARTS))
+    assert all(set(part.scores) == {"W-F1 one", "W-F1 two"} for part in parts)
+    steps = [report for report in told if isinstance(report, StepDone)]
+    assert [step.done for step in steps] == list(range(1, 20 // PARTS + 1)) * CONFIG.epochs * PARTS
+    assert {step.total for step in steps} == {20 // PARTS}
     return out
 
 
@@ -95,18 +96,18 @@ def test_it_learns_and_leaves_a_packed_encoder_with_a_true_card(run: Path, start
 def test_interrupted_and_resumed_it_ends_at_the_same_weights(run: Path, start: Path, tmp_path: Path) -> None:
     corpora = [corpus("one", 0), corpus("two", 1)]
 
-    def stop(report: Step | Part) -> None:
-        if isinstance(report, Part) and report.epochs == 1.25:
+    def stop(report: StepDone | EpochDone) -> None:
+        if isinstance(report, EpochDone) and report.epoch == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, stop)
-    assert {path.name for path in tmp_path.iterdir()} == {UNFINISHED.format(seed=1)}
-    with pytest.raises(WeightsError, match="other settings"):
-        train(corpora, TextEncoder.load(start), tmp_path, replace(CONFIG, rate=2e-2), {})
-    told: list[Step | Part] = []
-    train(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, told.append)
-    assert len([report for report in told if isinstance(report, Part)]) == CONFIG.epochs * PARTS - 5
+        train_text(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, stop)
+    assert {path.name for path in tmp_path.iterdir()} == {RESUME_SEED.format(seed=1)}
+    with pytest.raises(WeightsError, match="other data or options"):
+        train_text(corpora, TextEncoder.load(start), tmp_path, replace(CONFIG, rate=2e-2), {})
+    told: list[StepDone | EpochDone] = []
+    train_text(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, told.append)
+    assert len([report for report in told if isinstance(report, EpochDone)]) == CONFIG.epochs * PARTS - 5
     once, twice = (load_file(folder / WEIGHTS) for folder in (run, tmp_path))
     assert all(torch.equal(once[name], twice[name]) for name in once)
 
@@ -146,7 +147,7 @@ def test_estimates_are_learnt_where_there_is_no_label(start: Path, tmp_path: Pat
     found = {}
     for pseudo_labels in (None, str(file)):
         out = tmp_path / str(pseudo_labels is None)
-        train([(gold, dev)], TextEncoder.load(start), out, replace(CONFIG, pseudo_labels=pseudo_labels), {})
+        train_text([(gold, dev)], TextEncoder.load(start), out, replace(CONFIG, pseudo_labels=pseudo_labels), {})
         card = json.loads((out / CARD).read_text())
         found[pseudo_labels] = card["scores"]["dev"]["one"]["accuracy"]
     assert found[str(file)] > 0.9 > found[None]
@@ -158,7 +159,7 @@ def test_a_file_without_words_teaches_nothing(tmp_path: Path) -> None:
     said = {"speaker": "A", "text": " ", "estimate": estimate(0.0, 0.1, 0.9)}
     file.write_text(json.dumps({"dialogue": "1", "utterances": [said]}) + "\n")
     with pytest.raises(CorpusError, match="no utterance has a text"):
-        Lines.estimated(file, LABELS)
+        TextDataset.estimated(file, LABELS)
 
 
 def test_batches_hold_everything_once_and_texts_of_about_one_length() -> None:
@@ -173,7 +174,7 @@ def test_batches_hold_everything_once_and_texts_of_about_one_length() -> None:
 def test_a_line_comes_with_what_was_said_before_it() -> None:
     said = (Utterance("A", "oh", None), Utterance("B", " ", "joy"), Utterance("A", "great", "joy"))
     dialogues = tuple(Dialogue(name, said) for name in "12")
-    lines = Lines.of(Split("x", "train", LABELS, dialogues), LABELS)
+    lines = TextDataset.of(Split("x", "train", LABELS, dialogues), LABELS)
     assert lines.texts == ("great", "great")
     assert lines.contexts == ((Turn(True, "oh"),),) * 2
 
@@ -184,20 +185,20 @@ def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
         common_labels([one, other])
     assert common_labels([one, corpus("three", 2, ("neutral", "anger", "joy"))]) == LABELS
     with pytest.raises(CorpusError, match="no utterance of dev has a text and a label"):
-        Lines.of(Split("x", "dev", LABELS, (Dialogue("1", (Utterance("A", "oh", None),)),)), LABELS)
+        TextDataset.of(Split("x", "dev", LABELS, (Dialogue("1", (Utterance("A", "oh", None),)),)), LABELS)
 
 
 def test_the_mean_of_several_runs_is_kept(start: Path, tmp_path: Path) -> None:
     corpora = [corpus("one", 0)]
     alone = [
-        train(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(CONFIG, seeds=(seed,)), {})
+        train_text(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(CONFIG, seeds=(seed,)), {})
         for seed in (1, 2)
     ]
-    both = train(corpora, TextEncoder.load(start), tmp_path / "both", replace(CONFIG, seeds=(1, 2)), {})
+    both = train_text(corpora, TextEncoder.load(start), tmp_path / "both", replace(CONFIG, seeds=(1, 2)), {})
     expected = mean_of([encoder.network.state_dict() for encoder in alone])
     for name, value in both.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=2e-2, rtol=0)  # each was packed by itself
-    assert not list((tmp_path / "both").glob("unfinished*"))
+    assert not list((tmp_path / "both").glob("resume*"))
 
 
 @pytest.mark.parametrize(("balance", "found"), [(0.0, 0.0), (2.0, 1.0)])
@@ -205,5 +206,5 @@ def test_balance_favours_the_rare(balance: float, found: float, start: Path, tmp
     said = tuple(Utterance("A", "hm", "joy" if place % 10 < 3 else "anger") for place in range(80))
     learnt = Split("one", "train", ("joy", "anger"), tuple(Dialogue(str(n), (u,)) for n, u in enumerate(said)))
     asked = replace(learnt, name="dev", dialogues=(Dialogue("1", (Utterance("A", "hm", "joy"),)),))
-    train([(learnt, asked)], TextEncoder.load(start), tmp_path, replace(CONFIG, balance=balance, dropout=0.0), {})
+    train_text([(learnt, asked)], TextEncoder.load(start), tmp_path, replace(CONFIG, balance=balance, dropout=0.0), {})
     assert json.loads((tmp_path / "card.json").read_text())["scores"]["dev"]["one"]["accuracy"] == found

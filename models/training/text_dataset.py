@@ -1,5 +1,6 @@
-"""Texts to learn from, each with what was said before it, and how often each label is right for it."""
+"""Texts of a corpus, each with what was said before it, and how often each label is right for it."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch.nn import functional
 from erc_live.models.corpora.dialogue import Dialogue, Split
 from erc_live.models.encoders.turns import Turn, turns
 from erc_live.models.errors import CorpusError
-from erc_live.models.training.predict import read_estimates
+from erc_live.models.training.prediction import read_estimates
 
 DROWNING = 0.75  # a label that more utterances have than this share ...
 THINNED = 0.5  # ... keeps so many, for each utterance of all the others
@@ -20,7 +21,7 @@ RARELY = 0.05  # least chance of a pseudo-labelled utterance to be drawn, beside
 
 
 @dataclass(frozen=True)
-class Lines:
+class TextDataset:
     """Texts of a corpus, each with what was said before it and the probability of each label. These are 0 and 1, if
     people gave the labels; `pseudo` says where a model did.
 
@@ -34,7 +35,7 @@ class Lines:
     pseudo: Tensor
 
     @classmethod
-    def of(cls, split: Split, labels: Sequence[str]) -> "Lines":
+    def of(cls, split: Split, labels: Sequence[str]) -> "TextDataset":
         """Every utterance that has a text and a label. Raises CorpusError when there is none."""
         rows = [
             (utterance.text, context, labels.index(utterance.label))
@@ -49,7 +50,7 @@ class Lines:
         return cls(split.corpus, texts, contexts, shares, torch.zeros(len(texts), dtype=torch.bool))
 
     @classmethod
-    def estimated(cls, path: Path, labels: Sequence[str]) -> "Lines":
+    def estimated(cls, path: Path, labels: Sequence[str]) -> "TextDataset":
         """Every utterance of a file that `erc-live predict` wrote. Raises CorpusError when it is not such a file."""
         rows = [
             (utterance.text, context, shares)
@@ -67,7 +68,17 @@ class Lines:
         """The likeliest label of each. Shapes: (n,) int64"""
         return self.shares.argmax(1)
 
-    def thinned(self, generator: Generator) -> "Lines":
+    def lengths(self) -> list[int]:
+        """Of each, with what was said before it, in characters."""
+        pairs = zip(self.texts, self.contexts, strict=True)
+        return [len(text) + sum(len(turn.text) for turn in context) for text, context in pairs]
+
+    def digest(self) -> str:
+        """Names what is learnt from: 16 hex digits."""
+        content = repr((self.texts, self.contexts, self.shares.tolist()))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def thinned(self, generator: Generator) -> "TextDataset":
         """Without most of the utterances of a label that drowns the others."""
         labels = self.labels
         counts = torch.bincount(labels)
@@ -77,10 +88,10 @@ class Lines:
             return self
         common = torch.nonzero(labels == most)[:, 0]
         left = common[torch.randperm(len(common), generator=generator)[: math.ceil(THINNED * others)]]
-        kept = torch.cat((torch.nonzero(labels != most)[:, 0], left)).sort().values
-        return self.rows(kept.tolist())
+        rows = torch.cat((torch.nonzero(labels != most)[:, 0], left)).sort().values
+        return self.rows(rows.tolist())
 
-    def drawn(self, count: int, generator: Generator) -> "Lines":
+    def drawn(self, count: int, generator: Generator) -> "TextDataset":
         """At most so many, the likelier the less they look like the commonest label."""
         if count >= len(self.texts):
             return self
@@ -88,9 +99,9 @@ class Lines:
         chance = (1 - self.shares[:, commonest]).clamp(min=RARELY)
         return self.rows(torch.multinomial(chance, count, generator=generator).sort().values.tolist())
 
-    def rows(self, places: Sequence[int]) -> "Lines":
+    def rows(self, places: Sequence[int]) -> "TextDataset":
         """Some of them."""
-        return Lines(
+        return TextDataset(
             self.corpus,
             tuple(self.texts[i] for i in places),
             tuple(self.contexts[i] for i in places),
@@ -98,9 +109,9 @@ class Lines:
             self.pseudo[list(places)],
         )
 
-    def __add__(self, other: "Lines") -> "Lines":
+    def __add__(self, other: "TextDataset") -> "TextDataset":
         """These and then those."""
-        return Lines(
+        return TextDataset(
             f"{self.corpus} {other.corpus}",
             self.texts + other.texts,
             self.contexts + other.contexts,

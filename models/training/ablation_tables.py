@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from erc_live.models.training.experiment import DEFAULT, Cell, Outcome
-from erc_live.models.training.metrics import Difference, macro_f1, paired_bootstrap
+from erc_live.models.training.ablation import DEFAULT, Cell, Outcome
+from erc_live.models.training.metrics import ScoreDifference, macro_f1, paired_bootstrap
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Compared:
 
     name: str
     reference: str
-    difference: Difference
+    difference: ScoreDifference
     holm: float
-    told: bool  # whether it is more than one standard deviation of the seeds
+    above_spread: bool  # whether it is more than one standard deviation of the seeds
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def as_markdown(found: Table) -> str:
 def _named(cell: Cell, network: str | None = None, causal: bool | None = None) -> str:
     """The name of the cell that differs from this one in the given, and changes no block."""
     config = cell.config
-    heard = "".join(modality[0] for modality in config.modalities)
+    letters = "".join(modality[0] for modality in config.modalities)
     form = "causal" if (cell.causal if causal is None else causal) else "two-sided"
-    return f"{network or config.network} {form} {heard}"
+    return f"{network or config.network} {form} {letters}"
 
 
 def _compared(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[Compared, ...]:
@@ -151,8 +151,8 @@ def _networks(outcomes: Sequence[Outcome]) -> str:
     columns = list(dict.fromkeys("".join(m[0] for m in one.cell.config.modalities) for one in plain))
     rows: dict[tuple[str, bool], dict[str, Outcome]] = {}
     for one in plain:
-        heard = "".join(m[0] for m in one.cell.config.modalities)
-        rows.setdefault((one.cell.config.network, one.cell.causal), {})[heard] = one
+        letters = "".join(m[0] for m in one.cell.config.modalities)
+        rows.setdefault((one.cell.config.network, one.cell.causal), {})[letters] = one
     return _rows(
         ["network", "form", "parameters", *columns],
         (
@@ -178,7 +178,7 @@ def _difference(one: Compared) -> list[str]:
         f"{d.weighted_f1:+.3f}",
         f"{d.low:+.3f} to {d.high:+.3f}",
         f"{one.holm:.3f}",
-        "" if one.told else "no difference (below one sd)",
+        "" if one.above_spread else "no difference (below one sd)",
     ]
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_bert import make_tiny_bert
-from worlds import material
+from worlds import dataset
 
 from erc_live.models.networks import NETWORKS
-from erc_live.models.training import experiment, tables
+from erc_live.models.training import ablation, ablation_tables
+from erc_live.models.training.ablation import Bench, Cell, Outcome, plan, run_cell
 from erc_live.models.training.augment import Disturbance
-from erc_live.models.training.config import TrainConfig
-from erc_live.models.training.experiment import Bench, Cell, Outcome, plan, run_cell
+from erc_live.models.training.graph_config import TrainConfig
 from erc_live.models.training.metrics import Answers, weighted_f1
 
 STILL = Disturbance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -33,7 +33,7 @@ def test_the_plan_has_every_network_form_and_subset_and_every_block() -> None:
         for heard in (("text", "audio"), ("text",), ("audio",))
     }
     blocks = [cell for cell in cells if cell.block]
-    assert len(blocks) == len(experiment.BLOCKS) + 1
+    assert len(blocks) == len(ablation.BLOCKS) + 1
     for cell in blocks:
         assert cell.config.network == "dialogue_graph"
         assert cell.causal
@@ -58,7 +58,7 @@ def test_every_cell_can_be_built(quick: bool) -> None:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("experiment")
-    return Bench(material(16, 8), make_tiny_bert(folder / "bert"), folder / "table", folder / "cache", "erc-live")
+    return Bench(dataset(16, 8), make_tiny_bert(folder / "bert"), folder / "table", folder / "cache", "erc-live")
 
 
 WANTED = ("dialogue_graph causal ta", "dialogue_graph two-sided ta", "dialogue_graph causal ta window 0 (no context)",
@@ -91,7 +91,7 @@ def test_only_the_twin_looks_ahead(outcomes: list[Outcome]) -> None:
 def test_a_finished_cell_is_not_trained_again(
     bench: Bench, outcomes: list[Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiment, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(ablation, "train_graph", lambda *_: pytest.fail("trained again"))
     for outcome in outcomes:
         again = run_cell(bench, outcome.cell)
         assert again.ahead == outcome.ahead
@@ -105,14 +105,14 @@ def test_whatever_changes_a_figure_changes_the_folder(bench: Bench, outcomes: li
     others = [
         bench.folder_of(replace(cell, config=replace(cell.config, epochs=9))),
         bench.folder_of(replace(cell, speakers=False)),
-        replace(bench, material=material(17, 8)).folder_of(cell),
+        replace(bench, dataset=dataset(17, 8)).folder_of(cell),
     ]
     assert len({bench.folder_of(cell), *others}) == 4
 
 
 def test_the_table_says_what_was_found(outcomes: list[Outcome]) -> None:
-    found = tables.table(["# On a small language"], outcomes, {"vuemo causal ta": "the loss became nan"})
-    whole = json.loads(json.dumps(tables.as_json(found), allow_nan=False))
+    found = ablation_tables.table(["# On a small language"], outcomes, {"vuemo causal ta": "the loss became nan"})
+    whole = json.loads(json.dumps(ablation_tables.as_json(found), allow_nan=False))
     assert [cell["name"] for cell in whole["cells"]] == list(WANTED)
     by_seed = whole["cells"][0]["weighted_f1"]
     assert by_seed["by_seed"] == [answers.weighted_f1() for answers in outcomes[0].answers]
@@ -122,7 +122,7 @@ def test_the_table_says_what_was_found(outcomes: list[Outcome]) -> None:
     means = {cell["name"]: cell["weighted_f1"]["mean"] for cell in whole["cells"]}
     assert gap["difference"]["weighted_f1"] == pytest.approx(means[WANTED[1]] - means[WANTED[0]])
     assert [one["name"] for one in whole["comparisons"]["blocks"]] == list(WANTED[2:])
-    text = tables.as_markdown(found)
+    text = ablation_tables.as_markdown(found)
     assert f"| dialogue_graph | causal | 0.00 M | {means[WANTED[0]]:.3f} ± {by_seed['sd']:.3f} |" in text
     assert "- vuemo causal ta: not trained: the loss became nan" in text
     assert "| window 0 (no context) |" in text
@@ -130,14 +130,14 @@ def test_the_table_says_what_was_found(outcomes: list[Outcome]) -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert tables.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert tables.holm([0.6, 0.9]) == [1.0, 1.0]
-    assert tables.holm([]) == []
+    assert ablation_tables.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert ablation_tables.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert ablation_tables.holm([]) == []
 
 
 def test_speakers_can_be_taken_away() -> None:
     cell = Cell(replace(BASE, sizes={"causal": True}), speakers=False)
-    dev = Bench(material(3, 2), Path(), Path(), Path()).dev(cell)
+    dev = Bench(dataset(3, 2), Path(), Path(), Path()).dev(cell)
     assert all((example.utterances.speakers == 0).all() for example in dev)
 
 

@@ -5,22 +5,18 @@ asked how much of the future it is given: with a look-ahead of k utterances it h
 the one in question, and is asked anew for each; so the curve over k says what waiting would be worth.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from erc_live.models.batch import DialogueBatch
-from erc_live.models.modalities import MODALITIES
-from erc_live.models.training.examples import Example
+from erc_live.models.training.dialogue_dataset import Example, Progress
 from erc_live.models.training.metrics import Answers
 
 TOLERANCE = 1e-4  # in logits; float32 rounding gives about 1e-6
 PREFIXES = 32  # that are computed side by side
-
-Progress = Callable[[int, int], None]
 
 
 @torch.no_grad()
@@ -67,21 +63,6 @@ def stepped(model: Any, example: Example) -> Tensor:
     return torch.cat(rows)
 
 
-def only(data: Sequence[Example], modalities: Sequence[str]) -> list[Example]:
-    """The same dialogues with no other modality than these names of `MODALITIES`."""
-    shown = torch.tensor([name in modalities for name in MODALITIES])
-    return [
-        replace(example, utterances=replace(example.utterances, present=example.utterances.present & shown))
-        for example in data
-    ]
-
-
-def modalities_of(data: Sequence[Example]) -> tuple[str, ...]:
-    """The modalities that any utterance has."""
-    present = torch.stack([example.utterances.present.any(0) for example in data]).any(0).tolist()
-    return tuple(name for name, there in zip(MODALITIES, present, strict=True) if there)
-
-
 def _answer(model: Any, example: Example, ahead: int | None) -> Tensor:
     if ahead is not None and not model.config.causal:
         return _prefixes(model, example, ahead)
@@ -99,8 +80,8 @@ def _prefixes(model: Any, example: Example, ahead: int) -> Tensor:
     """Row t of `forward` over the utterances up to t + `ahead`, for each t."""
     rows = []
     for times in _batched(range(len(example)), PREFIXES):
-        heard = [example.utterances.rows(slice(t + ahead + 1)) for t in times]
-        answers = model.forward(DialogueBatch.pad(heard))
+        prefixes = [example.utterances.rows(slice(t + ahead + 1)) for t in times]
+        answers = model.forward(DialogueBatch.pad(prefixes))
         rows.append(answers[torch.arange(len(times)), torch.tensor(list(times))])
     return torch.cat(rows)
 

@@ -11,7 +11,8 @@ from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
-from erc_live.models.training.examples import Measured, collate, encoded, examples, read_with
+from erc_live.models.training.dialogue_dataset import Measured, TextsEncoded, encoded, examples, texts_and_contexts
+from erc_live.models.training.graph_task import collate
 
 PROSODY = (1.0, 60.0, nan, 200.0, 20.0, 90.0, inf, 12.0)
 SAID = (
@@ -57,18 +58,18 @@ def test_an_unknown_label_is_one_line_that_says_where() -> None:
 
 def test_padding_has_no_label() -> None:
     both = examples(Split("c", "dev", ("joy", "fear"), (Dialogue("d", SAID), Dialogue("e", SAID[:1]))), ("joy", "fear"))
-    batch, labels = collate(both)
+    batch, labels = collate(both, (0, 15, 8))
     assert batch.lengths.tolist() == [3, 1]
     assert labels.tolist() == [[0, UNLABELLED, 1], [0, UNLABELLED, UNLABELLED]]
 
 
 def test_text_vectors_are_kept_and_made_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("erc_live.models.training.examples.TOGETHER", 2)
+    monkeypatch.setattr("erc_live.models.training.dialogue_dataset.TOGETHER", 2)
     encoder, batch = TextEncoder.load(bert(tmp_path / "bert")), examples(SPLIT, ("joy", "fear"))
-    told: list[tuple[int, int]] = []
-    first = encoded(batch, encoder, tmp_path, lambda *done: told.append(done))[0].utterances.text
-    assert told == [(2, 3), (3, 3)]
-    torch.testing.assert_close(first, encoder.encode(*read_with(batch)))
+    reports: list[TextsEncoded] = []
+    first = encoded(batch, encoder, tmp_path, reports.append)[0].utterances.text
+    assert reports == [TextsEncoded(2, 3), TextsEncoded(3, 3)]
+    torch.testing.assert_close(first, encoder.encode(*texts_and_contexts(batch)))
     kept = sorted(tmp_path.glob("*.safetensors"))
     assert len(kept) == 2
     kept[0].write_bytes(b"torn")

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
-from erc_live.models.training.compose import SHOWN, WORTH, Bank, Banks, Composition, Rules, bisect, compose, composition
-from erc_live.models.training.examples import Example
+from erc_live.models.training.composition import (
+    PRESENT,
+    WORTH,
+    Bank,
+    Banks,
+    Composition,
+    Rules,
+    bisect,
+    compose,
+    composition,
+)
+from erc_live.models.training.dialogue_dataset import Example
 
 CLASSES = 4
 PRIOR = torch.tensor([0.5, 0.2, 0.2, 0.1])
@@ -81,8 +91,8 @@ def test_most_of_it_is_missing_in_training_and_all_is_there_on_dev() -> None:
     train = talks(100, 0)
     found = Composition(both(1.0), both(2.0), Rules(PRIOR, 0.5, 0.5), {})
     drawn = found.train(train, source())
-    assert abs(stacked(drawn, "audio")[:, 14].isfinite().float().mean() - SHOWN) < 0.05
-    assert abs(stacked(drawn, "present")[:, 2].float().mean() - SHOWN) < 0.05
+    assert abs(stacked(drawn, "audio")[:, 14].isfinite().float().mean() - PRESENT) < 0.05
+    assert abs(stacked(drawn, "present")[:, 2].float().mean() - PRESENT) < 0.05
     assert stacked(found.dev(train), "present")[:, 2].all()
     first, second = (stacked(found.train(train, source(seed)), "visual").nan_to_num() for seed in (1, 2))
     assert not torch.equal(first, second)  # every epoch is another

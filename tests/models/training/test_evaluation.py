@@ -8,8 +8,8 @@ import torch
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
-from erc_live.models.training.evaluate import classify, modalities_of, only
-from erc_live.models.training.examples import Example
+from erc_live.models.training.dialogue_dataset import Example, modalities_of, only
+from erc_live.models.training.evaluation import classify
 
 DIMS = (6, 8, 0)
 SIZES = DialogueGraphConfig(3, *DIMS, width=8, layers=1, heads=2, window=2)

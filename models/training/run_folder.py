@@ -1,17 +1,20 @@
-"""What a run leaves behind: weights and card of each seed, calibrated on dev, and those of the best seed beside them.
+"""What a run leaves behind: weights and a card; of a graph those of each seed, calibrated on dev, and of the best one.
 
 The rule of this file: the scores on a card are those of the files as they were written, read again; and a card is
 written last, so a folder with a card is whole.
 """
 
+import json
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
@@ -22,24 +25,23 @@ from erc_live.models.errors import WeightsError
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.calibration import temperature
-from erc_live.models.training.config import Run, TrainConfig
-from erc_live.models.training.evaluate import classify
-from erc_live.models.training.examples import encoded, fitting
-from erc_live.models.training.files import writing
-from erc_live.models.training.fit import SAVED, Fitted
-from erc_live.models.training.learner import Learner
-from erc_live.models.training.material import Material
+from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
+from erc_live.models.training.evaluation import classify
+from erc_live.models.training.files import whole, writing
+from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.metrics import Scores
+from erc_live.models.training.trainer import RESUME, Fit
+from erc_live.models.weights import sha256
 
 TEXT = "text"  # name of the folder of the encoder, among the shipped ones and beside weights that bring their own
 CERTAIN = 0.7  # accuracy on dev of the answers that are shown as certain
 
 
 @dataclass(frozen=True)
-class Results:
+class GraphRun:
     """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with."""
 
-    material: Material
+    dataset: DialogueDataset
     config: TrainConfig
     run: Run
     key: str
@@ -54,46 +56,44 @@ def finished(folder: Path, key: str) -> bool:
         return False
 
 
-def write(results: Results, learner: Learner, fitted: Fitted, text: TextEncoder, seed: int) -> None:
+def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, seed: int) -> None:
     """Write the best epoch of a seed into its folder, with temperature and threshold chosen on dev."""
-    folder = results.run.out / f"seed-{seed}"
-    learner.load_state_dict(fitted.best)
-    model: Any = learner.cpu().eval().model
+    folder = graph_run.run.out / f"seed-{seed}"
     with writing(folder):
-        _write_text(results, text, folder)
-    material, config = results.material, results.config
-    read = TextEncoder.load(folder / TEXT if (folder / TEXT).is_dir() else results.text)
-    dev = fitting(encoded(material.dev, read, results.run.cache), model)
-    composed = [] if material.composition is None else fitting(material.composition.dev(dev), model)
+        _write_text(graph_run, text, folder)
+    dataset, config = graph_run.dataset, graph_run.config
+    read = TextEncoder.load(folder / TEXT if (folder / TEXT).is_dir() else graph_run.text)
+    dev = fitting(encoded(dataset.dev, read, graph_run.run.cache), model)
+    composed = [] if dataset.composition is None else fitting(dataset.composition.dev(dev), model)
     answers = classify(model, [*dev, *composed])
     divisor = temperature(answers.logits, answers.labels)
     apply_temperature(model, divisor)
     logits, labels = replace(answers, logits=answers.logits / divisor).scored()
     threshold = certain_from(logits.softmax(-1), labels)
     scores = {
-        name: Scores.of(classify(model, part), material.labels, threshold, divisor).for_card()
+        name: Scores.of(classify(model, part), dataset.labels, threshold, divisor).for_card()
         for name, part in (("dev", dev), ("dev_composed", composed))
         if part
     }
-    fingerprints = {**material.encoders, "text": read.fingerprint}
+    fingerprints = {**dataset.encoders, "text": read.fingerprint}
     used = [name for name, width in zip(MODALITIES, widths(model.config), strict=True) if width]
     card = Card(
         network=config.network,
         config=asdict(model.config),
-        labels=material.labels,
+        labels=dataset.labels,
         encoders={name: fingerprints[name] for name in used if name in fingerprints},
         scores=scores,
-        training=_story(results, fitted, seed),
+        training=_training(graph_run, fit, seed),
         abstain_below=threshold,
     )
     with writing(folder):
         checkpoint.save(folder, model, card)
-        (folder / SAVED).unlink(missing_ok=True)
+        (folder / RESUME).unlink(missing_ok=True)
 
 
-def crown(results: Results) -> None:
+def write_best(graph_run: GraphRun) -> None:
     """Copy the seed that is best on dev to the root of the run; its card tells the scores of all."""
-    out, seeds = results.run.out, results.config.seeds
+    out, seeds = graph_run.run.out, graph_run.config.seeds
     seed_cards = {seed: cards.read(str(out / f"seed-{seed}")).card for seed in seeds}
     by_seed = {seed: card.training["dev_weighted_f1"] for seed, card in seed_cards.items()}
     best = max(by_seed, key=lambda seed: by_seed[seed])
@@ -102,22 +102,22 @@ def crown(results: Results) -> None:
         (out / CARD).unlink(missing_ok=True)
         shutil.rmtree(out / TEXT, ignore_errors=True)
         if (source / TEXT).is_dir():
-            copy(source / TEXT, out / TEXT)
+            copy_encoder(source / TEXT, out / TEXT)
         shutil.copyfile(source / WEIGHTS, out / WEIGHTS)
         cards.write(out, replace(card, training={**card.training, "seeds": spread(seed_cards)}))
 
 
 def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
     """Dev scores of all seeds, with mean and standard deviation."""
-    told = {}
+    found = {}
     for name in ("weighted_f1", "macro_f1"):
         values = [card.scores["dev"][name] for card in seed_cards.values()]
-        told[name] = {
+        found[name] = {
             "by_seed": dict(zip(map(str, seed_cards), values, strict=True)),
             "mean": mean(values),
             "sd": stdev(values) if len(values) > 1 else None,
         }
-    return told
+    return found
 
 
 def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> float:
@@ -136,31 +136,55 @@ def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> fl
     return 0.0 if last == len(order) - 1 else float(confidence[order[last]])
 
 
-def copy(encoder: Path, target: Path) -> None:
+def copy_encoder(encoder: Path, target: Path) -> None:
     """Copy the files of a text encoder."""
     target.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         shutil.copyfile(encoder / name, target / name)
 
 
-def _write_text(results: Results, text: TextEncoder, folder: Path) -> None:
+def _write_text(graph_run: GraphRun, text: TextEncoder, folder: Path) -> None:
     shutil.rmtree(folder / TEXT, ignore_errors=True)
-    if results.config.tune_text:
+    if graph_run.config.tune_text:
         text.save(folder / TEXT)
-    elif results.text.resolve() != (PRETRAINED / TEXT).resolve():
-        copy(results.text, folder / TEXT)
+    elif graph_run.text.resolve() != (PRETRAINED / TEXT).resolve():
+        copy_encoder(graph_run.text, folder / TEXT)
 
 
-def _story(results: Results, fitted: Fitted, seed: int) -> dict[str, Any]:
-    material, run = results.material, results.run
+def _training(graph_run: GraphRun, fit: Fit, seed: int) -> dict[str, Any]:
+    dataset, run = graph_run.dataset, graph_run.run
     return {
-        "corpora": list(material.corpora),
+        "corpora": list(dataset.corpora),
         "command": run.command,
         "seed": seed,
-        "dev_weighted_f1": max(fitted.scores),
-        "epoch": fitted.leader + 1,
-        "curve": {"loss": fitted.losses, "dev_weighted_f1": fitted.scores},
-        "composition": material.composition and material.composition.described(),
-        "options": results.config.described(),
-        "key": results.key,
+        "dev_weighted_f1": fit.best_score,
+        "epoch": fit.best_epoch + 1,
+        "curve": {"loss": fit.losses, "dev_weighted_f1": [next(iter(scores.values())) for scores in fit.scores]},
+        "composition": dataset.composition and dataset.composition.for_card(),
+        "options": graph_run.config.for_card(),
+        "key": graph_run.key,
     }
+
+
+def write_encoder(
+    network: nn.Module, out: Path, card: Mapping[str, Any], scores: Callable[[], Mapping[str, Any]]
+) -> None:
+    """Write weights, then the card, then the card again with what `scores` measures on the folder as it is then.
+
+    Half precision costs the third decimal of a logit and saves half of the file.
+
+    Raises:
+        WeightsError: the folder cannot be written to.
+    """
+    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    with whole(out / WEIGHTS) as part:
+        save_file(weights, part)
+    card = {**card, "sha256": sha256(out / WEIGHTS), "scores": {}}
+    write_card(out, card)
+    write_card(out, {**card, "scores": scores()})
+
+
+def write_card(out: Path, card: Mapping[str, Any]) -> None:
+    """Write the card of an encoder. Raises WeightsError when it cannot be written."""
+    with whole(out / CARD) as part:
+        part.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

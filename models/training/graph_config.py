@@ -1,4 +1,4 @@
-"""How to train, what is told while it goes on, and where it goes."""
+"""How to train a dialogue network, and where a run goes."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -7,6 +7,8 @@ from typing import Any
 
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.augment import Disturbance
+from erc_live.models.training.dialogue_dataset import TextsEncoded
+from erc_live.models.training.trainer import EpochDone, StepDone
 
 
 @dataclass(frozen=True)
@@ -27,45 +29,16 @@ class TrainConfig:
     folds: int = 0  # of text encoders for out-of-fold vectors; 0: one encoder for all
     weight_decay: float = 0.01
     clip: float = 1.0  # of the norm of the gradient
-    average: float = 0.99  # decay of the running average of the weights, which is what is kept; 0: no average
+    ema: float = 0.99  # decay of the average of the weights, which is what is kept; 0: no average
     balance: float = 0.5  # how much rarer labels are favoured (tau); on MELD 0.3 did as well within the seeds
     disturbance: Disturbance = field(default_factory=Disturbance)
 
-    def described(self) -> dict[str, Any]:
+    def for_card(self) -> dict[str, Any]:
         """What belongs on the card beside the seeds and the network."""
         return {name: value for name, value in asdict(self).items() if name not in ("network", "sizes", "seeds")}
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What is told while texts are turned into vectors that stay: how many are done."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is told after each batch: how many of the epoch are done."""
-
-    seed: int
-    epoch: int
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is told after each epoch: mean loss of the training utterances, weighted F1 on dev, the best so far."""
-
-    seed: int
-    epoch: int
-    loss: float
-    dev_weighted_f1: float
-    best: float
-
-
-Told = Encoded | Step | Epoch
+Report = TextsEncoded | StepDone | EpochDone
 
 
 @dataclass(frozen=True)
@@ -80,8 +53,4 @@ class Run:
     cache: Path
     command: str = ""
     resume: bool = False
-    watch: Callable[[Told], None] = lambda _: None
-
-    def encoding(self, done: int, total: int) -> None:
-        """Tell that texts have been encoded."""
-        self.watch(Encoded(done, total))
+    watch: Callable[[Report], object] = lambda _: None

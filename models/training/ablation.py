@@ -27,15 +27,13 @@ from torch import Tensor
 from erc_live.models import checkpoint
 from erc_live.models.encoders.text import TextEncoder, fingerprint
 from erc_live.models.errors import WeightsError
-from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import NETWORKS
-from erc_live.models.training.config import Run, Told, TrainConfig
-from erc_live.models.training.evaluate import classify
-from erc_live.models.training.examples import Example, encoded, fitting
+from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
+from erc_live.models.training.evaluation import classify
 from erc_live.models.training.files import whole
-from erc_live.models.training.material import Material
+from erc_live.models.training.graph_config import Report, Run, TrainConfig
+from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.metrics import Answers
-from erc_live.models.training.train import train
 
 DEFAULT = "dialogue_graph"
 AHEAD = (0, 1, 2)  # utterances, of the look-ahead curve; the whole dialogue is its end
@@ -85,8 +83,8 @@ class Cell:
     @property
     def name(self) -> str:
         """In words."""
-        heard = "".join(modality[0] for modality in self.config.modalities)
-        return f"{self.config.network} {'causal' if self.causal else 'two-sided'} {heard} {self.block}".strip()
+        letters = "".join(modality[0] for modality in self.config.modalities)
+        return f"{self.config.network} {'causal' if self.causal else 'two-sided'} {letters} {self.block}".strip()
 
 
 @dataclass(frozen=True)
@@ -113,14 +111,14 @@ def plan(present: Sequence[str], base: TrainConfig, quick: bool) -> list[Cell]:
     subsets = [s for size in range(len(present), 0, -1) for s in combinations(present, size)]
     reduced = QUICK if quick else REDUCED
 
-    def cell(network: str, causal: bool, heard: tuple[str, ...]) -> Cell:
+    def cell(network: str, causal: bool, modalities: tuple[str, ...]) -> Cell:
         sizes = base.sizes if network == DEFAULT else reduced.get(network, {})
         rate = base.rate if network == DEFAULT else RATES[network]
         sizes = {**sizes, "causal": causal}
-        return Cell(replace(base, network=network, sizes=sizes, modalities=heard, rate=rate))
+        return Cell(replace(base, network=network, sizes=sizes, modalities=modalities, rate=rate))
 
     everything, *fewer = [
-        [cell(network, causal, heard) for causal in (True, False) for network in NETWORKS] for heard in subsets
+        [cell(network, causal, subset) for causal in (True, False) for network in NETWORKS] for subset in subsets
     ]
     return [*everything, *_ablation(everything[0]), *(one for cells in fewer for one in cells)]
 
@@ -135,7 +133,7 @@ def _ablation(whole_cell: Cell) -> list[Cell]:
 class Bench:
     """What all cells share: data, text encoder, where the table goes and where text vectors are kept."""
 
-    material: Material
+    dataset: DialogueDataset
     encoder: Path
     folder: Path
     cache: Path
@@ -143,17 +141,17 @@ class Bench:
 
     def folder_of(self, cell: Cell) -> Path:
         """Named after the cell and after everything that its figures depend on."""
-        content = (self.material.digest(), fingerprint(self.encoder), cell)
+        content = (self.dataset.digest(), fingerprint(self.encoder), cell)
         digest = hashlib.sha256(repr(content).encode()).hexdigest()[:8]
         return self.folder / "cells" / f"{re.sub('[^a-z0-9]+', '-', cell.name.lower()).strip('-')}-{digest}"
 
     def dev(self, cell: Cell) -> list[Example]:
         """The dialogues that a cell is scored on, without text vectors."""
-        material = _seen(self.material, cell).only(cell.config.modalities)
-        return list(material.dev) if material.composition is None else material.composition.dev(material.dev)
+        dataset = _dataset(self.dataset, cell).only(cell.config.modalities)
+        return list(dataset.dev) if dataset.composition is None else dataset.composition.dev(dataset.dev)
 
 
-def run_cell(bench: Bench, cell: Cell, watch: Callable[[Told], None] = lambda _: None) -> Outcome:
+def run_cell(bench: Bench, cell: Cell, watch: Callable[[Report], None] = lambda _: None) -> Outcome:
     """Train and score a cell, or read what was found before.
 
     Raises:
@@ -162,13 +160,11 @@ def run_cell(bench: Bench, cell: Cell, watch: Callable[[Told], None] = lambda _:
     """
     folder = bench.folder_of(cell)
     dev = bench.dev(cell)
-    if found := _read(folder, cell, dev):
-        return found
+    if outcome := _read(folder, cell, dev):
+        return outcome
     start = time.monotonic()
-    material = _seen(bench.material, cell)
-    best = train(
-        material, bench.encoder, cell.config, Run(folder, bench.cache, bench.command, resume=True, watch=watch)
-    )
+    run = Run(folder, bench.cache, bench.command, resume=True, watch=watch)
+    best = train_graph(_dataset(bench.dataset, cell), bench.encoder, cell.config, run)
     seconds = time.monotonic() - start
     answers, ahead = _answers(bench, cell, folder, dev)
     parameters = sum(parameter.numel() for parameter in best.model.parameters())
@@ -179,10 +175,10 @@ def run_cell(bench: Bench, cell: Cell, watch: Callable[[Told], None] = lambda _:
     return outcome
 
 
-def _seen(material: Material, cell: Cell) -> Material:
+def _dataset(dataset: DialogueDataset, cell: Cell) -> DialogueDataset:
     if cell.speakers:
-        return material
-    return replace(material, train=_by_one(material.train), dev=_by_one(material.dev))
+        return dataset
+    return replace(dataset, train=_by_one(dataset.train), dev=_by_one(dataset.dev))
 
 
 def _by_one(dialogues: Sequence[Example]) -> list[Example]:
@@ -244,8 +240,3 @@ def _answered(dev: Sequence[Example], logits: Tensor) -> Answers:
         torch.cat([example.utterances.speakers for example in dev]),
         tuple(len(example) for example in dev),
     )
-
-
-def modalities_in(material: Material) -> tuple[str, ...]:
-    """The modalities that its training dialogues have."""
-    return tuple(name for name, there in zip(MODALITIES, material.present(), strict=True) if there)

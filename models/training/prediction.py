@@ -22,8 +22,8 @@ from erc_live.models.corpora import neutral
 from erc_live.models.corpora.dialogue import Dialogue
 from erc_live.models.corpora.neutral_line import dump, parse
 from erc_live.models.errors import CorpusError
-from erc_live.models.training.evaluate import Progress, classify
-from erc_live.models.training.examples import Example
+from erc_live.models.training.dialogue_dataset import Example, Progress
+from erc_live.models.training.evaluation import classify
 from erc_live.models.training.metrics import Answers
 
 TOGETHER = 32  # dialogues that are read, labelled and written at once
@@ -58,9 +58,9 @@ class Labeller:
         """The dialogues with their estimates, as lines of the neutral format without their ends."""
         bare = [replace(d, utterances=tuple(replace(u, label=None) for u in d.utterances)) for d in dialogues]
         answers = classify(self.model, self.vectors(bare))
-        for dialogue, said in zip(dialogues, estimates(answers, self.card), strict=True):
+        for dialogue, rows in zip(dialogues, estimates(answers, self.card), strict=True):
             entry = json.loads(dump(dialogue, relative))
-            for utterance, estimate in zip(entry["utterances"], said, strict=True):
+            for utterance, estimate in zip(entry["utterances"], rows, strict=True):
                 utterance["estimate"] = asdict(estimate)
             yield json.dumps(entry, ensure_ascii=False, allow_nan=False)
 

@@ -7,20 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Generator, Tensor
+from worlds import Epochs, Interrupted
 
 from erc_live.models.encoders.face import FACE_LABELS, FaceEncoder
 from erc_live.models.encoders.folder import CARD, WEIGHTS
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training.face import (
-    UNFINISHED,
-    Epoch,
-    Faces,
-    FaceScores,
-    FaceTraining,
-    evaluate,
-    train,
-    votes_temperature,
-)
+from erc_live.models.training.encoder_evaluation import FaceScores, evaluate_face
+from erc_live.models.training.face_dataset import FaceDataset
+from erc_live.models.training.face_task import FaceTraining, train_face, votes_temperature
+from erc_live.models.training.trainer import RESUME
 
 SMALL = {"widths": (8, 16), "depths": (1, 1)}
 FEW = FaceTraining(epochs=3, batch=16, network=SMALL)
@@ -34,26 +29,22 @@ def votes(*pairs: tuple[int, int]) -> Tensor:
     return row
 
 
-def marked(n: int, seed: int = 0) -> Faces:
-    """Faces that are bright below (happy) or above (sad), in turn."""
+def marked(n: int, seed: int = 0) -> FaceDataset:
+    """FaceDataset that are bright below (happy) or above (sad), in turn."""
     pictures = torch.randint(60, 120, (n, 48, 48), generator=Generator().manual_seed(seed), dtype=torch.uint8)
     rows = torch.stack([votes((HAPPY if i % 2 else SAD, 9), (0, 1)) for i in range(n)])
     pictures[1::2, 26:] += 100
     pictures[::2, :22] += 100
-    return Faces.of(pictures, rows)
+    return FaceDataset.of(pictures, rows)
 
 
 @pytest.fixture(scope="module")
-def data() -> dict[str, Faces]:
+def data() -> dict[str, FaceDataset]:
     return {"train": marked(64), "dev": marked(32, seed=1)}
 
 
-class Interrupted(Exception):
-    """As by Ctrl-C."""
-
-
 def test_single_votes_are_noise_and_the_rest_are_shares() -> None:
-    faces = Faces.of(torch.zeros(1, 48, 48, dtype=torch.uint8), votes((HAPPY, 6), (SAD, 2), (0, 1), (8, 1))[None])
+    faces = FaceDataset.of(torch.zeros(1, 48, 48, dtype=torch.uint8), votes((HAPPY, 6), (SAD, 2), (0, 1), (8, 1))[None])
     expected = torch.zeros(8)
     expected[HAPPY], expected[SAD] = 0.75, 0.25
     torch.testing.assert_close(faces.shares[0], expected)
@@ -65,70 +56,62 @@ def test_what_most_people_could_not_name_is_left_out() -> None:
     rows = torch.stack([
         votes((8, 6), (HAPPY, 4)), votes((9, 9), (0, 1)), votes(*((c, 1) for c in range(10))), votes((HAPPY, 5), (8, 5))
     ])  # fmt: skip
-    faces = Faces.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
+    faces = FaceDataset.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
     assert faces.labels.tolist() == [HAPPY]
     assert faces.clear.tolist() == [False]
 
 
-def test_it_learns_what_can_be_seen(data: dict[str, Faces], tmp_path: Path) -> None:
+def test_it_learns_what_can_be_seen(data: dict[str, FaceDataset], tmp_path: Path) -> None:
     config = FaceTraining(epochs=8, batch=16, learning_rate=1e-2, network=SMALL)
-    encoder = train(data, tmp_path, config, {})
-    assert evaluate(encoder, data["dev"]).accuracy >= 0.95
+    encoder = train_face(data, tmp_path, config, {})
+    assert evaluate_face(encoder, data["dev"]).accuracy >= 0.95
 
 
 def test_a_resumed_run_gives_the_weights_of_one_that_was_not_interrupted(
-    data: dict[str, Faces], tmp_path: Path
+    data: dict[str, FaceDataset], tmp_path: Path
 ) -> None:
-    reports: list[Epoch] = []
-    train(data, tmp_path / "whole", FEW, {}, reports.append)
-
-    def stop(epoch: Epoch) -> None:
-        if epoch.epoch == 1:
-            raise Interrupted
-
+    reports = Epochs()
+    train_face(data, tmp_path / "whole", FEW, {}, reports)
     with pytest.raises(Interrupted):
-        train(data, tmp_path / "parts", FEW, {}, stop)
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == [UNFINISHED]
-    rest: list[Epoch] = []
-    train(data, tmp_path / "parts", FEW, {}, rest.append)
+        train_face(data, tmp_path / "parts", FEW, {}, Epochs(last=1))
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [RESUME]
+    rest = Epochs()
+    train_face(data, tmp_path / "parts", FEW, {}, rest)
     assert rest == reports[2:]
     assert (tmp_path / "parts" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
-    assert not (tmp_path / "parts" / UNFINISHED).exists()
+    assert not (tmp_path / "parts" / RESUME).exists()
 
 
-def test_an_unfinished_run_with_other_settings_is_refused(data: dict[str, Faces], tmp_path: Path) -> None:
-    def stop(_: Epoch) -> None:
-        raise Interrupted
-
+def test_an_unfinished_run_with_other_settings_is_refused(data: dict[str, FaceDataset], tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        train(data, tmp_path, FEW, {}, stop)
-    with pytest.raises(WeightsError, match="other settings"):
-        train(data, tmp_path, FaceTraining(seed=1, epochs=3, batch=16, network=SMALL), {})
+        train_face(data, tmp_path, FEW, {}, Epochs(last=0))
+    with pytest.raises(WeightsError, match="other data or options"):
+        train_face(data, tmp_path, FaceTraining(seed=1, epochs=3, batch=16, network=SMALL), {})
 
 
-def test_the_card_says_what_the_files_reach(data: dict[str, Faces], tmp_path: Path) -> None:
-    written = train(data, tmp_path, FEW, {"licence": "none"})
+def test_the_card_says_what_the_files_reach(data: dict[str, FaceDataset], tmp_path: Path) -> None:
+    written = train_face(data, tmp_path, FEW, {"licence": "none"})
     loaded = FaceEncoder.load(tmp_path)
     card = json.loads((tmp_path / CARD).read_text())
     assert loaded.fingerprint == written.fingerprint
-    assert card["scores"]["dev"] == json.loads(json.dumps(asdict(evaluate(loaded, data["dev"]))))
-    assert card["scores"]["dev, dark"] == json.loads(json.dumps(asdict(evaluate(loaded, data["dev"], ("dark",)))))
+    assert card["scores"]["dev"] == json.loads(json.dumps(asdict(evaluate_face(loaded, data["dev"]))))
+    assert card["scores"]["dev, dark"] == json.loads(json.dumps(asdict(evaluate_face(loaded, data["dev"], ("dark",)))))
     assert card["training"]["licence"] == "none"
     assert card["training"]["seed"] == 0
 
 
 @pytest.mark.parametrize("empty", ["train", "dev"])
-def test_without_labelled_faces_it_says_so(data: dict[str, Faces], tmp_path: Path, empty: str) -> None:
-    nothing = Faces.of(torch.zeros(1, 48, 48, dtype=torch.uint8), votes((9, 10))[None])
+def test_without_labelled_faces_it_says_so(data: dict[str, FaceDataset], tmp_path: Path, empty: str) -> None:
+    nothing = FaceDataset.of(torch.zeros(1, 48, 48, dtype=torch.uint8), votes((9, 10))[None])
     with pytest.raises(CorpusError, match=f"no labelled faces in {empty}"):
-        train({**data, empty: nothing}, tmp_path, FEW, {})
+        train_face({**data, empty: nothing}, tmp_path, FEW, {})
     with pytest.raises(CorpusError, match="no faces to score"):
-        evaluate(FaceEncoder.load(train(data, tmp_path, FEW, {}) and tmp_path), nothing)
+        evaluate_face(FaceEncoder.load(train_face(data, tmp_path, FEW, {}) and tmp_path), nothing)
 
 
 def test_scores_of_known_answers() -> None:
     rows = torch.stack([votes((HAPPY, 10)), votes((HAPPY, 10)), votes((SAD, 10)), votes((SAD, 4), (0, 3), (HAPPY, 3))])
-    faces = Faces.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
+    faces = FaceDataset.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
     answers = torch.tensor([HAPPY, SAD, SAD, HAPPY])
     scores = FaceScores.of(5.0 * torch.nn.functional.one_hot(answers, 8).float(), faces)
     assert (scores.faces, scores.clear_faces) == (4, 3)

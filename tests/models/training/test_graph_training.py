@@ -10,20 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from worlds import CONFIG, LABELS, TUNED, bert, material
+from worlds import CONFIG, LABELS, TUNED, Epochs, Interrupted, bert, dataset
 
 from erc_live.models import checkpoint
 from erc_live.models.card import WEIGHTS
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training import fit
-from erc_live.models.training.config import Epoch, Run, TrainConfig
-from erc_live.models.training.evaluate import classify, only
-from erc_live.models.training.examples import encoded, fitting
-from erc_live.models.training.material import Material
+from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting, only
+from erc_live.models.training.evaluation import classify
+from erc_live.models.training.graph_config import Run, TrainConfig
+from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.metrics import Scores
-from erc_live.models.training.results import certain_from
-from erc_live.models.training.train import train
+from erc_live.models.training.run_folder import certain_from
+from erc_live.models.training.trainer import RESUME
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +34,20 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tuned(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two seeds that also trained the encoder."""
     out = tmp_path_factory.mktemp("tuned")
-    seen: list[Epoch] = []
-    watch = lambda told: seen.append(told) if isinstance(told, Epoch) else None  # noqa: E731
+    watch = Epochs()
     config = replace(TUNED, seeds=(3, 4))
-    loaded = train(material(), encoder, config, Run(out, out / "cache", "erc-live train", watch=watch))
-    by_seed = {seed: max(e.dev_weighted_f1 for e in seen if e.seed == seed) for seed in (3, 4)}
+    loaded = train_graph(dataset(), encoder, config, Run(out, out / "cache", "erc-live train", watch=watch))
+    by_seed = {seed: max(e.scores["W-F1"] for e in watch if e.seed == seed) for seed in (3, 4)}
     assert loaded.card.training["seed"] == max(by_seed, key=lambda seed: by_seed[seed])
     assert set(loaded.card.training["seeds"]["weighted_f1"]["by_seed"]) == {"3", "4"}
     assert loaded.card.training["command"] == "erc-live train"
     assert loaded.card.training["curve"]["dev_weighted_f1"] == [
-        e.dev_weighted_f1 for e in seen if e.seed == loaded.card.training["seed"]
+        e.scores["W-F1"] for e in watch if e.seed == loaded.card.training["seed"]
     ]
     return out
 
 
-def rescored(run: Path, data: Material, shown: tuple[str, ...] = ("text", "audio", "visual")) -> Scores:
+def rescored(run: Path, data: DialogueDataset, shown: tuple[str, ...] = ("text", "audio", "visual")) -> Scores:
     loaded = checkpoint.load(str(run))
     text = TextEncoder.load(loaded.text_folder)
     loaded.check_encoders({"text": text.fingerprint})
@@ -67,11 +65,11 @@ def same(first: Path, second: Path) -> bool:
 
 
 def test_it_learns_words_and_context_and_the_card_is_true(tuned: Path) -> None:
-    scores, card = rescored(tuned, material()), checkpoint.load(str(tuned)).card
+    scores, card = rescored(tuned, dataset()), checkpoint.load(str(tuned)).card
     assert scores.weighted_f1 > 0.9  # without the context 0.8 would be possible
     assert scores.weighted_f1 == card.scores["dev"]["weighted_f1"]
     assert scores.calibration.error == pytest.approx(card.scores["dev"]["calibration"]["error"])
-    assert rescored(tuned, material(), ("audio",)).weighted_f1 < 0.7
+    assert rescored(tuned, dataset(), ("audio",)).weighted_f1 < 0.7
     assert card.encoders["audio"] == "prosody/1"
     assert "visual" not in card.encoders
     assert card.config["visual_dim"] == 0  # nobody was seen, so nothing is known about faces
@@ -87,141 +85,128 @@ def test_every_seed_is_kept(tuned: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights(tuned: Path, encoder: Path, tmp_path: Path) -> None:
-    train(material(), encoder, replace(TUNED, seeds=(4,)), Run(tmp_path, tmp_path / "cache"))
+    train_graph(dataset(), encoder, replace(TUNED, seeds=(4,)), Run(tmp_path, tmp_path / "cache"))
     assert same(tmp_path, tuned / "seed-4")
     assert same(tmp_path / "text", tuned / "seed-4" / "text")
 
 
-class Interrupted(Exception):
-    pass
-
-
-PLAIN = replace(CONFIG, average=0.0, balance=0.5)
+PLAIN = replace(CONFIG, ema=0.0, balance=0.5)
 
 
 @pytest.mark.parametrize("config", [CONFIG, TUNED, PLAIN], ids=("still", "tuned", "plain"))
 def test_an_interrupted_run_ends_as_if_it_had_not_been(config: TrainConfig, encoder: Path, tmp_path: Path) -> None:
-    def interrupt(told: object) -> None:
-        if isinstance(told, Epoch) and (told.seed, told.epoch) == (1, 1):
-            raise Interrupted
-
-    config, data = replace(config, seeds=(0, 1), epochs=3), material(20, 8)
-    train(data, encoder, config, Run(tmp_path / "whole", tmp_path / "cache"))
-    broken = Run(tmp_path / "broken", tmp_path / "cache", watch=interrupt)
+    config, data = replace(config, seeds=(0, 1), epochs=3), dataset(20, 8)
+    train_graph(data, encoder, config, Run(tmp_path / "whole", tmp_path / "cache"))
+    broken = Run(tmp_path / "broken", tmp_path / "cache", watch=Epochs(last=1, seed=1))
     with pytest.raises(Interrupted):
-        train(data, encoder, config, broken)
+        train_graph(data, encoder, config, broken)
     assert not (tmp_path / "broken" / "card.json").exists()
-    again: list[tuple[int, int]] = []
-    watch = lambda told: again.append((told.seed, told.epoch)) if isinstance(told, Epoch) else None  # noqa: E731
-    train(data, encoder, config, replace(broken, resume=True, watch=watch))
-    assert again == [(1, 1), (1, 2)]  # the epoch that was not saved, and what follows
+    again = Epochs()
+    train_graph(data, encoder, config, replace(broken, resume=True, watch=again))
+    assert [(epoch.seed, epoch.epoch) for epoch in again] == [(1, 2)]  # what follows on the epoch that was reported
     for part in (".", "seed-0", "seed-1"):
         assert same(tmp_path / "whole" / part, tmp_path / "broken" / part)
-    assert not list(tmp_path.rglob(fit.SAVED))
+    assert not list(tmp_path.rglob(RESUME))
 
 
 def test_a_run_with_other_options_is_not_gone_on_with(encoder: Path, tmp_path: Path) -> None:
-    def interrupt(told: object) -> None:
-        if isinstance(told, Epoch) and told.epoch == 1:
-            raise Interrupted
-
-    data, run = material(10, 5), Run(tmp_path, tmp_path / "cache", watch=interrupt)
+    data, run = dataset(10, 5), Run(tmp_path, tmp_path / "cache", watch=Epochs(last=1))
     with pytest.raises(Interrupted):
-        train(data, encoder, CONFIG, run)
+        train_graph(data, encoder, CONFIG, run)
     with pytest.raises(WeightsError, match="of a run with other data or options"):
-        train(data, encoder, replace(CONFIG, rate=1e-3), replace(run, resume=True, watch=lambda _: None))
-    (tmp_path / "seed-0" / fit.SAVED).write_bytes(b"torn")
+        train_graph(data, encoder, replace(CONFIG, rate=1e-3), replace(run, resume=True, watch=lambda _: None))
+    (tmp_path / "seed-0" / RESUME).write_bytes(b"torn")
     with pytest.raises(WeightsError, match="is damaged"):
-        train(data, encoder, CONFIG, replace(run, resume=True))
+        train_graph(data, encoder, CONFIG, replace(run, resume=True))
 
 
 def test_a_still_encoder_is_kept_beside_the_weights_and_its_vectors_are_cached(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, config = material(20, 8), replace(CONFIG, epochs=2)
-    train(data, encoder, config, Run(tmp_path / "a", tmp_path / "cache"))
+    data, config = dataset(20, 8), replace(CONFIG, epochs=2)
+    train_graph(data, encoder, config, Run(tmp_path / "a", tmp_path / "cache"))
     own = TextEncoder.load(tmp_path / "a" / "text")
     assert checkpoint.load(str(tmp_path / "a")).card.encoders["text"] == own.fingerprint
     monkeypatch.setattr(TextEncoder, "encode", lambda *_: pytest.fail("encoded again"))
-    train(data, encoder, config, Run(tmp_path / "b", tmp_path / "cache"))
+    train_graph(data, encoder, config, Run(tmp_path / "b", tmp_path / "cache"))
     assert same(tmp_path / "a", tmp_path / "b")
 
 
 def test_training_goes_on_from_weights_and_learns_a_modality_that_they_lacked(encoder: Path, tmp_path: Path) -> None:
-    data = material(20, 8)
+    data = dataset(20, 8)
     read = replace(CONFIG, modalities=("text",), epochs=4)
-    first = train(data, encoder, read, Run(tmp_path / "first", tmp_path / "cache"))
+    first = train_graph(data, encoder, read, Run(tmp_path / "first", tmp_path / "cache"))
     assert first.card.config["audio_dim"] == 0
     still = replace(CONFIG, start=str(tmp_path / "first"), rate=0.0, epochs=1)
-    second = train(data, tmp_path / "first" / "text", still, Run(tmp_path / "second", tmp_path / "cache"))
+    second = train_graph(data, tmp_path / "first" / "text", still, Run(tmp_path / "second", tmp_path / "cache"))
     assert second.card.config["audio_dim"] == 15
     assert rescored(tmp_path / "second", data, ("text",)).weighted_f1 == first.card.scores["dev"]["weighted_f1"]
     wide, turned = replace(still, sizes=CONFIG.sizes | {"width": 8}), replace(data, labels=LABELS[::-1])
     with pytest.raises(WeightsError, match="other sizes than this run"):
-        train(data, encoder, wide, Run(tmp_path / "wide", tmp_path / "cache"))
+        train_graph(data, encoder, wide, Run(tmp_path / "wide", tmp_path / "cache"))
     with pytest.raises(WeightsError, match="they must be the same"):
-        train(turned, encoder, still, Run(tmp_path / "turned", tmp_path / "cache"))
+        train_graph(turned, encoder, still, Run(tmp_path / "turned", tmp_path / "cache"))
 
 
 def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:
-    data = material(60, 40)
+    data = dataset(60, 40)
     rare = [replace(e, labels=torch.where(torch.rand(len(e)) < 0.8, 0, e.labels)) for e in data.train]
     data, recall = replace(data, train=rare), {}
     for balance in (0.0, 1.0):
         config = replace(CONFIG, modalities=("audio",), balance=balance, epochs=3)
-        loaded = train(data, encoder, config, Run(tmp_path / str(balance), tmp_path / "cache"))
+        loaded = train_graph(data, encoder, config, Run(tmp_path / str(balance), tmp_path / "cache"))
         recall[balance] = loaded.card.scores["dev"]["classes"]["anger"]["recall"]
     assert recall[0.0] < 0.2 < recall[1.0]
 
 
 def test_out_of_fold_vectors_come_from_encoders_that_never_saw_the_dialogue(encoder: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, folds=2, epochs=2)
-    loaded = train(material(12, 6), encoder, config, Run(tmp_path, tmp_path / "cache"))
+    loaded = train_graph(dataset(12, 6), encoder, config, Run(tmp_path, tmp_path / "cache"))
     folders = [tmp_path / name / "text" for name in ("fold-0", "fold-1", "fold-all")]
     assert len({TextEncoder.load(folder).fingerprint for folder in folders}) == 3
     assert loaded.card.encoders["text"] == TextEncoder.load(folders[2]).fingerprint
-    assert rescored(tmp_path, material(12, 6)).weighted_f1 == loaded.card.scores["dev"]["weighted_f1"]
+    assert rescored(tmp_path, dataset(12, 6)).weighted_f1 == loaded.card.scores["dev"]["weighted_f1"]
 
 
 def test_a_folder_may_be_called_like_shipped_weights(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    loaded = train(material(10, 5), encoder, replace(CONFIG, epochs=1), Run(Path("default"), tmp_path / "cache"))
+    loaded = train_graph(dataset(10, 5), encoder, replace(CONFIG, epochs=1), Run(Path("default"), tmp_path / "cache"))
     assert loaded.card == checkpoint.load(str(tmp_path / "default")).card
 
 
 def test_patience_ends_a_run(encoder: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, rate=0.0, epochs=20, patience=2)
-    loaded = train(material(10, 5), encoder, config, Run(tmp_path, tmp_path / "cache"))
+    loaded = train_graph(dataset(10, 5), encoder, config, Run(tmp_path, tmp_path / "cache"))
     assert len(loaded.card.training["curve"]["loss"]) == 3
 
 
 def test_nothing_to_learn_is_one_line(encoder: Path, tmp_path: Path) -> None:
-    data, run = material(4, 2), Run(tmp_path, tmp_path / "cache")
+    data, run = dataset(4, 2), Run(tmp_path, tmp_path / "cache")
     blank = [replace(e, labels=torch.full_like(e.labels, -100)) for e in data.train]
     with pytest.raises(CorpusError, match="no utterance of train has a label"):
-        train(replace(data, train=blank), encoder, CONFIG, run)
+        train_graph(replace(data, train=blank), encoder, CONFIG, run)
     with pytest.raises(CorpusError, match="no utterance of train has visual"):
-        train(data, encoder, replace(CONFIG, modalities=("visual",)), run)
+        train_graph(data, encoder, replace(CONFIG, modalities=("visual",)), run)
     with pytest.raises(WeightsError, match="no network is called 'rnn'"):
-        train(data, encoder, replace(CONFIG, network="rnn"), run)
+        train_graph(data, encoder, replace(CONFIG, network="rnn"), run)
     with pytest.raises(WeightsError, match="cannot have these sizes"):
-        train(data, encoder, replace(CONFIG, sizes={"widht": 3}), run)
+        train_graph(data, encoder, replace(CONFIG, sizes={"widht": 3}), run)
 
 
 def test_a_poor_corpus_is_learnt_from_with_a_warning(encoder: Path, tmp_path: Path) -> None:
-    data = replace(material(1, 1), labels=(*LABELS, "fear"))
+    data = replace(dataset(1, 1), labels=(*LABELS, "fear"))
     notes = data.check()
     assert "train is a single dialogue: its scores say little" in notes
     assert any(note.startswith("no utterance of train is labelled") and note.endswith("fear") for note in notes)
-    loaded = train(data, encoder, replace(CONFIG, epochs=1, balance=1.0), Run(tmp_path, tmp_path / "cache"))
+    loaded = train_graph(data, encoder, replace(CONFIG, epochs=1, balance=1.0), Run(tmp_path, tmp_path / "cache"))
     assert loaded.card.labels == (*LABELS, "fear")
 
 
 def test_a_diverging_run_is_one_line(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="lower the rate"):
-        train(material(10, 5), encoder, replace(CONFIG, rate=1e30, clip=1e30), Run(tmp_path, tmp_path / "cache"))
+        train_graph(dataset(10, 5), encoder, replace(CONFIG, rate=1e30, clip=1e30), Run(tmp_path, tmp_path / "cache"))
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
@@ -233,7 +218,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(WeightsError, match=r"^[^\n]*No space left on device[^\n]*make room[^\n]*$"):
-        train(material(10, 5), encoder, CONFIG, Run(tmp_path / "run", tmp_path / "cache"))
+        train_graph(dataset(10, 5), encoder, CONFIG, Run(tmp_path / "run", tmp_path / "cache"))
     assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and "encoder" not in path.parts]
 
 

@@ -1,0 +1,173 @@
+"""The task of a dialogue network: whole dialogues in batches, the objective of the network, weighted F1 on dev.
+
+If the text encoder before it is tuned, the two are one module. The encoder then runs in bfloat16, which costs it
+nothing that can be measured on dev; the graph, which is small and adds up many terms, in float32.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from erc_live.models import checkpoint
+from erc_live.models.batch import DialogueBatch
+from erc_live.models.blocks.heads import shift_logits
+from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.errors import WeightsError
+from erc_live.models.losses import UNLABELLED
+from erc_live.models.modalities import MODALITIES
+from erc_live.models.networks import NETWORKS
+from erc_live.models.state import widths
+from erc_live.models.training.augment import augmented
+from erc_live.models.training.dialogue_dataset import (
+    AUDIO_DIM,
+    VISUAL_DIM,
+    EncodedDialogues,
+    Example,
+    texts_and_contexts,
+    with_text,
+)
+from erc_live.models.training.graph_config import TrainConfig
+from erc_live.models.training.metrics import confusion, weighted_f1
+
+
+class JointNetwork(nn.Module):
+    """A network by its name in the registry; `encoder` is given if it is tuned, else texts are vectors already."""
+
+    def __init__(self, name: str, sizes: dict[str, Any], encoder: TextEncoder | None) -> None:
+        super().__init__()
+        self.model = build(name, sizes)
+        self.text: nn.Module | None = encoder.network if encoder else None
+        self._encoder = encoder
+
+    def inputs(self, batch: Sequence[Example]) -> tuple[DialogueBatch, Tensor]:
+        """What the network is given, and the labels (B, T)."""
+        device = next(self.model.parameters()).device
+        if self._encoder is not None:
+            tokens = self._encoder.tokens(*texts_and_contexts(batch))
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                vectors = self._encoder.embed(tokens)
+            batch = with_text(batch, vectors)
+        dialogues, labels = collate(batch, widths(self.model.config))
+        return DialogueBatch(*(value.to(device) for value in vars(dialogues).values())), labels.to(device)
+
+
+class GraphTask:
+    """As `trainer.Task`; a batch is some dialogues. The offsets are in the biases of `network` already."""
+
+    def __init__(self, network: JointNetwork, data: EncodedDialogues, config: TrainConfig) -> None:
+        self.network: nn.Module = network
+        self.groups = _groups(network, config)
+        self._data, self._config, self._offsets = data, config, offsets(data, config)
+        self._objective = NETWORKS[config.network].objective
+
+    def batches(self, epoch: int, generator: Generator) -> list[list[Example]]:
+        """One epoch of train, composed and disturbed anew, in random order."""
+        data, config = self._data, self._config
+        dialogues = data.train if data.composition is None else data.composition.train(data.train, generator)
+        dialogues = augmented(dialogues, data.bare, config.disturbance, generator)
+        order = torch.randperm(len(dialogues), generator=generator).tolist()
+        return list(by_utterances([dialogues[place] for place in order], config.batch_utterances))
+
+    def loss(self, network: JointNetwork, batch: Sequence[Example], generator: Generator) -> Tensor:
+        """That of the network's paper."""
+        return self._objective(network.model, *network.inputs(batch))
+
+    def score(self, network: JointNetwork) -> dict[str, float]:
+        """Without the offsets under which it learns."""
+        model = copy.deepcopy(network.model)
+        shift_logits(model, -self._offsets.to(next(model.parameters()).device))
+        classes: int = model.config.classes
+        counts = torch.zeros(classes, classes, dtype=torch.int64)
+        for batch in by_utterances(self._data.dev, self._config.batch_utterances):
+            dialogues, labels = network.inputs(batch)
+            known = labels >= 0
+            counts += confusion(labels[known], model(dialogues)[known].argmax(-1), classes).cpu()
+        return {"W-F1": weighted_f1(counts)}
+
+
+def new_network(data: EncodedDialogues, text: TextEncoder, config: TrainConfig) -> JointNetwork:
+    """A network for some data, its scales those of the data, its weights those of `start` where these fit. A modality
+    that train lacks is of width 0, for nothing can be learnt about it.
+    """
+    widths_there = dict(zip(MODALITIES, (text.dim, AUDIO_DIM, VISUAL_DIM), strict=True))
+    dims = {f"{name}_dim": width if name in data.modalities else 0 for name, width in widths_there.items()}
+    sizes = {"classes": len(data.labels), **dims, **config.sizes}
+    network = JointNetwork(config.network, sizes, text if config.tune_text else None)
+    model = network.model
+    if config.start is not None:
+        _begin_from(model, checkpoint.load(config.start), data.labels, config)
+    model.fusion.scale.fit(data.audio[:, : model.config.audio_dim])
+    shift_logits(model, offsets(data, config))
+    return network
+
+
+def offsets(data: EncodedDialogues, config: TrainConfig) -> Tensor:
+    """Log frequencies of the labels, `balance` times (C,): with them on its logits while it learns, a network needs not
+    learn them, and without them it favours rare labels (Menon et al. 2021, "Long-tail learning via logit adjustment").
+    """
+    counts = data.counts.clamp(min=1).float()
+    return config.balance * (counts / counts.sum()).log()
+
+
+def _groups(network: JointNetwork, config: TrainConfig) -> list[dict[str, Any]]:
+    """Biases, norms and single vectors are not pulled to 0."""
+    parts: list[tuple[nn.Module, float]] = [(network.model, config.rate)]
+    if network.text is not None:
+        parts.append((network.text, config.text_rate))
+    return [
+        {"params": chosen, "lr": rate, "weight_decay": decay}
+        for part, rate in parts
+        for matrices, decay in ((True, config.weight_decay), (False, 0.0))
+        if (chosen := [p for p in part.parameters() if (p.ndim > 1) == matrices])
+    ]
+
+
+def build(name: str, sizes: dict[str, Any]) -> Any:
+    """A new network of the registry. Raises WeightsError when there is none of the name, or none of such sizes."""
+    if name not in NETWORKS:
+        raise WeightsError(f"no network is called {name!r}: choose from {', '.join(NETWORKS)}")
+    try:
+        return NETWORKS[name].model(NETWORKS[name].config(**sizes))
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{name} cannot have these sizes: {error}") from error
+
+
+def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...], config: TrainConfig) -> None:
+    """Take over what a run has learnt. A modality that it did not have is learnt from the beginning."""
+    if (start.card.network, start.card.labels) != (config.network, labels):
+        raise WeightsError(
+            f"{config.start} is a {start.card.network} for {', '.join(start.card.labels)}, this run a {config.network} "
+            f"for {', '.join(labels)}: they must be the same"
+        )
+    theirs, own = start.model.state_dict(), model.state_dict()
+    strange = [name for name, value in own.items() if name not in theirs or theirs[name].shape != value.shape]
+    if other := [name for name in strange if not name.startswith("fusion.")]:
+        raise WeightsError(f"{config.start} has other sizes than this run ({other[0]}): give the same with --size")
+    model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and name not in strange})
+
+
+def by_utterances(dialogues: Sequence[Example], utterances: int) -> Iterator[list[Example]]:
+    """Whole dialogues in their order, as many as it takes to have so many utterances; none without any label."""
+    batch: list[Example] = []
+    for dialogue in dialogues:
+        if not (dialogue.labels >= 0).any():
+            continue
+        batch.append(dialogue)
+        if sum(len(example.texts) for example in batch) >= utterances:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def collate(batch: Sequence[Example], dims: tuple[int, int, int]) -> tuple[DialogueBatch, Tensor]:
+    """Side by side, for a network of these widths: a modality of width 0 is left out.
+
+    Shapes: -> a batch of B dialogues, labels (B, T) with `UNLABELLED` as padding.
+    """
+    labels = pad_sequence([example.labels for example in batch], batch_first=True, padding_value=UNLABELLED)
+    return DialogueBatch.pad([example.utterances.widened(dims) for example in batch]), labels

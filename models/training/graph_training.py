@@ -1,0 +1,132 @@
+"""From labelled dialogues to weights: every seed by itself, then the one that is best on dev.
+
+The text encoder is either left as it is, and then a seed takes minutes, or tuned together with the graph. What an
+encoder makes of utterances whose labels it has seen is too easy to learn from; `folds` gives the graph vectors of
+encoders that have not seen them.
+
+Where several processes work on it (`torchrun`), the first of them writes and the others wait.
+
+A run leaves `seed-N/` with weights and card of each seed, and the files of the best seed beside them.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+
+from erc_live.models import checkpoint
+from erc_live.models.blocks.heads import shift_logits
+from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.training.dialogue_dataset import (
+    DialogueDataset,
+    EncodedDialogues,
+    Example,
+    encoded,
+    encoded_twice,
+)
+from erc_live.models.training.files import writing
+from erc_live.models.training.graph_config import Run, TrainConfig
+from erc_live.models.training.graph_task import GraphTask, new_network, offsets
+from erc_live.models.training.run_folder import TEXT, GraphRun, finished, write_best, write_seed
+from erc_live.models.training.trainer import RESUME, Recipe, Trainer
+
+ENCODER = "encoder"  # folder of a run: the packed text encoder, where one that is not packed is used as it is
+
+
+def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> checkpoint.Checkpoint:
+    """Train every seed on `train` and write the one that is best on `dev`.
+
+    The same seed on the same machine gives the same weights, whether the run was interrupted or not.
+
+    Args:
+        dataset: the dialogues, their text not yet encoded.
+        encoder: folder of the text encoder to use, or to begin with if it is tuned.
+        config: how to train.
+        run: where it goes, and who watches it.
+
+    Raises:
+        CorpusError: nothing in the corpus has a label, or one of the modalities.
+        WeightsError: encoder or start weights cannot be read or do not fit, the loss is no number any more, or the
+            results cannot be written.
+    """
+    workers = PartialState(cpu=not torch.accelerator.is_available())  # this process, or all that `torchrun` started
+    dataset = dataset.only(config.modalities)
+    dataset.check()
+    config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
+    content = (dataset.digest(), fingerprint(encoder), replace(config, seeds=()))
+    key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    if config.folds:
+        data, encoder = _folded(dataset, encoder, config, run)
+        config = replace(config, tune_text=False)
+    elif config.tune_text:
+        data = dataset.ready(dataset.train, None, dataset.dev)
+    else:
+        text = TextEncoder.load(encoder)
+        if not text.packed:
+            encoder, text = _packed(text, run.out)
+        text.network.to(workers.device)
+        data = dataset.encoded(text, run.cache, run.watch)
+    return _seeds(GraphRun(dataset, config, run, key, encoder), data)
+
+
+def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint:
+    config, run, workers = graph_run.config, graph_run.run, PartialState()
+    for seed in config.seeds:
+        folder = run.out / f"seed-{seed}"
+        if run.resume and finished(folder, graph_run.key):
+            continue
+        if workers.is_main_process and not run.resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        workers.wait_for_everyone()
+        torch.manual_seed(seed)
+        text = TextEncoder.load(graph_run.text)
+        network = new_network(data, text, config)
+        recipe = Recipe(graph_run.key, seed, config.epochs, config.ema, config.clip, config.patience)
+        fit = Trainer(GraphTask(network, data, config), recipe, folder / RESUME, run.watch).fit()
+        if workers.is_main_process:
+            network.load_state_dict(fit.weights)
+            shift_logits(network.cpu().eval().model, -offsets(data, config))
+            write_seed(graph_run, network.model, text, fit, seed)
+        workers.wait_for_everyone()
+    if workers.is_main_process:
+        write_best(graph_run)
+    workers.wait_for_everyone()
+    return checkpoint.load(str(run.out.resolve()))  # absolute: a folder may be called like shipped weights
+
+
+def _packed(text: TextEncoder, out: Path) -> tuple[Path, TextEncoder]:
+    """The encoder as it will lie beside the weights, and its folder: what is learnt from must be what is used later."""
+    folder, workers = out / ENCODER, PartialState()
+    if workers.is_main_process:
+        with writing(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            text.save(folder)
+    workers.wait_for_everyone()
+    return folder, TextEncoder.load(folder)
+
+
+def _folded(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> tuple[EncodedDialogues, Path]:
+    """Train's text vectors by encoders that were tuned without the dialogue in question, and the folder of the encoder
+    that was tuned on all of train: it makes the vectors of dev, and it is the one that is kept.
+    """
+    tuning = replace(config, folds=0, tune_text=True, seeds=config.seeds[:1])
+
+    def tuned(name: str, dialogues: Sequence[Example]) -> TextEncoder:
+        out = run.out / name
+        train_graph(replace(dataset, train=dialogues, composition=None), encoder, tuning, replace(run, out=out))
+        return TextEncoder.load(out / TEXT)
+
+    rows: dict[int, tuple[Example, Tensor]] = {}
+    for fold in range(config.folds):
+        held_out = range(fold, len(dataset.train), config.folds)
+        text = tuned(f"fold-{fold}", [one for place, one in enumerate(dataset.train) if place not in held_out])
+        pairs = encoded_twice([dataset.train[place] for place in held_out], text, run.cache, run.watch)
+        rows.update(zip(held_out, zip(*pairs, strict=True), strict=True))
+    dev = encoded(dataset.dev, tuned("fold-all", dataset.train), run.cache, run.watch)
+    train, bare_vectors = zip(*(rows[place] for place in range(len(dataset.train))), strict=True)
+    return dataset.ready(train, bare_vectors, dev), run.out / "fold-all" / TEXT
