@@ -22,7 +22,6 @@ from erc_live.live.perception.load_shedding import Budget, Level, LoadShedder
 from erc_live.live.perception.scheduler import Scheduler
 from erc_live.live.requests import Analysis, Cue, Request, RequestKind
 from erc_live.streams.messages import AudioChunk, Gap, Overload, Relabel, SourceEnd, UtteranceFeatures, VideoFrame
-from erc_live.streams.replay import is_damage
 
 # Loudest window, dBFS. Speech that is turned down (a telephone call, a speech, synthetic voices) loses its first
 # utterance to the detector between -46 and -64 dB.
@@ -136,7 +135,7 @@ class Account:
             return
         microphone = self._deliveries[message.source]
         if isinstance(message, SourceEnd):
-            microphone.damage = message.reason if is_damage(message) else ""
+            microphone.damage = message.reason if message.damaged else ""
             microphone.stopped = message.reason == "stopped"
             return
         microphone.covered_ns = message.t_end_ns

@@ -22,6 +22,7 @@ from torch import Tensor
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.files import writing
 from erc_live.models.training.dialogue_dataset import (
     DialogueDataset,
     EncodedDialogues,
@@ -29,7 +30,6 @@ from erc_live.models.training.dialogue_dataset import (
     encoded,
     encoded_twice,
 )
-from erc_live.models.training.files import writing
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
 from erc_live.models.training.run_folder import TEXT, GraphRun, finished, write_best, write_seed

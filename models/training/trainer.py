@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from erc_live.models.errors import WeightsError
-from erc_live.models.training.files import whole
+from erc_live.models.files import whole
 
 EPOCHS_APART = 10_000  # so that the seeds of epochs never meet
 RESUME = "resume.pt"  # in the folder of a run, until it has ended

@@ -1,15 +1,15 @@
 """How far one reads to follow an utterance, from the chunk of sound that closes it to its event.
 
-The demo runs in one process under `sys.setprofile`, and each call of a function of the product is noted. What counts as
-the trail are the files of the cores. An engine, behind its protocol, and what the network is built of are
-one place each: who follows an utterance need not look inside. The vocabulary (types, clock, the test of what can be read) is looked up,
-not followed. A hop is a call from one file of the trail to another, or to an engine; each call counts, also a repeated
-one. The ceilings on everything that runs, engines included, keep the whole from growing unseen.
+The demo runs in one process under `sys.setprofile`, and each call of a function of the product is noted. The trail are
+the files of the cores. An engine, behind its protocol, and what the network is built of are one place each: who follows
+an utterance need not look inside. The vocabulary (types, clock, the test of what can be read) is looked up, not
+followed. A hop is a call from one file of the trail to another, or to an engine; each call counts, also a repeated one.
+The ceilings on everything that runs, engines included, keep the whole from growing unseen.
 """
 
 import sys
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 from erc_live.live import config
@@ -80,4 +80,4 @@ def test_an_utterance_can_be_followed_through_few_files():
         assert len(hops) <= TRAIL_HOPS, hops
         everything = [b for _, b in calls]
         assert len(set(everything)) <= ALL_FILES, sorted(set(everything))
-        assert sum(a != b for a, b in zip(everything, everything[1:], strict=False)) <= ALL_HOPS
+        assert sum(a != b for a, b in pairwise(everything)) <= ALL_HOPS
