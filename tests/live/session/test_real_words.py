@@ -57,7 +57,7 @@ def test_the_same_sound_gives_the_same_words_whatever_came_before(recogniser: Tr
     assert replace(before, words=()) == recogniser.transcribe(replace(first, draft=True))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.xdist_group("sessions")
 @pytest.mark.skipif(sys.platform == "win32", reason="its endpoints are of a POSIX kind")
 def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_labels(
     tiny_en: Path, tiny_world: dict[str, str], tmp_path: Path
