@@ -50,6 +50,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     if option.numprocesses is None and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         option.numprocesses = "logical"
+        option.maxprocesses = option.maxprocesses or 4  # each takes 1 GB, and more would wait for the sessions
     if option.numprocesses and option.dist == "no":
         option.dist = "loadgroup"  # sessions of many processes, one after the other (`xdist_group`)
 
