@@ -14,8 +14,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Nothing may depend on how fast the machine is at the moment. Where CI is set, Hypothesis takes its own profile "ci", for
-# which that holds, too, and which tries the same examples in each run. `--hypothesis-profile thorough` tries more.
+# Nothing may depend on how fast the machine is at the moment. Where CI is set, Hypothesis takes its own profile "ci",
+# for which that holds, too, and which tries the same examples in each run. `--hypothesis-profile thorough` tries more.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 if not os.environ.get("CI"):

@@ -12,14 +12,14 @@ import threading
 
 import numpy as np
 import pytest
-from test_sessions import PATIENCE_S, follow, start, world
+from test_sessions import PATIENCE_S, follow, short_demo, start, world
 from tiny_world import options
 
 from erc_live.live.session import launch
 from erc_live.streams import SessionEnd
 from erc_live.streams.media import encode_flac
 
-__all__ = ["start", "world"]  # fixtures
+__all__ = ["short_demo", "start", "world"]  # fixtures
 
 pytestmark = [
     pytest.mark.xdist_group("sessions"),
@@ -59,17 +59,18 @@ def told(out, kind):
     return [message for message in map(json.loads, out.splitlines()) if message["type"] == kind]
 
 
-def begun(start, world, *arguments, final=False):
+def begun(start, world, *arguments, command=("demo",), final=False):
     """A session whose first event, or first final one, was seen, and what a subscriber is told."""
     messages, seen = [], threading.Event()
-    session = start("demo", *arguments, *options(world))
+    session = start(*command, *arguments, *options(world))
     follower = follow(world["events.endpoint"], messages, seen, final)
     assert seen.wait(PATIENCE_S)
     return session, messages, follower
 
 
-def test_perception_and_recorder_that_were_killed_are_told_with_what_was_lost(start, world, tmp_path):
-    session, _, _ = begun(start, world, "--speed", "4", "--record", tmp_path / "kept", final=True)
+def test_perception_and_recorder_that_were_killed_are_told_with_what_was_lost(start, short_demo, world, tmp_path):
+    asked = ("--speed", "1.5", "--record", tmp_path / "kept")
+    session, _, _ = begun(start, world, *asked, command=short_demo, final=True)
     kill(session, "recorder")
     line = session.stderr.readline()  # at once, and not at the end
     assert "recorder process was killed by SIGKILL" in line

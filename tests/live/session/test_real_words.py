@@ -66,7 +66,7 @@ def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_l
     """Through all processes, with the other weights tiny and random: they have no part in it."""
     world = tiny_world | {"models.folder": str(tiny_en.parent), "events.endpoint": f"ipc://{tmp_path}/e"}
     kept = tmp_path / "kept"
-    live, told = run("demo", "--speed", "6", "--record", kept, *options(world | {"transcriber.model": "tiny.en"}))
+    live, told = run("demo", "--speed", "4", "--record", kept, *options(world | {"transcriber.model": "tiny.en"}))
     hearing = Hearing(read_cues(SAID))
     for event in live:
         hearing.observe(event)

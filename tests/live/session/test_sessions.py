@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
+from short_demo import UTTERANCES, make_short_demo
 from tiny_world import options
 from typer.testing import CliRunner
 
@@ -19,8 +19,6 @@ from erc_live.live import cli
 from erc_live.streams import EmotionEvent, Hello, SessionEnd, subscribe
 from erc_live.streams.session import open_session, verify
 
-DEMO = Path(cli.__file__).parent / "demo"
-SPEED = "6"
 PATIENCE_S = 240  # catches what hangs
 
 pytestmark = [pytest.mark.xdist_group("sessions"), pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
@@ -30,6 +28,11 @@ pytestmark = [pytest.mark.xdist_group("sessions"), pytest.mark.skipif(sys.platfo
 def world(tiny_world, tmp_path):
     """The tiny world with an endpoint of its own."""
     return tiny_world | {"events.endpoint": f"ipc://{tmp_path}/e"}
+
+
+@pytest.fixture(scope="session")
+def short_demo(tmp_path_factory):
+    return make_short_demo(tmp_path_factory.mktemp("short"))
 
 
 @pytest.fixture
@@ -86,15 +89,15 @@ def assert_same(one, other):
         assert a["probs"] == pytest.approx(b["probs"], abs=1e-4)
 
 
-def test_live_recorded_and_replayed_give_the_same_events(start, world, tmp_path):
+def test_live_recorded_and_replayed_give_the_same_events(start, short_demo, world, tmp_path):
     messages = []
     kept = tmp_path / "kept"
-    live = start("demo", "--speed", SPEED, "--record", kept, *options(world))
+    live = start(*short_demo, "--speed", "3", "--record", kept, *options(world))
     follower = follow(world["events.endpoint"], messages)
     out, err = live.communicate(timeout=PATIENCE_S)
     assert live.returncode == 0, err
     told, said = events(out), finals(out)
-    assert len(said) == (DEMO / "transcript.vtt").read_text().count("-->")
+    assert len(said) == UTTERANCES
     drafts = [e for e in told if not e["final"]]
     assert {e["utterance"] for e in drafts} <= {e["utterance"] for e in said}
     assert all(d["revision"] < f["revision"] for d in drafts for f in said if d["utterance"] == f["utterance"])
@@ -144,16 +147,16 @@ def test_ctrl_c_before_the_session_has_begun_ends_at_once(start, world, tmp_path
 
 
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep")
-def test_events_go_on_when_the_camera_s_process_is_killed(start, world):
+def test_events_go_on_when_the_camera_s_process_is_killed(start, short_demo, world):
     messages, seen = [], threading.Event()
-    live = start("demo", "--speed", SPEED, *options(world))
+    live = start(*short_demo, "--speed", "1.5", *options(world))
     follow(world["events.endpoint"], messages, seen)
     assert seen.wait(PATIENCE_S)
     found = subprocess.run(["pgrep", "-P", str(live.pid), "-f", "camera-0"], capture_output=True, text=True, check=True)
     os.kill(int(found.stdout), signal.SIGKILL)
     out, err = live.communicate(timeout=PATIENCE_S)
     assert live.returncode == 0, err
-    assert len(finals(out)) == (DEMO / "transcript.vtt").read_text().count("-->")
+    assert len(finals(out)) == UTTERANCES
     assert any('"Gap"' in line and '"camera-0"' in line for line in out.splitlines())
 
 
