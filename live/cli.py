@@ -1,7 +1,8 @@
 """The command `erc-live`: parse, call, and end with a documented exit code.
 
 The rule of this file: a command's module is loaded when the command is called, and not before. So help, a wrong option
-and every small command answer at once, whatever the others need.
+and every small command answer at once, whatever the others need; neither they nor the supervisor of a session load
+torch. What help prints of a command stands in a table.
 
 Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a file or session; 5 missing or broken
 weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it.

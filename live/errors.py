@@ -1,6 +1,6 @@
 """What a person can mend: each message says what, where, and how, in one line; and what the command line ends with.
 
-The exit code follows from the type of an error, here and nowhere else; the README lists the codes.
+The exit code follows from the type of an error, here and nowhere else; `live/README.md` lists the codes.
 """
 
 

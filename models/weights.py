@@ -2,8 +2,9 @@
 
 Weights are data, pinned: every file has a SHA-256 and a size, so it does not matter which source it came from or who
 put it there. A weight called N lies in `<models folder>/N/`, under the file names of the table; a command of `live/`
-puts it there, and a person without a network may do so by hand. The rule of this file: it reads the disk, never the
-network.
+puts it there when it is asked to, and a person without a network may do so by hand. Packages stand before the hub: who
+has installed erc-live has an index that answers, and the digests make both equal. The rule of this file: it reads the
+disk, never the network.
 
 The digests of the Whisper conversions are those of the hub at the pinned revision; those of `minilm`, `speaker` and
 `yunet` were computed from the files, and the package's copy of `minilm` is byte for byte the hub's.

@@ -7,6 +7,7 @@ A message on the wire is
     [topic, number (8 bytes, big-endian, counts per topic from 0), header, array, array, ...]   encoded as "frames"
     [topic, JSON]                                                                               encoded as "json"
 
+The number is of the envelope and not of the message: so one mechanism finds what is missing of any kind of message.
 The rules: a publisher never waits for its readers; every queue has a limit; nothing listens outside this machine; what
 a peer sends may be counted and dropped, but never stops us. An object belongs to one thread. Three options of ZeroMQ
 are left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader stop all;

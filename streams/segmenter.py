@@ -8,7 +8,8 @@ lengths, in three of the events: ENOUGH speech, a long enough PAUSE, and FULL.
 How long a pause is enough is learnt from the pauses after which the speaker went on, whether or not the utterance was
 closed in them: 1.5 times their running mean, between floor and ceiling. It begins nearer to the ceiling, with patience
 for a stranger. So who speaks fluently is answered fast, and who hesitates is not cut off. A quiet window counts by how
-far its probability is below the onset, for a voice that fades or is far away is in doubt for longer.
+far its probability is below the onset, for a voice that fades or is far away is in doubt for longer. One rule with two
+numbers, floor and ceiling: no second network decides when somebody has finished.
 
 The rule of this file: no speech that lasted long enough is lost. In the last third of the longest utterance ever
 shorter pauses are enough, so that it ends in one and is answered at once; without any it is cut where speech is least

@@ -7,6 +7,7 @@
     features.jsonl  events.jsonl  faults.jsonl       messages, one JSON object per line
     checksums.json              SHA-256 of every file, written when the session is closed
 
+FLAC, Matroska and JSON: any player and any program reads them, and no format is our own.
 The rule of this file: a crash at any instant leaves nothing that looks whole and is not. Logs only grow, line by line,
 synced. Any other file is written and synced under the name `*.part` and then renamed; the line in the timing log comes
 between the two, so that recovery can tell a finished segment (and finish the renaming) from the rest of one.

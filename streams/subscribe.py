@@ -1,4 +1,8 @@
-"""The event stream for other programs: one generator, whether the session began an hour ago or begins in a minute."""
+"""The event stream for other programs: one generator, whether the session began an hour ago or begins in a minute.
+
+The public stream is one socket. Who comes late asks by subscribing to a topic of its own, and is answered on it: so a
+program needs no second connection, and what it missed and what comes have one order.
+"""
 
 import time
 import uuid

@@ -83,14 +83,14 @@ def test_every_file_beside_the_code_is_packed():
     assert {path for path in beside if path.suffix not in (".py", ".pyc")} == found
 
 
-def test_readme_lists_every_exit_code():
+def test_the_manual_of_sessions_lists_every_exit_code():
     from erc_live.live import errors as live
     from erc_live.models import errors as models
     from erc_live.streams import errors as streams
 
-    readme = (ROOT / "README.md").read_text()
+    manual = (ROOT / "live/README.md").read_text()
     for module in (live, models, streams):
         for error in vars(module).values():
             if isinstance(error, type) and issubclass(error, Exception):
                 code = live.exit_code(error("wrong"))
-                assert re.search(rf"^\| {code} \|", readme, re.MULTILINE), error
+                assert re.search(rf"^\| {code} \|", manual, re.MULTILINE), error

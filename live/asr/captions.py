@@ -2,7 +2,8 @@
 
 The rule of this file: nothing that was said is left out in silence, and nothing is said twice. A cue that cannot be is
 named with its line. Captions that roll show a line again above the next one, and each word counts once, where it came
-first. Words that carry times of their own keep them.
+first. Words that carry times of their own keep them. Hence code of our own: the library for captions drops cues with
+mistyped times in silence, and does not know captions that roll.
 """
 
 import re

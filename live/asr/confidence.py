@@ -5,7 +5,8 @@ that it gave bear the label of those that were said; that was learnt, by logisti
 log-probability. Data: 126 sentences of MELD train for Whisper tiny.en and 51 for pocketsphinx, read by four synthetic
 voices in noise at 3 to 40 dB, a third of them by telephone; labels by the shipped weights, from the text alone. On 126
 others, of MELD dev, weighing words by c lowers the negative log-likelihood of the true labels from 1.65 to 1.53 nats
-with tiny.en; accuracy stays at 0.46. The coefficients of Whisper base, learnt apart, do not differ beyond their spread.
+with tiny.en; accuracy stays at 0.46. How they weigh stands in `live/tracking/tracker.py`. The coefficients of Whisper
+base, learnt apart, do not differ beyond their spread.
 """
 
 import math

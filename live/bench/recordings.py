@@ -2,8 +2,8 @@
 
 A reference is either an RTTM file (the lines `SPEAKER <recording> <channel> <start> <duration> <NA> <NA> <speaker> ...`
 of the diarisation evaluations), or one sound file per person, in sync: then each file is heard on its own and the
-reference is where it sounds (`sounding`). That looks at loudness only, at the whole file at once and forward and
-backward in time, so it shares neither network nor rule with what it judges.
+reference is where it sounds (`sounding`). That looks at loudness only (ITU-T P.56), at the whole file at once and
+forward and backward in time, so it shares neither network nor rule with what it judges.
 The rule of this file: a reference that is wrong is refused in one line; nothing is guessed.
 """
 

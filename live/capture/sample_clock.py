@@ -3,10 +3,10 @@
 The stamps that a driver gives to its blocks jitter by milliseconds; samples do not. So the first stamp anchors the time
 line and samples are counted from there. But crystals differ (a few to 300 parts per million): where the stamps slowly
 move away from the count (`drift.py`), the sound is bent after them, one sample of 16 kHz left out or put in at a time,
-where two neighbours are most alike. The chunks follow each other exactly all the same. And drivers lose samples without
-saying so: when the stamps disagree with the count at once and for good, the sound is cut, a `Gap` says where, and the
-count begins anew. The rule of this file: it hears no device and asks no clock, and the times of the chunks of a source
-never run backwards.
+where two neighbours are most alike. The chunks follow each other exactly all the same, on the clock of the session, so
+a recording needs no correction when it is replayed. And drivers lose samples without saying so: when the stamps
+disagree with the count at once and for good, the sound is cut, a `Gap` says where, and the count begins anew. The rule
+of this file: it hears no device and asks no clock, and the times of the chunks of a source never run backwards.
 """
 
 import math

@@ -4,9 +4,10 @@ This is the only part of perception that remembers what was said, by whom, and w
 utterances are released, for only there is their order that of the conversation; so live and replay read the same past.
 Provisional utterances are described from that past too, and leave no trace in it.
 
-When voices turn out to be others than was thought, the conversation goes back to the first utterance that is
-concerned: a `Relabel`, then everything from there on once more, each with a higher revision. What a person said is
-kept, what it sounded like is not.
+Who speaks is asked of one small pure object (`live/speakers/clustering.py`), here and in this order. When voices turn
+out to be others than was thought, the conversation goes back to the first utterance that is concerned: a `Relabel`,
+then everything from there on once more, each with a higher revision. So who subscribes needs one rule: the highest
+revision counts. What a person said is kept, what it sounded like is not.
 """
 
 from collections import deque

@@ -5,7 +5,8 @@ remedy is as old as meetings are recorded: compare the levels of the microphones
 are compared in small pieces of time and frequency, of which two voices rarely share one (Yilmaz and Rickard 2004): a
 piece belongs to the microphone in which it is louder. The probability that somebody speaks is multiplied by the share
 of the sound that is the microphone's own. So crosstalk is silence to whatever listens: it opens no utterance, and ends
-none late. Who talks while others do keeps what is theirs.
+none late. Who talks while others do keeps what is theirs. Whole utterances are not compared: one that holds both the
+neighbour's words and one's own answer must not be dropped, nor kept whole.
 
 Microphones differ in gain, so "louder" is learnt: the difference in level of two microphones lies about one value when
 one person speaks and about another when the other does, and the limit is between. Until both have spoken, the

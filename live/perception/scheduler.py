@@ -1,7 +1,9 @@
 """What is analysed next, where one thing is analysed at a time: a recogniser takes all the processor that it is given.
 
 Closed utterances come first, in the order in which they closed, and none is ever dropped. Then come speculative
-requests, whose answer is stored until it turns out to be right. Then partial ones: of each microphone only the newest.
+requests, made after 0.1 s of silence (`perception.speculative_s`), whose answer is stored until it turns out to be
+right, because the speaker stays silent. So the wait for words and features hides in the wait for the silence; a guess
+that was wrong costs computing and changes nothing. Then come partial ones: of each microphone only the newest.
 The rule of this file: no thread and no clock of its own; what runs, runs in the executor.
 """
 

@@ -124,7 +124,7 @@ def parse_speed(text: str) -> float:
 
 
 def run(session: SessionSpec) -> None:
-    """Run a session to its end: in this process at maximum speed, else in the workers. Raises what the README lists.
+    """Run a session to its end: in this process at maximum speed, else in the workers. Raises what `exit_code` knows.
 
     If it has a reference, the last line on standard error tells how much of that was recognised.
     """

@@ -4,8 +4,12 @@ are short.
 A worker is started as `python -m erc_live.live.session.workers`. Its standard input carries, in order: one line of JSON
 (`WorkerSpec`); one line `start <t_ns>`, the session time at which media begins (to one that takes the place of a dead
 one also from when on, and how many utterances, that one lost); and, as its end, the request to stop.
-So a worker whose supervisor dies stops too, on every system, and no worker outlives its session. Its standard error is
-the supervisor's to show.
+So a worker whose supervisor dies stops too, and no worker outlives its session. It is a plain sub-process, never a
+fork: one mechanism on every system. Its standard error is the supervisor's to show.
+
+There are five kinds: capture, perception, tracker, recorder and screen. They are processes because a recogniser's
+native code can abort its process, and must not take the dialogue with it. The cores that they call do no I/O: replay at
+maximum speed, training and the tests compose the same ones in one process.
 
 Every session ends the same way, live or in replay: capture publishes `SourceEnd`; perception finishes what was said,
 then publishes its own; the tracker answers with `SessionEnd`; recorder and screen stop at that.

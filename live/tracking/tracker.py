@@ -1,10 +1,15 @@
 """From utterance features to emotion events: the sans-I/O core of the tracker worker, the only bridge from message to
 tensor.
 
-The state of a dialogue is a value. A final utterance replaces it; a provisional one is classified from it and leaves
-no trace. Because old values are kept for a while, the dialogue can go back to before any recent utterance, when it
-turns out that somebody else spoke. Only the past is ever read: the event of an utterance depends on it and on the
-utterances observed before it.
+The state of a dialogue is a value. A final utterance replaces it; a provisional one is classified from it and leaves no
+trace. So a provisional event may be wrong, late or missing without consequence: replay at maximum speed leaves them
+out, and the final events are the same. Because old values are kept for a while, the dialogue can go back to before any
+recent utterance, when it turns out that somebody else spoke. Only the past is ever read: the event of an utterance
+depends on it and on the utterances observed before it. Speakers are numbered here, by first appearance, so that a
+perception worker that was started again cannot renumber them.
+
+Words weigh by how far they may be believed (`live/asr/confidence.py`): p = c p(words, voice, face) + (1 - c) p(voice,
+face). No threshold masks them, for what is probably right should count for something.
 """
 
 from collections import deque

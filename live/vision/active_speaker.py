@@ -1,8 +1,8 @@
 """Whose face belongs to a voice: the one whose mouth moves, or the one that is where this voice was seen before.
 
 Pure, no clock; called once for each utterance, in the order of their release, so replay chooses as the live run did.
-The rule of this file: rather no face than somebody else's. A wrong one puts one person's expression into another's
-mouth; the dialogue graph has learnt to do without.
+The rule of this file: rather no face than somebody else's: of several unclear ones none is taken. A wrong one puts one
+person's expression into another's mouth; the dialogue graph has learnt to do without.
 """
 
 import math

@@ -1,8 +1,9 @@
 """The three contours of Praat, in plain torch: intensity, pitch and harmonicity of speech, for many waves at once.
 
 What: the frame-by-frame measurements from which the prosody features (`audio.py`) are taken.
-Why: Praat's own binding is under the GPL and measures one file at a time. This is written from the papers and agrees
-with Praat as far as `tests/models/test_audio_encoder.py` says, so corpora that were measured with Praat stay usable.
+Why: Praat's own binding is under the GPL and measures one file at a time; here it is only the oracle of the tests. This
+is written from the papers and agrees with Praat as far as `tests/models/test_audio_encoder.py` says, so corpora that
+were measured with Praat stay usable.
 Rule: frames of all waves are packed one after the other, never padded, until the path search. A frame sees its own wave
 only, so the waves that one is measured with do not change its result. No state, no I/O, any device.
 

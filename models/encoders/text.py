@@ -6,6 +6,9 @@ An utterance is read together with what was said just before it, for "Really?" s
 
 "i" is the speaker of the utterance, "you" is anybody else. As many of the last `PAST` utterances are read as fit into
 `MAX_TOKENS`, the oldest first, as the second segment; the mean is over the first. What comes later is never read.
+Measured once, by a script (one seed, one epoch, MELD dev, text alone, rare labels favoured by 0.5 afterwards): weighted
+F1 0.594 with the past and 0.572 without; favoured by 0.3, 0.589 and 0.576. The price is a small memory where utterances
+are released (`live/perception/conversation.py`).
 Training and live use this same class, so features cannot drift apart. An encoder is a folder of four files, with plain
 weights as the Hugging Face library writes them, or packed (`packing.py`) as erc-live ships them.
 The rule of this file: `load` reads a local folder and never the network; only `named` may ask a hub, for those who name

@@ -2,8 +2,10 @@
 
 Convolutional: residual blocks (He et al. 2016) on the log-mel power, attentive statistics pooling over time (Okabe,
 Koshinaka and Shinoda 2018). Recurrent: the first layers of the network that tells speakers apart (speaker.py), tuned,
-on mel power, with the mean and the deviation of each over time; they have heard thousands of people, where acted
-emotion comes from a few dozen. The answer is the mean of the two logits.
+on mel power, with the mean and the deviation of each over time; they have heard thousands of people, where sixteen
+actors teach a network their own habits. A linear layer on them alone, without any augmentation (by a script), reached
+more on clean sound than the convolutional network: recall 0.677 against 0.622. The answer is the mean of the two
+logits.
 """
 
 import math

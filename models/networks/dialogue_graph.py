@@ -7,7 +7,8 @@
 `attend` is the graph transformer operator of Shi et al. (2021, "Masked label prediction", PyTorch Geometric's
 TransformerConv); its edge vectors say who spoke the source and how many utterances ago. `forward` is that operator over
 all nodes. `step` runs its weights for the one new node, over keys and values that the state keeps: no graph to build,
-no shape that depends on a value, half the time.
+no shape that depends on a value, half the time. They are two implementations of one definition, and the contracts
+(`tests/contracts`) hold them together.
 The rule of this file: nothing reads the future. Edges end at the same or a later utterance, attention is normalised
 over incoming edges, norms are per row; so a cached row never changes, and one step costs the same at any length of
 dialogue. `causal=False` is the twin that shows what this rule costs: the same network with edges from the `window`

@@ -97,7 +97,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model reached; the README documents these fields, which are those of `--json`.
+    """What a model reached; these fields are those of `--json`.
 
     `confusion` has a row per label and a column per answer, in the order of `classes`; `confused` names its largest
     mistakes. `position`: the first `FIRST` utterances of each dialogue and the rest. `speakers`: by how many speak in

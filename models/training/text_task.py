@@ -3,7 +3,7 @@
 Each utterance is read with what was said before it, as in live use. Recognisers write few marks, so some texts are
 shown without any. Where one label drowns the others (everyday talk is neutral), most of its utterances are left out.
 Conversations without labels help too, with what a model estimates of them (self-training: Xie et al. 2020, "Noisy
-student"): the estimates are learnt as they are, doubts included.
+student"): the estimates are learnt as they are, as probabilities: what was doubtful stays doubtful.
 A pass over the texts is long, so dev is scored, and the run saved, after each quarter of one: these are the epochs of
 the trainer. The dev split of the first corpus chooses. What is written is packed, and the scores on the card are those
 of the packed files.

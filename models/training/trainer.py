@@ -4,8 +4,11 @@ Devices and several processes (`torchrun`) are the business of accelerate. The w
 exponential moving average (EMA) over the steps: it finds what one step only circles around (Polyak and Juditsky 1992),
 and swings less from epoch to epoch, so the best of several epochs means more. Each epoch has random numbers of its own,
 made from seed and epoch, and the rate follows from the place in the run; so after each epoch all that counts fits into
-one file, and a run that goes on from it ends where it would have ended.
+one file, and a run that goes on from it ends where it would have ended. That file alone is in torch's own format, and
+is read with `weights_only`: it stays on the machine that made it. Weights are safetensors, never pickles.
 
+One loop trains all four kinds of network: the dialogue graph and the encoders of text, voice and face. What is learnt
+is a task, which gives it batches, a loss and a score.
 The rule of this file: it knows nothing of what is learnt, and the epoch is chosen by what the task scores, on dev.
 """
 
