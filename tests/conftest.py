@@ -3,6 +3,7 @@
 import difflib
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked `real` run where the weights are. Where everything must be tried (CI is set), absent ones fail."""
+    """Chance is the same for each test, whatever ran before. Tests marked `real` run where the weights are. Where
+    everything must be tried (CI is set), absent ones fail.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
     if item.get_closest_marker("real") and _tiny_en() is None:
         reason = "needs the weights of a real recogniser: erc-live models fetch tiny.en"
         if os.environ.get("CI"):

@@ -41,12 +41,13 @@ def told(lines):
     return [{key: value for key, value in message.items() if key not in LATER} for message in messages]
 
 
-def test_the_stream_of_a_replay_is_the_recorded_one(run, tmp_path, tiny_world, monkeypatch):  # noqa: F811
+def test_the_stream_of_a_replay_is_the_recorded_one_also_once_more(run, tmp_path, tiny_world, monkeypatch):  # noqa: F811
     with monkeypatch.context() as patched:
         patched.setattr(engines, "open_transcriber", lambda *_: Recogniser())
-        code, first, err = run("demo", "--speed", "max", "--record", tmp_path / "kept", *options(tiny_world))
+        code, first, err = run("demo", "--speed", "max", "--record", tmp_path / "one", *options(tiny_world))
     assert code == 0, err
-    code, again, err = run("replay", tmp_path / "kept", "--speed", "max", *options(tiny_world))
+    replay = ("--speed", "max", *options(tiny_world))
+    code, again, err = run("replay", tmp_path / "one", "--record", tmp_path / "two", *replay)
     assert code == 0, err
     assert told(again) == told(first)
     events = [event for event in told(again) if event["type"] == "EmotionEvent"]
@@ -54,13 +55,6 @@ def test_the_stream_of_a_replay_is_the_recorded_one(run, tmp_path, tiny_world, m
     assert {tuple(event["engine"]["languages"]) for event in events if event["words"]} == {(), ("de",)}
     assert any(not event["text"] for event in events)
     assert any(word["confidence"] == pytest.approx(1 / 3) for event in events for word in event["words"])
-
-
-def test_what_was_replayed_and_recorded_is_the_same_once_more(run, tmp_path, tiny_world, monkeypatch):  # noqa: F811
-    with monkeypatch.context() as patched:
-        patched.setattr(engines, "open_transcriber", lambda *_: Recogniser())
-        _, first, _ = run("demo", "--speed", "max", "--record", tmp_path / "one", *options(tiny_world))
-    run("replay", tmp_path / "one", "--speed", "max", "--record", tmp_path / "two", *options(tiny_world))
-    code, again, err = run("replay", tmp_path / "two", "--speed", "max", *options(tiny_world))
+    code, once_more, err = run("replay", tmp_path / "two", *replay)
     assert code == 0, err
-    assert told(again) == told(first)
+    assert told(once_more) == told(first)
