@@ -352,3 +352,6 @@ class Supervisor:
                 worker.process.terminate()
         for worker in reversed(self._workers.values()):
             worker.wait(deadline_s - time.monotonic())
+        for worker in self._workers.values():  # a file that broke off is a failure, however the session ended
+            if worker.spec.kind == "capture" and worker.spec.worker in self._ended and worker.process.returncode > 0:
+                self._failure = self._failure or worker.error()

@@ -139,6 +139,14 @@ class Shell:
             self._wait("ready")
         return SessionClock(self.control.start_ns, self.spec.session.speed)
 
+    def stay(self) -> None:
+        """Until the supervisor ends the session: what a reader that is behind has not taken yet waits here, and would
+        be lost with this process, the end of the source with it.
+        """
+        while not self.control.stopped():
+            self.beat("done")
+            time.sleep(POLL_S)
+
     def _wait(self, phase: Phase | None = None) -> None:
         if self.control.stopped():
             raise Stopped
@@ -168,6 +176,7 @@ def capture(shell: Shell) -> None:
     damage = source.note if source.finished else ""
     reason = damage or ("end of file" if source.finished else "stopped")
     shell.publisher.publish(SourceEnd(source=name, t_ns=clock.now_ns(), reason=reason), name)
+    shell.stay()
     if damage:
         raise MediaError(damage)
 
@@ -191,6 +200,7 @@ def perception(shell: Shell) -> None:
     note = "" if restarted else closing_note(core.account, engines.transcriber)
     end = SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note)
     shell.publisher.publish(end, spec.worker)
+    shell.stay()
 
 
 def _perceive(shell: Shell, bus: Subscriber, front_end: "FrontEnd", engines: "Engines", clock: Clock) -> None:
