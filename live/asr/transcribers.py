@@ -154,7 +154,7 @@ class NoWords:
         return Transcript("")
 
 
-def open_transcriber(choice: config.Transcriber, models_folder: Path, transcript: Path | None = None) -> Transcriber:
+def open_transcriber(choice: config.TranscriberSection, models_folder: Path, transcript: Path | None = None) -> Transcriber:
     """The engine that the configuration asks for, loaded and past its slow first call.
 
     `auto` takes the transcript if one was given, else faster-whisper if its weights are on this disk, else pocketsphinx
@@ -173,13 +173,13 @@ def open_transcriber(choice: config.Transcriber, models_folder: Path, transcript
     return _open_recogniser(choice, models_folder)
 
 
-def open_spare(choice: config.Transcriber, models_folder: Path, main: Transcriber) -> Transcriber | None:
+def open_spare(choice: config.TranscriberSection, models_folder: Path, main: Transcriber) -> Transcriber | None:
     """A smaller recogniser than `main`, loaded, for when this machine does not keep up; None if there is none here."""
     smaller = smaller_model(main.model, choice.language, models_folder) if isinstance(main, FasterWhisper) else None
     return None if smaller is None else _open_whisper(choice, smaller)
 
 
-def _open_recogniser(choice: config.Transcriber, models_folder: Path) -> Transcriber:
+def _open_recogniser(choice: config.TranscriberSection, models_folder: Path) -> Transcriber:
     model = choose_model(choice, models_folder)
     if model is not None:
         return _open_whisper(choice, model)
@@ -192,14 +192,14 @@ def _open_recogniser(choice: config.Transcriber, models_folder: Path) -> Transcr
     return PocketSphinx(choice.language)
 
 
-def makeshift(choice: config.Transcriber, engine: Transcriber) -> str:
+def makeshift(choice: config.TranscriberSection, engine: Transcriber) -> str:
     """What people should know of an engine that was only taken because nothing better is here; "" of any other."""
     if choice.engine != "auto" or not isinstance(engine, PocketSphinx):
         return ""
     return f"words come from {engine.name}, far less accurate than faster-whisper: {_remedy(recommended(choice))}"
 
 
-def _open_whisper(choice: config.Transcriber, model: Model) -> FasterWhisper:
+def _open_whisper(choice: config.TranscriberSection, model: Model) -> FasterWhisper:
     whisper = Whisper(choice, model)
     whisper.warm_up()
     return FasterWhisper(whisper, model)

@@ -60,7 +60,7 @@ class Whisper:
     30 s that Whisper was trained on; what no gate believes there is heard again in 30 s. Not for several threads.
     """
 
-    def __init__(self, choice: config.Transcriber, model: Model, believed: Gates = DEFAULT) -> None:
+    def __init__(self, choice: config.TranscriberSection, model: Model, believed: Gates = DEFAULT) -> None:
         self._gates = believed
         compute_type = choice.compute_type
         if compute_type == "auto":

@@ -14,7 +14,7 @@ from erc_live.live.capture.drivers import camera_remedy, load_opencv
 from erc_live.live.capture.picture_check import SightCheck
 from erc_live.live.capture.source_spec import SourceSpec, shown
 from erc_live.live.capture.watchdog import START_S, Watchdog
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
@@ -43,7 +43,7 @@ class Grabber(threading.Thread):
     """One capture object and the thread that waits for it, until it fails or is told to stop."""
 
     def __init__(
-        self, spec: SourceSpec, config: Capture, now_ns: Callable[[], int], deliver: Callable[[VideoFrame], None]
+        self, spec: SourceSpec, config: CaptureSection, now_ns: Callable[[], int], deliver: Callable[[VideoFrame], None]
     ) -> None:
         super().__init__(daemon=True, name=spec.name)
         self.stopped = False
@@ -103,7 +103,7 @@ class Camera:
     finished = False
     level_db = None
 
-    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+    def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self.note = ""
         self.dropped = 0
         self._spec = spec

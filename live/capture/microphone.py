@@ -15,7 +15,7 @@ from erc_live.live.capture.sample_clock import Block, Chunker, block_time_ns
 from erc_live.live.capture.sound_check import TURNED_OVER, SoundCheck
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.capture.watchdog import START_S, Watchdog
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import CHUNK_S, AudioChunk, Gap
@@ -35,7 +35,7 @@ class Microphone:
 
     finished = False
 
-    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+    def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self._spec = spec
         self._clock: Clock = SessionClock()
         self._watchdog = Watchdog(config.silent_device_s)

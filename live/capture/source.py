@@ -15,7 +15,7 @@ from erc_live.live.capture.microphone import Microphone
 from erc_live.live.capture.picture_check import SightCheck
 from erc_live.live.capture.sound_check import SoundCheck, level_db
 from erc_live.live.capture.source_spec import SourceSpec
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import Kind, audio_chunks, probe, undecodable
@@ -62,7 +62,7 @@ class Source(Protocol):
         """Let go of the device or file. May be called twice."""
 
 
-def open_source(spec: SourceSpec, config: Capture) -> Source:
+def open_source(spec: SourceSpec, config: CaptureSection) -> Source:
     """Open what `spec` names. Raises DeviceError, MediaError or SessionError."""
     if spec.medium in ("file", "bundle"):
         return Recording(spec, config)
@@ -74,7 +74,7 @@ def open_source(spec: SourceSpec, config: Capture) -> Source:
 
 
 def recorded_messages(
-    spec: SourceSpec, config: Capture, start_ns: int, sound: SoundCheck | None = None
+    spec: SourceSpec, config: CaptureSection, start_ns: int, sound: SoundCheck | None = None
 ) -> Iterator[Replayed]:
     """All that a file, or a source of a bundle, holds, to its `SourceEnd`, without waiting; it begins at `start_ns`.
 
@@ -132,7 +132,7 @@ class Recording:
 
     dropped = 0
 
-    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+    def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self.finished = False
         self._damage = ""
         self._spec = spec

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.extraction.utterance_media import Cut, cuts, pictures, sounds
 from erc_live.models.corpora.dialogue import Dialogue, Split
 
-GLANCE = Capture(camera_rate_hz=1.0, camera_width_px=64)  # that there are pictures, not what they show
+GLANCE = CaptureSection(camera_rate_hz=1.0, camera_width_px=64)  # that there are pictures, not what they show
 SILENT = 3.0  # root mean square of 32768 (-80 dB): no microphone in any room is so still
 
 

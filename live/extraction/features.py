@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from erc_live.live import config as configuration
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.extraction.clips import silent
 from erc_live.live.extraction.utterance_media import cuts, pictures, sounds
 from erc_live.live.requests import Appearance
@@ -76,7 +76,7 @@ class Instruments:
     prosody: Voice
     voice: Voice
     faces: Faces | None
-    capture: Capture
+    capture: CaptureSection
     max_frames: int
 
     @property

@@ -52,7 +52,7 @@ class Row:
     folder: Path | None
 
 
-def models_folder(choice: config.Models) -> Path:
+def models_folder(choice: config.ModelsSection) -> Path:
     """Where weights lie: the configured folder, or one in the user's cache."""
     if choice.folder:
         return Path(choice.folder).expanduser()

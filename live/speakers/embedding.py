@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from erc_live.live.config import Speakers
+from erc_live.live.config import SpeakersSection
 from erc_live.models.card import PRETRAINED
 from erc_live.models.encoders.speaker import SpeakerEncoder
 from erc_live.streams.messages import SAMPLE_RATE_HZ
@@ -72,7 +72,7 @@ class VoiceReader:
         return None if np.isnan(vector[0]) else vector
 
 
-def open_voice_reader(config: Speakers) -> VoiceReader | None:
+def open_voice_reader(config: SpeakersSection) -> VoiceReader | None:
     """The reader that comes with erc-live; None where there is one voice to tell apart.
 
     Raises:

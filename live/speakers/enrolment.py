@@ -77,7 +77,7 @@ def forget(name: str) -> None:
     path.unlink()
 
 
-def open_speakers(settings: config.Speakers, reader: "VoiceReader") -> Speakers:
+def open_speakers(settings: config.SpeakersSection, reader: "VoiceReader") -> Speakers:
     """The voices of a new session: nobody, or the people it is told to know.
 
     Raises:

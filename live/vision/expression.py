@@ -88,7 +88,7 @@ class FaceReader:
         )
 
 
-def open_face_reader(choice: config.Visual, models_folder: Path, weights: Path) -> FaceReader | None:
+def open_face_reader(choice: config.VisualSection, models_folder: Path, weights: Path) -> FaceReader | None:
     """Reads faces with the weights in a folder; None when no face finder is wanted or there.
 
     Raises:

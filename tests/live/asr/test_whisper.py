@@ -20,7 +20,7 @@ OPEN = Gates(no_speech_prob=1.0, avg_logprob=-1e9, compression_ratio=1e9)  # ran
 
 
 def open_whisper(folder: Path, gates: Gates = OPEN, **keys: object) -> Whisper:
-    return Whisper(config.Transcriber(model=str(folder), **keys), Model(str(folder), folder), gates)
+    return Whisper(config.TranscriberSection(model=str(folder), **keys), Model(str(folder), folder), gates)
 
 
 def texts(engine: Whisper, pcm: np.ndarray) -> list[str]:

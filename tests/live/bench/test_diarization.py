@@ -22,7 +22,7 @@ DEMO_FILES = [DEMO / "ada.flac", DEMO / "ben.flac"]
 
 @pytest.fixture(scope="module")
 def reader() -> VoiceReader:
-    opened = open_voice_reader(config.Speakers())
+    opened = open_voice_reader(config.SpeakersSection())
     assert opened is not None
     return opened
 

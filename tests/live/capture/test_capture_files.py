@@ -13,7 +13,7 @@ from sounds import read_pcm
 from erc_live.live import cli
 from erc_live.live.capture.source import bundle_sources, channels_hint, open_source, recorded_messages
 from erc_live.live.capture.source_spec import parse_camera, parse_mic
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import encode_flac
@@ -23,7 +23,7 @@ from erc_live.streams.session import Source, new_manifest
 
 START_NS = 7_000_000_000
 SECONDS = 2
-CONFIG = Capture(camera_rate_hz=5.0, camera_width_px=64)
+CONFIG = CaptureSection(camera_rate_hz=5.0, camera_width_px=64)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_the_demo_is_heard_where_it_can_be(
 ) -> None:
     monkeypatch.setattr(launch, "is_here", lambda choice, folder: here)
     said = Path("said.vtt")
-    transcript, reference = launch.demo_words(config.Config(transcriber=config.Transcriber(**keys)), said)
+    transcript, reference = launch.demo_words(config.Config(transcriber=config.TranscriberSection(**keys)), said)
     assert (transcript, reference) == (said if from_transcript else None, said if compared else None)
 
 
@@ -101,9 +101,9 @@ def test_a_recogniser_is_here_when_it_would_be_chosen(tmp_path: Path, monkeypatc
     fetched: list[str] = []
     monkeypatch.setattr(whisper_models, "locate", lambda name, folder: folder if name in fetched else None)
     monkeypatch.setattr(whisper_models, "_cached", lambda name: None)
-    assert not whisper_models.is_here(config.Transcriber(), tmp_path)
+    assert not whisper_models.is_here(config.TranscriberSection(), tmp_path)
     fetched.append("tiny.en")
-    assert whisper_models.is_here(config.Transcriber(), tmp_path)
-    assert not whisper_models.is_here(config.Transcriber(language="de"), tmp_path)
-    assert whisper_models.is_here(config.Transcriber(model="tiny.en"), tmp_path)
-    assert not whisper_models.is_here(config.Transcriber(model="base"), tmp_path)
+    assert whisper_models.is_here(config.TranscriberSection(), tmp_path)
+    assert not whisper_models.is_here(config.TranscriberSection(language="de"), tmp_path)
+    assert whisper_models.is_here(config.TranscriberSection(model="tiny.en"), tmp_path)
+    assert not whisper_models.is_here(config.TranscriberSection(model="base"), tmp_path)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sounds import read_pcm
 
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.extraction.features import Found, Instruments, measure
 from erc_live.live.vision.expression import Appearance
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
@@ -46,7 +46,7 @@ class Counting:
 
 
 def instruments() -> Instruments:
-    return Instruments(prosody=ProsodyEncoder(), voice=Loudness(), faces=Counting(), capture=Capture(), max_frames=4)
+    return Instruments(prosody=ProsodyEncoder(), voice=Loudness(), faces=Counting(), capture=CaptureSection(), max_frames=4)
 
 
 def refused() -> Instruments:

@@ -25,7 +25,7 @@ MOST_WRONG = 0.05
 
 @pytest.fixture(scope="module")
 def recogniser(tiny_en: Path) -> Transcriber:
-    return open_transcriber(config.Transcriber(device="cpu", model=str(tiny_en)), tiny_en.parent)
+    return open_transcriber(config.TranscriberSection(device="cpu", model=str(tiny_en)), tiny_en.parent)
 
 
 def spoken(cue: Cue) -> Speech:

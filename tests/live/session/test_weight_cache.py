@@ -282,6 +282,6 @@ def test_the_list_says_where_each_weight_is(shop: Shop) -> None:
 
 
 def test_weights_lie_where_the_configuration_says(tmp_path: Path) -> None:
-    assert weight_cache.models_folder(config.Models(folder=str(tmp_path))) == tmp_path
-    assert weight_cache.models_folder(config.Models(folder="~/models")) == Path.home() / "models"
-    assert weight_cache.models_folder(config.Models()).parts[-2:] == ("erc-live", "models")
+    assert weight_cache.models_folder(config.ModelsSection(folder=str(tmp_path))) == tmp_path
+    assert weight_cache.models_folder(config.ModelsSection(folder="~/models")) == Path.home() / "models"
+    assert weight_cache.models_folder(config.ModelsSection()).parts[-2:] == ("erc-live", "models")

@@ -225,7 +225,7 @@ def fetched(shared_data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reader(fetched: Path) -> FaceReader:
-    opened = open_face_reader(config.Visual(), fetched, PRETRAINED / "face")
+    opened = open_face_reader(config.VisualSection(), fetched, PRETRAINED / "face")
     assert opened is not None
     return opened
 
@@ -237,7 +237,7 @@ def clip(path: Path, every: int = 10) -> list[np.ndarray]:
 
 
 def test_without_a_finder_there_is_no_reader(tmp_path: Path) -> None:
-    assert open_face_reader(config.Visual(face_finder="none"), tmp_path, PRETRAINED / "face") is None
+    assert open_face_reader(config.VisualSection(face_finder="none"), tmp_path, PRETRAINED / "face") is None
 
 
 def test_a_talking_head_is_read_in_nearly_every_picture(reader: FaceReader, shared_data: Path) -> None:
