@@ -15,7 +15,7 @@ from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.asr.hallucination_filter import audible, repeats
 from erc_live.live.asr.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.asr.transcript_file import CueSheet, overlap_s, read_cues
-from erc_live.live.asr.whisper import Segment, Whisper
+from erc_live.live.asr.whisper import Whisper, WhisperSegment
 from erc_live.live.asr.whisper_models import ENGLISH, Model, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
 from erc_live.live.requests import Cue, Speech, TimedWord, Transcript
@@ -154,7 +154,9 @@ class NoWords:
         return Transcript("")
 
 
-def open_transcriber(choice: config.TranscriberSection, models_folder: Path, transcript: Path | None = None) -> Transcriber:
+def open_transcriber(
+    choice: config.TranscriberSection, models_folder: Path, transcript: Path | None = None
+) -> Transcriber:
     """The engine that the configuration asks for, loaded and past its slow first call.
 
     `auto` takes the transcript if one was given, else faster-whisper if its weights are on this disk, else pocketsphinx
@@ -219,6 +221,6 @@ def _within(word: TimedWord, start_s: float, end_s: float) -> TimedWord:
     return TimedWord(word.text, first_s, last_s, word.confidence)
 
 
-def _mean_logprob(segments: Sequence[Segment]) -> float:
+def _mean_logprob(segments: Sequence[WhisperSegment]) -> float:
     tokens = sum(len(segment.tokens) for segment in segments)
     return sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / max(1, tokens)

@@ -58,7 +58,7 @@ def sounds(file: Path, wanted: Sequence[Cut], broken: list[str]) -> Iterator[tup
             yield cut, pcm
 
 
-def pictures(
+def frames_of(
     file: Path, wanted: Sequence[Cut], how: CaptureSection, broken: list[str]
 ) -> Iterator[tuple[Cut, list[VideoFrame]]]:
     """The pictures of each cut, at least one, as a camera would have sent them."""

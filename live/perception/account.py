@@ -20,7 +20,7 @@ QUIET_DB = -45.0
 
 
 @dataclass
-class _Microphone:
+class _MicrophoneAccount:
     """What came from one microphone. `speaker`: whose it is, None if nobody's or several people's."""
 
     speaker: str | None
@@ -38,7 +38,7 @@ class Account:
     """
 
     def __init__(self, microphones: Mapping[str, str | None], start_ns: int = 0) -> None:
-        self._microphones = {name: _Microphone(speaker) for name, speaker in microphones.items()}
+        self._microphones = {name: _MicrophoneAccount(speaker) for name, speaker in microphones.items()}
         self._start_ns = start_ns
         self._open: dict[str, Request] = {}  # by utterance: being said, or closed and not released
         self._closed = 0
@@ -92,7 +92,7 @@ class Account:
         told = f"{leftover.total()} of {cues} cues of the transcript were never used ({reasons})" if leftover else ""
         return "; ".join(part for part in (silence, told) if part)
 
-    def _why(self, microphone: _Microphone) -> str:
+    def _why(self, microphone: _MicrophoneAccount) -> str:
         ended = f", and it ended early: {microphone.damage}" if microphone.damage else ""
         if microphone.covered_ns is None:
             return f"delivered no sound{ended}"

@@ -144,7 +144,7 @@ def test_a_name_is_a_name(name: str) -> None:
 def test_a_name_cannot_leave_the_folder(data: Path) -> None:
     path = enrolment.keep("../../Ann", np.zeros(256, np.float32), 15.0, "encoder")
     assert path.parent == data / "voices"
-    assert [found.name for found in enrolment.kept()] == ["../../Ann"]
+    assert [found.name for found in enrolment.stored()] == ["../../Ann"]
 
 
 def test_without_a_name_the_ways_are_said() -> None:
@@ -164,4 +164,4 @@ def test_a_damaged_print_is_named(data: Path) -> None:
     path = enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "encoder")
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"Ann\.json is no voice print"):
-        enrolment.kept()
+        enrolment.stored()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from erc_live.live import config
 from erc_live.live.asr import whisper_models
 from erc_live.live.asr.transcript_file import Cue
-from erc_live.live.demo.recognition import Hearing, word_errors, words
+from erc_live.live.demo.recognition import RecognitionScore, word_errors, words
 from erc_live.live.session import launch
 from erc_live.streams.messages import SourceEnd
 
@@ -32,7 +32,7 @@ def test_errors_are_those_that_jiwer_counts(said: list[str], got: list[str]) -> 
 
 
 def test_case_marks_and_who_is_heard_first_are_no_errors() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     hearing.observe(heard("Ada", "oh it’s you", "a"))
     hearing.observe(heard("Ben", "GOOD MORNING ADA", "b"))
     hearing.observe(heard("Ben", "yes?", "c"))
@@ -40,7 +40,7 @@ def test_case_marks_and_who_is_heard_first_are_no_errors() -> None:
 
 
 def test_each_utterance_counts_once_with_its_last_word() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     for message in (
         heard("Ben", "good", "b", final=False, revision=1),
         heard("Ada", "good morning either", "b", revision=2),
@@ -53,7 +53,7 @@ def test_each_utterance_counts_once_with_its_last_word() -> None:
 
 
 def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     hearing.observe(heard("Ben", "good morning ada", "b"))
     for utterance in "ac":
         hearing.observe(event(0, utterance=utterance, speaker_name="Ada", text="", engine="tiny.en, not asked"))
@@ -64,7 +64,7 @@ def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
 
 
 def test_of_a_demo_that_somebody_stopped_nothing_is_said() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     hearing.observe(SourceEnd(source="mic-0", t_ns=0, reason="end of file"))
     assert hearing.summary() == "Word error rate 100.0% (7 of 7 words)"
     hearing.observe(SourceEnd(source="camera-0", t_ns=0, reason="stopped"))

@@ -106,7 +106,9 @@ def assert_it_crosses_the_border(asked, heard_s):
 @pytest.mark.real
 def test_words_times_and_confidences_of_faster_whisper_and_all_vectors(tiny_en, tmp_path):
     choice = TranscriberSection(engine="faster-whisper", model=str(tiny_en))
-    config = Config(transcriber=choice, visual=VisualSection(face_finder="haar"), models=ModelsSection(folder=str(tmp_path)))
+    config = Config(
+        transcriber=choice, visual=VisualSection(face_finder="haar"), models=ModelsSection(folder=str(tmp_path))
+    )
     finals = assert_it_crosses_the_border(session(HEARD_S, config), HEARD_S)
     features = [message for message in finals if isinstance(message, UtteranceFeatures)]
     assert features

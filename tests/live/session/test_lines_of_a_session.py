@@ -28,7 +28,7 @@ def test_what_perception_tells_and_the_tracker_passes_on_is_one_line(monkeypatch
     with closing(BusAddresses()) as addresses:
         public = addresses.endpoint("events")
         config = Config(events=EventsSection(endpoint=public))
-        session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), as_lines=True)
+        session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), jsonl=True)
         every = {spec.worker: spec for spec in plan(session, addresses.endpoint).workers}
         spec = every["screen"]
         shell = SimpleNamespace(spec=spec, control=SimpleNamespace(stopped=lambda: False))

@@ -71,7 +71,9 @@ def test_without_a_recogniser_the_rest_is_fetched_and_it_is_an_error(monkeypatch
         index.fetch(Need(("tiny.en", "tiny")), Need(("yunet",)))
     assert caught.value.exit_code == 5
     assert index.asked == ["tiny.en", "tiny", "yunet"]
-    required = config.Config(visual=config.VisualSection(face_finder="yunet"), transcriber=config.TranscriberSection(engine="none"))
+    required = config.Config(
+        visual=config.VisualSection(face_finder="yunet"), transcriber=config.TranscriberSection(engine="none")
+    )
     with pytest.raises(WeightsError, match="yunet"):
         Index(monkeypatch).fetch(*needs.needs(required))
 

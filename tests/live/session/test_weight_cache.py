@@ -77,7 +77,7 @@ class Shop:
     def fetch(self, *sources: Source) -> list[str]:
         """Fetch `toy` from these sources; what was told of it. Raises WeightsError."""
         self.sell(*sources)
-        weight_cache.fetch("toy", self.models, tell=self.told.append)
+        weight_cache.fetch("toy", self.models, notify=self.told.append)
         return self.told
 
     def shelf(self) -> dict[str, bytes]:

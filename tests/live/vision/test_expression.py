@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from erc_live.live import config
-from erc_live.live.vision.active_speaker import SpeakingFace
+from erc_live.live.vision.active_speaker import ActiveSpeaker
 from erc_live.live.vision.detector import Face, Sight
 from erc_live.live.vision.expression import Appearance, FaceReader, open_face_reader
 from erc_live.models.card import PRETRAINED
@@ -333,7 +333,7 @@ def test_of_two_people_the_one_whose_mouth_moves_speaks(reader: FaceReader, shar
     assert said.speaking is not None
     assert silent.speaking is not None
     assert said.speaking >= silent.speaking + 0.15
-    assert SpeakingFace().choose("somebody", found) is said
+    assert ActiveSpeaker().choose("somebody", found) is said
 
 
 def dark(picture: np.ndarray) -> np.ndarray:
