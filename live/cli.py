@@ -27,6 +27,7 @@ from erc_live.live.commands.session_options import (
     Sets,
     Transcript,
 )
+from erc_live.live.errors import exit_code
 from erc_live.live.screen.console import err
 
 EPILOG = (
@@ -148,7 +149,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        code = getattr(error, "exit_code", None)
+        code = exit_code(error)
         if code is None:
             raise
         err.print(Text(f"erc-live: {error}"), style="bold", soft_wrap=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from erc_live.models.errors import WeightsError
+from erc_live.models.files import whole
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.weights import sha256
 
@@ -92,9 +93,8 @@ def write(folder: Path, card: Card) -> None:
     files = [folder / WEIGHTS, *(path for path in own if path.is_file())]
     hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
     content = {"format": FORMAT, **asdict(card), "sha256": hashes}
-    part = folder / f"{CARD}.part"
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / CARD)
+    with whole(folder / CARD) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _parse(path: Path) -> tuple[Card, Mapping[str, str]]:

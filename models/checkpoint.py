@@ -18,6 +18,7 @@ from torch import nn
 from erc_live.models import card as cards
 from erc_live.models.card import WEIGHTS, Card
 from erc_live.models.errors import WeightsError
+from erc_live.models.files import whole
 from erc_live.models.networks import NETWORKS
 
 
@@ -36,10 +37,9 @@ class Checkpoint:
 
 
 def save(folder: Path, model: nn.Module, card: Card) -> None:
-    """Write weights and card into `folder`; its own encoders lie there already, if it has any."""
-    part = folder / f"{WEIGHTS}.part"
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
-    part.replace(folder / WEIGHTS)
+    """Write weights and card into `folder`; its own encoders lie there already, if it has any. Raises WeightsError."""
+    with whole(folder / WEIGHTS) as part:
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
     cards.write(folder, card)
 
 

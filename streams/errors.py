@@ -1,13 +1,11 @@
 """What can be wrong with the world outside: each message says what, where, and how to mend it, in one line.
 
-`exit_code` is what the command line ends with; the README lists the codes.
+`live/errors.py` says what the command line ends with.
 """
 
 
 class StreamError(Exception):
     """Base of the errors of this package."""
-
-    exit_code = 4
 
 
 class BadMessage(StreamError):
@@ -24,5 +22,3 @@ class SessionError(StreamError):
 
 class AddressError(StreamError):
     """An endpoint cannot be used: malformed, occupied, unreachable or not on the loopback interface."""
-
-    exit_code = 6

@@ -67,11 +67,11 @@ def read_log(path: Path, decode: Callable[[bytes], T]) -> LogContents[T]:
     return LogContents(tuple(entries), tuple(bad), torn)
 
 
-def write_part(path: Path, data: bytes) -> None:
+def write_part(path: Path, data: bytes, mode: int = 0o666) -> None:
     """The first half of `write_whole`: the data are on disk, under a name that says that the file is not there yet."""
     part = part_of(path)
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -86,9 +86,9 @@ def commit_part(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write or replace a file at one stroke. Raises OSError."""
-    write_part(path, data)
+def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write or replace a file at one stroke; `mode` as that of `os.open`, less the umask. Raises OSError."""
+    write_part(path, data, mode)
     commit_part(path)
 
 

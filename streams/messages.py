@@ -18,6 +18,7 @@ SCHEMA = "erc.event/2"  # what came before is brought up to date by `migrations.
 SAMPLE_RATE_HZ = 16_000
 CHUNK_SAMPLES = 512  # one window of the speech detector
 RELABEL_REACH = 100  # utterances that a `Relabel` reaches back at most
+ORDINARY_ENDS = ("end of file", "end of recording", "stopped")  # reasons of a `SourceEnd`
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -72,6 +73,11 @@ class SourceEnd(Message, frozen=True, kw_only=True):
     t_ns: int
     reason: str
     note: str = ""  # what people should know of what came, or did not come, before
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the source ended because its file breaks off; `reason` then says where."""
+        return self.reason not in ORDINARY_ENDS
 
 
 class UtteranceSpan(Message, frozen=True, kw_only=True):

@@ -19,7 +19,6 @@ from erc_live.streams.session import AudioSegment, RecordedSession, VideoSegment
 
 Replayed = AudioChunk | VideoFrame | SourceEnd | Gap
 
-_ENDS = ("end of file", "end of recording", "stopped")
 _ORDER = (Gap, AudioChunk, VideoFrame, SourceEnd)  # of what is due at the same time
 
 
@@ -50,11 +49,6 @@ class FrameSettings:
 def due_ns(message: Replayed) -> int:
     """When a message could exist at the earliest: sound and gaps at their end, the rest at its time."""
     return message.t_end_ns if isinstance(message, AudioChunk | Gap) else message.t_ns
-
-
-def is_damage(end: SourceEnd) -> bool:
-    """Whether a source ended because its file breaks off; the reason then says where."""
-    return end.reason not in _ENDS
 
 
 def in_time_order(streams: Iterable[Iterator[Replayed]]) -> Iterator[Replayed]:

@@ -12,6 +12,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Nothing may depend on how fast the machine is at the moment. Where CI is set, Hypothesis takes its own profile "ci",
+# for which that holds, too, and which tries the same examples in each run. `--hypothesis-profile thorough` tries more.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
+if not os.environ.get("CI"):
+    settings.load_profile("default")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +40,19 @@ def _tiny_en() -> Path | None:
     from erc_live.models.weights import locate
 
     return locate("tiny.en", models_folder(config.load().config.models))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at its options
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """All tests run in a process per processor, a chosen few in this one, unless `-n` or `-p no:xdist` is given."""
+    option = config.option
+    if not hasattr(option, "numprocesses") or hasattr(config, "workerinput"):  # no pytest-xdist, or one of its workers
+        return
+    if option.numprocesses is None and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        option.numprocesses = "logical"
+        option.maxprocesses = option.maxprocesses or 4  # each takes 1 GB, and more would wait for the sessions
+    if option.numprocesses and option.dist == "no":
+        option.dist = "loadgroup"  # sessions of many processes, one after the other (`xdist_group`)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

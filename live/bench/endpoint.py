@@ -33,10 +33,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.bench.percentile import percentile
 from erc_live.live.bench.recordings import MicrophoneTrack, Recording, joined, sounding
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.perception.vad import SileroVad
+from erc_live.live.screen.percentile import percentile
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, UtteranceSpan
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from erc_live.live.bench.percentile import percentile
 from erc_live.live.bench.usage import Usage
 from erc_live.live.errors import EngineError
 from erc_live.live.screen.panels import STAGES, stage_durations
+from erc_live.live.screen.percentile import percentile
 from erc_live.streams import codec
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicMessage, SessionEnd
 

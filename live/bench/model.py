@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from erc_live.live.bench.percentile import percentile
 from erc_live.live.errors import ConfigError, DeviceError
+from erc_live.live.screen.percentile import percentile
 from erc_live.live.tracking.slots import SIZES, Slots
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.networks import NETWORKS

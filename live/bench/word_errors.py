@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from erc_live.live.bench.percentile import percentile
 from erc_live.live.errors import EngineError
+from erc_live.live.screen.percentile import percentile
 
 DRAWS = 2000
 LEAST_UTTERANCES = 10  # fewer give no interval

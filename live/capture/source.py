@@ -20,7 +20,7 @@ from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import Kind, audio_chunks, probe, undecodable
 from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
-from erc_live.streams.replay import FrameSettings, MediaSource, Replayed, due_ns, is_damage, source_messages
+from erc_live.streams.replay import FrameSettings, MediaSource, Replayed, due_ns, source_messages
 from erc_live.streams.session import open_session
 
 APART_S = 60.0  # of a file are listened to, to tell whether each of its two channels is a person
@@ -79,7 +79,7 @@ def recorded_messages(
     """All that a file, or a source of a bundle, holds, to its `SourceEnd`, without waiting; it begins at `start_ns`.
 
     `sound`: whom to ask afterwards what was wrong with it. Raises MediaError or SessionError where nothing can be read;
-    one that breaks off ends there (`replay.is_damage`).
+    one that breaks off ends there (`SourceEnd.damaged`).
     """
     sound = sound or sound_check(spec)
     kind: Kind = "audio" if spec.kind == "mic" else "video"
@@ -183,7 +183,7 @@ class RecordingSource:
             self._damage, self.finished = str(error), True
             return None
         if isinstance(message, SourceEnd):
-            self._damage, self.finished = message.reason if is_damage(message) else "", True
+            self._damage, self.finished = message.reason if message.damaged else "", True
             return None
         return message
 

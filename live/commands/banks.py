@@ -25,9 +25,9 @@ from erc_live.models.corpora import ferplus, ravdess
 from erc_live.models.encoders.face import FaceEncoder
 from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.models.errors import CorpusError
+from erc_live.models.files import whole
 from erc_live.models.training import face_images, sounds
 from erc_live.models.training.composition import Bank, Banks
-from erc_live.models.training.files import whole
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks
 

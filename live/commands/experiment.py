@@ -143,8 +143,8 @@ def _run(bench: "Bench", cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, Outco
 
 
 def _write(folder: Path, rows: "Table") -> None:
+    from erc_live.models.files import whole
     from erc_live.models.training.ablation_tables import as_json, as_markdown
-    from erc_live.models.training.files import whole
 
     with whole(folder / MARKDOWN) as part:
         part.write_text(as_markdown(rows), encoding="utf-8")

@@ -13,8 +13,8 @@ from typing import Any
 from erc_live.live.commands.evaluation_report import Evaluation
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.models import card as cards
+from erc_live.models.files import whole
 from erc_live.models.training.calibration import COVERAGES, reliability
-from erc_live.models.training.files import whole
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DASHES = ("-", "--", "-.", ":")

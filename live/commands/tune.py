@@ -30,7 +30,7 @@ from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.console import err, out
 from erc_live.live.screen.progress import counting
-from erc_live.models.training.files import whole
+from erc_live.models.files import whole
 
 if TYPE_CHECKING:
     import optuna

@@ -24,7 +24,7 @@ import numpy as np
 
 from erc_live.live.demo.face_film import HEIGHT_PX, WIDTH_PX, draw
 from erc_live.live.demo.script import ADA, BEN, CONVERSATION, NEUTRAL, Manner, ScriptLine, ScriptSpeaker
-from erc_live.live.errors import EngineError, LiveError
+from erc_live.live.errors import EngineError, LiveError, exit_code
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
@@ -191,7 +191,7 @@ def main() -> None:
         make(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
     except LiveError as error:
         sys.stderr.write(f"{error}\n")
-        raise SystemExit(error.exit_code) from None
+        raise SystemExit(exit_code(error)) from None
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.face import FACE_LABELS
 from erc_live.models.encoders.voice import VOICE_LABELS, VoiceEncoder
+from erc_live.models.files import whole
 from erc_live.models.training.dialogue_dataset import Measured
-from erc_live.models.training.files import whole
 from erc_live.streams.align import sample_frames
 from erc_live.streams.messages import VideoFrame
 

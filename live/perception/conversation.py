@@ -11,7 +11,7 @@ kept, what it sounded like is not.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from msgspec import structs
@@ -20,10 +20,8 @@ from erc_live.live.perception.endpointing import utterance_id
 from erc_live.live.requests import Analysis, RequestKind, VoicePart
 from erc_live.live.speakers.clustering import Change, SpeakerClustering, Voice
 from erc_live.live.vision.active_speaker import ActiveSpeaker
-from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import RELABEL_REACH, ClosedBy, Modality, Relabel, UtteranceFeatures, Word
-from erc_live.streams.words import legible
 
 DIALOGUE = "main"  # one conversation per session
 
@@ -31,8 +29,8 @@ DIALOGUE = "main"  # one conversation per session
 class UtteranceEncoder(Protocol):
     """Words, with what was said before them, to vectors."""
 
-    def encode(self, texts: Sequence[str], contexts: Sequence[Sequence[Turn]]) -> Any:
-        """Shapes: (n,) texts -> tensor (n, D_t)."""
+    def encode_last(self, speakers: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+        """The vector (D_t,) of the last of these utterances, read with those before it; texts may be empty."""
 
 
 class Conversation:
@@ -71,7 +69,6 @@ class Conversation:
         last = number == len(analysis.parts) - 1
         closed_by: ClosedBy = request.closed_by if last else "voice"
         utterance = request.utterance
-        readable = legible(part.transcript.text)
         if number:
             utterance = utterance_id(request.source, part.t_start_ns - self._start_ns)
         voice = self._voice(analysis, part, utterance)
@@ -86,9 +83,9 @@ class Conversation:
             source=request.source,
             speaker_name=voice.speaker_name,
             voice=voice.voice,
-            text=part.transcript.text if readable else "",
-            words=_words(part) if readable else (),
-            text_confidence=part.transcript.confidence if readable else None,
+            text=part.transcript.text,
+            words=_words(part),
+            text_confidence=part.transcript.confidence,
             engine=analysis.engine,
             skipped=analysis.skipped,
             t_start_ns=part.t_start_ns,
@@ -116,11 +113,10 @@ class Conversation:
 
     def _with_text(self, features: UtteranceFeatures, before: Sequence[UtteranceFeatures]) -> UtteranceFeatures:
         """The same with its text vector; without one where nothing was recognised."""
-        if not legible(features.text):
+        if not features.text.strip():
             return features
-        spoken = [*_past(before), features]
-        contexts = turns([_who(said) for said in spoken], [said.text for said in spoken])
-        vector = self._encoder.encode([features.text], contexts[-1:])[0].numpy()
+        spoken = [*before, features]
+        vector = self._encoder.encode_last([_who(each) for each in spoken], [each.text for each in spoken])
         vectors = {**features.vectors, "text": vector}
         return structs.replace(features, vectors=vectors, t_features_ns=self._clock.now_ns())
 
@@ -147,11 +143,6 @@ class Conversation:
 
 def _who(features: UtteranceFeatures) -> str:
     return features.speaker_name or features.voice or features.source
-
-
-def _past(before: Sequence[UtteranceFeatures]) -> list[UtteranceFeatures]:
-    """What the text encoder reads of what was said before: the last utterances with words."""
-    return [features for features in before if legible(features.text)][-PAST:]
 
 
 def _words(part: VoicePart) -> tuple[Word, ...]:

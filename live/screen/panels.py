@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise, zip_longest
 
 from rich.cells import cell_len
 
-from erc_live.live.bench.percentile import percentile
+from erc_live.live.screen.percentile import percentile
 from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
 from erc_live.live.screen.view import Mark, SessionView, SpeakerSummary
 from erc_live.streams.messages import EmotionEvent, WorkerStatus

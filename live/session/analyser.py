@@ -18,6 +18,7 @@ from erc_live.models.encoders.text import TextEncoder
 from erc_live.streams.align import sample_frames
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import SAMPLE_RATE_HZ, Modality, Recogniser, VideoFrame, samples_to_ns
+from erc_live.streams.words import legible
 
 PARTIAL_VOICE = 3 * SAMPLE_RATE_HZ  # samples of a partial request, its last, from which its voice is told
 LANGUAGE = "en"  # of the words that the shipped weights learnt from
@@ -91,7 +92,10 @@ class Analyser:
         start_s = speech.start_s + samples_to_ns(stretch.start) / 1e9
         end_s = speech.start_s + samples_to_ns(stretch.end) / 1e9
         part = replace(speech, pcm=speech.pcm[stretch.start : stretch.end], start_s=start_s, end_s=end_s)
-        return transcriber.transcribe(part)
+        transcript = transcriber.transcribe(part)
+        if legible(transcript.text):
+            return transcript
+        return replace(transcript, text="", words=(), confidence=None)  # nothing in it can be read
 
     def _part(
         self, request: Request, stretch: VoiceSegment, transcript: Transcript, frames: tuple[VideoFrame, ...]

@@ -15,10 +15,9 @@ from erc_live.live.asr.transcribers import Transcriber, TranscriptFile, makeshif
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
-from erc_live.live.perception.account import Account
 from erc_live.live.perception.conversation import Conversation
 from erc_live.live.perception.endpointing import Endpointer, Settings
-from erc_live.live.perception.front_end import INLINE, FrontEnd
+from erc_live.live.perception.front_end import INLINE, Account, FrontEnd
 from erc_live.live.perception.load_shedding import levels
 from erc_live.live.perception.vad import SileroVad
 from erc_live.live.requests import Request, RequestKind

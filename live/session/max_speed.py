@@ -20,7 +20,7 @@ from erc_live.models.checkpoint import load
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import probe
 from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
-from erc_live.streams.replay import Replayed, due_ns, is_damage
+from erc_live.streams.replay import Replayed, due_ns
 
 Message = TypeVar("Message", bound=AnyMessage)
 
@@ -44,7 +44,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             for message in recorded(session, sounds):
                 yield message
                 progress.update(bar, completed=due_ns(message) / 1e9)
-                if isinstance(message, SourceEnd) and is_damage(message):
+                if isinstance(message, SourceEnd) and message.damaged:
                     damage.append(message.reason)
                 for name, sound in sounds.items():
                     if sound.note and sound.note not in printed:

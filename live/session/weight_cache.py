@@ -23,11 +23,11 @@ from erc_live.live.session import downloads
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import (
     Hub,
-    WeightSource,
     SplitWheel,
     Url,
     Weight,
     WeightFile,
+    WeightSource,
     Wheel,
     locate,
     sha256,

@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import msgspec
 from msgspec import structs
 
+from erc_live.live.errors import exit_code
 from erc_live.live.session.spec import WorkerSpec
 from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
@@ -310,11 +311,11 @@ def main() -> int:
     except Stopped:
         phase = "done"
     except Exception as error:
-        code = getattr(error, "exit_code", None)
+        code = exit_code(error)
         if code is None:
             raise  # our bug: loud
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - standard error is how a worker reports to its supervisor
-        return int(code)
+        return code
     finally:
         shell.beat(phase)
         shell.publisher.close()

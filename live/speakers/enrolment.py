@@ -16,6 +16,7 @@ import platformdirs
 from erc_live.live import config
 from erc_live.live.errors import ConfigError
 from erc_live.live.speakers.clustering import SpeakerClustering
+from erc_live.streams.journal import write_whole
 
 if TYPE_CHECKING:  # not at run time: who lists prints loads no encoder
     from erc_live.live.speakers.embedding import VoiceReader
@@ -57,10 +58,7 @@ def keep(name: str, vector: np.ndarray, seconds: float, encoder: str) -> Path:
         encoder=encoder,
         vector=[round(float(value), 6) for value in vector],
     )
-    part = path.with_suffix(".part")
-    part.touch(mode=0o600)  # its owner's only
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(print_)) + b"\n")
-    part.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(print_)) + b"\n", mode=0o600)  # its owner's only
     return path
 
 

@@ -16,6 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from erc_live.models.files import whole
+
 FORMAT = {"format": "erc.packed/1"}
 SCALE = ".scale"  # behind the name of a matrix: the name of its scales
 STEPS = 127.0
@@ -56,9 +58,8 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save_packed(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write weights, packed, whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    save_file(pack(weights), part, FORMAT)
-    part.replace(path)
+    with whole(path) as part:
+        save_file(pack(weights), part, FORMAT)
 
 
 def is_packed(path: Path) -> bool:

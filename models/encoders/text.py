@@ -13,18 +13,19 @@ an encoder that is not shipped.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models.encoders.packing import is_packed, load_packed, save_packed
-from erc_live.models.encoders.turns import PAST, Turn
+from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
 
 MAX_TOKENS = 64  # of an utterance and its past: 15 s of speech, the longest live utterance, by itself
@@ -105,6 +106,11 @@ class TextEncoder:
         for name in FILES[1:]:
             (folder / name).write_bytes((self._folder / name).read_bytes())
         save_packed(self.network.state_dict(), folder / WEIGHTS)
+
+    def encode_last(self, speakers: Sequence[Hashable], texts: Sequence[str]) -> np.ndarray:
+        """The last utterance of a dialogue, read with what was said before it. Shapes: -> (dim,) float32"""
+        vector: np.ndarray = self.encode(texts[-1:], turns(speakers, texts)[-1:])[0].numpy()
+        return vector
 
     def tokens(self, texts: Sequence[str], contexts: Sequence[Sequence[Turn]] | None = None) -> list[Tokens]:
         """Each text with its context, oldest first, as far as it fits; None: nothing was said before."""

@@ -27,10 +27,10 @@ from torch import Tensor
 from erc_live.models import checkpoint
 from erc_live.models.encoders.text import TextEncoder, fingerprint
 from erc_live.models.errors import WeightsError
+from erc_live.models.files import whole
 from erc_live.models.networks import NETWORKS
 from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
 from erc_live.models.training.evaluation import classify
-from erc_live.models.training.files import whole
 from erc_live.models.training.graph_config import Report, Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.metrics import Answers

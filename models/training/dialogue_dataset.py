@@ -23,10 +23,10 @@ from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.turns import Turn, bare, turns
 from erc_live.models.errors import CorpusError
+from erc_live.models.files import whole
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
-from erc_live.models.training.files import whole
 
 if TYPE_CHECKING:
     from erc_live.models.training.composition import Composition

@@ -17,7 +17,7 @@ from erc_live.models.training.encoder_evaluation import evaluate_face
 from erc_live.models.training.face_dataset import FaceDataset
 from erc_live.models.training.face_images import DEGRADATIONS, spoil
 from erc_live.models.training.run_folder import write_encoder
-from erc_live.models.training.trainer import RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
+from erc_live.models.training.trainer import EPOCHS_APART, RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def train_face(
     recipe = Recipe(
         key=f"{data['train'].digest()} {data['dev'].digest()} {asdict(config)}",
         seed=config.seed,
+        first_seed=config.seed * EPOCHS_APART,
         epochs=config.epochs,
         ema=config.ema,
         clip=5.0,

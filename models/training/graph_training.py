@@ -22,6 +22,7 @@ from torch import Tensor
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.files import writing
 from erc_live.models.training.dialogue_dataset import (
     DialogueDataset,
     EncodedDialogues,
@@ -29,12 +30,12 @@ from erc_live.models.training.dialogue_dataset import (
     encoded,
     encoded_twice,
 )
-from erc_live.models.training.files import writing
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
 from erc_live.models.training.run_folder import TEXT, GraphRun, finished, write_best, write_seed
 from erc_live.models.training.trainer import RESUME, Recipe, Trainer
 
+EPOCHS_APART = 100_003  # between the first seeds of two runs; a prime, as the figures of the README were drawn with
 ENCODER = "encoder"  # folder of a run: the packed text encoder, where one that is not packed is used as it is
 
 
@@ -86,7 +87,15 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
         torch.manual_seed(seed)
         text = TextEncoder.load(graph_run.text)
         network = new_network(data, text, config)
-        recipe = Recipe(graph_run.key, seed, config.epochs, config.ema, config.clip, config.patience)
+        recipe = Recipe(
+            key=graph_run.key,
+            seed=seed,
+            first_seed=seed * EPOCHS_APART + 1,
+            epochs=config.epochs,
+            ema=config.ema,
+            clip=config.clip,
+            patience=config.patience,
+        )
         fit = Trainer(GraphTask(network, data, config), recipe, folder / RESUME, run.watch).fit()
         if workers.is_main_process:
             network.load_state_dict(fit.weights)

@@ -22,12 +22,12 @@ from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
 from erc_live.models.encoders.text import FILES, TextEncoder
 from erc_live.models.errors import WeightsError
+from erc_live.models.files import whole, writing
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.calibration import temperature
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
 from erc_live.models.training.evaluation import classify
-from erc_live.models.training.files import whole, writing
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.metrics import Scores
 from erc_live.models.training.trainer import RESUME, Fit

@@ -94,7 +94,9 @@ def train_text(
         network = TextClassifier(encoder, len(labels), config.dropout)
         task = TextTask(network, dataset, dev_sets(corpora), config, seed)
         key = f"{dataset.digest()} {fingerprint} {asdict(config)}"
-        recipe = Recipe(key, seed, config.epochs * PARTS, config.ema, clip=1.0, warm_up=config.warm_up)
+        recipe = Recipe(
+            key, seed, seed * EPOCHS_APART, config.epochs * PARTS, config.ema, clip=1.0, warm_up=config.warm_up
+        )
         weights.append(Trainer(task, recipe, out / RESUME_SEED.format(seed=seed), watch).fit().weights)
     network.cpu().load_state_dict(mean_of(weights))
     encoder.save(out)

@@ -23,9 +23,9 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from erc_live.models.errors import WeightsError
-from erc_live.models.training.files import whole
+from erc_live.models.files import whole
 
-EPOCHS_APART = 10_000  # so that the seeds of epochs never meet
+EPOCHS_APART = 10_000  # between the first seeds of two runs, so that those of epochs never meet
 RESUME = "resume.pt"  # in the folder of a run, until it has ended
 
 Batch = TypeVar("Batch")
@@ -56,6 +56,7 @@ class Recipe:
 
     key: str
     seed: int
+    first_seed: int  # of all that is drawn in the first epoch; each later epoch has the next number
     epochs: int
     ema: float  # decay of the average; 0: no average
     clip: float  # of the norm of the gradient
@@ -139,7 +140,7 @@ class Trainer:
             self._resume()
         while len(fit.losses) < recipe.epochs and not self._hopeless():
             epoch = len(fit.losses)
-            seed = recipe.seed * EPOCHS_APART + epoch
+            seed = recipe.first_seed + epoch
             set_seed(seed, device_specific=True)  # of dropout
             fit.losses.append(self._learn(epoch, Generator().manual_seed(seed)))
             last = epoch + 1 == recipe.epochs

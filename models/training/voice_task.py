@@ -25,7 +25,7 @@ from erc_live.models.training.encoder_evaluation import evaluate_voice, voice_ve
 from erc_live.models.training.metrics import confusion, uar
 from erc_live.models.training.run_folder import write_encoder
 from erc_live.models.training.sounds import DEGRADATIONS, degrade
-from erc_live.models.training.trainer import RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
+from erc_live.models.training.trainer import EPOCHS_APART, RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
 from erc_live.models.training.voice_dataset import VoiceClip, VoiceDataset, classes_of, padded
 
 CONDITIONS: tuple[tuple[str, ...], ...] = ((), *((name,) for name in DEGRADATIONS))  # under which dev is heard
@@ -85,6 +85,7 @@ def train_voice(
     recipe = Recipe(
         key=f"{_digest([*clips, *dev])} {asdict(config)}",
         seed=config.seed,
+        first_seed=config.seed * EPOCHS_APART,
         epochs=config.epochs,
         ema=config.ema,
         clip=5.0,

@@ -118,8 +118,13 @@ def expected(speech: list[np.ndarray]) -> np.ndarray:
     return np.array([praat(wave) for wave in speech])
 
 
-def test_equals_praat_on_real_speech(speech: list[np.ndarray], expected: np.ndarray) -> None:
-    ours = prosody([torch.from_numpy(wave) for wave in speech]).numpy()
+@pytest.fixture(scope="module")
+def ours(speech: list[np.ndarray]) -> np.ndarray:
+    return prosody([torch.from_numpy(wave) for wave in speech]).numpy()
+
+
+@pytest.mark.xdist_group("praat")
+def test_equals_praat_on_real_speech(ours: np.ndarray, expected: np.ndarray) -> None:
     assert (np.isnan(ours) == np.isnan(expected)).all()
     for name, column in zip(PROSODY, np.abs(ours - expected).T, strict=True):
         reached = float(np.nanmedian(column)), float(np.nanmax(column))
@@ -127,10 +132,10 @@ def test_equals_praat_on_real_speech(speech: list[np.ndarray], expected: np.ndar
         assert reached[1] <= TOLERANCE[name][1], (name, reached)
 
 
-def test_nuclei_are_praats_in_nearly_every_clip(speech: list[np.ndarray], expected: np.ndarray) -> None:
+@pytest.mark.xdist_group("praat")
+def test_nuclei_are_praats_in_nearly_every_clip(ours: np.ndarray, expected: np.ndarray) -> None:
     rate = PROSODY.index("articulation_rate")
-    ours = prosody([torch.from_numpy(wave) for wave in speech])[:, rate].numpy()
-    assert np.mean(np.isclose(ours, expected[:, rate], rtol=1e-4, equal_nan=True)) >= 0.9
+    assert np.mean(np.isclose(ours[:, rate], expected[:, rate], rtol=1e-4, equal_nan=True)) >= 0.9
 
 
 def test_a_row_does_not_depend_on_the_rest_of_the_batch(speech: list[np.ndarray]) -> None:

@@ -17,7 +17,7 @@ from erc_live.streams.errors import MediaError
 from erc_live.streams.media import Resampler, audio_chunks, probe, video_frames
 from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, VideoFrame
 from erc_live.streams.mixing import Mixer
-from erc_live.streams.replay import FrameSettings, MediaSource, is_damage, source_messages
+from erc_live.streams.replay import FrameSettings, MediaSource, source_messages
 from erc_live.streams.timeline import Timeline
 
 RATE_HZ = 48_000
@@ -330,7 +330,7 @@ def test_pictures_of_which_none_can_be_decoded_end_at_once_and_say_why(tmp_path)
     how = FrameSettings(10, 64, 50)
     *frames, end = source_messages(MediaSource(path, "camera-0", "video"), 0, how)
     assert frames == []
-    assert is_damage(end)
+    assert end.damaged
     assert "pictures cannot be decoded" in end.reason
     assert len([*source_messages(MediaSource(path, "mic-0", "audio"), 0, how)]) > 50
 

@@ -51,7 +51,9 @@ def lossy():
         end,
     ]
     unheard = said(4, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"))
-    skipped = said(5, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"), skipped=True)
+    skipped = said(
+        5, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"), skipped=True
+    )
     return [*session(), unheard, skipped, *(Received(message, 0) for message in messages)]
 
 

@@ -22,7 +22,7 @@ from erc_live.streams.clock import ManualClock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
 
 CONFIG = CaptureSection(camera_rate_hz=10.0, camera_width_px=320)
-PATIENCE_S = 20.0  # for another thread on a busy machine; never waited for in full
+PATIENCE_S = 200.0  # for another thread on a busy machine; never waited for in full
 S = 1_000_000_000
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
+from erc_live.live.errors import exit_code
+
 TEXTS = ("oh no", "it is great", "awful", "do you know", "well", "what is it")
 
 
@@ -17,7 +19,7 @@ def run(command: Callable[..., Any], *arguments: object) -> tuple[int, str]:
     app.command()(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
-        return int(getattr(result.exception, "exit_code", 1)), str(result.exception)
+        return (exit_code(result.exception) or 1), str(result.exception)
     return result.exit_code, result.stdout
 
 

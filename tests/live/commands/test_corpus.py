@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from erc_live.live.commands.corpus import corpus_app
+from erc_live.live.errors import exit_code
 from erc_live.models.corpora import read
 
 MELD = """Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID
@@ -22,7 +23,7 @@ def run(*arguments: object) -> tuple[int, str]:
     """-> exit code, standard output; an error's own code as the command line gives it."""
     result = CliRunner().invoke(corpus_app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
-        return int(result.exception.exit_code), str(result.exception)  # type: ignore[attr-defined]
+        return exit_code(result.exception), str(result.exception)
     return result.exit_code, result.stdout
 
 

@@ -126,7 +126,7 @@ def test_without_flite_one_line_says_what_to_install(
     monkeypatch.setattr("sys.argv", ["make", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
         demo.main()
-    assert stop.value.code == EngineError.exit_code
+    assert stop.value.code == 5
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -116,14 +116,6 @@ def test_words_get_the_time_of_the_session(encoder: TextEncoder) -> None:
     ]
 
 
-@pytest.mark.parametrize("unseen", ["\u200b", "\u200b\ufeff \u2060", "\u00ad", " \n"])
-def test_text_in_which_nothing_can_be_seen_is_no_text(encoder: TextEncoder, unseen: str) -> None:
-    said = analysis("", number=1)
-    part = replace(said.parts[0], transcript=Transcript(unseen, words=(TimedWord(unseen, 0.0, 0.2),)))
-    (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
-    assert (features.text, features.words, features.vectors) == ("", (), {})
-
-
 @given(st.floats(-0.1, 1.1))
 def test_a_probability_that_was_rounded_loses_no_utterance(encoder: TextEncoder, confidence: float) -> None:
     said = analysis("", number=1)

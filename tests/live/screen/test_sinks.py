@@ -120,7 +120,7 @@ def test_a_reader_that_goes_away_is_an_ordinary_end() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(10) == 0
+        assert process.wait(200) == 0
 
 
 def test_the_public_messages_of_a_bus_up_to_the_end() -> None:

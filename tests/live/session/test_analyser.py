@@ -9,7 +9,7 @@ from listening import TALK, asked, endpointer
 
 from erc_live.live.asr.transcribers import NoWords, Transcript
 from erc_live.live.perception.load_shedding import Budget
-from erc_live.live.requests import RequestKind
+from erc_live.live.requests import RequestKind, TimedWord
 from erc_live.live.session.analyser import Analyser, Engines
 from erc_live.live.speakers.embedding import VoiceSegment
 from erc_live.streams.clock import ManualClock
@@ -140,3 +140,13 @@ def test_the_same_request_gives_the_same_answer_whatever_came_between(engines):
     first = analyse(engines, FINAL)
     analyse(engines, DRAFT)
     assert vectors(analyse(engines, FINAL)) == vectors(first)
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200b\ufeff \u2060", "\u00ad", " \n"])
+def test_text_in_which_nothing_can_be_seen_is_no_text(engines, unseen):
+    class Blank(FakeTranscriber):
+        def transcribe(self, utterance):
+            return Transcript(unseen, confidence=0.5, words=(TimedWord(unseen, 0.0, 0.2),))
+
+    (first, _) = analyse(replace(engines, transcriber=Blank()), FINAL).parts
+    assert first.transcript == Transcript("")

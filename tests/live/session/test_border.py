@@ -33,8 +33,6 @@ from erc_live.streams.replay import due_ns
 
 HEARD_S = 8.0  # a sentence of each of the two
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def session(heard_s, config):
     """The voices and faces of the demo, to `heard_s`; nobody says whose microphone it is."""

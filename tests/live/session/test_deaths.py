@@ -12,17 +12,17 @@ import threading
 
 import numpy as np
 import pytest
-from test_sessions import PATIENCE_S, follow, start, world
+from test_sessions import PATIENCE_S, follow, short_demo, start, world
 from tiny_world import options
 
 from erc_live.live.session import launch
 from erc_live.streams import SessionEnd
 from erc_live.streams.media import encode_flac
 
-__all__ = ["start", "world"]  # fixtures
+__all__ = ["short_demo", "start", "world"]  # fixtures
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("sessions"),
     pytest.mark.skipif(sys.platform == "win32" or shutil.which("pgrep") is None, reason="POSIX signals and pgrep"),
 ]
 
@@ -59,17 +59,18 @@ def told(out, kind):
     return [message for message in map(json.loads, out.splitlines()) if message["type"] == kind]
 
 
-def begun(start, world, *arguments):
-    """A session whose first event was seen, and what a subscriber is told."""
+def begun(start, world, *arguments, command=("demo",), final=False):
+    """A session whose first event, or first final one, was seen, and what a subscriber is told."""
     messages, seen = [], threading.Event()
-    session = start("demo", *arguments, *options(world))
-    follower = follow(world["events.endpoint"], messages, seen)
+    session = start(*command, *arguments, *options(world))
+    follower = follow(world["events.endpoint"], messages, seen, final)
     assert seen.wait(PATIENCE_S)
     return session, messages, follower
 
 
-def test_perception_and_recorder_that_were_killed_are_told_with_what_was_lost(start, world, tmp_path):
-    session, _, _ = begun(start, world, "--speed", "2", "--record", tmp_path / "kept")
+def test_perception_and_recorder_that_were_killed_are_told_with_what_was_lost(start, short_demo, world, tmp_path):
+    asked = ("--speed", "1.5", "--record", tmp_path / "kept")
+    session, _, _ = begun(start, world, *asked, command=short_demo, final=True)
     kill(session, "recorder")
     line = session.stderr.readline()  # at once, and not at the end
     assert "recorder process was killed by SIGKILL" in line
@@ -116,7 +117,7 @@ def test_a_tracker_that_was_killed_leaves_nobody_waiting(start, world):
     out, err = session.communicate(timeout=PATIENCE_S)
     assert session.returncode == 7
     assert "tracker process was killed by SIGKILL" in err
-    follower.join(10)
+    follower.join(PATIENCE_S)
     assert isinstance(messages[-1], SessionEnd)
     assert "tracker" in messages[-1].reason
     assert messages[-1].deaths == 1
@@ -139,17 +140,17 @@ def test_a_reader_that_leaves_its_pipe_is_one(start, world):
     _, err = session.communicate(timeout=PATIENCE_S)
     assert session.returncode == 0, err
     assert err.splitlines() == [launch.UNHEARD]
-    follower.join(10)
+    follower.join(PATIENCE_S)
     assert isinstance(messages[-1], SessionEnd)
 
 
 def test_ctrl_c_ends_a_session_whose_perception_hangs_and_tells_what_is_lost(start, world, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text(IN_A_HURRY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    session, messages, follower = begun(start, world)  # the first event is a draft of what is being said
+    session, messages, follower = begun(start, world, "--speed", "0.5")  # the first event is a draft: it is being said
     kill(session, "perception", signal.SIGSTOP)
     session.send_signal(signal.SIGINT)
-    out, err = session.communicate(timeout=30)
+    out, err = session.communicate(timeout=PATIENCE_S)
     (end,) = told(out, "SessionEnd")
     assert end["reason"] == "stopped"
     assert (end["utterances"], end["lost"]) == (0, 1)
@@ -158,7 +159,7 @@ def test_ctrl_c_ends_a_session_whose_perception_hangs_and_tells_what_is_lost(sta
     assert gap["t_end_ns"] > gap["t_start_ns"]
     assert "1 of the utterances that were begun" in err
     assert session.returncode == 7  # nothing that was said was classified
-    follower.join(10)
+    follower.join(PATIENCE_S)
     assert isinstance(messages[-1], SessionEnd)
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import pytest
 from fakes import LoudnessDetector, answer, chunks, speech
 
-from erc_live.live.perception.account import Account
 from erc_live.live.perception.endpointing import Endpointer, Settings
-from erc_live.live.perception.front_end import FrontEnd
+from erc_live.live.perception.front_end import Account, FrontEnd
 from erc_live.live.perception.load_shedding import EACH_S, FIRST_S, Budget, levels
 from erc_live.live.requests import RequestKind
 from erc_live.streams.messages import CHUNK_SAMPLES, Overload, SourceEnd, samples_to_ns

@@ -45,5 +45,5 @@ def test_what_perception_tells_and_the_tracker_passes_on_is_one_line(monkeypatch
                 perception.publish(message)
             for message in told:
                 events.publish(message)
-            screen.join(10)
+            screen.join(200)
     assert [codec.from_json(line.encode()) for line in out.getvalue().splitlines()] == told

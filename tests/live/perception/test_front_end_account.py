@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from listening import TALK, endpointer
 
 from erc_live.live.asr.transcript_file import Cue
-from erc_live.live.perception.account import QUIET_DB, Account
+from erc_live.live.perception.front_end import QUIET_DB, Account
 from erc_live.live.requests import RequestKind
 from erc_live.streams.messages import SourceEnd, samples_to_ns
 

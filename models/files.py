@@ -26,7 +26,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A name to write to; it becomes `path` at the end of the block, and is removed if the block does not end well.
+    """A name to write to; synced, it becomes `path` at the end of the block, and is removed if that does not end well.
 
     Raises:
         WeightsError: as `writing`.
@@ -36,6 +36,8 @@ def whole(path: Path) -> Iterator[Path]:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.bench.percentile import percentile
+from erc_live.live.screen.percentile import percentile
 
 values = st.lists(st.integers(-1000, 1000), min_size=1, max_size=200)
 
