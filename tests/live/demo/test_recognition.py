@@ -12,14 +12,19 @@ from erc_live.live.asr import whisper_models
 from erc_live.live.asr.transcript_file import Cue
 from erc_live.live.demo.recognition import RecognitionScore, word_errors, words
 from erc_live.live.session import launch
-from erc_live.streams.messages import SourceEnd
+from erc_live.streams.messages import Recogniser, SourceEnd
 
 SAID = (Cue(0, 1, "Good morning, Ada!", "Ben"), Cue(1, 2, "Oh -- it's you.", "Ada"), Cue(2, 3, "Yes.", "Ben"))
 
 
 def heard(who: str, text: str, utterance: str, **fields: object) -> object:
     return event(
-        0, utterance=utterance, speaker_name=who, text=text, engine="faster-whisper tiny.en int8 cpu", **fields
+        0,
+        utterance=utterance,
+        speaker_name=who,
+        text=text,
+        engine=Recogniser(name="faster-whisper tiny.en int8 cpu"),
+        **fields,
     )
 
 
@@ -56,7 +61,9 @@ def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
     hearing = RecognitionScore(SAID)
     hearing.observe(heard("Ben", "good morning ada", "b"))
     for utterance in "ac":
-        hearing.observe(event(0, utterance=utterance, speaker_name="Ada", text="", engine="tiny.en, not asked"))
+        hearing.observe(
+            event(0, utterance=utterance, speaker_name="Ada", text="", engine=Recogniser(name="tiny.en", asked=False))
+        )
     assert hearing.summary().startswith(
         "Word error rate 57.1% (4 of 7 words; 2 of 3 utterances have no words), heard by"
     )
