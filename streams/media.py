@@ -17,10 +17,10 @@ import av
 import numpy as np
 
 from erc_live.streams.errors import MediaError
+from erc_live.streams.jpeg import encode_jpeg, upright
 from erc_live.streams.lengths import goes_on, torn
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, VideoFrame
 from erc_live.streams.mixing import Mixer, in_floats
-from erc_live.streams.pictures import jpeg, upright
 from erc_live.streams.timeline import Timeline
 
 Kind = Literal["audio", "video"]
@@ -117,14 +117,14 @@ def audio_chunks(
     everything it holds was yielded, when it ends before its time.
     """
     mixer = mixer or Mixer()
-    stretch: _Stretch | None = None
+    stretch: _UnbrokenSound | None = None
     with closing(_Container(path)) as container:
         for offset_ns, stored in container.frames("audio"):
             frame = _mono(stored, channel, mixer, path)
             if stretch is None or not stretch.continued_by(frame, start_ns + offset_ns):
                 if stretch is not None:
                     yield from stretch.flush()
-                stretch = _Stretch(source, start_ns + offset_ns, frame)
+                stretch = _UnbrokenSound(source, start_ns + offset_ns, frame)
             yield from stretch.feed(frame)
         if stretch is None:
             raise container.empty("audio")
@@ -153,7 +153,7 @@ def video_frames(
                 t_ns=start_ns + offset_ns,
                 width_px=picture.width,
                 height_px=picture.height,
-                jpeg=jpeg(picture, jpeg_quality),
+                jpeg=encode_jpeg(picture, jpeg_quality),
             )
         if last_slot is None:
             raise container.empty("video")
@@ -318,7 +318,7 @@ class _Container:
             return []
 
 
-class _Stretch:
+class _UnbrokenSound:
     """Sound without a hole, cut into chunks. The times count samples from the first one."""
 
     def __init__(self, source: str, t_ns: int, first: Any) -> None:

@@ -113,7 +113,7 @@ class Recogniser(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...] = ()
 
 
-class Utterance(msgspec.Struct, frozen=True, kw_only=True):
+class UtteranceFields(msgspec.Struct, frozen=True, kw_only=True):
     """What an utterance is, to perception, tracker and subscribers alike.
 
     A provisional one (`final` false) goes on: its end is where it was listened to, and `revision` counts how often it
@@ -141,7 +141,7 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     skipped: bool
 
 
-class UtteranceFeatures(Message, Utterance, frozen=True, kw_only=True):
+class UtteranceFeatures(Message, UtteranceFields, frozen=True, kw_only=True):
     """One utterance as the tracker needs it. Samples, pictures and voice prints never leave perception.
 
     `speaker_name` is None when nobody said whose voice it is; the tracker then goes by `voice`, which tells the voices
@@ -195,7 +195,7 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
     last_seq: int
 
 
-class EmotionEvent(PublicMessage, Utterance, frozen=True, kw_only=True):
+class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
     """The estimated expressed emotion of one utterance, decided from it and the past alone.
 
     `seq` counts the events of the stream from 0. `probs` sums to 1; `entropy` is in nats. `shift` tells whether the

@@ -15,7 +15,7 @@ import numpy as np
 _BLOCK = 2048  # samples after which it is looked again at whether channels cancel
 _MEMORY = 0.98  # of what was measured, from block to block: half of it after 35 of them, 1.5 s at 48 kHz
 _CANCELLED = 0.03  # of the power of the difference (-15 dB): less is left of no two microphones of one room
-_HEARD = 1e-8  # mean power (-80 dB): below it nothing is said about channels
+_AUDIBLE = 1e-8  # mean power (-80 dB): below it nothing is said about channels
 
 _MIDDLE = "FC"
 _PAIR = ("FL", "FR", "FLC", "FRC")
@@ -78,7 +78,7 @@ class Mixer:
     def _decide(self) -> None:
         self._count = 0
         louder = max(self._sum, self._difference)
-        if louder > _HEARD * _BLOCK:
+        if louder > _AUDIBLE * _BLOCK:
             if self._sum < _CANCELLED * self._difference:
                 self._turning = self.turned_over = True
             elif self._difference < _CANCELLED * self._sum:

@@ -43,9 +43,9 @@ from erc_live.streams.session import (
     SUFFIX,
     TIMING,
     AudioSegment,
+    ChunkRun,
     Manifest,
-    Run,
-    Segment,
+    MediaSegment,
     VideoSegment,
     manifest_json,
     seal,
@@ -63,7 +63,7 @@ _LOG_OF: dict[type, str] = {
     SessionEnd: EVENTS,
 }
 
-TOLD = 32  # messages that are known again
+RECENT = 32  # messages that are known again
 _SEGMENT_NS = 8_000_000_000  # a crash may cost 10 s: the rest is for what is still on its way here
 _MAX_JITTER_NS = 16_000_000  # half a chunk: more than this between stamp and sample count is a hole, not a jitter
 
@@ -80,7 +80,7 @@ class Recorder:
         self._hashes: dict[str, str] = {}
         self._sources: set[str] = set()
         self._logs: dict[str, Log] = {}
-        self._told: deque[AnyMessage] = deque()
+        self._recent: deque[AnyMessage] = deque()
         self._open = True
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -146,8 +146,8 @@ class Recorder:
         if isinstance(message, UtteranceFeatures):
             return not message.final
         if isinstance(message, Gap | Relabel | Overload):
-            told, self._told = message in self._told, deque([*self._told, message], maxlen=TOLD)
-            return told
+            repeated, self._recent = message in self._recent, deque([*self._recent, message], maxlen=RECENT)
+            return repeated
         return False
 
     def _add(self, message: Media) -> None:
@@ -221,7 +221,7 @@ def _continues(tail: Sequence[Media], message: Media) -> bool:
     return same_size and message.t_ns >= last.t_ns
 
 
-def _encode(tail: Sequence[Media], file: str) -> tuple[bytes, Segment]:
+def _encode(tail: Sequence[Media], file: str) -> tuple[bytes, MediaSegment]:
     """The contents of the file, and what the timing log says of it."""
     chunks = [message for message in tail if isinstance(message, AudioChunk)]
     frames = [message for message in tail if isinstance(message, VideoFrame)]
@@ -241,14 +241,14 @@ def _encode(tail: Sequence[Media], file: str) -> tuple[bytes, Segment]:
     return data, segment
 
 
-def _runs(chunks: Sequence[AudioChunk]) -> tuple[Run, ...]:
+def _runs(chunks: Sequence[AudioChunk]) -> tuple[ChunkRun, ...]:
     """The times and lengths of the chunks; one run where they follow each other without jitter."""
-    runs: list[Run] = []
+    runs: list[ChunkRun] = []
     for chunk in chunks:
         if runs and runs[-1].samples == len(chunk.pcm) and runs[-1].t_end_ns == chunk.t_ns:
             runs[-1] = msgspec.structs.replace(runs[-1], chunks=runs[-1].chunks + 1)
         else:
-            runs.append(Run(chunk.t_ns, len(chunk.pcm), 1))
+            runs.append(ChunkRun(chunk.t_ns, len(chunk.pcm), 1))
     return tuple(runs)
 
 

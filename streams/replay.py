@@ -15,7 +15,7 @@ from erc_live.streams.errors import MediaError
 from erc_live.streams.media import Kind, audio_chunks, probe, video_frames
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, VideoFrame
 from erc_live.streams.mixing import Mixer
-from erc_live.streams.session import AudioSegment, Session, VideoSegment, open_session
+from erc_live.streams.session import AudioSegment, RecordedSession, VideoSegment, open_session
 
 Replayed = AudioChunk | VideoFrame | SourceEnd | Gap
 
@@ -38,7 +38,7 @@ class MediaSource:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class FrameSettings:
     """How the pictures of a media file are taken, as by a camera; a bundle has its own."""
 
     rate_hz: float
@@ -68,7 +68,7 @@ def bundle_messages(path: Path, start_ns: int) -> Iterator[Replayed]:
     return in_time_order([iter(sorted(gaps, key=due_ns)), *tracks])
 
 
-def source_messages(source: MediaSource, start_ns: int, pictures: Pictures) -> Iterator[Replayed]:
+def source_messages(source: MediaSource, start_ns: int, settings: FrameSettings) -> Iterator[Replayed]:
     """One source, to its `SourceEnd`.
 
     The file, or the whole session in which the source was recorded, begins at `start_ns`. Raises SessionError, and
@@ -82,7 +82,7 @@ def source_messages(source: MediaSource, start_ns: int, pictures: Pictures) -> I
         sound = audio_chunks(source.path, source.source, start_ns, source.channel, source.mixer)
         return _to_its_end(source.source, start_ns, sound)
     probe(source.path)  # a file that cannot be opened at all is no matter of pictures
-    taken = pictures.rate_hz, pictures.width_px, pictures.jpeg_quality
+    taken = settings.rate_hz, settings.width_px, settings.jpeg_quality
     frames = video_frames(source.path, source.source, start_ns, *taken)
     return _to_its_end(source.source, start_ns, frames, needed=False)
 
@@ -102,7 +102,7 @@ def _to_its_end(
     yield SourceEnd(source=source, t_ns=start_ns if t_ns is None else t_ns, reason=reason)
 
 
-def _track(session: Session, kind: Kind, source: str, shift_ns: int) -> Iterator[Replayed]:
+def _track(session: RecordedSession, kind: Kind, source: str, shift_ns: int) -> Iterator[Replayed]:
     t_ns = session.t_first_ns + shift_ns
     for segment in session.segments:
         if segment.source != source:
@@ -122,7 +122,7 @@ def _track(session: Session, kind: Kind, source: str, shift_ns: int) -> Iterator
         yield SourceEnd(source=source, t_ns=t_ns, reason="end of recording")
 
 
-def _chunks(session: Session, segment: AudioSegment, shift_ns: int) -> Iterator[AudioChunk]:
+def _chunks(session: RecordedSession, segment: AudioSegment, shift_ns: int) -> Iterator[AudioChunk]:
     pcm = session.samples(segment)
     start = 0
     for run in segment.runs:
@@ -133,7 +133,7 @@ def _chunks(session: Session, segment: AudioSegment, shift_ns: int) -> Iterator[
             start += run.samples
 
 
-def _frames(session: Session, segment: VideoSegment, shift_ns: int) -> Iterator[VideoFrame]:
+def _frames(session: RecordedSession, segment: VideoSegment, shift_ns: int) -> Iterator[VideoFrame]:
     for t_ns, jpeg in zip(segment.times_ns, session.jpegs(segment), strict=True):
         yield VideoFrame(
             source=segment.source,

@@ -74,7 +74,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A part of the bundle's own book-keeping."""
 
 
-class Source(Record, frozen=True, kw_only=True):
+class RecordedSource(Record, frozen=True, kw_only=True):
     """`speaker` is the person's name where a source is of one person, else empty."""
 
     name: str
@@ -94,13 +94,13 @@ class Manifest(Record, frozen=True, kw_only=True):
     t_ns: int
     wall_ns: int
     labels: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[RecordedSource, ...]
     config: dict[str, object]
     versions: dict[str, str]
     closed: bool = False
 
 
-class Run(msgspec.Struct, frozen=True, array_like=True):
+class ChunkRun(msgspec.Struct, frozen=True, array_like=True):
     """`chunks` chunks of `samples` samples each, back to back from `t_ns` on."""
 
     t_ns: int
@@ -118,7 +118,7 @@ class AudioSegment(Record, frozen=True, kw_only=True, tag=True):
     source: str
     file: _SegmentFile
     sha256: str
-    runs: Annotated[tuple[Run, ...], Meta(min_length=1)]
+    runs: Annotated[tuple[ChunkRun, ...], Meta(min_length=1)]
 
     @property
     def t_first_ns(self) -> int:
@@ -140,11 +140,11 @@ class VideoSegment(Record, frozen=True, kw_only=True, tag=True):
         return self.times_ns[0]
 
 
-Segment = AudioSegment | VideoSegment
+MediaSegment = AudioSegment | VideoSegment
 
 
 def new_manifest(
-    session: str, t_ns: int, wall_ns: int, sources: Sequence[Source], config: dict[str, object]
+    session: str, t_ns: int, wall_ns: int, sources: Sequence[RecordedSource], config: dict[str, object]
 ) -> Manifest:
     """The manifest of a session that begins, with the versions of the software that runs it."""
     versions = {"python": platform.python_version()}
@@ -165,12 +165,12 @@ def new_manifest(
 
 
 @dataclass(frozen=True)
-class Session:
+class RecordedSession:
     """A bundle for reading: everything but the media, which are read segment by segment."""
 
     path: Path
     manifest: Manifest
-    segments: tuple[Segment, ...]
+    segments: tuple[MediaSegment, ...]
     ends: tuple[SourceEnd, ...]
     gaps: tuple[Gap, ...]
     events: tuple[SessionEvent, ...]
@@ -200,7 +200,7 @@ class Session:
             raise SessionError(f"{self.path / segment.file}: holds {len(jpegs)} pictures, {TIMING} says otherwise")
         return jpegs
 
-    def _decode(self, segment: Segment, decode: Callable[[bytes], T]) -> T:
+    def _decode(self, segment: MediaSegment, decode: Callable[[bytes], T]) -> T:
         file = self.path / segment.file
         try:
             data = file.read_bytes()
@@ -213,11 +213,11 @@ class Session:
             raise SessionError(f"{file}: {error}") from error
 
 
-def open_session(path: Path) -> Session:
+def open_session(path: Path) -> RecordedSession:
     """The bundle at `path`, closed or not; of a crashed one, what was synced. Raises SessionError."""
     manifest = read_manifest(path)
     timing = _entries(path, TIMING, _timing)
-    return Session(
+    return RecordedSession(
         path=path,
         manifest=manifest,
         segments=tuple(entry for entry in timing if not isinstance(entry, SourceEnd)),
@@ -250,15 +250,15 @@ def verify(path: Path) -> list[str]:
     manifest = read_manifest(path)
     findings = [] if manifest.closed else ["the session was not closed"]
     try:
-        found = {name: sha256(path / name) for name in _files(path)}
+        digests = {name: sha256(path / name) for name in _files(path)}
         for name in LOGS:
-            findings += _verify_log(path, name, found)
-        listed = _read_checksums(path) if manifest.closed else found
+            findings += _verify_log(path, name, digests)
+        listed = _read_checksums(path) if manifest.closed else digests
     except OSError as error:
         raise SessionError(f"{path}: {error.filename}: {error.strerror}") from error
-    findings += [f"{name}: missing" for name in listed.keys() - found.keys()]
-    findings += [f"{name}: not part of the session" for name in found.keys() - listed.keys()]
-    findings += [f"{name}: changed" for name in listed.keys() & found.keys() if listed[name] != found[name]]
+    findings += [f"{name}: missing" for name in listed.keys() - digests.keys()]
+    findings += [f"{name}: not part of the session" for name in digests.keys() - listed.keys()]
+    findings += [f"{name}: changed" for name in listed.keys() & digests.keys() if listed[name] != digests[name]]
     findings += [f"{part.relative_to(path).as_posix()}: half-written" for part in path.rglob(f"*{PART}")]
     return sorted(set(findings))
 
@@ -275,7 +275,7 @@ def recover(path: Path) -> list[str]:
     try:
         done = [line for name in LOGS for line in _mend_log(path, name)]
         timing = read_log(path / TIMING, _timing).values
-        kept = {entry.file: entry.sha256 for entry in timing if isinstance(entry, Segment)}
+        kept = {entry.file: entry.sha256 for entry in timing if isinstance(entry, MediaSegment)}
         for part in path.rglob(f"*{PART}"):
             part.unlink()
             done.append(f"{part.relative_to(path).as_posix()}: removed, it was half-written")
@@ -315,9 +315,9 @@ def _message(*kinds: type[T]) -> Callable[[bytes], T]:
     return decode
 
 
-def _timing(line: bytes) -> Segment | SourceEnd:
+def _timing(line: bytes) -> MediaSegment | SourceEnd:
     try:
-        entry: Segment | SourceEnd = msgspec.json.decode(line, type=Segment | SourceEnd)
+        entry: MediaSegment | SourceEnd = msgspec.json.decode(line, type=MediaSegment | SourceEnd)
         return entry
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(str(error)) from error
@@ -344,15 +344,15 @@ def _entries(path: Path, name: str, decode: Callable[[bytes], T]) -> tuple[T, ..
     return log.values
 
 
-def _verify_log(path: Path, name: str, found: Mapping[str, str]) -> list[str]:
-    if name not in found:
+def _verify_log(path: Path, name: str, digests: Mapping[str, str]) -> list[str]:
+    if name not in digests:
         return [f"{name}: missing"]
     log = _read_log(path, name)
     findings = [f"{name}: line {number} is damaged" for number in log.bad]
     findings += [f"{name}: the last line is torn"] if log.torn else []
     for segment in log.values:
-        if isinstance(segment, Segment) and found.get(segment.file) != segment.sha256:
-            findings.append(f"{segment.file}: {'changed' if segment.file in found else 'missing'}")
+        if isinstance(segment, MediaSegment) and digests.get(segment.file) != segment.sha256:
+            findings.append(f"{segment.file}: {'changed' if segment.file in digests else 'missing'}")
     return findings
 
 
@@ -363,7 +363,7 @@ def _mend_log(path: Path, name: str) -> list[str]:
         write_whole(file, b"")
         return [f"{name}: was missing"]
     log = _read_log(path, name)
-    kept = [line for line, entry in log.entries if not isinstance(entry, Segment) or _finished(path, entry)]
+    kept = [line for line, entry in log.entries if not isinstance(entry, MediaSegment) or _finished(path, entry)]
     if log.bad:
         write_whole(path / (name + _DAMAGED), file.read_bytes())
     dropped = len(log.entries) - len(kept) + len(log.bad) + bool(log.torn)
@@ -373,7 +373,7 @@ def _mend_log(path: Path, name: str) -> list[str]:
     return [f"{name}: left out {dropped} of {len(kept) + dropped} lines"]
 
 
-def _finished(path: Path, segment: Segment) -> bool:
+def _finished(path: Path, segment: MediaSegment) -> bool:
     """Whether the segment is there and whole, or was but for its name, which is then put right."""
     file = path / segment.file
     if file.exists():

@@ -28,7 +28,7 @@ class _Part:
 
 
 @dataclass
-class _Track:
+class _StreamPosition:
     """One stream: the part it is in and the one before, and the last of its packets."""
 
     part: _Part
@@ -44,7 +44,7 @@ class Timeline:
         self._edited = _EDITED in form.split(",")
         self._hole_s = _HOLE_S if form in _BROADCAST else float("inf")
         self._newest = _Part(Fraction(0))
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, _StreamPosition] = {}
 
     def mend(self, packet: Any) -> None:
         """Write into a packet of sound or pictures the times that it has in the file as a whole."""
@@ -54,7 +54,7 @@ class Timeline:
         raw_s = stamp * packet.time_base
         track = self._tracks.get(packet.stream.index)
         if track is None:
-            track = _Track(self._newest, self._newest, raw_s, raw_s)
+            track = _StreamPosition(self._newest, self._newest, raw_s, raw_s)
             self._tracks[packet.stream.index] = track
         else:
             self._follow(track, raw_s, _BACK_S if packet.dts is not None else _UNSORTED_S)
@@ -66,7 +66,7 @@ class Timeline:
             packet.pts = None if packet.pts is None else packet.pts + shift
             packet.dts = None if packet.dts is None else packet.dts + shift
 
-    def _follow(self, track: _Track, raw_s: Fraction, back_s: float) -> None:
+    def _follow(self, track: _StreamPosition, raw_s: Fraction, back_s: float) -> None:
         """Choose the part of the file that the next stamp of a stream is in."""
 
         def ahead_s(part: _Part) -> float:

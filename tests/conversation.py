@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from examples import LABELS, event, hello
 
-from erc_live.live.screen.view import View, reduce
+from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, Recogniser, WorkerStatus
 
 S = 1_000_000_000
@@ -97,9 +97,9 @@ def troubled() -> Iterator[AnyMessage]:
     yield Gap(source="mic-1", t_start_ns=NOW_NS - S, t_end_ns=NOW_NS, lost=31, cause="device")
 
 
-def viewed(*parts: Iterator[AnyMessage]) -> View:
+def viewed(*parts: Iterator[AnyMessage]) -> SessionView:
     """The view after all of them."""
-    view = View()
+    view = SessionView()
     for part in parts:
         for message in part:
             view = reduce(view, message)

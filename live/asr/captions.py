@@ -63,17 +63,17 @@ def read_captions(text: str, path: Path, subrip: bool) -> tuple[Cue, ...]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not subrip and not lines[0].startswith("WEBVTT"):
         raise MediaError(f"{path} is not a VTT transcript: its first line must be WEBVTT")
-    shown = [part for block in _blocks(lines, path, subrip) for part in _voices(*block)]
-    if not shown:
+    screenfuls = [part for block in _blocks(lines, path, subrip) for part in _voices(*block)]
+    if not screenfuls:
         raise MediaError(f"{path} is not a {'SRT' if subrip else 'VTT'} transcript: there is no cue in it")
-    old = _old_words(shown)
-    return tuple(_cue(one, count, path) for one, count in zip(shown, old, strict=True) if count < len(one.tokens))
+    old = _old_words(screenfuls)
+    return tuple(_cue(one, count, path) for one, count in zip(screenfuls, old, strict=True) if count < len(one.tokens))
 
 
-Block = tuple[int, float, float, list[str]]  # line of the times, start and end in s, what is shown
+CueBlock = tuple[int, float, float, list[str]]  # line of the times, start and end in s, what is shown
 
 
-def _blocks(lines: Sequence[str], path: Path, subrip: bool) -> Iterator[Block]:
+def _blocks(lines: Sequence[str], path: Path, subrip: bool) -> Iterator[CueBlock]:
     """The cues with their lines. A line that stands outside of any belongs to the one before it."""
     kept = [(n, line) for n, line in enumerate(lines, 1)] if subrip else [*_without_asides(lines)]
     timings = [place for place, (n, line) in enumerate(kept) if _is_timing(line, n, path)]
@@ -158,17 +158,17 @@ def _words(one: _Screenful, old: int) -> tuple[TimedWord, ...]:
     return tuple(TimedWord(one.text[a:b], round(edges_s[a][0], 3), round(edges_s[b - 1][1], 3)) for a, b in spans)
 
 
-def _old_words(shown: Sequence[_Screenful]) -> list[int]:
+def _old_words(screenfuls: Sequence[_Screenful]) -> list[int]:
     """How many of the first words of each cue stood there before; none where the file does not roll."""
-    pairs = [*pairwise(shown)]
+    pairs = [*pairwise(screenfuls)]
     carried = [_carried(before, after) for before, after in pairs]
     again = sum(count > 0 for count in carried)
     rolls = again > 0 and _ROLLS * again >= len(pairs)
-    if rolls and not any(one.stamped for one in shown):  # somebody may have repeated a word
+    if rolls and not any(one.stamped for one in screenfuls):  # somebody may have repeated a word
         lines = [_carries_lines(*pair) for pair in pairs]
         grown = [1 < n == len(pair[0].tokens) < len(pair[1].tokens) for n, pair in zip(carried, pairs, strict=True)]
         rolls = any(lines) or sum(grown) > 1
-    return [0, *carried] if rolls else [0] * len(shown)
+    return [0, *carried] if rolls else [0] * len(screenfuls)
 
 
 def _carried(before: _Screenful, after: _Screenful) -> int:

@@ -1,6 +1,6 @@
 """When words are believed: recognisers invent fluent sentences where nobody speaks.
 
-Gates stand before the recogniser (is there anything to hear?), in it (is it sure of itself?) and after it (does the
+Checks stand before the recogniser (is there anything to hear?), in it (is it sure of itself?) and after it (does the
 text go round in circles?). A list of stock phrases is the last resort, and only against a recogniser that is unsure.
 Text that does not pass is no text; the utterance stays one, for a laugh has no words either.
 """
@@ -38,7 +38,7 @@ _STOCK = frozenset(
 )
 
 
-class Segment(Protocol):
+class SegmentScores(Protocol):
     """What faster-whisper says about a stretch of text."""
 
     text: str
@@ -49,7 +49,7 @@ class Segment(Protocol):
 
 
 @dataclass(frozen=True)
-class Gates:
+class CredibleLimits:
     """When a stretch of Whisper's text is believed.
 
     0.6, -1.0 and 2.4 are the thresholds of Whisper's authors (arXiv 2212.04356, section 4.5), who decode again at a
@@ -63,7 +63,7 @@ class Gates:
     avg_logprob: float = -1.0
     compression_ratio: float = 2.4  # of the text under zlib: above, it repeats itself
 
-    def accept(self, segment: Segment) -> bool:
+    def accept(self, segment: SegmentScores) -> bool:
         """Whether the text of a segment is believed."""
         silent = segment.no_speech_prob > self.no_speech_prob
         unsure = segment.avg_logprob < self.sure_logprob

@@ -23,7 +23,7 @@ FRAMES_PER_S = 100
 _SIZE_BYTES = 4
 
 
-class Heard(msgspec.Struct, frozen=True):
+class DecodedWord(msgspec.Struct, frozen=True):
     """An entry of the dictionary that was recognised; frames count from the start. `probability` is the decoder's."""
 
     word: str
@@ -41,7 +41,7 @@ class Sphinx:
         self._end = weakref.finalize(self, _end, self._process)
         self.recognise(np.zeros(0, np.int16))  # the first answer is there when the model is loaded
 
-    def recognise(self, pcm: np.ndarray) -> list[Heard]:
+    def recognise(self, pcm: np.ndarray) -> list[DecodedWord]:
         """Shapes: pcm (n,) int16 at 16 kHz."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -53,7 +53,7 @@ class Sphinx:
             line = b""
         if not line:
             raise EngineError("the process of pocketsphinx died: pip install --force-reinstall 'erc-live[offline]'")
-        return msgspec.json.decode(line, type=list[Heard])
+        return msgspec.json.decode(line, type=list[DecodedWord])
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -72,15 +72,15 @@ def main() -> None:
     decoder = pocketsphinx.Decoder(loglevel="FATAL")
     while size := sys.stdin.buffer.read(_SIZE_BYTES):
         pcm = sys.stdin.buffer.read(2 * int.from_bytes(size, "little"))
-        heard: list[Heard] = []
+        words: list[DecodedWord] = []
         if pcm:
             decoder.reinit_feat()  # else the mean spectrum of one utterance changes the words of the next
             decoder.start_utt()
             decoder.process_raw(pcm, no_search=False, full_utt=True)
             decoder.end_utt()
             parts = decoder.seg() if decoder.hyp() is not None else ()
-            heard = [Heard(part.word, part.start_frame, part.end_frame, part.prob) for part in parts]
-        sys.stdout.buffer.write(msgspec.json.encode(heard) + b"\n")
+            words = [DecodedWord(part.word, part.start_frame, part.end_frame, part.prob) for part in parts]
+        sys.stdout.buffer.write(msgspec.json.encode(words) + b"\n")
         sys.stdout.buffer.flush()
 
 

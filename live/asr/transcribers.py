@@ -15,7 +15,7 @@ from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.asr.hallucination_filter import audible, repeats
 from erc_live.live.asr.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.asr.transcript_file import CueSheet, overlap_s, read_cues
-from erc_live.live.asr.whisper import Segment, Whisper
+from erc_live.live.asr.whisper import Whisper, WhisperSegment
 from erc_live.live.asr.whisper_models import ENGLISH, Model, choose_model, recommended, smaller_model
 from erc_live.live.errors import EngineError
 from erc_live.live.requests import Cue, Speech, TimedWord, Transcript
@@ -154,7 +154,9 @@ class NoWords:
         return Transcript("")
 
 
-def open_transcriber(choice: config.Transcriber, models_folder: Path, transcript: Path | None = None) -> Transcriber:
+def open_transcriber(
+    choice: config.TranscriberSection, models_folder: Path, transcript: Path | None = None
+) -> Transcriber:
     """The engine that the configuration asks for, loaded and past its slow first call.
 
     `auto` takes the transcript if one was given, else faster-whisper if its weights are on this disk, else pocketsphinx
@@ -173,13 +175,13 @@ def open_transcriber(choice: config.Transcriber, models_folder: Path, transcript
     return _open_recogniser(choice, models_folder)
 
 
-def open_spare(choice: config.Transcriber, models_folder: Path, main: Transcriber) -> Transcriber | None:
+def open_spare(choice: config.TranscriberSection, models_folder: Path, main: Transcriber) -> Transcriber | None:
     """A smaller recogniser than `main`, loaded, for when this machine does not keep up; None if there is none here."""
     smaller = smaller_model(main.model, choice.language, models_folder) if isinstance(main, FasterWhisper) else None
     return None if smaller is None else _open_whisper(choice, smaller)
 
 
-def _open_recogniser(choice: config.Transcriber, models_folder: Path) -> Transcriber:
+def _open_recogniser(choice: config.TranscriberSection, models_folder: Path) -> Transcriber:
     model = choose_model(choice, models_folder)
     if model is not None:
         return _open_whisper(choice, model)
@@ -192,14 +194,14 @@ def _open_recogniser(choice: config.Transcriber, models_folder: Path) -> Transcr
     return PocketSphinx(choice.language)
 
 
-def makeshift(choice: config.Transcriber, engine: Transcriber) -> str:
+def makeshift(choice: config.TranscriberSection, engine: Transcriber) -> str:
     """What people should know of an engine that was only taken because nothing better is here; "" of any other."""
     if choice.engine != "auto" or not isinstance(engine, PocketSphinx):
         return ""
     return f"words come from {engine.name}, far less accurate than faster-whisper: {_remedy(recommended(choice))}"
 
 
-def _open_whisper(choice: config.Transcriber, model: Model) -> FasterWhisper:
+def _open_whisper(choice: config.TranscriberSection, model: Model) -> FasterWhisper:
     whisper = Whisper(choice, model)
     whisper.warm_up()
     return FasterWhisper(whisper, model)
@@ -219,6 +221,6 @@ def _within(word: TimedWord, start_s: float, end_s: float) -> TimedWord:
     return TimedWord(word.text, first_s, last_s, word.confidence)
 
 
-def _mean_logprob(segments: Sequence[Segment]) -> float:
+def _mean_logprob(segments: Sequence[WhisperSegment]) -> float:
     tokens = sum(len(segment.tokens) for segment in segments)
     return sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / max(1, tokens)

@@ -23,7 +23,7 @@ from erc_live.streams.words import legible
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _JsonCue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_s: float
     end_s: float
     text: str
@@ -123,10 +123,10 @@ def _decoded(data: bytes, old: bool) -> str:
 def _recorded(bundle: Path) -> tuple[Cue, ...]:
     session = open_session(bundle)
     newest = {features.utterance: features for features in session.features}  # some are said again after a `Relabel`
-    return tuple(_said(features, session.t_first_ns) for features in newest.values())
+    return tuple(_recorded_cue(features, session.t_first_ns) for features in newest.values())
 
 
-def _said(features: UtteranceFeatures, origin_ns: int) -> Cue:
+def _recorded_cue(features: UtteranceFeatures, origin_ns: int) -> Cue:
     """An utterance as a cue. One without words is one, too: what listened to it is told again."""
 
     def at_s(t_ns: int) -> float:
@@ -153,7 +153,7 @@ def _read_jsonl(text: str, path: Path) -> tuple[Cue, ...]:
 
 def _json_cue(line: str, where: str) -> Cue:
     try:
-        cue = msgspec.json.decode(line, type=_Line)
+        cue = msgspec.json.decode(line, type=_JsonCue)
     except msgspec.DecodeError as error:
         raise MediaError(f"{where}: {error}") from error
     if not 0 <= cue.start_s < cue.end_s < math.inf:

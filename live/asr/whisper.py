@@ -20,8 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from erc_live.live import config
-from erc_live.live.asr import hallucination_filter
-from erc_live.live.asr.hallucination_filter import Gates
+from erc_live.live.asr.hallucination_filter import CredibleLimits, SegmentScores
 from erc_live.live.asr.whisper_models import ENGLISH, Model, complete, threads
 from erc_live.live.errors import EngineError
 from erc_live.streams.messages import SAMPLE_RATE_HZ
@@ -39,10 +38,10 @@ _SILENCE = 800  # frames of silence that a short window holds after the sound: w
 _SHORTEST = 1500  # frames of the shortest window; with 800 it goes round in circles
 _STEP = 100  # frames that windows differ by: each length of window keeps memory of its own in ctranslate2
 _DYNAMIC = 2.0  # silence lies this far under the loudest value of log-mels: 8 decades, of 4 to the unit
-DEFAULT = Gates()
+DEFAULT = CredibleLimits()
 
 
-class Word(Protocol):
+class WhisperWord(Protocol):
     """What faster-whisper says about a word; times in s from the start of the sound."""
 
     word: str
@@ -51,21 +50,21 @@ class Word(Protocol):
     probability: float
 
 
-class Segment(hallucination_filter.Segment, Protocol):
+class WhisperSegment(SegmentScores, Protocol):
     """A stretch of text with its words, None where they were not asked for."""
 
-    words: list[Word] | None
+    words: list[WhisperWord] | None
 
 
 class Whisper:
     """Samples of one utterance in, text out. Raises EngineError when the model cannot run here.
 
     On a processor it first hears the sound in a window that is little longer than it, which costs two fifths of the
-    30 s that Whisper was trained on; what no gate believes there is heard again in 30 s. Not for several threads.
+    30 s that Whisper was trained on; what is not credible there is heard again in 30 s. Not for several threads.
     """
 
-    def __init__(self, choice: config.Transcriber, model: Model, believed: Gates = DEFAULT) -> None:
-        self._gates = believed
+    def __init__(self, choice: config.TranscriberSection, model: Model, believed: CredibleLimits = DEFAULT) -> None:
+        self._limits = believed
         compute_type = choice.compute_type
         if compute_type == "auto":
             compute_type = "int8" if model.device == "cpu" else "auto"
@@ -77,7 +76,7 @@ class Whisper:
         self._detected = self._language or ENGLISH
         self.name = f"faster-whisper {Path(model.name).name} {self._model.model.compute_type} {model.device}"
 
-    def recognise(self, pcm: np.ndarray, with_words: bool = True) -> tuple[list[Segment], str]:
+    def recognise(self, pcm: np.ndarray, with_words: bool = True) -> tuple[list[WhisperSegment], str]:
         """The stretches of text that are believed, and the language that was heard. Above 30 s there are no words.
 
         Shapes: pcm (n,) int16 at 16 kHz.
@@ -86,14 +85,14 @@ class Whisper:
         segments = self._transcribe(pcm, with_words, window)
         if window < _WINDOW and not self._credible(segments, len(pcm)):
             segments = self._transcribe(pcm, with_words, _WINDOW)
-        return [segment for segment in segments if self._gates.accept(segment)], self._detected
+        return [segment for segment in segments if self._limits.accept(segment)], self._detected
 
     def warm_up(self) -> None:
         """Make the first call, which allocates. On quiet noise: in pure silence a decoder may run to its limit."""
         noise = np.random.default_rng(0).normal(0.0, 10.0, SAMPLE_RATE_HZ)
         self.recognise(noise.astype(np.int16))
 
-    def _transcribe(self, pcm: np.ndarray, with_words: bool, window: int) -> list[Segment]:
+    def _transcribe(self, pcm: np.ndarray, with_words: bool, window: int) -> list[WhisperSegment]:
         """All stretches with text, believed or not."""
         self._sound, self._window = len(pcm) // _HOP, window
         with_words = with_words and self._sound <= _WINDOW
@@ -106,7 +105,7 @@ class Whisper:
             condition_on_previous_text=False,
             without_timestamps=True,
             word_timestamps=with_words,
-            no_speech_threshold=None,  # the gates decide, and see all three numbers
+            no_speech_threshold=None,  # the limits decide, and see all three numbers
             log_prob_threshold=None,
             compression_ratio_threshold=None,
             max_new_tokens=self._most_tokens(len(pcm)),
@@ -115,10 +114,10 @@ class Whisper:
             segments = itertools.islice(segments, 1)
         return [segment for segment in segments if segment.text.strip()]
 
-    def _credible(self, segments: Sequence[Segment], samples: int) -> bool:
+    def _credible(self, segments: Sequence[WhisperSegment], samples: int) -> bool:
         """Whether a short window was long enough: text, all of it believed, that came to an end by itself."""
         finished = sum(len(segment.tokens) for segment in segments) < self._most_tokens(samples)
-        return bool(segments) and finished and all(map(self._gates.accept, segments))
+        return bool(segments) and finished and all(map(self._limits.accept, segments))
 
     def _most_tokens(self, samples: int) -> int:
         """Tokens that so much sound can hold."""

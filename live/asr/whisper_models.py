@@ -44,7 +44,7 @@ class Model:
     device: str = "cpu"
 
 
-def choose_model(choice: config.Transcriber, models_folder: Path) -> Model | None:
+def choose_model(choice: config.TranscriberSection, models_folder: Path) -> Model | None:
     """The model that the configuration names; for `auto` the best on this disk that this machine keeps up with.
 
     Where only larger ones are here, the smallest of them. None when there is none. Raises EngineError when a named
@@ -72,7 +72,7 @@ def smaller_model(model: Model, language: str, models_folder: Path) -> Model | N
     return None
 
 
-def recommended(choice: config.Transcriber) -> str:
+def recommended(choice: config.TranscriberSection) -> str:
     """What to fetch when nothing is here: the configured model; for `auto` the one that this machine keeps up with."""
     if choice.model != "auto":
         return choice.model
@@ -81,7 +81,7 @@ def recommended(choice: config.Transcriber) -> str:
     return f"{wanted}.en" if choice.language in ("auto", ENGLISH) else wanted
 
 
-def recommendations(choice: config.Transcriber) -> tuple[str, ...]:
+def recommendations(choice: config.TranscriberSection) -> tuple[str, ...]:
     """What to fetch, the best first: what is recommended; for `auto` smaller ones, too, in case it cannot be had.
 
     Where there is no smaller size the next larger one is the last resort: `choose_model` takes it, too.
@@ -94,7 +94,7 @@ def recommendations(choice: config.Transcriber) -> tuple[str, ...]:
     return (*names[place::-1], *(name for name in larger if _size(name) == _SIZES[1]))
 
 
-def is_here(choice: config.Transcriber, models_folder: Path) -> bool:
+def is_here(choice: config.TranscriberSection, models_folder: Path) -> bool:
     """Whether the disk has a model that `choose_model` would find.
 
     Raises EngineError when a named folder is not a complete model.
@@ -190,7 +190,7 @@ def _cuda_devices() -> int:
     return int(ctranslate2.get_cuda_device_count())
 
 
-def _device(choice: config.Transcriber, model: Path) -> str:
+def _device(choice: config.TranscriberSection, model: Path) -> str:
     """`cpu` or `cuda`, whichever was asked for and works; `auto` falls back to the CPU with a warning."""
     if choice.device == "cpu" or (choice.device == "auto" and not _cuda_devices()):
         return "cpu"

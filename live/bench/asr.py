@@ -40,7 +40,7 @@ SESSION, WHOLE = "session", "whole"  # cuts; any other is a length in s
 
 
 @dataclass(frozen=True)
-class Recogniser:
+class BenchedRecogniser:
     """What is measured: a recogniser, and how its sound is cut. `name` tells it from the others."""
 
     name: str
@@ -49,7 +49,7 @@ class Recogniser:
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecogniserResult:
     """What one recogniser made of a recording. `errors`: of each utterance of the reference; of a recording without
     words, one. `texts`: of each utterance that it was handed, `wordless` of them empty. `took_s`, `cpu_s`: to cut and
     to recognise; of the wall clock and of all processors.
@@ -68,7 +68,7 @@ class ClipScore:
 
     clip: Clip
     duration_s: float
-    heard: tuple[Heard, ...]
+    results: tuple[RecogniserResult, ...]
 
     @property
     def speech(self) -> bool:
@@ -80,7 +80,7 @@ class ClipScore:
 class AsrReport:
     """All recordings, with all recognisers."""
 
-    recognisers: tuple[Recogniser, ...]
+    recognisers: tuple[BenchedRecogniser, ...]
     clips: tuple[ClipScore, ...]
 
 
@@ -95,7 +95,7 @@ def demo_clips() -> list[Clip]:
     ]
 
 
-def open_recognisers(choices: Sequence[Choice], cuts: Sequence[str], sets: Sequence[str]) -> list[Recogniser]:
+def open_recognisers(choices: Sequence[Choice], cuts: Sequence[str], sets: Sequence[str]) -> list[BenchedRecogniser]:
     """Each choice with each way to cut, loaded and warm. Raises ConfigError, EngineError."""
     for cut in cuts:
         _check_cut(cut)
@@ -104,7 +104,7 @@ def open_recognisers(choices: Sequence[Choice], cuts: Sequence[str], sets: Seque
         config = configured(choice, sets)
         transcriber = open_transcriber(config.transcriber, models_folder(config.models))
         name = choice.name if choice.sets else transcriber.name
-        found += [Recogniser(name if cut == SESSION else f"{name}, {cut}", transcriber, cut) for cut in cuts]
+        found += [BenchedRecogniser(name if cut == SESSION else f"{name}, {cut}", transcriber, cut) for cut in cuts]
     return found
 
 
@@ -122,7 +122,7 @@ def _check_cut(cut: str) -> None:
 
 def bench_asr(
     clips: Sequence[Clip],
-    recognisers: Sequence[Recogniser],
+    recognisers: Sequence[BenchedRecogniser],
     config: Config,
     normalise: Normaliser,
     progress: Progress = lambda what, share: None,
@@ -132,7 +132,7 @@ def bench_asr(
     for clip in clips:
         pcm = _silenced(read(clip.path), clip.reference)
         cuts = {cut: _timed(partial(_cut_up, pcm, cut, config)) for cut in {r.cut: None for r in recognisers}}
-        heard = []
+        results = []
         for recogniser in recognisers:
             utterances, took_s, cpu_s = cuts[recogniser.cut]
             recognise = partial(
@@ -141,8 +141,8 @@ def bench_asr(
             texts, more_s, more_cpu_s = _timed(recognise)
             errors = compare(clip.reference.utterances, " ".join(texts), normalise)
             wordless = sum(not text for text in texts)
-            heard.append(Heard(tuple(errors), tuple(texts), wordless, took_s + more_s, cpu_s + more_cpu_s))
-        scores.append(ClipScore(clip, len(pcm) / SAMPLE_RATE_HZ, tuple(heard)))
+            results.append(RecogniserResult(tuple(errors), tuple(texts), wordless, took_s + more_s, cpu_s + more_cpu_s))
+        scores.append(ClipScore(clip, len(pcm) / SAMPLE_RATE_HZ, tuple(results)))
     return AsrReport(tuple(recognisers), tuple(scores))
 
 
@@ -176,7 +176,9 @@ def _silenced(pcm: np.ndarray, reference: Reference) -> np.ndarray:
     return pcm
 
 
-def _recognise(recogniser: Recogniser, utterances: Sequence[Speech], progress: Callable[[float], None]) -> list[str]:
+def _recognise(
+    recogniser: BenchedRecogniser, utterances: Sequence[Speech], progress: Callable[[float], None]
+) -> list[str]:
     progress(0.0)
     texts = []
     for utterance in utterances:

@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.live.bench.model_report import COLOURS
-from erc_live.live.bench.recordings import Recording, Segment, Track
+from erc_live.live.bench.recordings import MicrophoneTrack, Recording, SpeakerSegment
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.errors import EngineError
 from erc_live.live.perception.endpointing import utterance_id
 from erc_live.live.session.engines import closed_utterances
-from erc_live.live.speakers.clustering import Speakers
+from erc_live.live.speakers.clustering import SpeakerClustering
 from erc_live.live.speakers.embedding import VoiceReader
 from erc_live.live.speakers.enrolment import open_speakers
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, SourceEnd, samples_to_ns
@@ -38,7 +38,7 @@ NOBODY = "#999999"  # colour of what was heard while, by the reference, nobody s
 
 
 @dataclass(frozen=True)
-class Said:
+class AssignedTurn:
     """A stretch of speech, whose voice it was said to be when it had ended, and whose it is in the end."""
 
     start_s: float
@@ -83,26 +83,28 @@ class RecordingScore:
     at_once: Score
     corrected: Score
     settled: Score
-    segments: tuple[Segment, ...] = ()
-    said: tuple[Said, ...] = ()
+    segments: tuple[SpeakerSegment, ...] = ()
+    hypothesis: tuple[AssignedTurn, ...] = ()
 
 
-def listen(track: Track, config: Config, reader: VoiceReader, speakers: Speakers) -> list[Said]:
+def listen(
+    track: MicrophoneTrack, config: Config, reader: VoiceReader, speakers: SpeakerClustering
+) -> list[AssignedTurn]:
     """What a session with one shared microphone says of a recording, in the order in which it does."""
-    said: dict[str, tuple[float, float, str]] = {}
+    turns: dict[str, tuple[float, float, str]] = {}
     now: dict[str, str] = {}
     for start, end, embedding in _stretches(track, config, reader):
         start_ns, end_ns = samples_to_ns(start), samples_to_ns(end)
         utterance = utterance_id(SOURCE, start_ns)
         voice = speakers.assign(SOURCE, utterance, embedding, start_ns, end_ns).voice
-        said[utterance] = (start_ns / 1e9, end_ns / 1e9, voice)
+        turns[utterance] = (start_ns / 1e9, end_ns / 1e9, voice)
         now[utterance] = voice
         for change in speakers.changes():
             now.update(dict.fromkeys(change.moved, change.voice))
-    return [Said(*what, corrected=now[utterance]) for utterance, what in said.items()]
+    return [AssignedTurn(*what, corrected=now[utterance]) for utterance, what in turns.items()]
 
 
-def _stretches(track: Track, config: Config, reader: VoiceReader) -> Iterator[tuple[int, int, Any]]:
+def _stretches(track: MicrophoneTrack, config: Config, reader: VoiceReader) -> Iterator[tuple[int, int, Any]]:
     """Samples of the recording from which a stretch of one voice goes to where, and its embedding."""
     spec = SourceSpec(kind="mic", medium="file", name=SOURCE, target=track.name)
     messages: list[AudioChunk | SourceEnd] = [
@@ -116,7 +118,7 @@ def _stretches(track: Track, config: Config, reader: VoiceReader) -> Iterator[tu
             yield first + stretch.start, first + stretch.end, stretch.embedding
 
 
-def score(track: Track, said: Sequence[tuple[float, float, str]], from_s: float = 0.0) -> Score:
+def score(track: MicrophoneTrack, turns: Sequence[tuple[float, float, str]], from_s: float = 0.0) -> Score:
     """Stretches (start_s, end_s, voice) against the reference of a recording, which counts from `from_s` on.
 
     Voices stand for the people with whom, over the whole recording, they share the most time, each for another one.
@@ -133,7 +135,7 @@ def score(track: Track, said: Sequence[tuple[float, float, str]], from_s: float 
     reference, hypothesis = Annotation(), Annotation()
     for number, segment in enumerate(track.segments):
         reference[Segment(segment.start_s, segment.end_s), number] = segment.speaker
-    for number, (start_s, end_s, voice) in enumerate(said):
+    for number, (start_s, end_s, voice) in enumerate(turns):
         hypothesis[Segment(start_s, end_s), number] = voice
     whole = Timeline([Segment(0.0, track.duration_s)])
     mapping = DiarizationErrorRate().optimal_mapping(reference, hypothesis, uem=whole)
@@ -151,18 +153,18 @@ def bench_speakers(
     for recording in recordings:
         progress(recording.name)
         track = recording.mixed()
-        said = listen(track, config, reader, open_speakers(config.speakers, reader))
-        at_once = [(s.start_s, s.end_s, s.at_once) for s in said]
+        turns = listen(track, config, reader, open_speakers(config.speakers, reader))
+        at_once = [(s.start_s, s.end_s, s.at_once) for s in turns]
         scores.append(
             RecordingScore(
                 name=recording.name,
                 people=len({segment.speaker for segment in track.segments}),
-                voices=len({s.corrected for s in said}),
+                voices=len({s.corrected for s in turns}),
                 at_once=score(track, at_once),
-                corrected=score(track, [(s.start_s, s.end_s, s.corrected) for s in said]),
+                corrected=score(track, [(s.start_s, s.end_s, s.corrected) for s in turns]),
                 settled=score(track, at_once, SETTLED_S),
                 segments=track.segments,
-                said=tuple(said),
+                hypothesis=tuple(turns),
             )
         )
     return scores
@@ -234,13 +236,13 @@ def _lanes(s: RecordingScore) -> dict[str, list[tuple[float, float, str]]]:
     lanes: dict[str, list[tuple[float, float, str]]] = {person: [] for person in colours}
     for segment in s.segments:
         lanes[segment.speaker].append((segment.start_s, segment.end_s, colours[segment.speaker]))
-    for said in s.said:
+    for turn in s.hypothesis:
         shared = dict.fromkeys(colours, 0.0)
         for segment in s.segments:
-            shared[segment.speaker] += max(min(said.end_s, segment.end_s) - max(said.start_s, segment.start_s), 0.0)
+            shared[segment.speaker] += max(min(turn.end_s, segment.end_s) - max(turn.start_s, segment.start_s), 0.0)
         person = max(shared, key=lambda name: shared[name], default="")
         colour = colours[person] if shared.get(person) else NOBODY
-        lanes.setdefault(said.at_once, []).append((said.start_s, said.end_s, colour))
+        lanes.setdefault(turn.at_once, []).append((turn.start_s, turn.end_s, colour))
     return lanes
 
 

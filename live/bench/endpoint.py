@@ -33,7 +33,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.bench.recordings import Recording, Track, joined, sounding
+from erc_live.live.bench.recordings import MicrophoneTrack, Recording, joined, sounding
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.perception.vad import SileroVad
 from erc_live.live.screen.percentile import percentile
@@ -45,26 +45,26 @@ PAUSE_S = 0.5
 COLLAR_S = 0.25  # what references may be off by, as in the scoring of diarisation
 ADAPTIVE = "adaptive"
 
-Stretch = tuple[float, float]  # seconds since the start of the recording
+TimeSpan = tuple[float, float]  # seconds since the start of the recording
 
 
 @dataclass(frozen=True)
-class Reference:
+class TurnReference:
     """Who can be heard when: the turns, and the turns if no annotated segment had a pause."""
 
-    turns: tuple[Stretch, ...]
-    annotated: tuple[Stretch, ...]
+    turns: tuple[TimeSpan, ...]
+    annotated: tuple[TimeSpan, ...]
     duration_s: float
     pause_s: float
 
     @classmethod
-    def of(cls, track: Track, pause_s: float) -> "Reference":
+    def of(cls, track: MicrophoneTrack, pause_s: float) -> "TurnReference":
         """The reference of one microphone."""
-        heard, annotated = (
+        turns, annotated = (
             tuple(joined([(s.start_s, s.end_s) for s in segments], pause_s))
             for segments in (sounding(track.pcm, track.segments), track.segments)
         )
-        return cls(heard, annotated, track.duration_s, pause_s)
+        return cls(turns, annotated, track.duration_s, pause_s)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingFigures:
     """The figures of a setting; shares of 1. `silence_s` is None where it adapts, delays where no end was met."""
 
     setting: str
@@ -110,10 +110,10 @@ class Endpoints:
     duration_s: float
     pause_s: float
     core_share: float
-    rows: tuple[Row, ...]
+    rows: tuple[SettingFigures, ...]
 
     @property
-    def adaptive(self) -> Row:
+    def adaptive(self) -> SettingFigures:
         """The setting that is used."""
         return self.rows[-1]
 
@@ -136,7 +136,7 @@ def bench_endpoint(
     config: SegmenterConfig,
     silences_s: Sequence[float] = SILENCES_S,
     pause_s: float = PAUSE_S,
-    told: Callable[[str], None] = lambda _text: None,
+    progress: Callable[[str], None] = lambda _text: None,
 ) -> Endpoints:
     """Run every setting over every microphone.
 
@@ -145,7 +145,7 @@ def bench_endpoint(
         config: the adaptive setting; the others differ in the silence that they wait for.
         silences_s: that end an utterance, each a setting of its own.
         pause_s: a gap this long in the reference is the end of a turn.
-        told: called with what is being listened to.
+        progress: called with what is being listened to.
 
     Raises:
         ConfigError: a silence or `pause_s` is out of range.
@@ -157,13 +157,13 @@ def bench_endpoint(
     settings = [*(_fixed(config, silence) for silence in sorted(set(silences_s))), config]
     tallies = [Tally() for _ in settings]
     duration_s = cpu_s = 0.0
-    for track in _tracks(recordings, told):
+    for track in _tracks(recordings, progress):
         begun_s = time.process_time()
         probabilities = listen(track.pcm)
         segment(probabilities, config)
         cpu_s += time.process_time() - begun_s
         duration_s += track.duration_s
-        reference = Reference.of(track, pause_s)
+        reference = TurnReference.of(track, pause_s)
         for setting, tally in zip(settings, tallies, strict=True):
             count(tally, segment(probabilities, setting), reference)
     names = [*(f"{setting.end_silence_s:g} s" for setting in settings[:-1]), ADAPTIVE]
@@ -188,7 +188,7 @@ def segment(probabilities: Sequence[float], config: SegmenterConfig) -> list[Utt
     return [span for span in spans if span is not None]
 
 
-def count(tally: Tally, spans: Sequence[UtteranceSpan], reference: Reference) -> None:
+def count(tally: Tally, spans: Sequence[UtteranceSpan], reference: TurnReference) -> None:
     """Add what happened in one recording."""
     for span in spans:
         turn = _turn_of(span, reference.turns)
@@ -205,7 +205,7 @@ def count(tally: Tally, spans: Sequence[UtteranceSpan], reference: Reference) ->
             _count_end(tally, [span for span in spans if _overlap(span, turn)], turn, after)
 
 
-def _count_end(tally: Tally, spans: Sequence[UtteranceSpan], turn: Stretch, after_s: float) -> None:
+def _count_end(tally: Tally, spans: Sequence[UtteranceSpan], turn: TimeSpan, after_s: float) -> None:
     """How the end of a turn was met by the utterances that have some of it; the next turn starts at `after_s`."""
     closing = next((span for span in spans if _s(span.closed) >= turn[1] - COLLAR_S), None)
     if closing is None:
@@ -218,16 +218,16 @@ def _count_end(tally: Tally, spans: Sequence[UtteranceSpan], turn: Stretch, afte
         tally.delays.append(_s(closing.closed) - turn[1])
 
 
-def _turn_of(span: UtteranceSpan, turns: Sequence[Stretch]) -> Stretch | None:
+def _turn_of(span: UtteranceSpan, turns: Sequence[TimeSpan]) -> TimeSpan | None:
     """The turn that the utterance ends in, or after."""
     return next((turn for turn in reversed(turns) if _overlap(span, turn)), None)
 
 
-def _cuts(span: UtteranceSpan, turn: Stretch) -> bool:
+def _cuts(span: UtteranceSpan, turn: TimeSpan) -> bool:
     return _s(span.closed) < turn[1] - COLLAR_S
 
 
-def _overlap(span: UtteranceSpan, turn: Stretch) -> bool:
+def _overlap(span: UtteranceSpan, turn: TimeSpan) -> bool:
     return _s(span.start) < turn[1] and turn[0] < _s(span.end)
 
 
@@ -235,9 +235,9 @@ def _s(samples: int) -> float:
     return samples / SAMPLE_RATE_HZ
 
 
-def _tracks(recordings: Sequence[Recording], told: Callable[[str], None]) -> Iterator[Track]:
+def _tracks(recordings: Sequence[Recording], progress: Callable[[str], None]) -> Iterator[MicrophoneTrack]:
     for recording in recordings:
-        told(recording.name)
+        progress(recording.name)
         yield from recording.tracks()
 
 
@@ -248,10 +248,10 @@ def _fixed(config: SegmenterConfig, silence_s: float) -> SegmenterConfig:
         raise ConfigError(f"--silence {silence_s:g}: {error}") from error
 
 
-def _row(name: str, silence_s: float | None, tally: Tally) -> Row:
+def _row(name: str, silence_s: float | None, tally: Tally) -> SettingFigures:
     p50, p95 = (1000 * percentile(tally.delays, q) if tally.delays else None for q in (50, 95))
     closed = max(tally.closed, 1)
-    return Row(
+    return SettingFigures(
         setting=name,
         silence_s=silence_s,
         p50_ms=p50,

@@ -31,11 +31,11 @@ UNHEARD = "the recogniser gave none"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """A message, and when a subscriber had it on the clock of the session: that of the host, played in real time."""
 
     message: PublicMessage
-    t_heard_ns: int
+    t_received_ns: int
 
 
 @dataclass(frozen=True)
@@ -97,40 +97,42 @@ class Latency:
 
 
 def bench_latency(
-    name: str, arguments: Sequence[str], told: Callable[[EmotionEvent], None] = lambda event: None
+    name: str, arguments: Sequence[str], on_event: Callable[[EmotionEvent], None] = lambda event: None
 ) -> Latency:
     """Run `erc-live replay` with these arguments in processes of their own, and measure.
 
     Raises EngineError with what the session said when it ended before its time, or when nothing was said in it.
     """
     command = [sys.executable, "-m", "erc_live.live.cli", "replay", *arguments, "--as-live", "--jsonl"]
-    heard: list[Heard] = []
+    received: list[Received] = []
     begin_ns, before, ready_s = time.monotonic_ns(), os.times(), None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as session:
         assert session.stderr is not None
         with Usage(session.pid) as usage:
-            for received in _received(session):
-                heard.append(received)
-                if isinstance(received.message, Hello):  # it leaves when the recording begins
+            for one in _received(session):
+                received.append(one)
+                if isinstance(one.message, Hello):  # it leaves when the recording begins
                     usage.begin()
-                    ready_s = (received.t_heard_ns - begin_ns) / 1e9
-                elif isinstance(received.message, EmotionEvent):
-                    told(received.message)
-        said = session.stderr.read().strip()
+                    ready_s = (one.t_received_ns - begin_ns) / 1e9
+                elif isinstance(one.message, EmotionEvent):
+                    on_event(one.message)
+        stderr = session.stderr.read().strip()
     if session.returncode:
-        raise EngineError(f"the session ended with code {session.returncode}: {said.splitlines()[-1] if said else ''}")
+        raise EngineError(
+            f"the session ended with code {session.returncode}: {stderr.splitlines()[-1] if stderr else ''}"
+        )
     after, lasted_s = os.times(), (time.monotonic_ns() - begin_ns) / 1e9
     cores = (sum(after[2:4]) - sum(before[2:4])) / lasted_s  # of children: user and system
     played_s = max(lasted_s - (ready_s or 0.0), 1e-9)
     shares = {worker: used_s / played_s for worker, used_s in sorted(usage.used_s().items())}
-    return measure(name, heard, Cost(cores, ready_s, shares))
+    return measure(name, received, Cost(cores, ready_s, shares))
 
 
-def measure(name: str, heard: Sequence[Heard], cost: Cost) -> Latency:
+def measure(name: str, received: Sequence[Received], cost: Cost) -> Latency:
     """The figures of a session. Raises EngineError if nothing was said in it."""
-    events = [(h.message, h.t_heard_ns) for h in heard if isinstance(h.message, EmotionEvent)]
+    events = [(h.message, h.t_received_ns) for h in received if isinstance(h.message, EmotionEvent)]
     finals = list(_first_finals(events))
-    losses = _losses([h.message for h in heard], [event for event, _ in finals])
+    losses = _losses([h.message for h in received], [event for event, _ in finals])
     if not finals:
         lost = ", ".join([*losses.steps, *losses.gaps]) or "nothing was lost"
         raise EngineError(f"no utterance in this recording, so there is nothing to measure ({lost}; {losses.ended})")
@@ -153,21 +155,21 @@ def measure(name: str, heard: Sequence[Heard], cost: Cost) -> Latency:
     )
 
 
-def _received(session: "subprocess.Popen[str]") -> Iterator[Heard]:
+def _received(session: "subprocess.Popen[str]") -> Iterator[Received]:
     assert session.stdout is not None
     for line in session.stdout:
         now_ns = time.monotonic_ns()
         message = codec.from_json(line.encode())
         if isinstance(message, PublicMessage):  # all are: the public stream is what is written
-            yield Heard(message, now_ns)
+            yield Received(message, now_ns)
 
 
 def _first_finals(events: Iterable[tuple[EmotionEvent, int]]) -> Iterator[tuple[EmotionEvent, int]]:
     """Final events, less those that only say anew what was said before, after a change of voices."""
-    said: set[str] = set()
+    closed: set[str] = set()
     for event, t_ns in events:
-        if event.final and event.utterance not in said:
-            said.add(event.utterance)
+        if event.final and event.utterance not in closed:
+            closed.add(event.utterance)
             yield event, t_ns
 
 

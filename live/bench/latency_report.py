@@ -57,10 +57,10 @@ def _session(session: Latency) -> list[RenderableType]:
     rows = [*session.stages[:-1], aware, unaware, session.after_endpoint, session.delivered]
     for spread in (*rows, *([session.first] if session.first else [])):
         table.add_row(spread.name, *(f"{v:.0f}" for v in (spread.p50, spread.p95, spread.longest)), str(spread.count))
-    return [table, *(Text(line) for line in _told(session))]
+    return [table, *(Text(line) for line in _summary_lines(session))]
 
 
-def _told(session: Latency) -> list[str]:
+def _summary_lines(session: Latency) -> list[str]:
     """What was said, what was lost, and what it cost, in sentences."""
     losses, cost = session.losses, session.cost
     why = "; ".join(f"{count} {reason}" for reason, count in losses.wordless.items())

@@ -37,7 +37,7 @@ CELL_WIDTH = 256  # of the GRU cell that is the yardstick of a step: same machin
 
 
 @dataclass(frozen=True)
-class Effort:
+class Repetitions:
     """How much is measured.
 
     `rounds`: repetitions of a step, a fifth as many of what takes longer. `patience_s`: after it repetitions end, and a
@@ -52,12 +52,12 @@ class Effort:
     memory_s: float = 300.0
 
 
-FULL = Effort()
-SHORT = Effort(rounds=2, patience_s=0.1, warm_up_steps=10, memory_steps=20)  # shows that all works, not how fast
+FULL = Repetitions()
+SHORT = Repetitions(rounds=2, patience_s=0.1, warm_up_steps=10, memory_steps=20)  # shows that all works, not how fast
 
 
 @dataclass(frozen=True)
-class Timing:
+class CallDuration:
     """Duration of one call in ms: median, 10th and 90th percentile."""
 
     p50: float
@@ -74,9 +74,9 @@ class AtLength:
     """
 
     length: int
-    step: Timing
-    recompute: Timing | None
-    replay: Timing
+    step: CallDuration
+    recompute: CallDuration | None
+    replay: CallDuration
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class AtDialogues:
     """One step of `dialogues` dialogues together, through `Slots`."""
 
     dialogues: int
-    batch: Timing
+    batch: CallDuration
 
     @property
     def per_second(self) -> float:
@@ -118,10 +118,10 @@ class NetworkReport:
     state_bytes: int
     replay_state_bytes: int
     lengths: tuple[AtLength, ...]
-    single: Timing
+    single: CallDuration
     batches: tuple[AtDialogues, ...]
-    step: Timing
-    cell: Timing
+    step: CallDuration
+    cell: CallDuration
     steps: int
     grown_bytes: int | None
 
@@ -163,7 +163,7 @@ def bench_model(
     lengths: Sequence[int] = LENGTHS,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _text: None,
-    effort: Effort = FULL,
+    repetitions: Repetitions = FULL,
 ) -> BenchReport:
     """Measure networks of their default sizes.
 
@@ -172,7 +172,7 @@ def bench_model(
         lengths: of dialogues, at least 1 each.
         device: "cpu", "cuda", ...
         progress: called with what is being measured.
-        effort: `FULL`, or `SHORT` to see that all works.
+        repetitions: `FULL`, or `SHORT` to see that all works.
 
     Raises:
         ConfigError: there is no such network, or a length is below 1.
@@ -186,18 +186,20 @@ def bench_model(
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise DeviceError("torch finds no GPU here: measure with --device cpu, or install a CUDA build of torch")
     with torch.inference_mode():
-        reports = tuple(_Bench(name, device, progress, effort).report(sorted(set(lengths))) for name in networks)
+        reports = tuple(
+            _NetworkBench(name, device, progress, repetitions).report(sorted(set(lengths))) for name in networks
+        )
     return BenchReport(device, torch.get_num_threads(), torch.__version__, reports)
 
 
-class _Bench:
+class _NetworkBench:
     """Measures one network."""
 
-    def __init__(self, name: str, device: str, progress: Callable[[str], None], effort: Effort) -> None:
+    def __init__(self, name: str, device: str, progress: Callable[[str], None], repetitions: Repetitions) -> None:
         self._name = name
         self._device = device
         self._say = progress
-        self._effort = effort
+        self._repetitions = repetitions
         self._model: Any = _built(name, device, causal=True)
         self._replay = Replay(_built(name, device, causal=False), REPLAY_WINDOW)
 
@@ -225,11 +227,11 @@ class _Bench:
         """Steps of one dialogue, and by how much memory is larger after them."""
         talk = _talk(self._model.config, REPLAY_WINDOW).to(self._device)
         state = self._model.initial_state(1)
-        for t in range(self._effort.warm_up_steps):
+        for t in range(self._repetitions.warm_up_steps):
             _, state = self._model.step(_row(talk, t % REPLAY_WINDOW), state)
-        before, end_s = _resident_bytes(self._device), time.monotonic() + self._effort.memory_s
+        before, end_s = _resident_bytes(self._device), time.monotonic() + self._repetitions.memory_s
         steps = 0
-        while steps < self._effort.memory_steps and time.monotonic() < end_s:
+        while steps < self._repetitions.memory_steps and time.monotonic() < end_s:
             if steps % 1_000 == 0:
                 self._say(f"{self._name}: memory, step {steps:,}")
             _, state = self._model.step(_row(talk, steps % REPLAY_WINDOW), state)
@@ -244,8 +246,8 @@ class _Bench:
             if t + 1 in lengths:
                 calls.append(_call(self._model.step, _row(talk, t), state))
             _, state = self._model.step(_row(talk, t), state)
-        steps = self._timed(calls, self._effort.rounds)
-        replays = self._timed([self._replayed(talk, length) for length in lengths], self._effort.rounds // 5)
+        steps = self._timed(calls, self._repetitions.rounds)
+        replays = self._timed([self._replayed(talk, length) for length in lengths], self._repetitions.rounds // 5)
         recomputed = self._recomputed(talk, lengths)
         rows = zip(lengths, steps, recomputed, replays, strict=True)
         return tuple(AtLength(*row) for row in rows)
@@ -257,25 +259,25 @@ class _Bench:
             _, state = self._replay.step(_row(talk, t), state)
         return _call(self._replay.step, _row(talk, length - 1), state)
 
-    def _recomputed(self, talk: UtteranceBatch, lengths: Sequence[int]) -> list[Timing | None]:
+    def _recomputed(self, talk: UtteranceBatch, lengths: Sequence[int]) -> list[CallDuration | None]:
         """Times of `forward`; it stops where attention over all pairs (cost: square of the length) would take too
         long.
         """
-        found: list[Timing | None] = []
+        found: list[CallDuration | None] = []
         for before, length in pairwise((lengths[0], *lengths)):
             previous = found[-1] if found else None
             guess_s = previous.p50 / 1000 * (length / before) ** 2 if previous else 0.0
-            if guess_s > self._effort.patience_s or (found and not previous):
+            if guess_s > self._repetitions.patience_s or (found and not previous):
                 found.append(None)
                 continue
             self._say(f"{self._name}: whole dialogue of {length:,} utterances")
             batch = DialogueBatch.pad([talk.rows(slice(length))])
             batch = dataclasses.replace(batch, lengths=batch.lengths.to(self._device))
-            rounds = self._effort.rounds // 5 if length <= 1_000 else 3
+            rounds = self._repetitions.rounds // 5 if length <= 1_000 else 3
             found += self._timed([_call(self._model, batch)], rounds, warm_ups=1)
         return found
 
-    def _batches(self) -> tuple[Timing, tuple[AtDialogues, ...]]:
+    def _batches(self) -> tuple[CallDuration, tuple[AtDialogues, ...]]:
         names = [str(number) for number in range(SIZES[-1])]
         talk = _talk(self._model.config, len(names))
         slots: Slots[Any] = Slots(self._model, len(names), SessionClock())
@@ -287,22 +289,24 @@ class _Bench:
         calls = [_call(self._model.step, row, state)]
         calls += [_call(slots.step, names[:size], talk.rows(slice(size))) for size in SIZES]
         self._say(f"{self._name}: up to {SIZES[-1]} dialogues together")
-        single, *together = self._timed(calls, self._effort.rounds // 5)
+        single, *together = self._timed(calls, self._repetitions.rounds // 5)
         return single, tuple(AtDialogues(size, timing) for size, timing in zip(SIZES, together, strict=True))
 
-    def _against_cell(self) -> tuple[Timing, Timing]:
+    def _against_cell(self) -> tuple[CallDuration, CallDuration]:
         cell = nn.GRUCell(CELL_WIDTH, CELL_WIDTH).to(self._device).eval()
         vector = torch.randn(1, CELL_WIDTH, device=self._device)
         row = _talk(self._model.config, 1).to(self._device)
         self._say(f"{self._name}: beside a GRU cell")
         calls = [_call(self._model.step, row, self._model.initial_state(1)), _call(cell, vector, vector)]
-        step, one = self._timed(calls, self._effort.rounds)
+        step, one = self._timed(calls, self._repetitions.rounds)
         return step, one
 
-    def _timed(self, calls: Sequence[Callable[[], object]], rounds: int, warm_ups: int = WARM_UPS) -> list[Timing]:
+    def _timed(
+        self, calls: Sequence[Callable[[], object]], rounds: int, warm_ups: int = WARM_UPS
+    ) -> list[CallDuration]:
         """Time `calls` in turn, `rounds` times while patience lasts, each after `warm_ups` of the same."""
         durations: list[list[float]] = [[] for _ in calls]
-        end_s = time.monotonic() + self._effort.patience_s
+        end_s = time.monotonic() + self._repetitions.patience_s
         for turn in range(max(rounds, LEAST_ROUNDS)):
             if turn >= LEAST_ROUNDS and time.monotonic() > end_s:
                 break
@@ -320,8 +324,8 @@ class _Bench:
             torch.cuda.synchronize()
 
 
-def _timing(durations: Sequence[float]) -> Timing:
-    return Timing(*(percentile(durations, percent) for percent in (50, 10, 90)))
+def _timing(durations: Sequence[float]) -> CallDuration:
+    return CallDuration(*(percentile(durations, percent) for percent in (50, 10, 90)))
 
 
 def _built(name: str, device: str, causal: bool) -> Any:

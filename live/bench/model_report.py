@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.bench.model import BenchReport, NetworkReport, Timing
+from erc_live.live.bench.model import BenchReport, CallDuration, NetworkReport
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind
 DASHES = {"step": "", "recompute": "7 4", "replay": "2 3"}
@@ -57,7 +57,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
     return table
 
 
-def _ms(timing: Timing | None) -> str:
+def _ms(timing: CallDuration | None) -> str:
     return "-" if timing is None else f"{timing.p50:.3f} ({timing.p10:.3f} to {timing.p90:.3f})"
 
 

@@ -49,7 +49,7 @@ _PASSED_OVER = (
 
 
 @dataclass(frozen=True)
-class Segment:
+class SpeakerSegment:
     """Somebody speaks; seconds since the start of the recording."""
 
     start_s: float
@@ -58,12 +58,12 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Track:
+class MicrophoneTrack:
     """What one microphone hears, and who is known to speak into it. Shapes: pcm (n,) int16 at `SAMPLE_RATE_HZ`."""
 
     name: str
     pcm: np.ndarray
-    segments: tuple[Segment, ...]
+    segments: tuple[SpeakerSegment, ...]
 
     @property
     def duration_s(self) -> float:
@@ -77,23 +77,26 @@ class Recording:
 
     name: str
     paths: tuple[Path, ...]
-    segments: tuple[Segment, ...] | None
+    segments: tuple[SpeakerSegment, ...] | None
 
-    def tracks(self) -> list[Track]:
+    def tracks(self) -> list[MicrophoneTrack]:
         """The sound of each file with its reference. Raises MediaError."""
         if self.segments is not None:
-            return [Track(self.name, read(self.paths[0]), self.segments)]
+            return [MicrophoneTrack(self.name, read(self.paths[0]), self.segments)]
         heard = [(path.stem, read(path)) for path in self.paths]
-        return [Track(name, pcm, sounding(pcm, [Segment(0.0, len(pcm) / SAMPLE_RATE_HZ, name)])) for name, pcm in heard]
+        return [
+            MicrophoneTrack(name, pcm, sounding(pcm, [SpeakerSegment(0.0, len(pcm) / SAMPLE_RATE_HZ, name)]))
+            for name, pcm in heard
+        ]
 
-    def mixed(self) -> Track:
+    def mixed(self) -> MicrophoneTrack:
         """All files as one microphone would hear them: their sum, clipped. Raises MediaError."""
         tracks = self.tracks()
         total = np.zeros(max(len(track.pcm) for track in tracks), np.int32)
         for track in tracks:
             total[: len(track.pcm)] += track.pcm
         segments = sorted((s for track in tracks for s in track.segments), key=lambda s: (s.start_s, s.speaker))
-        return Track(self.name, np.clip(total, -32768, 32767).astype(np.int16), tuple(segments))
+        return MicrophoneTrack(self.name, np.clip(total, -32768, 32767).astype(np.int16), tuple(segments))
 
 
 def find(paths: Sequence[Path], rttm: Path | None = None) -> list[Recording]:
@@ -122,7 +125,7 @@ def find(paths: Sequence[Path], rttm: Path | None = None) -> list[Recording]:
     return found
 
 
-def read_rttm(path: Path) -> dict[str, tuple[Segment, ...]]:
+def read_rttm(path: Path) -> dict[str, tuple[SpeakerSegment, ...]]:
     """The segments of each recording, in the order of time; empty lines, comments (;;) and other types are passed over.
 
     Raises ConfigError with the number of the line that cannot be read.
@@ -131,7 +134,7 @@ def read_rttm(path: Path) -> dict[str, tuple[Segment, ...]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as RTTM: {error}") from error
-    found: dict[str, list[Segment]] = {}
+    found: dict[str, list[SpeakerSegment]] = {}
     for number, line in enumerate(lines, 1):
         fields = line.split()
         if fields and fields[0] == "SPEAKER":
@@ -156,7 +159,7 @@ def read(path: Path) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def sounding(pcm: np.ndarray, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+def sounding(pcm: np.ndarray, segments: Sequence[SpeakerSegment]) -> tuple[SpeakerSegment, ...]:
     """The parts of segments in which somebody is heard to speak, by loudness.
 
     A level of 10 ms (mean subtracted) is speech if it is less than 15.9 dB below the mean power of the speech of its
@@ -168,10 +171,10 @@ def sounding(pcm: np.ndarray, segments: Sequence[Segment]) -> tuple[Segment, ...
         return ()
     power = np.mean(np.square(frames - pcm.mean()), axis=1)
     least = max(float(np.percentile(power, _NOISE)), _QUIETEST) * 10 ** (_ABOVE_DB / 10)
-    return tuple(part for segment in segments for part in _heard(power, least, segment))
+    return tuple(part for segment in segments for part in _sounding_parts(power, least, segment))
 
 
-def _heard(power: np.ndarray, least: float, segment: Segment) -> list[Segment]:
+def _sounding_parts(power: np.ndarray, least: float, segment: SpeakerSegment) -> list[SpeakerSegment]:
     first, last = (round(second * SAMPLE_RATE_HZ / _STEP) for second in (segment.start_s, segment.end_s))
     inside = power[first:last]
     threshold = least
@@ -183,7 +186,7 @@ def _heard(power: np.ndarray, least: float, segment: Segment) -> list[Segment]:
     sounds = np.concatenate([[False], inside >= threshold, [False]]).astype(np.int8)
     edges_s = (np.flatnonzero(np.diff(sounds)) + first).reshape(-1, 2) * _STEP / SAMPLE_RATE_HZ
     parts = joined([(float(start), float(end)) for start, end in edges_s], _BRIDGED_S)
-    return [Segment(start, end, segment.speaker) for start, end in parts if end - start >= _CLICK_S - _SAME_S]
+    return [SpeakerSegment(start, end, segment.speaker) for start, end in parts if end - start >= _CLICK_S - _SAME_S]
 
 
 def joined(stretches: Iterable[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
@@ -197,7 +200,7 @@ def joined(stretches: Iterable[tuple[float, float]], gap_s: float) -> list[tuple
     return found
 
 
-def _segment(fields: Sequence[str], where: str) -> Segment:
+def _segment(fields: Sequence[str], where: str) -> SpeakerSegment:
     if not 8 <= len(fields) <= 10:
         raise ConfigError(f"{where}: a SPEAKER line has 8 to 10 fields, this one {len(fields)}")
     try:
@@ -206,10 +209,10 @@ def _segment(fields: Sequence[str], where: str) -> Segment:
         raise ConfigError(f"{where}: start and duration must be numbers, not {fields[3]!r} and {fields[4]!r}") from None
     if not (0 <= start < math.inf and 0 < duration < math.inf):
         raise ConfigError(f"{where}: a start is at least 0 s and a duration more, not {start} and {duration}")
-    return Segment(start, start + duration, fields[7])
+    return SpeakerSegment(start, start + duration, fields[7])
 
 
-def _in_folder(folder: Path, given: dict[str, tuple[Segment, ...]] | None) -> list[Recording]:
+def _in_folder(folder: Path, given: dict[str, tuple[SpeakerSegment, ...]] | None) -> list[Recording]:
     sounds = sorted(path for path in folder.iterdir() if path.suffix.lower() in SOUNDS)
     if not sounds:
         raise ConfigError(f"{folder}: no sound file in it ({', '.join(SOUNDS)})")
@@ -233,7 +236,7 @@ def _per_person(paths: Sequence[Path]) -> Recording:
     return Recording(name, tuple(paths), None)
 
 
-def _labelled(path: Path, given: dict[str, tuple[Segment, ...]], rttm: Path | None) -> Recording:
+def _labelled(path: Path, given: dict[str, tuple[SpeakerSegment, ...]], rttm: Path | None) -> Recording:
     if path.stem not in given:
         raise ConfigError(f"{rttm}: says nothing about {path.stem}")
     return Recording(path.stem, (path,), given[path.stem])

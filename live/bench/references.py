@@ -169,7 +169,7 @@ def _stm_line(line: str, where: str) -> tuple[str, float, float, str]:
     label, _, rest = words.partition(" ")
     words = rest if _LABELS.match(label) else words
     while _ALTERNATIVES.search(words):
-        words = _ALTERNATIVES.sub(lambda found: found[1].split("/")[0].replace("@", " "), words)
+        words = _ALTERNATIVES.sub(lambda match: match[1].split("/")[0].replace("@", " "), words)
     return fields[0], start_s, end_s, " ".join(words.split())
 
 

@@ -65,7 +65,7 @@ def normaliser(language: str) -> Normaliser:
     return lambda text: " ".join(plain(text.replace("\u2019", "'")).split())  # it knows one apostrophe of the two
 
 
-def compare(said: Sequence[str], heard: str, normalise: Normaliser) -> list[Errors]:
+def compare(reference: Sequence[str], recognised: str, normalise: Normaliser) -> list[Errors]:
     """The errors of what was heard, for each utterance of the reference that has a word.
 
     Where the reference has none, all that was heard is one utterance of 0 words. A word too many belongs to the
@@ -75,8 +75,8 @@ def compare(said: Sequence[str], heard: str, normalise: Normaliser) -> list[Erro
         import jiwer
     except ImportError as error:
         raise EngineError("bench asr needs jiwer: pip install 'erc-live[bench]'") from error
-    utterances = [words for text in said if (words := normalise(text).split())]
-    hypothesis = normalise(heard)
+    utterances = [words for text in reference if (words := normalise(text).split())]
+    hypothesis = normalise(recognised)
     if not utterances:
         return [Errors(insertions=len(hypothesis.split()))]
     found = jiwer.process_words(" ".join(" ".join(words) for words in utterances), hypothesis)

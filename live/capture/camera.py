@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from erc_live.live.capture.drivers import camera_remedy, load_opencv
-from erc_live.live.capture.picture_check import SightCheck
-from erc_live.live.capture.source_spec import SourceSpec, shown
+from erc_live.live.capture.source_spec import SourceSpec, public_target
+from erc_live.live.capture.video_check import VideoCheck
 from erc_live.live.capture.watchdog import START_S, Watchdog
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
@@ -43,7 +43,7 @@ class Grabber(threading.Thread):
     """One capture object and the thread that waits for it, until it fails or is told to stop."""
 
     def __init__(
-        self, spec: SourceSpec, config: Capture, now_ns: Callable[[], int], deliver: Callable[[VideoFrame], None]
+        self, spec: SourceSpec, config: CaptureSection, now_ns: Callable[[], int], deliver: Callable[[VideoFrame], None]
     ) -> None:
         super().__init__(daemon=True, name=spec.name)
         self.stopped = False
@@ -103,7 +103,7 @@ class Camera:
     finished = False
     level_db = None
 
-    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+    def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self.note = ""
         self.dropped = 0
         self._spec = spec
@@ -115,7 +115,7 @@ class Camera:
         self._stamps: deque[int] = deque(maxlen=RATE_WINDOW)
         self._seen_ns = 0  # up to here pictures came, or were said to be lost
         self._lost = False
-        self._sight = SightCheck()
+        self._video = VideoCheck()
         self._blocked: list[Grabber] = []
         self._grabber: Grabber | None = self._new_grabber()
         if not self._grabber.open():
@@ -138,7 +138,7 @@ class Camera:
         self._clock = clock
         self._seen_ns = start_ns
         self.dropped = 0
-        self._watchdog.heard(clock.now_ns())
+        self._watchdog.alive(clock.now_ns())
 
     def read(self, timeout_s: float) -> list[VideoFrame | Gap]:
         """The newest picture that was not yet read."""
@@ -147,7 +147,7 @@ class Camera:
             frame, self._newest = self._newest, None
         now_ns = self._clock.now_ns()
         if frame is not None and self._grabber is not None:  # else it is of one that was given up, and woke
-            self._watchdog.heard(now_ns)
+            self._watchdog.alive(now_ns)
             return self._accept(frame) if frame.t_ns >= self._seen_ns else []
         if self._grabber is None:
             if self._watchdog.due(now_ns):
@@ -168,8 +168,8 @@ class Camera:
         self._lost = False
         self._seen_ns = frame.t_ns
         self._stamps.append(frame.t_ns)
-        self._sight.look(frame)
-        self.note = self._sight.note
+        self._video.look(frame)
+        self.note = self._video.note
         return [*gap, frame]
 
     def _give_up(self, now_ns: int) -> list[VideoFrame | Gap]:
@@ -179,7 +179,7 @@ class Camera:
         self._blocked.append(self._grabber)
         self._grabber = None
         self._stamps.clear()
-        self.note = f"camera {shown(self._spec)} brings no pictures: trying again"
+        self.note = f"camera {public_target(self._spec)} brings no pictures: trying again"
         self._watchdog.lost(now_ns)
         if self._lost:
             return []
@@ -189,7 +189,9 @@ class Camera:
     def _reopen(self, now_ns: int) -> None:
         self._blocked = [grabber for grabber in self._blocked if grabber.is_alive()]
         if len(self._blocked) >= MAX_BLOCKED:
-            self.note = f"the driver of camera {shown(self._spec)} hangs: unplug the camera and plug it in again"
+            self.note = (
+                f"the driver of camera {public_target(self._spec)} hangs: unplug the camera and plug it in again"
+            )
             self._watchdog.lost(now_ns)
             return
         self._grabber = self._new_grabber()
@@ -215,5 +217,5 @@ class Camera:
 
     def _why(self, trouble: str) -> str:
         if self._spec.medium == "url":
-            return f"camera {shown(self._spec)} {trouble}: check the address, and that it plays elsewhere"
+            return f"camera {public_target(self._spec)} {trouble}: check the address, and that it plays elsewhere"
         return f"camera {self._spec.target} {trouble}: {camera_remedy(int(self._spec.target))}"

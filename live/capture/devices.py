@@ -64,22 +64,22 @@ def list_devices() -> Devices:
     return Devices(microphones=tuple(microphones), cameras=tuple(cameras), notes=tuple(notes))
 
 
-def render(found: Devices) -> RenderableType:
+def render(devices: Devices) -> RenderableType:
     """The tables of `erc-live devices`."""
     parts: list[RenderableType] = []
-    if found.microphones:
+    if devices.microphones:
         rows = [
             (f"{m.index}{' *' if m.default else ''}", m.name, m.host_api, f"{m.channels}", f"{m.rate_hz:.0f} Hz")
-            for m in found.microphones
+            for m in devices.microphones
         ]
         parts.append(_table(("--mic", "microphone (* = default)", "through", "channels", "rate"), rows))
-    if found.cameras:
+    if devices.cameras:
         rows_of_cameras = [
             (f"{c.index}", c.name, f"{c.width_px} x {c.height_px}", f"{c.fps:.0f} fps" if c.fps else "")
-            for c in found.cameras
+            for c in devices.cameras
         ]
         parts.append(_table(("--camera", "camera", "size", "rate"), rows_of_cameras))
-    return Group(*parts, *(Text(note) for note in found.notes))
+    return Group(*parts, *(Text(note) for note in devices.notes))
 
 
 def _list_cameras(cv2: Any) -> tuple[list[CameraInfo], list[str]]:

@@ -15,7 +15,7 @@ from erc_live.live.capture.sample_clock import Block, Chunker, block_time_ns
 from erc_live.live.capture.sound_check import TURNED_OVER, SoundCheck
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.capture.watchdog import START_S, Watchdog
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import CHUNK_S, AudioChunk, Gap
@@ -35,7 +35,7 @@ class Microphone:
 
     finished = False
 
-    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+    def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self._spec = spec
         self._clock: Clock = SessionClock()
         self._watchdog = Watchdog(config.silent_device_s)
@@ -82,24 +82,24 @@ class Microphone:
     def start(self, clock: Clock, start_ns: int) -> None:
         """Chunks begin at `start_ns` of `clock`."""
         self._clock = clock
-        self._chunker = Chunker(self._spec.name, round(self.rate_hz), self._heard_channels, start_ns)
-        self._watchdog.heard(clock.now_ns())
+        self._chunker = Chunker(self._spec.name, round(self.rate_hz), self._used_channels, start_ns)
+        self._watchdog.alive(clock.now_ns())
         self._started = True
 
     def read(self, timeout_s: float) -> list[AudioChunk | Gap]:
         """What came since the last call. To open a lost device again takes as long as its driver takes."""
         assert self._chunker is not None, "read before start"
         out: list[AudioChunk | Gap] = []
-        heard = self._arrived.wait(timeout_s)
+        arrived = self._arrived.wait(timeout_s)
         self._arrived.clear()  # before the ring is emptied: a block that comes meanwhile wakes the next call
         while self._ring:
             out += self._chunker.feed(self._ring.popleft())
-        out = [self._hear(message) for message in out]
+        out = [self._checked(message) for message in out]
         now_ns = self._clock.now_ns()
-        if heard:
-            self._watchdog.heard(now_ns)
+        if arrived:
+            self._watchdog.alive(now_ns)
         elif self._watchdog.dead(now_ns):
-            out += [self._hear(message) for message in self._chunker.lose(now_ns)]
+            out += [self._checked(message) for message in self._chunker.lose(now_ns)]
             self._lost(now_ns, f"microphone '{self._device.name}' delivers nothing: trying again")
         elif self._watchdog.due(now_ns):
             self._reopen(now_ns)
@@ -112,7 +112,7 @@ class Microphone:
             stream.close(ignore_errors=True)
 
     @property
-    def _heard_channels(self) -> int:
+    def _used_channels(self) -> int:
         return 1 if self._spec.channel else self._opened_channels
 
     @property
@@ -174,10 +174,10 @@ class Microphone:
         except (DeviceError, portaudio.PortAudioError):
             self._lost(now_ns, f"microphone '{name}' is gone: plug it in again; trying every few seconds")
             return
-        self._chunker.restart(round(self.rate_hz), self._heard_channels)
+        self._chunker.restart(round(self.rate_hz), self._used_channels)
         self._watchdog.opened(now_ns)
 
-    def _hear(self, message: AudioChunk | Gap) -> AudioChunk | Gap:
+    def _checked(self, message: AudioChunk | Gap) -> AudioChunk | Gap:
         if isinstance(message, Gap):
             return message
         self._trouble = ""

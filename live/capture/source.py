@@ -12,21 +12,21 @@ from typing import Protocol
 import numpy as np
 
 from erc_live.live.capture.microphone import Microphone
-from erc_live.live.capture.picture_check import SightCheck
 from erc_live.live.capture.sound_check import SoundCheck, level_db
 from erc_live.live.capture.source_spec import SourceSpec
-from erc_live.live.config import Capture
+from erc_live.live.capture.video_check import VideoCheck
+from erc_live.live.config import CaptureSection
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import Kind, audio_chunks, probe, undecodable
 from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
-from erc_live.streams.replay import MediaSource, Pictures, Replayed, due_ns, source_messages
+from erc_live.streams.replay import FrameSettings, MediaSource, Replayed, due_ns, source_messages
 from erc_live.streams.session import open_session
 
 APART_S = 60.0  # of a file are listened to, to tell whether each of its two channels is a person
 APART_DB = 10.0  # by so much one channel is louder while its person speaks
 APART_SHARE = 0.1  # of the time that is not silent, and as much for the other one
-HEARD_DB = -50.0
+AUDIBLE_DB = -50.0
 
 
 class Source(Protocol):
@@ -62,10 +62,10 @@ class Source(Protocol):
         """Let go of the device or file. May be called twice."""
 
 
-def open_source(spec: SourceSpec, config: Capture) -> Source:
+def open_source(spec: SourceSpec, config: CaptureSection) -> Source:
     """Open what `spec` names. Raises DeviceError, MediaError or SessionError."""
     if spec.medium in ("file", "bundle"):
-        return Recording(spec, config)
+        return RecordingSource(spec, config)
     if spec.kind == "mic":
         return Microphone(spec, config)
     from erc_live.live.capture.camera import Camera
@@ -74,7 +74,7 @@ def open_source(spec: SourceSpec, config: Capture) -> Source:
 
 
 def recorded_messages(
-    spec: SourceSpec, config: Capture, start_ns: int, sound: SoundCheck | None = None
+    spec: SourceSpec, config: CaptureSection, start_ns: int, sound: SoundCheck | None = None
 ) -> Iterator[Replayed]:
     """All that a file, or a source of a bundle, holds, to its `SourceEnd`, without waiting; it begins at `start_ns`.
 
@@ -84,8 +84,8 @@ def recorded_messages(
     sound = sound or sound_check(spec)
     kind: Kind = "audio" if spec.kind == "mic" else "video"
     source = MediaSource(Path(spec.target), spec.name, kind, spec.channel, sound.mixer)
-    pictures = Pictures(config.camera_rate_hz, config.camera_width_px, config.jpeg_quality)
-    for message in source_messages(source, start_ns, pictures):
+    frames = FrameSettings(config.camera_rate_hz, config.camera_width_px, config.jpeg_quality)
+    for message in source_messages(source, start_ns, frames):
         yield sound.take(message) if isinstance(message, AudioChunk) else message
 
 
@@ -105,7 +105,7 @@ def channels_hint(path: Path) -> str:
         left, right = (np.array([level_db(chunk.pcm) for chunk in channel]) for channel in chunks)
     except MediaError:  # somebody else will say so
         return ""
-    louder = (left - right)[np.maximum(left, right) > HEARD_DB]
+    louder = (left - right)[np.maximum(left, right) > AUDIBLE_DB]
     if not len(louder) or min((louder > APART_DB).mean(), (louder < -APART_DB).mean()) < APART_SHARE:
         return ""
     return f"{path} has a voice in each of its two channels; each as a person: --mic {path}@1=ONE --mic {path}@2=OTHER"
@@ -127,12 +127,12 @@ def bundle_sources(path: Path) -> tuple[SourceSpec, ...]:
     )
 
 
-class Recording:
+class RecordingSource:
     """The sound or the pictures of a media file, or a source of a bundle, each message when its time has come."""
 
     dropped = 0
 
-    def __init__(self, spec: SourceSpec, config: Capture) -> None:
+    def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self.finished = False
         self._damage = ""
         self._spec = spec
@@ -141,7 +141,7 @@ class Recording:
         self._next: AudioChunk | VideoFrame | Gap | None = None
         check(spec)
         self._sound = sound_check(spec)
-        self._sight = SightCheck()
+        self._video = VideoCheck()
         self.rate_hz = float(SAMPLE_RATE_HZ) if spec.kind == "mic" else config.camera_rate_hz
 
     @property
@@ -151,7 +151,7 @@ class Recording:
     @property
     def note(self) -> str:
         """At the end, only what is wrong with the recording itself."""
-        return self._damage if self.finished else self._sound.note or self._sight.note
+        return self._damage if self.finished else self._sound.note or self._video.note
 
     def start(self, clock: Clock, start_ns: int) -> None:
         """The recording begins at `start_ns` of `clock`."""
@@ -167,7 +167,7 @@ class Recording:
         out: list[AudioChunk | VideoFrame | Gap] = []
         while self._next is not None and due_ns(self._next) <= now_ns:
             if isinstance(self._next, VideoFrame):
-                self._sight.look(self._next)
+                self._video.look(self._next)
             out.append(self._next)
             self._next = self._take()
         return out

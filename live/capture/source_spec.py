@@ -96,7 +96,7 @@ def parse_camera(text: str, index: int) -> SourceSpec:
     return SourceSpec(kind="camera", medium="file", name=name, target=target)
 
 
-def shown(spec: SourceSpec) -> str:
+def public_target(spec: SourceSpec) -> str:
     """The target as it may stand in a message: an address without user name and password."""
     if spec.medium != "url":
         return spec.target

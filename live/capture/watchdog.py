@@ -24,7 +24,7 @@ class Watchdog:
         """The device was opened: its first data may take longer."""
         self._dead_at_ns, self._retry_at_ns = now_ns + max(self._silent_ns, int(START_S * 1e9)), math.inf
 
-    def heard(self, now_ns: int) -> None:
+    def alive(self, now_ns: int) -> None:
         """Data came."""
         self._dead_at_ns, self._retry_at_ns = now_ns + self._silent_ns, math.inf
         self._retry_ns = int(RETRY_S * 1e9)

@@ -26,7 +26,7 @@ from erc_live.models.encoders.face import FaceEncoder
 from erc_live.models.encoders.voice import VoiceEncoder
 from erc_live.models.errors import CorpusError
 from erc_live.models.files import whole
-from erc_live.models.training import pictures, sounds
+from erc_live.models.training import face_images, sounds
 from erc_live.models.training.composition import Bank, Banks
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks
@@ -38,7 +38,7 @@ LABELS = {"happiness": "joy", "contempt": "disgust"}  # of FER+, where MELD has 
 
 
 @dataclass(frozen=True)
-class Shown:
+class LabelledVectors:
     """Vectors (N, D) and the label that each shows."""
 
     vectors: Tensor
@@ -74,7 +74,7 @@ def _folders(options: Sequence[str]) -> dict[str, Path]:
     return {name: Path(folder) for name, _, folder in pairs}
 
 
-def voices(folder: Path, split: str) -> Shown:
+def voices(folder: Path, split: str) -> LabelledVectors:
     """What the shipped voice encoder makes of the clips of two actors."""
     encoder = VoiceEncoder.load(PRETRAINED / "voice")
     clips = [clip for clip in ravdess.clips(folder, "dev") if clip.actor in ACTORS[split]]
@@ -82,7 +82,7 @@ def voices(folder: Path, split: str) -> Shown:
         raise CorpusError(f"{folder}: no clips of RAVDESS by actors {ACTORS[split]}")
     files = [(clip.path.name, clip.path.stat().st_size if clip.path.is_file() else 0) for clip in clips]
 
-    def hear() -> Shown:
+    def encode_clips() -> LabelledVectors:
         vectors, labels = [], []
         with counting() as shown:
             for clip in shown.track(clips, description=f"voices for {split}"):
@@ -92,12 +92,12 @@ def voices(folder: Path, split: str) -> Shown:
                     if vector.isfinite().all():
                         vectors.append(vector)
                         labels.append(clip.label)
-        return Shown(torch.stack(vectors), tuple(labels))
+        return LabelledVectors(torch.stack(vectors), tuple(labels))
 
-    return _kept(("voice", encoder.fingerprint, NOISIER, files), hear)
+    return _cached(("voice", encoder.fingerprint, NOISIER, files), encode_clips)
 
 
-def faces(folder: Path, split: str) -> Shown:
+def faces(folder: Path, split: str) -> LabelledVectors:
     """What the shipped face encoder makes of every other picture of FER+'s dev split."""
     encoder = FaceEncoder.load(PRETRAINED / "face")
     found = ferplus.read(folder, "dev")
@@ -105,23 +105,23 @@ def faces(folder: Path, split: str) -> Shown:
     pixels, classes = found.pixels[half], found.majority()[half]
     content = hashlib.sha256(pixels.tobytes()).hexdigest()
 
-    def look() -> Shown:
+    def encode_images() -> LabelledVectors:
         kept = [LABELS.get(ferplus.CLASSES[c], ferplus.CLASSES[c]) for c in classes]
-        views = [pictures.degrade(torch.from_numpy(pixels), names) for names in ((), *((name,) for name in DARKER))]
+        views = [face_images.degrade(torch.from_numpy(pixels), names) for names in ((), *((name,) for name in DARKER))]
         with counting() as shown:
             rows = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
-        return Shown(torch.from_numpy(np.concatenate(rows)), tuple(kept * len(views)))
+        return LabelledVectors(torch.from_numpy(np.concatenate(rows)), tuple(kept * len(views)))
 
-    return _kept(("face", encoder.fingerprint, DARKER, content), look)
+    return _cached(("face", encoder.fingerprint, DARKER, content), encode_images)
 
 
-def _kept(what: object, make: Callable[[], Shown]) -> Shown:
+def _cached(what: object, make: Callable[[], LabelledVectors]) -> LabelledVectors:
     """What was made of the same before, or is made now."""
     path = cache_folder() / f"bank-{hashlib.sha256(repr(what).encode()).hexdigest()[:24]}.safetensors"
     if path.is_file():
         try:
             with safe_open(path, "pt") as file:
-                return Shown(file.get_tensor("vectors"), tuple(json.loads(file.metadata()["labels"])))
+                return LabelledVectors(file.get_tensor("vectors"), tuple(json.loads(file.metadata()["labels"])))
         except (SafetensorError, KeyError, TypeError, ValueError):
             path.unlink()  # damaged: what is only kept to save time is made again
     made = make()

@@ -80,10 +80,10 @@ def bench_latency(
         for name, options in _runs(arguments, choices(recogniser), camera or []).items():
             task = bar.add_task(f"{name}: starting", total=None)
 
-            def told(event: EmotionEvent, task: TaskID = task, name: str = name) -> None:
+            def on_event(event: EmotionEvent, task: TaskID = task, name: str = name) -> None:
                 bar.update(task, description=f"{name}: {event.text[:40]}")
 
-            sessions.append(bench.bench_latency(name, options, told))
+            sessions.append(bench.bench_latency(name, options, on_event))
             bar.remove_task(task)
     if plot:
         latency_report.plot(plot, sessions)

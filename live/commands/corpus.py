@@ -143,8 +143,8 @@ def _read_all(path: Path, wanted: list[str] | None) -> "list[Split]":
         return [read(path, name) for name in shown.track(names, description="reading")]
 
 
-def _labels(found: "list[Split]") -> list[str]:
-    return list(dict.fromkeys(label for split in found for label in split.labels))
+def _labels(splits: "list[Split]") -> list[str]:
+    return list(dict.fromkeys(label for split in splits for label in split.labels))
 
 
 def _renamed(maps: list[str], labels: list[str]) -> dict[str, str | None]:

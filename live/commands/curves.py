@@ -16,12 +16,12 @@ from erc_live.models.training.trainer import StepDone
 
 INTERRUPTED = 130  # as shells count it
 BARS = "▁▂▃▄▅▆▇█"
-SHOWN = 24  # epochs of the curve
+LATEST_EPOCHS = 24  # epochs of the curve
 
 
 def sparkline(values: list[float]) -> str:
     """The last values as bars, the lowest of them the lowest bar."""
-    values = values[-SHOWN:]
+    values = values[-LATEST_EPOCHS:]
     low, high = min(values), max(values)
     step = (high - low) / (len(BARS) - 1) or 1.0
     return "".join(BARS[round((value - low) / step)] for value in values)

@@ -31,13 +31,13 @@ ABOUT = {
     ],
 }
 
-Pictures = Annotated[
+FerCorpus = Annotated[
     Path, typer.Option("--corpus", help="Folder of FER+: train.npz and valid.npz, or fer2013.csv and fer2013new.csv.")
 ]
 
 
 def train(
-    corpus: Pictures,
+    corpus: FerCorpus,
     into: Annotated[Path, typer.Option("--out", help="Folder for the weights and their card.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: those of the shipped weights.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on one machine.")] = 0,
@@ -58,7 +58,7 @@ def train(
 
 
 def evaluate(
-    corpus: Pictures,
+    corpus: FerCorpus,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "dev",
     degrade: Annotated[
         list[str] | None,
@@ -71,7 +71,7 @@ def evaluate(
     from erc_live.models.card import PRETRAINED
     from erc_live.models.encoders.face import FaceEncoder
     from erc_live.models.training.encoder_evaluation import evaluate_face
-    from erc_live.models.training.pictures import DEGRADATIONS
+    from erc_live.models.training.face_images import DEGRADATIONS
 
     names = degradations(degrade, DEGRADATIONS)
     encoder = FaceEncoder.load(weights or PRETRAINED / "face")

@@ -21,7 +21,7 @@ from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import plain
 from erc_live.live.speakers import enrolment
-from erc_live.live.speakers.clustering import Speakers
+from erc_live.live.speakers.clustering import SpeakerClustering
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, samples_to_ns
 
@@ -86,7 +86,7 @@ class VoiceSample:
         return np.average(self._vectors, axis=0, weights=self._weights).astype(np.float32)
 
     def _voices(self) -> int:
-        speakers, at_ns = Speakers(), 0
+        speakers, at_ns = SpeakerClustering(), 0
         for number, (vector, seconds) in enumerate(zip(self._vectors, self._weights, strict=True)):
             end_ns = at_ns + int(seconds * 1e9)
             speakers.assign(self.source, str(number), vector, at_ns, end_ns)
@@ -124,7 +124,7 @@ def enrol(
 ) -> None:
     """Keep a print of one person's voice, so that sessions with `speakers.known` call that person by name."""
     if listed:
-        for found in enrolment.kept():
+        for found in enrolment.stored():
             out.print(f"{found.name}  {found.date}  {found.seconds:.0f} s", highlight=False, markup=False)
         out.print(f"folder: {enrolment.folder()}", highlight=False, markup=False, soft_wrap=True)
     elif forget is not None:

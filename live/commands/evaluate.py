@@ -56,9 +56,9 @@ def evaluate(
     from erc_live.models.training.metrics import paired_bootstrap
 
     names = list(dict.fromkeys(weights or ["default"]))
-    heard = _heard(modalities, hide or [])
-    subsets = [subset for size in (3, 2, 1) for subset in combinations(heard, size)] if by_modality else [heard]
-    plan = _Plan(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()))
+    chosen = _modalities_without(modalities, hide or [])
+    subsets = [subset for size in (3, 2, 1) for subset in combinations(chosen, size)] if by_modality else [chosen]
+    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()))
     if plot is not None:
         from erc_live.live.commands import plots
 
@@ -86,7 +86,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Questions:
     """What is asked of each model: subsets of the modalities, and how far it hears ahead; none said: as it is. Media
     are measured by so many `processes`; `compose` is where voices and faces come from.
     """
@@ -97,7 +97,7 @@ class _Plan:
     compose: tuple[str, ...]
 
 
-def _heard(letters: str, hidden: Sequence[str]) -> tuple[str, ...]:
+def _modalities_without(letters: str, hidden: Sequence[str]) -> tuple[str, ...]:
     """The modalities of some letters without those that are hidden. Raises ConfigError when one is unknown."""
     for name in hidden:
         if name not in LETTERS.values():
@@ -134,7 +134,7 @@ def check_labels(split: "Split", labels: Sequence[str], weights: str) -> None:
         )
 
 
-def _runs(name: str, corpus: Path, split: "Split", plan: _Plan) -> "list[Evaluation]":
+def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Evaluation]":
     """Every question of the plan to one model."""
     from erc_live.live.commands import evaluation_report
     from erc_live.models import checkpoint
@@ -159,19 +159,19 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Plan) -> "list[Evaluat
     if not questions:
         raise ConfigError(f"--modalities: {split.corpus} has only {', '.join(there) or 'none of them'}")
     runs = []
-    with counting() as shown:
+    with counting() as bars:
         for subset, ahead in questions:
-            task = shown.add_task(f"{Path(name).name} {evaluation_report.short(subset)}")
-            told = partial(_show, shown, task)
-            answers = classify(loaded.model, only(data, subset), told, ahead)
+            task = bars.add_task(f"{Path(name).name} {evaluation_report.short(subset)}")
+            progress = partial(_show, bars, task)
+            answers = classify(loaded.model, only(data, subset), progress, ahead)
             scores = Scores.of(answers, card.labels, card.abstain_below, _temperature(card))
             asked = (name, card.network, card.labels, subset, ahead)
             runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose)))
     return runs
 
 
-def _show(shown: "Progress", task: "TaskID", done: int, total: int) -> None:
-    shown.update(task, completed=done, total=total)
+def _show(bars: "Progress", task: "TaskID", done: int, total: int) -> None:
+    bars.update(task, completed=done, total=total)
 
 
 def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int = 1) -> "list[Example]":
@@ -189,7 +189,7 @@ def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int =
     return _encoded(measured(split, loaded.card.labels, voice, face, processes), weights, loaded)
 
 
-def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Plan) -> "list[Example]":
+def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Questions) -> "list[Example]":
     """Dev with the voices and faces of other corpora, as `erc-live train --compose` composes it."""
     from erc_live.live.commands.datasets import dialogue_dataset
 
@@ -205,9 +205,9 @@ def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> 
 
     text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
     loaded.check_encoders({"text": text.fingerprint})
-    with counting() as shown:
-        task = shown.add_task("reading")
-        watch = lambda report: _show(shown, task, report.done, report.total)  # noqa: E731
+    with counting() as bars:
+        task = bars.add_task("reading")
+        watch = lambda report: _show(bars, task, report.done, report.total)  # noqa: E731
         return fitting(encoded(dialogues, text, cache_folder(), watch), loaded.model)
 
 

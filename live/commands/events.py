@@ -9,7 +9,7 @@ from rich.text import Text
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
-from erc_live.live.screen.console import as_lines, err
+from erc_live.live.screen.console import err, wants_jsonl
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe as events
 
@@ -27,7 +27,7 @@ def subscribe(
     place = endpoint or configuration.load(config, sets or []).config.events.endpoint
     waiting = Text(f"waiting for a session that publishes at {place} (events.endpoint); Ctrl-C ends it")
     messages = events(place, timeout_s=wait, on_wait=lambda: err.print(waiting, soft_wrap=True))
-    sinks.write(messages, sys.stdout, as_json=as_lines(jsonl))
+    sinks.write(messages, sys.stdout, as_json=wants_jsonl(jsonl))
 
 
 def schema() -> None:

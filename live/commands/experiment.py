@@ -142,11 +142,11 @@ def _run(bench: "Bench", cells: "Sequence[Cell]") -> "Iterator[tuple[Cell, Outco
             shown.advance(every)
 
 
-def _write(folder: Path, found: "Table") -> None:
+def _write(folder: Path, rows: "Table") -> None:
     from erc_live.models.files import whole
     from erc_live.models.training.ablation_tables import as_json, as_markdown
 
     with whole(folder / MARKDOWN) as part:
-        part.write_text(as_markdown(found), encoding="utf-8")
+        part.write_text(as_markdown(rows), encoding="utf-8")
     with whole(folder / JSON) as part:
-        part.write_text(json.dumps(as_json(found), indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(as_json(rows), indent=2) + "\n", encoding="utf-8")

@@ -66,13 +66,13 @@ def _fetch(wanted: Sequence[Need], folder: Path) -> list[Path]:
                 bars[file] = progress.add_task(file, total=total)
             progress.update(bars[file], completed=done)
 
-        def tell(line: str) -> None:
+        def notify(line: str) -> None:
             progress.console.print(Text(line), soft_wrap=True)
             for bar in bars.values():  # what follows has bars of its own
                 progress.remove_task(bar)
             bars.clear()
 
-        return fetch_all(wanted, folder, show, tell)
+        return fetch_all(wanted, folder, show, notify)
 
 
 @models_app.command("verify")

@@ -26,7 +26,7 @@ from erc_live.live.commands.session_options import (
 )
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
-from erc_live.live.screen.console import as_lines, err
+from erc_live.live.screen.console import err, wants_jsonl
 from erc_live.live.session import launch
 from erc_live.live.session.spec import SessionSpec
 
@@ -86,8 +86,8 @@ def demo(
     It is heard by the recogniser whose weights are here; without any, its words come from its transcript.
     """
     loaded = configuration.load(config, sets or [], _flags(network))
-    sources, said = launch.demo_sources()
-    transcript, reference = launch.demo_words(loaded.config, said)
+    sources, captions = launch.demo_sources()
+    transcript, reference = launch.demo_words(loaded.config, captions)
     _run(loaded, sources, speed, transcript, record, picture, jsonl, reference)
     if transcript and loaded.config.transcriber.engine == "auto":
         err.print(Text(launch.UNHEARD), soft_wrap=True)
@@ -114,7 +114,7 @@ def _run(
         reference=str(reference) if reference else None,
         record=str(record) if record else None,
         picture=str(picture) if picture else None,
-        as_lines=as_lines(jsonl),
+        jsonl=wants_jsonl(jsonl),
     )
     launch.run(session)
 

@@ -94,12 +94,12 @@ def train(
         disturbance=Disturbance(unpunctuated=unpunctuated),
     )
     if options is not None:
-        config = _as_found(options, config)
+        config = _tuned(options, config)
     folder = into or own_weights(config.network)
     _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume), config)
 
 
-def _as_found(options: Path, config: "TrainConfig") -> "TrainConfig":
+def _tuned(options: Path, config: "TrainConfig") -> "TrainConfig":
     """The options of a search, but for how long to train, on what, and with which text encoder."""
     from erc_live.live.commands.tune import read_options
 

@@ -42,7 +42,7 @@ INTERRUPTED = 130  # as shells count it
 JOURNAL, BEST = "study.log", "best.json"
 FOLDER = "folder"  # attribute of a trial
 STARTUP = 8  # trials that are drawn at random, and run to their end, before anything is concluded from them
-SHOWN = 5  # best trials in the table
+BEST_TRIALS = 5  # best trials in the table
 
 
 def tune(
@@ -205,7 +205,7 @@ class _Search:
         import optuna
 
         ended = self.study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-        best = sorted(ended, key=lambda trial: trial.value or 0.0, reverse=True)[:SHOWN]
+        best = sorted(ended, key=lambda trial: trial.value or 0.0, reverse=True)[:BEST_TRIALS]
         table = Table(box=None, pad_edge=False)
         for title in ("trial", "dev W-F1", "options"):
             table.add_column(title, justify="left" if title == "options" else "right")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from erc_live.live.demo.script import Manner, Speaker
+from erc_live.live.demo.script import Manner, ScriptSpeaker
 
 WIDTH_PX, HEIGHT_PX = 320, 240
 _SCALE = 2  # drawn larger and shrunk, for smooth edges
@@ -23,7 +23,7 @@ Point = tuple[float, float]
 Colour = tuple[float, float, float]
 
 
-def draw(speaker: Speaker, manner: Manner, mouth: float, blink: bool, time_s: float) -> np.ndarray:
+def draw(speaker: ScriptSpeaker, manner: Manner, mouth: float, blink: bool, time_s: float) -> np.ndarray:
     """One picture: head and shoulders before a wall.
 
     `mouth`: 0 closed ... 1 wide open. Shapes: uint8 (240, 320, 3), blue, green, red.
@@ -76,14 +76,14 @@ def _shade(colour: Colour, light: float) -> Colour:
     return blue, green, red
 
 
-def _body(canvas: _Canvas, speaker: Speaker) -> None:
+def _body(canvas: _Canvas, speaker: ScriptSpeaker) -> None:
     if speaker.long_hair:
         canvas.ellipse((0, 8), (68, 92), speaker.hair)
     canvas.ellipse((0, 152), (104, 66), speaker.shirt)
     canvas.shape([(-24, 50), (24, 50), (30, 96), (0, 108), (-30, 96)], _shade(speaker.skin, 0.78))
 
 
-def _head(canvas: _Canvas, speaker: Speaker) -> None:
+def _head(canvas: _Canvas, speaker: ScriptSpeaker) -> None:
     skin = speaker.skin
     canvas.ellipse((0, -22), (60, 64), speaker.hair)
     for side in (-1, 1):
@@ -101,7 +101,7 @@ def _head(canvas: _Canvas, speaker: Speaker) -> None:
     canvas.soften(0.7)
 
 
-def _eye(canvas: _Canvas, speaker: Speaker, manner: Manner, side: int, blink: bool) -> None:
+def _eye(canvas: _Canvas, speaker: ScriptSpeaker, manner: Manner, side: int, blink: bool) -> None:
     x, y = side * 22.0, -7.0
     height = 0.8 if blink else 5.2 + 2.4 * manner.eyes
     canvas.ellipse((x, y), (11.5, height + 1.2), _DARK)
@@ -115,14 +115,14 @@ def _eye(canvas: _Canvas, speaker: Speaker, manner: Manner, side: int, blink: bo
     canvas.line(points, 4.6, _shade(speaker.hair, 0.8))
 
 
-def _nose(canvas: _Canvas, speaker: Speaker) -> None:
+def _nose(canvas: _Canvas, speaker: ScriptSpeaker) -> None:
     canvas.line([(0, -12), (0, 16)], 6.0, _shade(speaker.skin, 1.12))
     for side in (-1, 1):
         canvas.line([(side * 5, -6), (side * 7, 14)], 1.6, _shade(speaker.skin, 0.88))
         canvas.ellipse((side * 6, 22), (4.2, 2.4), _shade(speaker.skin, 0.55))
 
 
-def _mouth(canvas: _Canvas, speaker: Speaker, manner: Manner, opening: float) -> None:
+def _mouth(canvas: _Canvas, speaker: ScriptSpeaker, manner: Manner, opening: float) -> None:
     """Lips around a gap: two arcs between corners that a smile lifts."""
     half, drop = 20.0 + 3.0 * abs(manner.smile) - 4.0 * opening, 1.0 + 12.0 * opening
     corner_y, middle_y = 43.0 - 5.5 * manner.smile, 43.0 + 4.0 * manner.smile

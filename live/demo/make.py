@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from erc_live.live.demo.face_film import HEIGHT_PX, WIDTH_PX, draw
-from erc_live.live.demo.script import ADA, BEN, CONVERSATION, NEUTRAL, Line, Manner, Speaker
+from erc_live.live.demo.script import ADA, BEN, CONVERSATION, NEUTRAL, Manner, ScriptLine, ScriptSpeaker
 from erc_live.live.errors import EngineError, LiveError, exit_code
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import SAMPLE_RATE_HZ
@@ -43,7 +43,7 @@ BLINK_S = 3.1  # from one blink to the next
 class Spoken:
     """A line and its sound, `start` samples after the beginning. Shapes: pcm (n,) int16."""
 
-    line: Line
+    line: ScriptLine
     pcm: np.ndarray
     start: int
 
@@ -53,7 +53,7 @@ class Spoken:
         return self.start + len(self.pcm)
 
 
-def speak(line: Line) -> np.ndarray:
+def speak(line: ScriptLine) -> np.ndarray:
     """The line as flite says it in its manner, int16 (n,) without long pauses. Raises EngineError without flite."""
     program = shutil.which("flite")
     if program is None:
@@ -78,7 +78,7 @@ def speak(line: Line) -> np.ndarray:
     return spoken
 
 
-def arrange(lines: Sequence[Line]) -> list[Spoken]:
+def arrange(lines: Sequence[ScriptLine]) -> list[Spoken]:
     """The lines one after the other."""
     spoken, start = [], round(LEAD_S * SAMPLE_RATE_HZ)
     for line in lines:
@@ -87,7 +87,7 @@ def arrange(lines: Sequence[Line]) -> list[Spoken]:
     return spoken
 
 
-def track(spoken: Sequence[Spoken], speaker: Speaker) -> np.ndarray:
+def track(spoken: Sequence[Spoken], speaker: ScriptSpeaker) -> np.ndarray:
     """What the microphone of one speaker hears: int16, as long for every speaker."""
     length = -(-(spoken[-1].end + round(LEAD_S * SAMPLE_RATE_HZ)) // (SAMPLE_RATE_HZ // RATE_HZ))
     samples = np.zeros(length * (SAMPLE_RATE_HZ // RATE_HZ), np.int16)  # whole pictures

@@ -26,7 +26,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class ScriptSpeaker:
     """`voice` and `pitch_hz` (its mean) belong to flite; colours are blue, green, red."""
 
     name: str
@@ -39,10 +39,10 @@ class Speaker:
 
 
 @dataclass(frozen=True)
-class Line:
+class ScriptLine:
     """One utterance."""
 
-    speaker: Speaker
+    speaker: ScriptSpeaker
     manner: Manner
     text: str
 
@@ -55,21 +55,21 @@ SADNESS = Manner(pace=1.15, pitch=0.9, gain_db=-5.0, smile=-0.9, brows=0.1, frow
 ANGER = Manner(pace=0.97, pitch=1.1, gain_db=4.0, smile=-0.6, brows=-0.7, frown=1.0, eyes=0.3)
 DISGUST = Manner(pace=1.02, pitch=0.95, gain_db=1.0, smile=-0.8, brows=-0.4, frown=0.6, eyes=-0.7)
 
-ADA = Speaker("Ada", "slt", 167.0, (150, 182, 226), (30, 48, 84), (120, 90, 40), long_hair=True)
-BEN = Speaker("Ben", "awb", 117.0, (128, 160, 206), (24, 28, 34), (60, 100, 60), long_hair=False)
+ADA = ScriptSpeaker("Ada", "slt", 167.0, (150, 182, 226), (30, 48, 84), (120, 90, 40), long_hair=True)
+BEN = ScriptSpeaker("Ben", "awb", 117.0, (128, 160, 206), (24, 28, 34), (60, 100, 60), long_hair=False)
 
 CONVERSATION = (
-    Line(BEN, NEUTRAL, "Good morning Ada, did you get a letter from the school?"),
-    Line(ADA, JOY, "Yes, and it is wonderful news! They gave me the job!"),
-    Line(BEN, SURPRISE, "What? Already? I did not expect that so soon!"),
-    Line(ADA, FEAR, "But now I am scared. What if I am not good enough?"),
-    Line(BEN, NEUTRAL, "You worked for this for years. You will be fine."),
-    Line(ADA, SADNESS, "I wish my father could see this day. I miss him so much."),
-    Line(BEN, SADNESS, "I am sorry. I miss him too."),
-    Line(ADA, ANGER, "And my old boss still will not pay me! I am so angry with that man!"),
-    Line(BEN, DISGUST, "That is disgusting. How can anybody do a thing like that?"),
-    Line(ADA, SURPRISE, "Oh, wait! Look at this message! He paid me this morning!"),
-    Line(BEN, JOY, "What a relief! So everything is fine now."),
-    Line(ADA, JOY, "Thank you, Ben. You are a great friend."),
-    Line(BEN, NEUTRAL, "Let us meet for lunch, and then you can tell me more."),
+    ScriptLine(BEN, NEUTRAL, "Good morning Ada, did you get a letter from the school?"),
+    ScriptLine(ADA, JOY, "Yes, and it is wonderful news! They gave me the job!"),
+    ScriptLine(BEN, SURPRISE, "What? Already? I did not expect that so soon!"),
+    ScriptLine(ADA, FEAR, "But now I am scared. What if I am not good enough?"),
+    ScriptLine(BEN, NEUTRAL, "You worked for this for years. You will be fine."),
+    ScriptLine(ADA, SADNESS, "I wish my father could see this day. I miss him so much."),
+    ScriptLine(BEN, SADNESS, "I am sorry. I miss him too."),
+    ScriptLine(ADA, ANGER, "And my old boss still will not pay me! I am so angry with that man!"),
+    ScriptLine(BEN, DISGUST, "That is disgusting. How can anybody do a thing like that?"),
+    ScriptLine(ADA, SURPRISE, "Oh, wait! Look at this message! He paid me this morning!"),
+    ScriptLine(BEN, JOY, "What a relief! So everything is fine now."),
+    ScriptLine(ADA, JOY, "Thank you, Ben. You are a great friend."),
+    ScriptLine(BEN, NEUTRAL, "Let us meet for lunch, and then you can tell me more."),
 )

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from erc_live.live.config import Capture
-from erc_live.live.extraction.utterance_media import Cut, cuts, pictures, sounds
+from erc_live.live.config import CaptureSection
+from erc_live.live.extraction.utterance_media import Cut, cuts, frames_of, sounds
 from erc_live.models.corpora.dialogue import Dialogue, Split
 
-GLANCE = Capture(camera_rate_hz=1.0, camera_width_px=64)  # that there are pictures, not what they show
+GLANCE = CaptureSection(camera_rate_hz=1.0, camera_width_px=64)  # that there are pictures, not what they show
 SILENT = 3.0  # root mean square of 32768 (-80 dB): no microphone in any room is so still
 
 
@@ -25,21 +25,21 @@ def silent(pcm: np.ndarray) -> bool:
 def problems(split: Split, done: Callable[[], None] = lambda: None) -> Iterator[str]:
     """What is wrong with the media of a split that are there, a line each; `done` is called after each dialogue."""
     for dialogue in split.dialogues:
-        yield from dict.fromkeys([*_lacking(dialogue), *_heard(dialogue), *_seen(dialogue)])
+        yield from dict.fromkeys([*_lacking(dialogue), *_sound_problems(dialogue), *_video_problems(dialogue)])
         done()
 
 
 def _lacking(dialogue: Dialogue) -> Iterator[str]:
     """Utterances without a file in a dialogue whose others have one."""
     for what in ("audio", "video"):
-        lacking = [n for n, said in enumerate(dialogue.utterances, 1) if getattr(said, what) is None]
+        lacking = [n for n, utterance in enumerate(dialogue.utterances, 1) if getattr(utterance, what) is None]
         if 0 < len(lacking) < len(dialogue.utterances):
             names = ", ".join(map(str, lacking))
             yield f"dialogue {dialogue.name!r}: no {what} for utterance {names} of {len(dialogue.utterances)}"
 
 
-def _heard(dialogue: Dialogue) -> Iterator[str]:
-    for file, wanted in cuts(dialogue, lambda said: said.audio).items():
+def _sound_problems(dialogue: Dialogue) -> Iterator[str]:
+    for file, wanted in cuts(dialogue, lambda utterance: utterance.audio).items():
         if file.is_file():  # the survey names what is not there
             broken: list[str] = []
             found = {cut.place: pcm for cut, pcm in sounds(file, wanted, broken)}
@@ -51,11 +51,11 @@ def _heard(dialogue: Dialogue) -> Iterator[str]:
                     yield f"{file}: no sound{_where(cut)}"
 
 
-def _seen(dialogue: Dialogue) -> Iterator[str]:
-    for file, wanted in cuts(dialogue, lambda said: said.video).items():
+def _video_problems(dialogue: Dialogue) -> Iterator[str]:
+    for file, wanted in cuts(dialogue, lambda utterance: utterance.video).items():
         if file.is_file():
             broken: list[str] = []
-            found = {cut.place for cut, _ in pictures(file, wanted, GLANCE, broken)}
+            found = {cut.place for cut, _ in frames_of(file, wanted, GLANCE, broken)}
             yield from broken
             yield from (f"{file}: no pictures{_where(c)}" for c in wanted if c.place not in found and not broken)
 

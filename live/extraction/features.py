@@ -25,12 +25,12 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from erc_live.live import config as configuration
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.extraction.clips import silent
-from erc_live.live.extraction.utterance_media import cuts, pictures, sounds
+from erc_live.live.extraction.utterance_media import cuts, frames_of, sounds
 from erc_live.live.requests import Appearance
 from erc_live.live.session.weight_cache import models_folder
-from erc_live.live.vision.active_speaker import SpeakingFace
+from erc_live.live.vision.active_speaker import ActiveSpeaker
 from erc_live.live.vision.expression import open_face_reader
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.audio import ProsodyEncoder
@@ -49,7 +49,7 @@ Row = np.ndarray
 Key = tuple[str, int]  # name of the dialogue, place of the utterance
 
 
-class Voice(Protocol):
+class PcmEncoder(Protocol):
     """Samples to a vector, NaN where nothing is usable."""
 
     fingerprint: str
@@ -57,8 +57,8 @@ class Voice(Protocol):
     def __call__(self, pcm: np.ndarray) -> Row: ...
 
 
-class Faces(Protocol):
-    """As `engines.expression.FaceReader`."""
+class FaceDescriber(Protocol):
+    """As `vision.expression.FaceReader`."""
 
     fingerprint: str
 
@@ -73,10 +73,10 @@ class Instruments:
     found.
     """
 
-    prosody: Voice
-    voice: Voice
-    faces: Faces | None
-    capture: Capture
+    prosody: PcmEncoder
+    voice: PcmEncoder
+    faces: FaceDescriber | None
+    capture: CaptureSection
     max_frames: int
 
     @property
@@ -106,7 +106,7 @@ def open_instruments(voice: Path, face: Path) -> Instruments:
 
 
 @dataclass
-class Found:
+class Extracted:
     """What was measured, and the files that were missing, broken or silent, in words; both grow while work goes on."""
 
     measured: dict[Key, Measured] = field(default_factory=dict)
@@ -130,7 +130,7 @@ def measure(
     cache: Path,
     processes: int = 1,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Found:
+) -> Extracted:
     """Measure the media of a split, or read what was measured before.
 
     Args:
@@ -140,14 +140,14 @@ def measure(
         processes: how many work side by side; 1: this one.
         progress: called with the number of dialogues done and of all.
     """
-    found = Found()
+    found = Extracted()
     dialogues = [dialogue for dialogue in split.dialogues if any(u.audio or u.video for u in dialogue.utterances)]
     if not dialogues:
         return found
     with _workers(open_instruments, processes) as work:
         for done, (dialogue, (rows, broken)) in enumerate(zip(dialogues, work(dialogues, cache), strict=True), 1):
             for place in range(len(dialogue.utterances)):
-                found.measured[dialogue.name, place] = Measured(**{name: _kept(rows[name][place]) for name in WIDTHS})
+                found.measured[dialogue.name, place] = Measured(**{name: _tensor(rows[name][place]) for name in WIDTHS})
             found.broken += broken
             progress(done, len(dialogues))
     return found
@@ -193,40 +193,40 @@ def measured(dialogue: Dialogue, tools: Instruments, cache: Path) -> Answer:
             path.unlink()  # damaged: what is only kept to save time is made again
     rows = {name: np.full((len(dialogue.utterances), width), np.nan, np.float32) for name, width in WIDTHS.items()}
     broken: list[str] = []
-    heard = _hear(dialogue, tools, rows, broken)
-    _look(dialogue, tools, rows, broken, heard)
+    samples = _measure_sound(dialogue, tools, rows, broken)
+    _measure_faces(dialogue, tools, rows, broken, samples)
     broken = list(dict.fromkeys(broken))  # sound and pictures may be of one file
     with whole(path) as part:
         save_file(rows, part, {"broken": json.dumps(broken)})
     return rows, broken
 
 
-def _hear(dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str]) -> dict[int, Row]:
+def _measure_sound(dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str]) -> dict[int, Row]:
     """Fills in what is heard. Returns the samples by utterance."""
-    heard: dict[int, Row] = {}
+    samples: dict[int, Row] = {}
     for file, wanted in cuts(dialogue, lambda utterance: utterance.audio).items():
         for cut, pcm in sounds(file, wanted, broken):
-            heard[cut.place] = pcm
+            samples[cut.place] = pcm
             if silent(pcm):
                 broken.append(f"{file}: silent")
             rows["voice"][cut.place] = tools.voice(pcm)
             if dialogue.utterances[cut.place].prosody is None:
                 rows["prosody"][cut.place] = tools.prosody(pcm)
-    return heard
+    return samples
 
 
-def _look(
-    dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str], heard: dict[int, Row]
+def _measure_faces(
+    dialogue: Dialogue, tools: Instruments, rows: dict[str, Row], broken: list[str], samples: dict[int, Row]
 ) -> None:
-    """Fills in the face that speaks, chosen by the rule of a session; `heard` are the samples by utterance."""
+    """Fills in the face that speaks, chosen by the rule of a session; `samples` by utterance."""
     if tools.faces is None:
         return
-    speaking, silence = SpeakingFace(), np.empty(0, np.int16)
+    speaking, silence = ActiveSpeaker(), np.empty(0, np.int16)
     for file, wanted in cuts(dialogue, lambda utterance: utterance.video).items():
-        for cut, frames in pictures(file, wanted, tools.capture, broken):
+        for cut, frames in frames_of(file, wanted, tools.capture, broken):
             start_ns = int(cut.start_s * 1e9)
             chosen = sample_frames(frames, start_ns, frames[-1].t_ns + 1, tools.max_frames)
-            faces, _ = tools.faces.describe(chosen, heard.get(cut.place, silence), start_ns)
+            faces, _ = tools.faces.describe(chosen, samples.get(cut.place, silence), start_ns)
             face = speaking.choose(dialogue.utterances[cut.place].speaker, faces)
             if face is not None:
                 rows["face"][cut.place] = face.vector
@@ -250,5 +250,5 @@ def _state(dialogue: Dialogue, utterance: Utterance, file: Path | None) -> tuple
     return str(file), found.st_size, found.st_mtime_ns, dialogue.span(utterance, file)
 
 
-def _kept(row: Row) -> Tensor | None:
+def _tensor(row: Row) -> Tensor | None:
     return None if np.isnan(row).all() else torch.from_numpy(row)

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.models.corpora.dialogue import Dialogue, Utterance
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks, video_frames
@@ -58,8 +58,8 @@ def sounds(file: Path, wanted: Sequence[Cut], broken: list[str]) -> Iterator[tup
             yield cut, pcm
 
 
-def pictures(
-    file: Path, wanted: Sequence[Cut], how: Capture, broken: list[str]
+def frames_of(
+    file: Path, wanted: Sequence[Cut], how: CaptureSection, broken: list[str]
 ) -> Iterator[tuple[Cut, list[VideoFrame]]]:
     """The pictures of each cut, at least one, as a camera would have sent them."""
     frames = video_frames(file, file.name, 0, how.camera_rate_hz, how.camera_width_px, how.jpeg_quality)

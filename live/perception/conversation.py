@@ -19,15 +19,15 @@ from msgspec import structs
 
 from erc_live.live.perception.endpointing import utterance_id
 from erc_live.live.requests import Analysis, RequestKind, VoicePart
-from erc_live.live.speakers.clustering import Change, Speakers, Voice
-from erc_live.live.vision.active_speaker import SpeakingFace
+from erc_live.live.speakers.clustering import Change, SpeakerClustering, Voice
+from erc_live.live.vision.active_speaker import ActiveSpeaker
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import RELABEL_REACH, ClosedBy, Modality, Relabel, UtteranceFeatures, Word
 
 DIALOGUE = "main"  # one conversation per session
 
 
-class TextEncoder(Protocol):
+class UtteranceEncoder(Protocol):
     """Words, with what was said before them, to vectors."""
 
     def encode_last(self, speakers: Sequence[str], texts: Sequence[str]) -> np.ndarray:
@@ -41,10 +41,12 @@ class Conversation:
     ids of utterances count.
     """
 
-    def __init__(self, encoder: TextEncoder, speakers: Speakers | None, clock: Clock, start_ns: int) -> None:
+    def __init__(
+        self, encoder: UtteranceEncoder, speakers: SpeakerClustering | None, clock: Clock, start_ns: int
+    ) -> None:
         self._encoder = encoder
         self._speakers = speakers
-        self._faces = SpeakingFace()
+        self._faces = ActiveSpeaker()
         self._clock = clock
         self._start_ns = start_ns
         self._utterances: deque[UtteranceFeatures] = deque(maxlen=RELABEL_REACH)

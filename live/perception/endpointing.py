@@ -77,7 +77,7 @@ class Endpointer:
         self._alignment = MicAlignment([*microphones], start_ns, self._stalled_ns)
         self._crosstalk = Crosstalk([*microphones])
         self._speakers = dict(microphones)
-        self._microphones = {source: _Microphone(detector(), settings, start_ns) for source in microphones}
+        self._microphones = {source: _MicrophoneEndpointer(detector(), settings, start_ns) for source in microphones}
         self._frames: deque[VideoFrame] = deque()
         self._frames_ns = int((settings.segmenter.max_utterance_s + 5.0) * 1e9)
         self._max_frames = settings.max_frames
@@ -134,36 +134,36 @@ class Endpointer:
     def _listen(self, message: AudioChunk | Gap | SourceEnd) -> list[Request]:
         microphone = self._microphones[message.source]
         if isinstance(message, AudioChunk):
-            stretches = microphone.feed(message, self._crosstalk)
+            spans = microphone.feed(message, self._crosstalk)
         else:
-            stretches = microphone.flush()
+            spans = microphone.flush()
             if isinstance(message, Gap):  # nothing of before its end will come any more
                 microphone.covered_ns = max(microphone.covered_ns, message.t_end_ns)
             microphone.ended = microphone.ended or isinstance(message, SourceEnd)
-        return [self._request(message.source, microphone, stretch) for stretch in stretches]
+        return [self._request(message.source, microphone, span) for span in spans]
 
-    def _request(self, source: str, microphone: "_Microphone", stretch: "_Stretch") -> Request:
+    def _request(self, source: str, microphone: "_MicrophoneEndpointer", span: "_SpeechSpan") -> Request:
         speech = Speech(
-            pcm=stretch.pcm,
+            pcm=span.pcm,
             source=source,
             speaker_name=self._speakers[source],
-            start_s=(stretch.t_start_ns - self._start_ns) / 1e9,
-            end_s=(stretch.t_end_ns - self._start_ns) / 1e9,
-            partial=stretch.kind == RequestKind.PARTIAL,
+            start_s=(span.t_start_ns - self._start_ns) / 1e9,
+            end_s=(span.t_end_ns - self._start_ns) / 1e9,
+            partial=span.kind == RequestKind.PARTIAL,
         )
         request = Request(
-            kind=stretch.kind,
-            utterance=utterance_id(source, stretch.t_start_ns - self._start_ns),
-            revision=stretch.revision,
+            kind=span.kind,
+            utterance=utterance_id(source, span.t_start_ns - self._start_ns),
+            revision=span.revision,
             source=source,
-            t_start_ns=stretch.t_start_ns,
-            t_end_ns=stretch.t_end_ns,
-            t_closed_ns=stretch.t_closed_ns,
-            closed_by=stretch.closed_by,
+            t_start_ns=span.t_start_ns,
+            t_end_ns=span.t_end_ns,
+            t_closed_ns=span.t_closed_ns,
+            closed_by=span.closed_by,
             speech=speech,
-            frames=tuple(sample_frames(self._frames, stretch.t_start_ns, stretch.t_end_ns, self._max_frames)),
+            frames=tuple(sample_frames(self._frames, span.t_start_ns, span.t_end_ns, self._max_frames)),
         )
-        if stretch.kind == RequestKind.FINAL:
+        if span.kind == RequestKind.FINAL:
             microphone.utterance = None
             self._waiting[request.utterance] = request
         else:
@@ -185,7 +185,7 @@ def utterance_id(source: str, offset_ns: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class _SpeechSpan:
     """A stretch of speech with its samples, in session time."""
 
     kind: RequestKind
@@ -197,7 +197,7 @@ class _Stretch:
     pcm: np.ndarray
 
 
-class _Microphone:
+class _MicrophoneEndpointer:
     """One microphone: finds the utterances in its windows and remembers what one may still need."""
 
     def __init__(self, detector: SpeechDetector, settings: Settings, start_ns: int) -> None:
@@ -221,9 +221,9 @@ class _Microphone:
         self.utterance = None
         self._detector.reset()
 
-    def feed(self, window: AudioChunk, crosstalk: Crosstalk) -> list[_Stretch]:
+    def feed(self, window: AudioChunk, crosstalk: Crosstalk) -> list[_SpeechSpan]:
         """What this window closes, and what is to be looked at before."""
-        before: list[_Stretch] = []
+        before: list[_SpeechSpan] = []
         if self._origin_ns is not None and window.t_ns != self._time_ns(self._segmenter.position):
             before = self.flush()  # something is missing: what was said before it is an utterance of its own
         if self._origin_ns is None:
@@ -233,18 +233,18 @@ class _Microphone:
         span = self._segmenter.feed(crosstalk.own(window, self._detector(window.pcm)))
         return before + ([self._closed(span)] if span else self._running())
 
-    def flush(self) -> list[_Stretch]:
+    def flush(self) -> list[_SpeechSpan]:
         """Close what is open; the next chunk, whenever it comes, starts anew."""
         span = self._segmenter.flush()
-        stretches = [self._closed(span)] if span else []
+        spans = [self._closed(span)] if span else []
         self._anchor(None)
-        return stretches
+        return spans
 
-    def _closed(self, span: UtteranceSpan) -> _Stretch:
+    def _closed(self, span: UtteranceSpan) -> _SpeechSpan:
         revision = self._partials_of(span.start)
-        return self._stretch(RequestKind.FINAL, revision, (span.start, span.end, span.closed), span.closed_by)
+        return self._speech(RequestKind.FINAL, revision, (span.start, span.end, span.closed), span.closed_by)
 
-    def _running(self) -> list[_Stretch]:
+    def _running(self) -> list[_SpeechSpan]:
         """What the newest window gives reason to look at."""
         running = self._segmenter.running
         if running is None:
@@ -254,11 +254,11 @@ class _Microphone:
         due = self._partial_samples and position - running.start >= (partials + 1) * self._partial_samples
         if due and not running.quiet:
             self._partials = (running.start, partials + 1)
-            return [self._stretch(RequestKind.PARTIAL, partials, (running.start, position, position), "flush")]
+            return [self._speech(RequestKind.PARTIAL, partials, (running.start, position, position), "flush")]
         guess = (running.start, running.end)
         if self._speculative_samples and running.quiet >= self._speculative_samples and guess != self._guess:
             self._guess = guess
-            return [self._stretch(RequestKind.SPECULATIVE, partials, (*guess, position), "silence")]
+            return [self._speech(RequestKind.SPECULATIVE, partials, (*guess, position), "silence")]
         return []
 
     def _partials_of(self, start: int) -> int:
@@ -268,11 +268,11 @@ class _Microphone:
         assert self._origin_ns is not None
         return self._origin_ns + samples_to_ns(sample)
 
-    def _stretch(self, kind: RequestKind, revision: int, span: tuple[int, int, int], closed_by: ClosedBy) -> _Stretch:
+    def _speech(self, kind: RequestKind, revision: int, span: tuple[int, int, int], closed_by: ClosedBy) -> _SpeechSpan:
         start, end, closed = span
         samples = np.concatenate(self._windows)
         first = self._segmenter.position - len(samples)  # sample number of samples[0]
-        return _Stretch(
+        return _SpeechSpan(
             kind=kind,
             revision=revision,
             t_start_ns=self._time_ns(start),

@@ -28,9 +28,9 @@ LONGEST_CALM_S = 160.0  # up to this
 class Budget:
     """What an analysis may cost.
 
-    `partial_words`, `words`: of drafts, and at all. `max_frames`: pictures per utterance; None: all that were sampled.
-    `partial_every`: of how many drafts one is worked on. `small`: words from the smaller model, where there is one.
-    `words` false: none for what has waited `LATE_S`.
+    `partial_words`, `words`: of what is provisional, and at all. `max_frames`: pictures per utterance; None: all that
+    were sampled. `partial_every`: of how many partial requests one is worked on. `small`: words from the smaller model,
+    where there is one. `words` false: none for what has waited `LATE_S`.
     """
 
     partial_words: bool = True
@@ -51,8 +51,8 @@ class Level:
     lost: str
 
 
-_DRAFTS = Level(Budget(partial_words=False), "words in provisional events")
-_PICTURES = Level(Budget(partial_words=False, max_frames=5), "most pictures")
+_PROVISIONAL_WORDS = Level(Budget(partial_words=False), "words in provisional events")
+_FRAMES = Level(Budget(partial_words=False, max_frames=5), "most pictures")
 _RATE = Level(Budget(partial_words=False, max_frames=5, partial_every=3), "two of three provisional events")
 _MODEL = Level(Budget(partial_words=False, max_frames=5, partial_every=3, small=True), "the larger recogniser")
 _WORDS = Level(
@@ -61,11 +61,11 @@ _WORDS = Level(
 )
 
 
-def levels(*, quick: bool = True, pictures: bool = True, spare: bool = False) -> tuple[Level, ...]:
-    """What there is to give up, in order. `quick`: drafts have words; `pictures`: there is a camera; `spare`: a smaller
-    recogniser is loaded.
+def levels(*, quick: bool = True, video: bool = True, spare: bool = False) -> tuple[Level, ...]:
+    """What there is to give up, in order. `quick`: provisional events have words; `video`: there is a camera;
+    `spare`: a smaller recogniser is loaded.
     """
-    there = {_DRAFTS: quick, _PICTURES: pictures, _RATE: True, _MODEL: spare, _WORDS: True}
+    there = {_PROVISIONAL_WORDS: quick, _FRAMES: video, _RATE: True, _MODEL: spare, _WORDS: True}
     return tuple(level for level, is_there in there.items() if is_there)
 
 

@@ -24,7 +24,7 @@ class MicAlignment:
     """
 
     def __init__(self, sources: Sequence[str], start_ns: int, stalled_ns: float) -> None:
-        self._microphones = {source: _Microphone(start_ns) for source in sources}
+        self._microphones = {source: _MicrophoneQueue(start_ns) for source in sources}
         self._stalled_ns = stalled_ns
 
     def take(self, message: Sound) -> list[Sound]:
@@ -45,7 +45,7 @@ class MicAlignment:
         return [message for _, message in sorted(due, key=lambda item: (item[0], item[1].source))]
 
 
-class _Microphone:
+class _MicrophoneQueue:
     """One microphone: what waits, and the time from which it is due."""
 
     def __init__(self, start_ns: int) -> None:

@@ -6,6 +6,6 @@ out = Console()
 err = Console(stderr=True)
 
 
-def as_lines(asked: bool) -> bool:
-    """Whether to write lines: when asked to, or when nobody looks at a terminal that can be drawn on."""
+def wants_jsonl(asked: bool) -> bool:
+    """Whether to write JSON lines: when asked to, or when nobody looks at a terminal that can be drawn on."""
     return asked or not out.is_terminal or out.is_dumb_terminal

@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleDimensions
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.panels import clock_text
 from erc_live.live.screen.theme import ASCII, UNICODE
-from erc_live.live.screen.view import View, reduce
+from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.messages import AnyMessage, SessionEnd
 
@@ -67,7 +67,7 @@ def run(
     stopped: Callable[[], bool],
     speed: float = 1.0,
     host: Clock | None = None,
-) -> View:
+) -> SessionView:
     """Show a session on the terminal of `console` until it ends, `stopped()` says so, or SIGINT or SIGTERM asks.
 
     Returns what was seen last. Redraws at most `refresh_hz` times a second and only when something has changed; the
@@ -82,7 +82,7 @@ def run(
     return view
 
 
-def summary(view: View) -> list[str]:
+def summary(view: SessionView) -> list[str]:
     """What is worth keeping of a session, in a few lines; nothing of one that did not begin."""
     if view.hello is None:
         return []
@@ -110,7 +110,7 @@ def _missing(end: SessionEnd) -> list[str]:
     return [f"Utterances {what}: {count}." for what, count in missing.items() if count]
 
 
-def screenshot(view: View, width: int, height: int, now_ns: int) -> str:
+def screenshot(view: SessionView, width: int, height: int, now_ns: int) -> str:
     """The screen of `view` as an SVG picture that needs no font and no file from anywhere."""
     console = Console(
         record=True, width=width, height=height, file=StringIO(), color_system="truecolor", force_terminal=True
@@ -126,9 +126,9 @@ class _Painter:
         self.glyphs = ASCII if console.options.ascii_only else UNICODE
         self._console = console
         self._speed = speed
-        self._painted: tuple[View, int, ConsoleDimensions] | None = None
+        self._painted: tuple[SessionView, int, ConsoleDimensions] | None = None
 
-    def paint(self, view: View, host_ns: int) -> None:
+    def paint(self, view: SessionView, host_ns: int) -> None:
         start_ns = host_ns if view.start_ns is None else view.start_ns
         elapsed_ns = int((host_ns - start_ns) * self._speed)
         size = self._console.size
@@ -138,8 +138,8 @@ class _Painter:
             self._painted = subject
 
 
-def _follow(inlet: Inlet, painter: _Painter, period_s: float, over: Callable[[], bool], host: Clock) -> View:
-    view = View()
+def _follow(inlet: Inlet, painter: _Painter, period_s: float, over: Callable[[], bool], host: Clock) -> SessionView:
+    view = SessionView()
     due_ns = host.now_ns()
     while True:
         last = over()  # and what has arrived by now is still shown

@@ -17,7 +17,7 @@ from rich.segment import Segment
 from erc_live.live.screen import panels
 from erc_live.live.screen.panels import Cell, Row, Sheet, cells, clock_text
 from erc_live.live.screen.theme import HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
-from erc_live.live.screen.view import View
+from erc_live.live.screen.view import SessionView
 
 NOTICE = "estimated expressed emotion, not a person's inner state"
 COMPACT_BELOW_COLUMNS = 60
@@ -44,7 +44,7 @@ class Frame:
             yield Segment.line()
 
 
-def render(view: View, width: int, height: int, now_ns: int, glyphs: Glyphs = UNICODE) -> Frame:
+def render(view: SessionView, width: int, height: int, now_ns: int, glyphs: Glyphs = UNICODE) -> Frame:
     """The screen of `view` at session time `now_ns`: exactly `height` rows of exactly `width` cells."""
     compact = width < COMPACT_BELOW_COLUMNS or height < COMPACT_BELOW_ROWS
     sheet = _sheet(view, width, now_ns, glyphs)
@@ -66,7 +66,7 @@ def render(view: View, width: int, height: int, now_ns: int, glyphs: Glyphs = UN
     return Frame([*above, *body, *blank, *below][:height], width)
 
 
-def _sheet(view: View, width: int, now_ns: int, glyphs: Glyphs) -> Sheet:
+def _sheet(view: SessionView, width: int, now_ns: int, glyphs: Glyphs) -> Sheet:
     """Columns as wide as their contents need, within limits that leave room for the text."""
     wide = width >= WIDE_FROM_COLUMNS
     names = [speaker.name for speaker in view.speakers] + list(view.hello.speakers if view.hello else ())
@@ -102,7 +102,7 @@ def _header(sheet: Sheet) -> Row:
     return [*panels.fitted(left, room, glyphs), *right]
 
 
-def _indicators(view: View, glyphs: Glyphs) -> Row:
+def _indicators(view: SessionView, glyphs: Glyphs) -> Row:
     """What is being done with the people in front of the devices; never left out."""
     if view.end is not None:
         return [("ENDED", STRONG)]

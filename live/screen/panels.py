@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from erc_live.live.screen.percentile import percentile
 from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
-from erc_live.live.screen.view import Mark, Speaker, View
+from erc_live.live.screen.view import Mark, SessionView, SpeakerSummary
 from erc_live.streams.messages import EmotionEvent, WorkerStatus
 
 FLOOR_DB = -60.0  # the empty end of a level meter
@@ -37,7 +37,7 @@ Row = list[Cell]
 class Sheet:
     """What a panel draws from. `time`, `name`, `label`, `shares`, `bar`: widths of columns, in cells."""
 
-    view: View
+    view: SessionView
     width: int
     now_ns: int
     glyphs: Glyphs
@@ -98,7 +98,7 @@ def speakers(sheet: Sheet, rows: int) -> list[Row]:
     return [heading(sheet.glyphs, sheet.width, title, captions), *body[:rows]]
 
 
-def _speaker(sheet: Sheet, speaker: Speaker, talk_ns: int) -> Row:
+def _speaker(sheet: Sheet, speaker: SpeakerSummary, talk_ns: int) -> Row:
     event = speaker.latest
     room = sheet.width - sheet.until_shares - sheet.bar - 9  # talk share 6, its gap 2, right margin 1
     return [
@@ -181,7 +181,7 @@ def _entry(sheet: Sheet, event: EmotionEvent) -> list[Row]:
         ("  ", ""),
     ]
     indent = sheet.until_shares + sheet.shares + 2
-    texts = _said(sheet, event, sheet.width - indent - 1)
+    texts = _text_cells(sheet, event, sheet.width - indent - 1)
     return [[*head, texts[0]], *([(" " * indent, ""), text] for text in texts[1:])]
 
 
@@ -193,14 +193,14 @@ def _compact_entry(sheet: Sheet, event: EmotionEvent) -> list[Row]:
         (_mark(sheet.glyphs, event), WARNING),
         (f"{sheet.glyphs.text(event.label)}{_doubt(event)} {_probability(event):.0%}", _style(event)),
     ]
-    return [head, *([("  ", ""), text] for text in _said(sheet, event, sheet.width - 3))]
+    return [head, *([("  ", ""), text] for text in _text_cells(sheet, event, sheet.width - 3))]
 
 
 def _time(sheet: Sheet, event: EmotionEvent) -> str:
     return clock_text(event.t_start_ns - (sheet.view.start_ns or 0))
 
 
-def _said(sheet: Sheet, event: EmotionEvent, width: int) -> Row:
+def _text_cells(sheet: Sheet, event: EmotionEvent, width: int) -> Row:
     """The text of an utterance, one cell per line, at least one."""
     lines = sheet.glyphs.wrap(event.text, width, TEXT_LINES)
     if not any(lines):
@@ -338,12 +338,12 @@ def warnings(sheet: Sheet, rows: int) -> list[Row]:
     return [[(f" {line}", WARNING)] for line in lines[-rows:]]
 
 
-def overload(view: View) -> Row:
+def overload(view: SessionView) -> Row:
     """What is given up because the machine does not keep up, or taken up again; nothing when it does."""
     return [(f"  overload {view.overload.level}: {view.overload.step}", ALARM)] if view.overload else []
 
 
-def worker_states(view: View) -> Row:
+def worker_states(view: SessionView) -> Row:
     """Trouble first, with its reason; then how many run, and by name those that do something else."""
     troubled = troubles(view)
     running = sum(worker.phase == "running" and worker.worker not in troubled for worker in view.workers)
@@ -355,14 +355,14 @@ def worker_states(view: View) -> Row:
     return row + [(f"  {worker.worker} {worker.phase}", QUIET) for worker in idle]
 
 
-def troubles(view: View) -> dict[str, str]:
+def troubles(view: SessionView) -> dict[str, str]:
     """What is wrong, by worker, failures first; those that do as they should are not in it."""
     failures_first = sorted(view.workers, key=lambda worker: worker.phase != "failed")
     found = {worker.worker: _trouble(worker, view) for worker in failures_first}
     return {name: trouble for name, trouble in found.items() if trouble}
 
 
-def _trouble(worker: WorkerStatus, view: View) -> str:
+def _trouble(worker: WorkerStatus, view: SessionView) -> str:
     """What is wrong with `worker`, empty when nothing is. Silence counts from the newest sign of life of all."""
     if worker.phase == "failed":
         return f"FAILED {worker.note}".rstrip()

@@ -67,20 +67,20 @@ class Page:
     def __init__(self, width: int | None = None) -> None:
         self._provisional = width is not None
         self._to_line = TextLines(None if width is None else width - 1)  # the last column would begin the next row
-        self._said: dict[str, str] = {}  # lines by utterance, of those that may be said again
+        self._written: dict[str, str] = {}  # lines by utterance, of those that may be said again
         self._standing = 0  # cells of what is provisional
 
     def add(self, message: PublicEvent) -> str:
         """What to write for the next message."""
         line, end = self._to_line(message), "\n"
         if isinstance(message, Hello):
-            self._said.clear()  # another session
+            self._written.clear()  # another session
         elif isinstance(message, EmotionEvent):
-            if self._said.get(message.utterance) == line or not (message.final or self._provisional):
+            if self._written.get(message.utterance) == line or not (message.final or self._provisional):
                 return ""
             if message.final:
-                self._said[message.utterance] = line
-                self._said = dict([*self._said.items()][-RELABEL_REACH:])
+                self._written[message.utterance] = line
+                self._written = dict([*self._written.items()][-RELABEL_REACH:])
             else:
                 end = ""
         start = "\r" if self._standing else ""
@@ -120,7 +120,7 @@ class TextLines:
                 share = f"{message.label}{doubt} {message.probs.get(message.label, 0.0):.0%}"
                 draft = "" if message.final else " ..."
                 who = message.speaker_name or f"speaker {message.speaker}"
-                return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {_said(message)}{draft}"
+                return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {_written(message)}{draft}"
             case Gap():
                 lost = f"{message.lost} lost" if message.lost else "some lost"
                 return f"{self._time(message.t_start_ns)}  {message.source:<10}  {lost} ({message.cause})"
@@ -147,7 +147,7 @@ def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEven
                 return
 
 
-def _said(event: EmotionEvent) -> str:
+def _written(event: EmotionEvent) -> str:
     """The words of an utterance, or why there are none."""
     if event.text.strip() or not event.final:
         return event.text

@@ -30,7 +30,7 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speaker:
+class SpeakerSummary:
     """One voice of a dialogue. `trend`, `talk_ns` and `counts` (utterances per label) are of final events alone."""
 
     dialogue: str
@@ -43,7 +43,7 @@ class Speaker:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class SessionView:
     """Everything that is drawn.
 
     `utterances` are in the order in which they were first heard of, `speakers` in the order in which they last spoke,
@@ -53,7 +53,7 @@ class View:
 
     hello: Hello | None = None
     utterances: tuple[EmotionEvent, ...] = ()
-    speakers: tuple[Speaker, ...] = ()
+    speakers: tuple[SpeakerSummary, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
     gaps: int = 0
     lost: int = 0
@@ -98,7 +98,7 @@ class View:
         return self.utterances[0].t_start_ns if self.utterances else None
 
 
-def reduce(view: View, message: AnyMessage) -> View:
+def reduce(view: SessionView, message: AnyMessage) -> SessionView:
     """The view after `message`; the same object where it changes nothing. A message heard twice counts once."""
     match message:
         case EmotionEvent():
@@ -117,14 +117,14 @@ def reduce(view: View, message: AnyMessage) -> View:
             return view
 
 
-def _greet(view: View, hello: Hello) -> View:
+def _greet(view: SessionView, hello: Hello) -> SessionView:
     if view.hello is not None and view.hello.session != hello.session:
-        view = View(workers=view.workers)
+        view = SessionView(workers=view.workers)
     # A publisher that knows fewer events than we have seen has started anew: its numbers begin again.
     return replace(view, hello=hello, last_seq=min(view.last_seq, hello.last_seq))
 
 
-def _miss(view: View, gap: Gap) -> View:
+def _miss(view: SessionView, gap: Gap) -> SessionView:
     if gap in view.recent_gaps:  # who noticed it and who passed it on both tell us
         return view
     recent = (*view.recent_gaps, gap)[-MAX_GAPS:]
@@ -132,24 +132,26 @@ def _miss(view: View, gap: Gap) -> View:
     return replace(view, gaps=view.gaps + 1, lost=view.lost + lost, recent_gaps=recent)
 
 
-def _observe(view: View, event: EmotionEvent) -> View:
+def _observe(view: SessionView, event: EmotionEvent) -> SessionView:
     if event.seq <= view.last_seq:
         return view
     view = replace(view, last_seq=event.seq)
     event = msgspec.structs.replace(event, text=event.text[:MAX_TEXT])
-    shown = list(view.utterances)
+    utterances = list(view.utterances)
     held: EmotionEvent | None = None
-    for position in range(len(shown) - 1, -1, -1):
-        if _same_utterance(shown[position], event):
-            held = shown[position]
+    for position in range(len(utterances) - 1, -1, -1):
+        if _same_utterance(utterances[position], event):
+            held = utterances[position]
             if not _supersedes(event, held):
                 return view
-            shown[position] = event
+            utterances[position] = event
             break
     else:
-        shown.append(event)
-    speakers = _speakers(view.speakers if held is None else _without(view.speakers, held, shown), event, shown)
-    return replace(view, utterances=tuple(shown[-MAX_UTTERANCES:]), speakers=speakers)
+        utterances.append(event)
+    speakers = _speakers(
+        view.speakers if held is None else _without(view.speakers, held, utterances), event, utterances
+    )
+    return replace(view, utterances=tuple(utterances[-MAX_UTTERANCES:]), speakers=speakers)
 
 
 def _same_utterance(one: EmotionEvent, other: EmotionEvent) -> bool:
@@ -161,9 +163,11 @@ def _supersedes(new: EmotionEvent, held: EmotionEvent) -> bool:
     return (new.final, new.revision) > (held.final, held.revision)
 
 
-def _without(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequence[EmotionEvent]) -> tuple[Speaker, ...]:
-    """What is known without an event that is said anew, as is `shown`; who has said nothing else is not known."""
-    kept: list[Speaker] = []
+def _without(
+    speakers: tuple[SpeakerSummary, ...], event: EmotionEvent, utterances: Sequence[EmotionEvent]
+) -> tuple[SpeakerSummary, ...]:
+    """What is known without an event that is said anew, as is `utterances`; who has said nothing else is not known."""
+    kept: list[SpeakerSummary] = []
     for speaker in speakers:
         key = (speaker.dialogue, speaker.index)
         if key != (event.dialogue, event.speaker):
@@ -173,23 +177,25 @@ def _without(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequence
             counts = {label: n - (label == event.label) for label, n in speaker.counts.items()}
             talk_ns = speaker.talk_ns - max(0, event.t_end_ns - event.t_start_ns)
             counts = {label: n for label, n in counts.items() if n}
-            speaker = replace(speaker, talk_ns=talk_ns, counts=counts, trend=_trend(key, shown))
+            speaker = replace(speaker, talk_ns=talk_ns, counts=counts, trend=_trend(key, utterances))
         if speaker.counts:
             kept.append(speaker)
     return tuple(kept)
 
 
-def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequence[EmotionEvent]) -> tuple[Speaker, ...]:
+def _speakers(
+    speakers: tuple[SpeakerSummary, ...], event: EmotionEvent, utterances: Sequence[EmotionEvent]
+) -> tuple[SpeakerSummary, ...]:
     key = (event.dialogue, event.speaker)
     name = event.speaker_name or f"speaker {event.speaker + 1}"
     speaker = next((s for s in speakers if (s.dialogue, s.index) == key), None)
     if speaker is None:
-        speaker = Speaker(dialogue=event.dialogue, index=event.speaker, name=name, latest=event)
+        speaker = SpeakerSummary(dialogue=event.dialogue, index=event.speaker, name=name, latest=event)
     speaker = replace(speaker, name=name, latest=event)
     if event.final:
         speaker = replace(
             speaker,
-            trend=_trend(key, shown),
+            trend=_trend(key, utterances),
             talk_ns=speaker.talk_ns + max(0, event.t_end_ns - event.t_start_ns),
             counts={**speaker.counts, event.label: speaker.counts.get(event.label, 0) + 1},
         )
@@ -197,8 +203,8 @@ def _speakers(speakers: tuple[Speaker, ...], event: EmotionEvent, shown: Sequenc
     return (*others, speaker)[-MAX_SPEAKERS:]
 
 
-def _trend(speaker: tuple[str, int], shown: Sequence[EmotionEvent]) -> tuple[Mark, ...]:
-    finals = [e for e in shown if e.final and (e.dialogue, e.speaker) == speaker]
+def _trend(speaker: tuple[str, int], utterances: Sequence[EmotionEvent]) -> tuple[Mark, ...]:
+    finals = [e for e in utterances if e.final and (e.dialogue, e.speaker) == speaker]
     return tuple(Mark(e.label, e.shift is True) for e in finals[-MAX_TREND:])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from erc_live.live.asr.transcribers import NoWords, Transcriber
 from erc_live.live.perception.load_shedding import FULL, Budget
 from erc_live.live.requests import Analysis, Request, RequestKind, Transcript, VoicePart
-from erc_live.live.speakers.embedding import Stretch, VoiceReader
+from erc_live.live.speakers.embedding import VoiceReader, VoiceSegment
 from erc_live.live.vision.expression import FaceReader
 from erc_live.models.encoders.audio_vector import SoundEncoder
 from erc_live.models.encoders.text import TextEncoder
@@ -77,17 +77,17 @@ class Analyser:
             t_features_ns=self._clock.now_ns(),
         )
 
-    def _stretches(self, request: Request) -> tuple[Stretch, ...]:
+    def _stretches(self, request: Request) -> tuple[VoiceSegment, ...]:
         """What each voice said. Who has a microphone of their own is one voice; so is what goes on."""
         pcm = request.speech.pcm
         if request.speech.speaker_name is not None or self._engines.voices is None:
-            return (Stretch(0, len(pcm), None),)
+            return (VoiceSegment(0, len(pcm), None),)
         if request.kind == RequestKind.PARTIAL:
             latest = self._engines.voices.split(pcm[-PARTIAL_VOICE:])[-1]
-            return (Stretch(0, len(pcm), latest.embedding),)
+            return (VoiceSegment(0, len(pcm), latest.embedding),)
         return self._engines.voices.split(pcm)
 
-    def _transcribe(self, transcriber: Transcriber, request: Request, stretch: Stretch) -> Transcript:
+    def _transcribe(self, transcriber: Transcriber, request: Request, stretch: VoiceSegment) -> Transcript:
         speech = request.speech
         start_s = speech.start_s + samples_to_ns(stretch.start) / 1e9
         end_s = speech.start_s + samples_to_ns(stretch.end) / 1e9
@@ -98,7 +98,7 @@ class Analyser:
         return replace(transcript, text="", words=(), confidence=None)  # nothing in it can be read
 
     def _part(
-        self, request: Request, stretch: Stretch, transcript: Transcript, frames: tuple[VideoFrame, ...]
+        self, request: Request, stretch: VoiceSegment, transcript: Transcript, frames: tuple[VideoFrame, ...]
     ) -> VoicePart:
         pcm = request.speech.pcm[stretch.start : stretch.end]
         t_start_ns = request.t_start_ns + samples_to_ns(stretch.start)

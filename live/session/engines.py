@@ -80,7 +80,7 @@ def front_end(
     config = session.config
     speakers = None if engines.voices is None else open_speakers(config.speakers, engines.voices)
     cameras = any(source.kind == "camera" for source in session.sources)
-    shed = levels(quick=engines.transcriber.quick, pictures=cameras, spare=engines.spare is not None)
+    shed = levels(quick=engines.transcriber.quick, video=cameras, spare=engines.spare is not None)
     sources = microphones(session.sources)
     return FrontEnd(
         Endpointer(sources, SileroVad, perception_settings(config), start_ns, session.speed),

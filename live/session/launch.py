@@ -16,7 +16,7 @@ from erc_live.live.asr.whisper_models import is_here
 from erc_live.live.capture.source import bundle_sources, channels_hint, check
 from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
-from erc_live.live.demo.recognition import Hearing
+from erc_live.live.demo.recognition import RecognitionScore
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err
 from erc_live.live.session.spec import SessionSpec
@@ -70,10 +70,10 @@ def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str
         raise ConfigError(f"replay: {path} and --mic exclude each other: the path brings its own sound")
     if path.is_dir():
         return bundle_sources(path)
-    return sources([str(path)], [*_pictures(path), *cameras])
+    return sources([str(path)], [*_cameras_of(path), *cameras])
 
 
-def _pictures(path: Path) -> list[str]:
+def _cameras_of(path: Path) -> list[str]:
     """The file once more, where it can be seen, too. Says what a person should know of it. Raises MediaError where it
     cannot be heard.
     """
@@ -96,7 +96,7 @@ def demo_sources() -> tuple[tuple[SourceSpec, ...], Path]:
     return sources(mics, [str(folder / "faces.mp4")]), folder / "transcript.vtt"
 
 
-def demo_words(config: Config, said: Path) -> tuple[Path | None, Path | None]:
+def demo_words(config: Config, captions: Path) -> tuple[Path | None, Path | None]:
     """The transcript that the demo takes its words from, or else the reference for what a recogniser makes of it.
 
     Weights that are here are used. Where none are, the demo is no reason for a less accurate recogniser.
@@ -106,8 +106,8 @@ def demo_words(config: Config, said: Path) -> tuple[Path | None, Path | None]:
         return None, None
     unnamed = choice.engine == "auto" and choice.model == "auto"
     if choice.engine == "transcript" or (unnamed and not is_here(choice, models_folder(config.models))):
-        return said, None
-    return None, said
+        return captions, None
+    return None, captions
 
 
 def parse_speed(text: str) -> float:
@@ -129,7 +129,7 @@ def run(session: SessionSpec) -> None:
     If it has a reference, the last line on standard error tells how much of that was recognised.
     """
     _check(session)
-    hearing = Hearing(read_cues(Path(session.reference)) if session.reference else ())
+    hearing = RecognitionScore(read_cues(Path(session.reference)) if session.reference else ())
     if session.speed == FASTEST:
         from erc_live.live.session import max_speed  # here: only this way of running loads the engines in this process
 
@@ -157,7 +157,7 @@ def _check(session: SessionSpec) -> None:
         raise MediaError(f"--transcript {session.transcript}: no such file")
     if session.record:
         _check_room(Path(session.record))
-    if session.picture and (session.as_lines or session.speed == FASTEST):
+    if session.picture and (session.jsonl or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():
         raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")

@@ -55,7 +55,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             store = bundle.write if bundle else lambda message: None
             produced = _observed(_observed(core.run(_observed(played(), store)), store), observe)
             public = (message for message in produced if isinstance(message, PublicMessage))
-            sinks.write(public, sys.stdout, as_json=session.as_lines)
+            sinks.write(public, sys.stdout, as_json=session.jsonl)
     _print(core.note)
     if damage:
         raise MediaError(damage[0])

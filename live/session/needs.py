@@ -11,7 +11,7 @@ from pathlib import Path
 
 from erc_live.live.asr.whisper_models import recommendations
 from erc_live.live.config import Config
-from erc_live.live.session.weight_cache import Progress, Tell, fetch
+from erc_live.live.session.weight_cache import Notify, Progress, fetch
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import weight
 
@@ -36,7 +36,7 @@ def needs(config: Config) -> list[Need]:
     return found
 
 
-def fetch_all(wanted: Sequence[Need], folder: Path, progress: Progress, tell: Tell) -> list[Path]:
+def fetch_all(wanted: Sequence[Need], folder: Path, progress: Progress, notify: Notify) -> list[Path]:
     """Fetch what is not here; the folders of all that is. Raises WeightsError if something that is needed is missing,
     after everything else was fetched.
     """
@@ -46,10 +46,10 @@ def fetch_all(wanted: Sequence[Need], folder: Path, progress: Progress, tell: Te
     folders, missing = [], []
     for need in wanted:
         try:
-            folders.append(_fetch_one(need.names, folder, progress, tell))
+            folders.append(_fetch_one(need.names, folder, progress, notify))
         except WeightsError as error:
             if need.instead:
-                tell(f"{need.names[-1]} could not be fetched: {need.instead}")
+                notify(f"{need.names[-1]} could not be fetched: {need.instead}")
             else:
                 missing.append(error)
     if missing:
@@ -57,10 +57,10 @@ def fetch_all(wanted: Sequence[Need], folder: Path, progress: Progress, tell: Te
     return folders
 
 
-def _fetch_one(names: Sequence[str], folder: Path, progress: Progress, tell: Tell) -> Path:
+def _fetch_one(names: Sequence[str], folder: Path, progress: Progress, notify: Notify) -> Path:
     for name, smaller in pairwise(names):
         try:
-            return fetch(name, folder, progress, tell)
+            return fetch(name, folder, progress, notify)
         except WeightsError:
-            tell(f"{name} could not be fetched: trying {smaller} instead")
-    return fetch(names[-1], folder, progress, tell)
+            notify(f"{name} could not be fetched: trying {smaller} instead")
+    return fetch(names[-1], folder, progress, notify)

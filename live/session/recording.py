@@ -9,7 +9,7 @@ import msgspec
 
 from erc_live.live.session.spec import SessionSpec
 from erc_live.streams.record import Recorder
-from erc_live.streams.session import Source, new_manifest
+from erc_live.streams.session import RecordedSource, new_manifest
 
 
 @contextmanager
@@ -21,7 +21,9 @@ def recorder(session: SessionSpec, t_ns: int) -> Iterator[Recorder | None]:
         yield None
         return
     sources = [
-        Source(name=source.name, kind="audio" if source.kind == "mic" else "video", speaker=source.speaker or "")
+        RecordedSource(
+            name=source.name, kind="audio" if source.kind == "mic" else "video", speaker=source.speaker or ""
+        )
         for source in session.sources
     ]
     manifest = new_manifest(session.session, t_ns, time.time_ns(), sources, msgspec.to_builtins(session.config))

@@ -30,7 +30,7 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     hurry: bool = False  # somebody waits: rather give something up than be late (`load_shedding.py`)
     reference: str | None = None  # a transcript of what is said, to compare what was recognised with
     record: str | None = None
-    as_lines: bool = False
+    jsonl: bool = False
     picture: str | None = None  # where the last screen is saved
 
 
@@ -149,7 +149,7 @@ def plan(session: SessionSpec, address: Callable[[str], str]) -> Plan:
 
 def _subscription(kind: str, session: SessionSpec) -> Subscription:
     nothing = Subscription((), ())
-    return SUBSCRIPTIONS.get("lines" if kind == "screen" and session.as_lines else kind, nothing)
+    return SUBSCRIPTIONS.get("lines" if kind == "screen" and session.jsonl else kind, nothing)
 
 
 def _upstream(subscription: Subscription, places: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

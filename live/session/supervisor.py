@@ -191,7 +191,7 @@ class Supervisor:
 
     def _print_notes(self, status: WorkerStatus) -> None:
         """Say once what is to be known about a device or its sound where no dashboard does, and any warning."""
-        if status.worker in self._devices and self._session.as_lines:
+        if status.worker in self._devices and self._session.jsonl:
             self._print_once(status.worker, status.note, f"{status.worker}: {status.note}")
         self._print_once(status.worker, status.warning, status.warning)
 
@@ -206,7 +206,7 @@ class Supervisor:
         if not line:
             return
         log.info(line)
-        if self._session.as_lines:
+        if self._session.jsonl:
             err.print(Text(line), soft_wrap=True)
         else:
             self._lines.append(line)
@@ -233,7 +233,7 @@ class Supervisor:
         self._stop.set()
         if worker.process.returncode != 0:
             self._failure = worker.error()
-        elif not (self._session.as_lines or self._over):
+        elif not (self._session.jsonl or self._over):
             self._failure = WorkerError("the screen was ended by somebody, and the session with it")
 
     def _do_without(self, worker: Worker, publisher: Publisher) -> None:

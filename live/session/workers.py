@@ -294,7 +294,7 @@ def screen(shell: Shell) -> None:
     spec, session = shell.spec, shell.spec.session
     stopped = shell.control.stopped
     with closing(Subscriber(spec.upstream, spec.topics)) as bus:
-        if session.as_lines:
+        if session.jsonl:
             from erc_live.live.screen import sinks
 
             sinks.run(bus, sys.stdout, stopped)

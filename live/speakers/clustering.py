@@ -49,7 +49,7 @@ class Change:
     cause: Literal["merge", "correction"]
 
 
-class Speakers:
+class SpeakerClustering:
     """The voices of the shared microphones of one session.
 
     Args:
@@ -60,7 +60,7 @@ class Speakers:
     def __init__(self, known: Mapping[str, np.ndarray] | None = None, most: int = 0) -> None:
         self._known = dict(known or {})
         self._most = most or MOST
-        self._rooms: dict[str, _Room] = {}
+        self._microphones: dict[str, _MicrophoneClusters] = {}
         self._changes: list[Change] = []
 
     def assign(
@@ -70,21 +70,21 @@ class Speakers:
 
         Shapes: embedding (256,) float32, None where nothing can be told from it.
         """
-        if source not in self._rooms:
-            self._rooms[source] = _Room(source, self._known, self._most)
-        room = self._rooms[source]
-        room.place(_Stretch(utterance, embedding, t_start_ns, t_end_ns))
-        self._changes += room.settle()
-        return room.latest
+        if source not in self._microphones:
+            self._microphones[source] = _MicrophoneClusters(source, self._known, self._most)
+        clusters = self._microphones[source]
+        clusters.place(_EmbeddedSegment(utterance, embedding, t_start_ns, t_end_ns))
+        self._changes += clusters.settle()
+        return clusters.latest
 
     def guess(self, source: str, embedding: np.ndarray | None) -> Voice:
         """Whose voice something unfinished is, as far as is known now. Leaves no trace."""
-        room = self._rooms.get(source) or _Room(source, self._known, self._most)
-        return room.guess(embedding)
+        clusters = self._microphones.get(source) or _MicrophoneClusters(source, self._known, self._most)
+        return clusters.guess(embedding)
 
     def count(self, source: str) -> int:
         """How many voices of this microphone are told apart now."""
-        return self._rooms[source].count if source in self._rooms else 0
+        return self._microphones[source].count if source in self._microphones else 0
 
     def changes(self) -> list[Change]:
         """What has become known since the last call about utterances that had been given out, oldest first."""
@@ -93,7 +93,7 @@ class Speakers:
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class _EmbeddedSegment:
     """What there is to know of an utterance."""
 
     utterance: str
@@ -114,19 +114,19 @@ class _Stretch:
         """Likeness to every voice below which this founds another: the shorter it is, the more it varies."""
         return NEW - DOUBT * max(LONG_S - self.seconds, 0.0)
 
-    def overlaps(self, other: "_Stretch") -> bool:
+    def overlaps(self, other: "_EmbeddedSegment") -> bool:
         return self.t_start_ns < other.t_end_ns and other.t_start_ns < self.t_end_ns
 
 
 @dataclass(eq=False)
-class _Person:
+class _Cluster:
     """A voice. `number` is None until it is heard; `mean` until something sure was."""
 
     name: str | None = None
     number: int | None = None
     mean: np.ndarray | None = None
     seconds: float = 0.0
-    apart: "set[_Person]" = field(default_factory=set)  # those who were heard at the same time
+    apart: "set[_Cluster]" = field(default_factory=set)  # those who were heard at the same time
 
     def learn(self, vector: np.ndarray, seconds: float) -> None:
         """Take something into the mean; out of it again, where `seconds` is negative."""
@@ -136,162 +136,162 @@ class _Person:
 
 
 @dataclass
-class _Given:
-    """A stretch, whose it is, and whose it was said to be; None: not yet said."""
+class _Assignment:
+    """A segment, the cluster that it belongs to, and the voice it was published under; None: not yet."""
 
-    stretch: _Stretch
-    person: _Person
-    told: Voice | None = None
+    segment: _EmbeddedSegment
+    cluster: _Cluster
+    published: Voice | None = None
 
 
-class _Room:
+class _MicrophoneClusters:
     """The voices of one microphone."""
 
     def __init__(self, source: str, known: Mapping[str, np.ndarray], most: int) -> None:
         self._source = source
         self._most = most
-        self._founded = 0
-        self._people = [_Person(name=name, mean=vector, seconds=KNOWN_S) for name, vector in known.items()]
-        self._given: deque[_Given] = deque(maxlen=MEMORY)
+        self._numbered = 0
+        self._clusters = [_Cluster(name=name, mean=vector, seconds=KNOWN_S) for name, vector in known.items()]
+        self._assignments: deque[_Assignment] = deque(maxlen=MEMORY)
 
     @property
     def count(self) -> int:
         """Voices that were heard."""
-        return sum(person.number is not None for person in self._people)
+        return sum(cluster.number is not None for cluster in self._clusters)
 
     @property
     def latest(self) -> Voice:
         """Whose the latest stretch is."""
-        return self._voice(self._given[-1].person)
+        return self._voice(self._assignments[-1].cluster)
 
-    def place(self, stretch: _Stretch) -> None:
+    def place(self, segment: _EmbeddedSegment) -> None:
         """Decide whose voice the next stretch is."""
-        barred = self._meanwhile(stretch)
-        person = self._choose(stretch, [p for p in self._people if p not in barred])
-        if person.number is None:
-            self._founded += 1
-            person.number = self._founded
-        if stretch.vector is not None and stretch.sure:
-            person.learn(stretch.vector, stretch.seconds)
-        for other in barred - {person}:
-            other.apart.add(person)
-            person.apart.add(other)
-        self._given.append(_Given(stretch, person))
+        barred = self._meanwhile(segment)
+        cluster = self._choose(segment, [p for p in self._clusters if p not in barred])
+        if cluster.number is None:
+            self._numbered += 1
+            cluster.number = self._numbered
+        if segment.vector is not None and segment.sure:
+            cluster.learn(segment.vector, segment.seconds)
+        for other in barred - {cluster}:
+            other.apart.add(cluster)
+            cluster.apart.add(other)
+        self._assignments.append(_Assignment(segment, cluster))
 
     def guess(self, vector: np.ndarray | None) -> Voice:
         """The voice that is most like it; without one the last that was heard, or the first that will be."""
-        heard = [p for p in self._people if p.number is not None]
-        latest = self._given[-1].person if self._given else _Person(number=1)
-        best = _most_like(vector, heard)
+        numbered = [p for p in self._clusters if p.number is not None]
+        latest = self._assignments[-1].cluster if self._assignments else _Cluster(number=1)
+        best = _most_like(vector, numbered)
         return self._voice(best or latest)
 
     def settle(self) -> list[Change]:
         """Put right what is now known to be wrong, and say what."""
         while pair := self._alike():
             self._merge(*pair)
-        merged = list(self._tell("merge"))
+        merged = list(self._moves("merge"))
         self._correct()
-        return merged + list(self._tell("correction"))
+        return merged + list(self._moves("correction"))
 
-    def _voice(self, person: _Person) -> Voice:
-        return Voice(f"{self._source}#{person.number}", person.name)
+    def _voice(self, cluster: _Cluster) -> Voice:
+        return Voice(f"{self._source}#{cluster.number}", cluster.name)
 
-    def _meanwhile(self, stretch: _Stretch) -> set[_Person]:
-        return {given.person for given in self._given if given.stretch.overlaps(stretch)}
+    def _meanwhile(self, segment: _EmbeddedSegment) -> set[_Cluster]:
+        return {assignment.cluster for assignment in self._assignments if assignment.segment.overlaps(segment)}
 
-    def _choose(self, stretch: _Stretch, free: list[_Person]) -> _Person:
-        """The person among `free`, or a new one; one who is not free only where there are as many as there may be."""
+    def _choose(self, segment: _EmbeddedSegment, free: list[_Cluster]) -> _Cluster:
+        """The cluster among `free`, or a new one; one who is not free only where there are as many as there may be."""
         full = self.count >= self._most
-        best = _most_like(stretch.vector, free)
+        best = _most_like(segment.vector, free)
         if (
             best is not None
-            and _likeness(stretch.vector, best) >= stretch.unlike
+            and _likeness(segment.vector, best) >= segment.unlike
             and not (full and best.number is None)
         ):
             return best
-        heard = [p for p in (free or self._people if full else free) if p.number is not None]
-        unlearned = [p for p in heard if p.mean is None]
-        if stretch.sure and unlearned:
+        numbered = [p for p in (free or self._clusters if full else free) if p.number is not None]
+        unlearned = [p for p in numbered if p.mean is None]
+        if segment.sure and unlearned:
             return unlearned[0]  # what was too short to tell came, as far as is known, from whom is heard next
-        if not heard or (stretch.sure and not full):
-            self._people.append(_Person())
-            return self._people[-1]
-        latest = next((g.person for g in reversed(self._given) if g.person in heard), heard[0])
-        return _most_like(stretch.vector, heard) or latest
+        if not numbered or (segment.sure and not full):
+            self._clusters.append(_Cluster())
+            return self._clusters[-1]
+        latest = next((g.cluster for g in reversed(self._assignments) if g.cluster in numbered), numbered[0])
+        return _most_like(segment.vector, numbered) or latest
 
-    def _alike(self) -> tuple[_Person, _Person] | None:
+    def _alike(self) -> tuple[_Cluster, _Cluster] | None:
         """Two voices that are one: the most alike."""
         pairs = [
             (like, one, other)
-            for number, one in enumerate(self._people)
-            for other in self._people[number + 1 :]
+            for number, one in enumerate(self._clusters)
+            for other in self._clusters[number + 1 :]
             if (like := _likeness(one.mean, other)) >= ONE and _may_be_one(one, other)
         ]
         return max(pairs, key=lambda pair: pair[0])[1:] if pairs else None
 
-    def _merge(self, one: _Person, other: _Person) -> None:
+    def _merge(self, one: _Cluster, other: _Cluster) -> None:
         """What was the one's and the other's is now of whom was heard first."""
-        kept, gone = sorted((one, other), key=lambda p: p.number or self._founded + 1)
+        stays, gone = sorted((one, other), key=lambda p: p.number or self._numbered + 1)
         assert gone.mean is not None
-        kept.learn(gone.mean, gone.seconds)
-        kept.name = kept.name or gone.name
-        self._people.remove(gone)
+        stays.learn(gone.mean, gone.seconds)
+        stays.name = stays.name or gone.name
+        self._clusters.remove(gone)
         for third in gone.apart:
             third.apart.discard(gone)
-            third.apart.add(kept)
-            kept.apart.add(third)
-        for given in self._given:
-            if given.person is gone:
-                given.person = kept
+            third.apart.add(stays)
+            stays.apart.add(third)
+        for assignment in self._assignments:
+            if assignment.cluster is gone:
+                assignment.cluster = stays
 
     def _correct(self) -> None:
         """Give stretches to another voice that they are clearly more like. The one that founded a voice stays."""
-        heard = [p for p in self._people if p.number is not None and p.mean is not None]
-        for given in self._doubtful(heard):
-            stretch, own, best = given.stretch, given.person, _most_like(given.stretch.vector, heard)
-            if best is None or _likeness(stretch.vector, best) <= _likeness(stretch.vector, own) + CLEARLY:
+        numbered = [p for p in self._clusters if p.number is not None and p.mean is not None]
+        for assignment in self._doubtful(numbered):
+            segment, own, best = assignment.segment, assignment.cluster, _most_like(assignment.segment.vector, numbered)
+            if best is None or _likeness(segment.vector, best) <= _likeness(segment.vector, own) + CLEARLY:
                 continue  # since another was given back
-            if best in own.apart and best in self._meanwhile(stretch):
+            if best in own.apart and best in self._meanwhile(segment):
                 continue
-            if stretch.vector is not None and stretch.sure:
-                if own.seconds - stretch.seconds < SURE_S:
+            if segment.vector is not None and segment.sure:
+                if own.seconds - segment.seconds < SURE_S:
                     continue
-                own.learn(stretch.vector, -stretch.seconds)
-                best.learn(stretch.vector, stretch.seconds)
-            given.person = best
+                own.learn(segment.vector, -segment.seconds)
+                best.learn(segment.vector, segment.seconds)
+            assignment.cluster = best
 
-    def _doubtful(self, heard: list[_Person]) -> list[_Given]:
+    def _doubtful(self, numbered: list[_Cluster]) -> list[_Assignment]:
         """Stretches that are clearly more like another voice than like their own."""
-        given = [g for g in self._given if g.person in heard and g.stretch.vector is not None]
-        if len(heard) < 2 or not given:
+        candidates = [g for g in self._assignments if g.cluster in numbered and g.segment.vector is not None]
+        if len(numbered) < 2 or not candidates:
             return []
-        like = np.array([g.stretch.vector for g in given]) @ np.array([p.mean for p in heard]).T
-        own = like[np.arange(len(given)), [heard.index(g.person) for g in given]]
-        return [given[row] for row in np.flatnonzero(like.max(1) > own + CLEARLY)]
+        like = np.array([g.segment.vector for g in candidates]) @ np.array([p.mean for p in numbered]).T
+        own = like[np.arange(len(candidates)), [numbered.index(g.cluster) for g in candidates]]
+        return [candidates[row] for row in np.flatnonzero(like.max(1) > own + CLEARLY)]
 
-    def _tell(self, cause: Literal["merge", "correction"]) -> Iterator[Change]:
+    def _moves(self, cause: Literal["merge", "correction"]) -> Iterator[Change]:
         """What has changed hands, or its name, since it was said whose it is."""
         moved: dict[Voice, list[str]] = {}
-        for given in self._given:
-            voice = self._voice(given.person)
-            if given.told is not None and given.told != voice:
-                moved.setdefault(voice, []).append(given.stretch.utterance)
-            given.told = voice
+        for assignment in self._assignments:
+            voice = self._voice(assignment.cluster)
+            if assignment.published is not None and assignment.published != voice:
+                moved.setdefault(voice, []).append(assignment.segment.utterance)
+            assignment.published = voice
         for voice, utterances in moved.items():
             yield Change(tuple(utterances), voice.voice, voice.speaker_name, cause)
 
 
-def _likeness(vector: np.ndarray | None, person: _Person) -> float:
-    return -1.0 if vector is None or person.mean is None else float(vector @ person.mean)
+def _likeness(vector: np.ndarray | None, cluster: _Cluster) -> float:
+    return -1.0 if vector is None or cluster.mean is None else float(vector @ cluster.mean)
 
 
-def _most_like(vector: np.ndarray | None, people: list[_Person]) -> _Person | None:
+def _most_like(vector: np.ndarray | None, clusters: list[_Cluster]) -> _Cluster | None:
     """Whose mean is most like the vector; None without vector or means."""
-    likely = [p for p in people if p.mean is not None]
+    likely = [p for p in clusters if p.mean is not None]
     return max(likely, key=lambda p: _likeness(vector, p)) if vector is not None and likely else None
 
 
-def _may_be_one(one: _Person, other: _Person) -> bool:
+def _may_be_one(one: _Cluster, other: _Cluster) -> bool:
     """Two who were enrolled, or who spoke at one time, are two; so are two who were never heard."""
-    heard = one.number is not None or other.number is not None
-    return heard and not (one.name and other.name) and other not in one.apart
+    numbered = one.number is not None or other.number is not None
+    return numbered and not (one.name and other.name) and other not in one.apart

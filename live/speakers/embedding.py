@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from erc_live.live.config import Speakers
+from erc_live.live.config import SpeakersSection
 from erc_live.models.card import PRETRAINED
 from erc_live.models.encoders.speaker import SpeakerEncoder
 from erc_live.streams.messages import SAMPLE_RATE_HZ
@@ -32,7 +32,7 @@ STEP = SAMPLE_RATE_HZ // 100  # samples of which loudness is measured
 
 
 @dataclass(frozen=True)
-class Stretch:
+class VoiceSegment:
     """Samples `start` to `end` of an utterance, of one voice as far as can be heard.
 
     `embedding`: float32 (256,), the mean of the unit vectors of its windows; None where it is too short or too quiet.
@@ -49,18 +49,18 @@ class VoiceReader:
     def __init__(self, encoder: SpeakerEncoder) -> None:
         self.encoder = encoder
 
-    def split(self, pcm: np.ndarray) -> tuple[Stretch, ...]:
+    def split(self, pcm: np.ndarray) -> tuple[VoiceSegment, ...]:
         """The stretches of an utterance: in order, without holes; where there are several, of 0.6 s at least.
 
         Shapes: pcm int16 (n,) at 16 kHz, n >= 0.
         """
         if len(pcm) < WINDOW:
-            return (Stretch(0, len(pcm), self._brief(pcm)),)
+            return (VoiceSegment(0, len(pcm), self._brief(pcm)),)
         vectors = self.encoder(np.lib.stride_tricks.sliding_window_view(pcm, WINDOW)[::HOP])
         cuts = [0, *_changes(vectors), len(vectors) - 1 + APART]  # numbers of windows; the last is beyond the end
         edges = [0, *(_quietest(pcm, HOP * cut) for cut in cuts[1:-1]), len(pcm)]
         means = [_mean(vectors[first : last - APART + 1]) for first, last in pairwise(cuts)]
-        return tuple(Stretch(*edge, mean) for edge, mean in zip(pairwise(edges), means, strict=True))
+        return tuple(VoiceSegment(*edge, mean) for edge, mean in zip(pairwise(edges), means, strict=True))
 
     def _brief(self, pcm: np.ndarray) -> np.ndarray | None:
         """What is shorter than a window is heard several times over, which tells voices apart better than silence
@@ -72,7 +72,7 @@ class VoiceReader:
         return None if np.isnan(vector[0]) else vector
 
 
-def open_voice_reader(config: Speakers) -> VoiceReader | None:
+def open_voice_reader(config: SpeakersSection) -> VoiceReader | None:
     """The reader that comes with erc-live; None where there is one voice to tell apart.
 
     Raises:

@@ -15,7 +15,7 @@ import platformdirs
 
 from erc_live.live import config
 from erc_live.live.errors import ConfigError
-from erc_live.live.speakers.clustering import Speakers
+from erc_live.live.speakers.clustering import SpeakerClustering
 from erc_live.streams.journal import write_whole
 
 if TYPE_CHECKING:  # not at run time: who lists prints loads no encoder
@@ -62,9 +62,9 @@ def keep(name: str, vector: np.ndarray, seconds: float, encoder: str) -> Path:
     return path
 
 
-def kept() -> list[VoicePrint]:
+def stored() -> list[VoicePrint]:
     """All prints, by name. Raises ConfigError where a file is none."""
-    return sorted((_read(path) for path in folder().glob("*.json")), key=lambda found: found.name)
+    return sorted((_read(path) for path in folder().glob("*.json")), key=lambda entry: entry.name)
 
 
 def forget(name: str) -> None:
@@ -75,13 +75,15 @@ def forget(name: str) -> None:
     path.unlink()
 
 
-def open_speakers(settings: config.Speakers, reader: "VoiceReader") -> Speakers:
+def open_speakers(settings: config.SpeakersSection, reader: "VoiceReader") -> SpeakerClustering:
     """The voices of a new session: nobody, or the people it is told to know.
 
     Raises:
         ConfigError: one of them is not enrolled, or was for another encoder.
     """
-    return Speakers({name: _vector(name, reader.encoder.fingerprint) for name in settings.known}, settings.most)
+    return SpeakerClustering(
+        {name: _vector(name, reader.encoder.fingerprint) for name in settings.known}, settings.most
+    )
 
 
 def _vector(name: str, encoder: str) -> np.ndarray:
@@ -89,10 +91,10 @@ def _vector(name: str, encoder: str) -> np.ndarray:
     again = f"erc-live enrol {name!r} --mic default"
     if not path.is_file():
         raise ConfigError(f"speakers.known: nobody called {name!r} is enrolled: {again}")
-    found = _read(path)
-    if found.encoder != encoder:
-        raise ConfigError(f"speakers.known: {name!r} was enrolled for {found.encoder}, not for {encoder}: {again}")
-    return np.array(found.vector, np.float32)
+    entry = _read(path)
+    if entry.encoder != encoder:
+        raise ConfigError(f"speakers.known: {name!r} was enrolled for {entry.encoder}, not for {encoder}: {again}")
+    return np.array(entry.vector, np.float32)
 
 
 def check(name: str) -> None:
@@ -108,9 +110,9 @@ def _path(name: str) -> Path:
 
 def _read(path: Path) -> VoicePrint:
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=VoicePrint)
-        if found.format != FORMAT:
-            raise ValueError(f"its format is {found.format}")
+        entry = msgspec.json.decode(path.read_bytes(), type=VoicePrint)
+        if entry.format != FORMAT:
+            raise ValueError(f"its format is {entry.format}")
     except (msgspec.MsgspecError, OSError, ValueError) as error:
         raise ConfigError(f"{path} is no voice print of this version ({error}): delete it and enrol anew") from error
-    return found
+    return entry

@@ -37,8 +37,8 @@ from erc_live.streams.messages import (
     Overload,
     Relabel,
     SessionEnd,
-    Utterance,
     UtteranceFeatures,
+    UtteranceFields,
 )
 
 NOTICE = (
@@ -57,7 +57,7 @@ class SessionStart:
 
 
 @dataclass(frozen=True)
-class _Dialogue:
+class _DialogueMemory:
     """What the tracker remembers of one dialogue. Speakers are numbered by first appearance."""
 
     state: Any  # of the network
@@ -72,7 +72,7 @@ class _Past:
 
     utterance: str
     skipped: bool
-    dialogue: _Dialogue
+    dialogue: _DialogueMemory
 
 
 class Tracker:
@@ -85,7 +85,7 @@ class Tracker:
         self._labels = checkpoint.card.labels
         self._start = start
         self._clock = clock
-        self._dialogues: dict[str, _Dialogue] = {}
+        self._dialogues: dict[str, _DialogueMemory] = {}
         self._before: dict[str, deque[_Past]] = {}  # dialogue -> last utterances
         self._seq = 0
         self._finals = 0
@@ -103,7 +103,7 @@ class Tracker:
             self._checkpoint.check_encoders(features.encoders)
             self._encoders = features.encoders
         features = self._usable(features)
-        dialogue = self._dialogues.get(features.dialogue) or _Dialogue(self._model.initial_state(1))
+        dialogue = self._dialogues.get(features.dialogue) or _DialogueMemory(self._model.initial_state(1))
         voice = features.speaker_name or features.voice or features.source
         speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
         speaker = speakers.index(voice)
@@ -114,7 +114,7 @@ class Tracker:
             before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
             before.append(_Past(features.utterance, features.skipped, dialogue))
             last_label = {**dialogue.last_label, speaker: event.label}
-            self._dialogues[features.dialogue] = _Dialogue(state, dialogue.utterances + 1, speakers, last_label)
+            self._dialogues[features.dialogue] = _DialogueMemory(state, dialogue.utterances + 1, speakers, last_label)
             self._finals += 1
             self._skipped += features.skipped
         self._seq += 1
@@ -206,11 +206,13 @@ class Tracker:
             text=vectors.get("text"), audio=vectors.get("audio"), visual=vectors.get("visual"), speaker=speaker
         ).to(self._device)
 
-    def _event(self, features: UtteranceFeatures, dialogue: _Dialogue, speaker: int, probs: Tensor) -> EmotionEvent:
+    def _event(
+        self, features: UtteranceFeatures, dialogue: _DialogueMemory, speaker: int, probs: Tensor
+    ) -> EmotionEvent:
         label = self._labels[int(probs.argmax())]
         last = dialogue.last_label.get(speaker)
         return EmotionEvent(
-            **{name: getattr(features, name) for name in Utterance.__struct_fields__},
+            **{name: getattr(features, name) for name in UtteranceFields.__struct_fields__},
             schema=SCHEMA,
             seq=self._seq,
             session=self._start.session,

@@ -16,7 +16,7 @@ from erc_live.live.requests import Appearance
 # 168 overlapping windows of 2 to 4 s, YuNet: 78 % clear and right, 1 % wrong; with the memory 92 % and 2 %.
 _SPEAKS = 0.35  # of the loud moments the mouth moves, at least
 _LEAD = 0.15  # by so much more than any other mouth that the same camera sees
-_SHOWN = 0.25  # of the pictures show the face, at least: a hit of the finder here and there is nobody
+_COVERED = 0.25  # of the pictures show the face, at least: a hit of the finder here and there is nobody
 _REACH = 1.5  # face widths from where the voice was seen before
 _BYSTANDER = 0.5  # of the width of the face that is seen most
 _PLACES = 64  # of voices and cameras, those seen last: rooms are smaller
@@ -30,7 +30,7 @@ class _Place:
     width: float
 
 
-class SpeakingFace:
+class ActiveSpeaker:
     """`choose(voice, appearances)`; remembers where each voice was seen, by camera."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ def _clear(appearances: Sequence[Appearance]) -> Appearance | None:
 
 
 def _score(face: Appearance) -> float:
-    return face.speaking if face.speaking is not None and face.coverage >= _SHOWN else 0.0
+    return face.speaking if face.speaking is not None and face.coverage >= _COVERED else 0.0
 
 
 def _apart(face: Appearance, place: _Place) -> float:

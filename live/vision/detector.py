@@ -83,7 +83,7 @@ class _Finder:
         return Sight(picture, tuple(sorted(wanted, key=lambda face: face.width * face.height, reverse=True)))
 
 
-def open_face_finder(choice: config.Visual, models_folder: Path) -> FaceFinder | None:
+def open_face_finder(choice: config.VisualSection, models_folder: Path) -> FaceFinder | None:
     """The engine that the configuration asks for; None when faces are not wanted or `auto` finds no engine.
 
     `auto` takes YuNet if its file was fetched, else the Haar cascade. Raises EngineError when the engine cannot run.

@@ -23,7 +23,7 @@ from erc_live.live.requests import Appearance
 from erc_live.live.vision.crops import CROP, crop, sharpness, turned
 from erc_live.live.vision.detector import FaceFinder, open_face_finder
 from erc_live.live.vision.mouth import speaking
-from erc_live.live.vision.tracks import Track, View, follow, is_still
+from erc_live.live.vision.tracks import FaceTrack, FaceView, follow, is_still
 from erc_live.models.encoders.face import FaceEncoder
 from erc_live.streams.messages import VideoFrame
 
@@ -65,7 +65,7 @@ class FaceReader:
         found.sort(key=lambda appearance: appearance.width * appearance.coverage, reverse=True)
         return tuple(found), shown / len(frames)
 
-    def _look(self, jpeg: bytes) -> tuple[View, ...]:
+    def _look(self, jpeg: bytes) -> tuple[FaceView, ...]:
         """The largest faces of a picture, read."""
         sight = self.finder.find(jpeg)
         if sight is None or not sight.faces:
@@ -75,7 +75,7 @@ class FaceReader:
         cuts = [crop(grey, face) for face in faces]
         wide = grey.shape[1]
         return tuple(
-            View(
+            FaceView(
                 x=(face.x + face.width / 2) / wide,
                 y=(face.y + face.height / 2) / wide,
                 width=face.width / wide,
@@ -88,7 +88,7 @@ class FaceReader:
         )
 
 
-def open_face_reader(choice: config.Visual, models_folder: Path, weights: Path) -> FaceReader | None:
+def open_face_reader(choice: config.VisualSection, models_folder: Path, weights: Path) -> FaceReader | None:
     """Reads faces with the weights in a folder; None when no face finder is wanted or there.
 
     Raises:
@@ -107,7 +107,7 @@ def _moving(frames: Sequence[VideoFrame]) -> Iterator[VideoFrame]:
     yield from fresh
 
 
-def _appearance(camera: str, track: Track, pictures: int, score: float | None) -> Appearance:
+def _appearance(camera: str, track: FaceTrack, pictures: int, score: float | None) -> Appearance:
     views = [glimpse.view for glimpse in track]
     clear = _BLURRED * max(view.sharpness for view in views)
     sharp = [view for view in views if view.sharpness >= clear]

@@ -18,7 +18,7 @@ _STILL = 0.2  # grey levels from one picture to the next: a compressed still has
 
 
 @dataclass(frozen=True)
-class View:
+class FaceView:
     """A face in one picture. `x`, `y` of its centre and `width` are in widths of the picture.
 
     `sharpness` as of `crops.sharpness`; `turned` as of `crops.turned`. Shapes: cut (48, 48) uint8, row (8,) float32.
@@ -38,25 +38,25 @@ class Glimpse:
     """A view and when it was taken."""
 
     t_ns: int
-    view: View
+    view: FaceView
 
 
-Track = list[Glimpse]
+FaceTrack = list[Glimpse]
 
 
-def is_still(track: Track) -> bool:
+def is_still(track: FaceTrack) -> bool:
     """Whether the face is a picture of one: on the wall, instead of a camera, or of a camera that hangs."""
     cuts = [glimpse.view.cut.astype(np.float32) for glimpse in track]
     changes = [float(np.abs(after - before).mean()) for before, after in pairwise(cuts)]
     return bool(changes) and float(np.median(changes)) < _STILL
 
 
-def follow(pictures: Iterable[tuple[int, Sequence[View]]]) -> list[Track]:
+def follow(pictures: Iterable[tuple[int, Sequence[FaceView]]]) -> list[FaceTrack]:
     """The tracks of one camera's pictures, given with their times in order; each as long as its face was found.
 
     A face that is lost for some pictures is taken up again where it was. Nearest pairs are joined first.
     """
-    tracks: list[Track] = []
+    tracks: list[FaceTrack] = []
     for t_ns, views in pictures:
         free = dict(enumerate(views))
         waiting = dict(enumerate(tracks))
@@ -68,7 +68,7 @@ def follow(pictures: Iterable[tuple[int, Sequence[View]]]) -> list[Track]:
     return tracks
 
 
-def _apart(one: View, other: View) -> float:
+def _apart(one: FaceView, other: FaceView) -> float:
     """Distance of the centres in mean widths; infinite for faces of very different size."""
     small, large = sorted((one.width, other.width))
     if large > _SIZES * small:

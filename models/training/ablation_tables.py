@@ -64,26 +64,26 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def as_json(found: Table) -> dict[str, Any]:
+def as_json(table: Table) -> dict[str, Any]:
     """Every figure, in the order of the cells."""
     return {
-        "header": list(found.header),
-        "cells": [_cell(outcome) for outcome in found.outcomes],
-        "failed": dict(found.failed),
-        "comparisons": {title: [asdict(one) for one in rows] for title, rows in found.comparisons.items()},
+        "header": list(table.header),
+        "cells": [_cell(outcome) for outcome in table.outcomes],
+        "failed": dict(table.failed),
+        "comparisons": {title: [asdict(one) for one in rows] for title, rows in table.comparisons.items()},
     }
 
 
-def as_markdown(found: Table) -> str:
+def as_markdown(table: Table) -> str:
     """The tables that there are cells for, under their header."""
     parts = [
-        "\n".join(found.header),
-        _networks(found.outcomes),
-        _differences("Against the default network, causal", found.comparisons["networks"]),
-        _differences("What causality costs: two-sided minus causal", found.comparisons["causality"]),
-        _blocks(found),
-        _ahead(found.outcomes),
-        "\n".join(f"- {name}: not trained: {why}" for name, why in found.failed.items()),
+        "\n".join(table.header),
+        _networks(table.outcomes),
+        _differences("Against the default network, causal", table.comparisons["networks"]),
+        _differences("What causality costs: two-sided minus causal", table.comparisons["causality"]),
+        _blocks(table),
+        _ahead(table.outcomes),
+        "\n".join(f"- {name}: not trained: {why}" for name, why in table.failed.items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -182,9 +182,9 @@ def _difference(one: Compared) -> list[str]:
     ]
 
 
-def _blocks(found: Table) -> str:
-    by_name = {outcome.cell.name: outcome for outcome in found.outcomes}
-    compared = found.comparisons["blocks"]
+def _blocks(table: Table) -> str:
+    by_name = {outcome.cell.name: outcome for outcome in table.outcomes}
+    compared = table.comparisons["blocks"]
     if not compared:
         return ""
     reference = by_name[compared[0].reference]

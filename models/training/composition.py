@@ -51,17 +51,17 @@ class Bank:
     classes: Tensor
 
     @classmethod
-    def of(cls, name: str, vectors: Tensor, shown: Sequence[str], labels: Sequence[str]) -> Self:
+    def of(cls, name: str, vectors: Tensor, vector_labels: Sequence[str], labels: Sequence[str]) -> Self:
         """A bank for the labels of a corpus, of vectors that show these labels; others are left out.
 
         Raises:
             CorpusError: a label of the corpus has no vector.
         """
-        missing = sorted(set(labels) - set(shown))
+        missing = sorted(set(labels) - set(vector_labels))
         if missing:
             raise CorpusError(f"{name} shows no {' and no '.join(missing)}: the corpus cannot be composed of it")
-        kept = [row for row, label in enumerate(shown) if label in labels]
-        return cls(name, vectors[kept].float(), torch.tensor([labels.index(shown[row]) for row in kept]))
+        kept = [row for row, label in enumerate(vector_labels) if label in labels]
+        return cls(name, vectors[kept].float(), torch.tensor([labels.index(vector_labels[row]) for row in kept]))
 
     def pick(self, classes: Tensor, generator: Generator) -> Tensor:
         """A vector of each class, any one as likely as another. Shapes: classes (N,) -> (N, D)"""

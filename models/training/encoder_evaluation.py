@@ -11,7 +11,7 @@ from torch import Tensor
 from erc_live.models.encoders.face import FACE_LABELS, FaceEncoder
 from erc_live.models.encoders.voice import VOICE_LABELS, VoiceEncoder
 from erc_live.models.errors import CorpusError
-from erc_live.models.training import pictures, sounds
+from erc_live.models.training import face_images, sounds
 from erc_live.models.training.calibration import calibration_error
 from erc_live.models.training.face_dataset import FaceDataset
 from erc_live.models.training.metrics import accuracy, confusion, macro_f1, recall_per_class, uar
@@ -113,4 +113,4 @@ def evaluate_face(encoder: FaceEncoder, faces: FaceDataset, names: tuple[str, ..
     """Score faces as they are, or spoilt in the given ways one after the other. Raises CorpusError without any."""
     if not len(faces.labels):
         raise CorpusError("there are no faces to score")
-    return FaceScores.of(encoder.logits(pictures.degrade(faces.pictures, names)), faces)
+    return FaceScores.of(encoder.logits(face_images.degrade(faces.pictures, names)), faces)

@@ -15,7 +15,7 @@ from erc_live.models.encoders.face import FACE_LABELS, FACE_PX, KIND, FaceEncode
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.encoder_evaluation import evaluate_face
 from erc_live.models.training.face_dataset import FaceDataset
-from erc_live.models.training.pictures import DEGRADATIONS, spoil
+from erc_live.models.training.face_images import DEGRADATIONS, spoil
 from erc_live.models.training.run_folder import write_encoder
 from erc_live.models.training.trainer import EPOCHS_APART, RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
 

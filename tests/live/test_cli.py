@@ -21,7 +21,7 @@ from erc_live.live import cli
 from erc_live.live import config as configuration
 from erc_live.streams.media import encode_flac
 from erc_live.streams.record import Recorder
-from erc_live.streams.session import Source, new_manifest
+from erc_live.streams.session import RecordedSource, new_manifest
 
 DEMO = Path(cli.__file__).parent / "demo"
 
@@ -251,7 +251,7 @@ def test_bad_input_is_one_clear_line_and_a_documented_code(case, run, tmp_path, 
 def test_a_damaged_session_is_found_out_and_what_is_whole_is_saved(run, tmp_path, tiny_world):
     pcm = read_pcm(DEMO / "ada.flac")
     bundle = tmp_path / "bundle"
-    sources = [Source(name="mic-0", kind="audio", speaker="Ada")]
+    sources = [RecordedSource(name="mic-0", kind="audio", speaker="Ada")]
     with Recorder(bundle, new_manifest("s", 0, 0, sources, {})) as recorder:
         for chunk in chunks("mic-0", pcm):
             recorder.write(chunk)

@@ -18,7 +18,7 @@ from erc_live.models.encoders.folder import CARD, WEIGHTS
 from erc_live.models.errors import WeightsError
 from erc_live.models.training.encoder_evaluation import evaluate_face
 from erc_live.models.training.face_dataset import FaceDataset
-from erc_live.models.training.pictures import DEGRADATIONS
+from erc_live.models.training.face_images import DEGRADATIONS
 from erc_live.models.weights import sha256
 
 SMALL = {"widths": (8, 16), "depths": (1, 1)}

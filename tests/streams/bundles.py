@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from erc_live.streams.messages import AudioChunk, SourceEnd, VideoFrame, samples_to_ns
 from erc_live.streams.record import Recorder
-from erc_live.streams.session import Manifest, Source, new_manifest
+from erc_live.streams.session import Manifest, RecordedSource, new_manifest
 
 SECOND = 1_000_000_000
 
 
 def manifest() -> Manifest:
-    sources = [Source(name="mic-0", kind="audio", speaker="Ada"), Source(name="camera-0", kind="video")]
+    sources = [RecordedSource(name="mic-0", kind="audio", speaker="Ada"), RecordedSource(name="camera-0", kind="video")]
     return new_manifest("s1", 5 * SECOND, 1_700_000_000 * SECOND, sources, {"capture": {"camera_rate_hz": 10.0}})
 
 

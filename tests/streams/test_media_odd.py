@@ -17,7 +17,7 @@ from erc_live.streams.errors import MediaError
 from erc_live.streams.media import Resampler, audio_chunks, probe, video_frames
 from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, VideoFrame
 from erc_live.streams.mixing import Mixer
-from erc_live.streams.replay import MediaSource, Pictures, source_messages
+from erc_live.streams.replay import FrameSettings, MediaSource, source_messages
 from erc_live.streams.timeline import Timeline
 
 RATE_HZ = 48_000
@@ -327,7 +327,7 @@ def test_pictures_of_which_none_can_be_decoded_end_at_once_and_say_why(tmp_path)
                 at = data.index(bytes(packet))
                 data[at : at + packet.size] = bytes(packet.size)
     path.write_bytes(data)
-    how = Pictures(10, 64, 50)
+    how = FrameSettings(10, 64, 50)
     *frames, end = source_messages(MediaSource(path, "camera-0", "video"), 0, how)
     assert frames == []
     assert end.damaged

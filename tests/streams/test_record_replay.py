@@ -22,10 +22,10 @@ from erc_live.streams.messages import (
     WorkerStatus,
 )
 from erc_live.streams.record import Recorder
-from erc_live.streams.replay import MediaSource, Pictures, bundle_messages, due_ns, in_time_order, source_messages
+from erc_live.streams.replay import FrameSettings, MediaSource, bundle_messages, due_ns, in_time_order, source_messages
 from erc_live.streams.session import open_session, verify
 
-PICTURES = Pictures(rate_hz=10, width_px=640, jpeg_quality=85)
+PICTURES = FrameSettings(rate_hz=10, width_px=640, jpeg_quality=85)
 SHORT = settings(max_examples=25, deadline=None)
 
 
@@ -173,7 +173,7 @@ def test_a_media_file_that_breaks_off_ends_there_and_says_so(tmp_path):
 
 def test_pictures_of_a_media_file_are_taken_as_asked(shared_data):
     clip = shared_data / "recordings" / "faces" / "single_face.mp4"
-    *frames, end = source_messages(MediaSource(clip, "camera-0", "video"), 0, Pictures(5, 320, 50))
+    *frames, end = source_messages(MediaSource(clip, "camera-0", "video"), 0, FrameSettings(5, 320, 50))
     assert {(type(f), f.width_px) for f in frames} == {(VideoFrame, 320)}
     assert len(frames) == 12
     assert end.reason == "end of file"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.asr.hallucination_filter import Gates, audible, repeats
+from erc_live.live.asr.hallucination_filter import CredibleLimits, audible, repeats
 
 words = st.lists(st.sampled_from(["a", "bad", "cat", "don't", "ever", "fly"]), max_size=30)
 
@@ -36,7 +36,7 @@ class Said:
     ],
 )
 def test_gates(said: Said, believed: bool) -> None:
-    assert Gates().accept(said) is believed
+    assert CredibleLimits().accept(said) is believed
 
 
 def tone(seconds: float, amplitude: float, offset: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.requests import Cue
 from erc_live.streams.messages import Recogniser, UtteranceFeatures
 from erc_live.streams.record import Recorder
-from erc_live.streams.session import Source, new_manifest
+from erc_live.streams.session import RecordedSource, new_manifest
 
 SAID = UtteranceFeatures(
     dialogue="main", utterance="mic-0:1000", source="mic-0", speaker_name=None, text="well",
@@ -19,7 +19,7 @@ SAID = UtteranceFeatures(
 
 def test_what_was_said_again_is_one_cue(tmp_path) -> None:
     with Recorder(
-        tmp_path / "kept", new_manifest("s", 0, 0, [Source(name="mic-0", kind="audio", speaker="")], {})
+        tmp_path / "kept", new_manifest("s", 0, 0, [RecordedSource(name="mic-0", kind="audio", speaker="")], {})
     ) as kept:
         for revision, voice in enumerate(("mic-0#1", "mic-0#2")):
             kept.write(structs.replace(SAID, revision=revision, voice=voice))

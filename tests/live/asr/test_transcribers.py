@@ -49,20 +49,20 @@ def without_pocketsphinx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_none_gives_no_words(tmp_path: Path) -> None:
-    engine = open_transcriber(config.Transcriber(engine="none"), tmp_path)
+    engine = open_transcriber(config.TranscriberSection(engine="none"), tmp_path)
     assert (engine.name, engine.transcribe(speech())) == ("none", Transcript(""))
 
 
 @pytest.mark.parametrize("engine", ["auto", "transcript"])
 def test_a_transcript_gives_the_words_of_the_span(sidecar: Path, tmp_path: Path, engine: str) -> None:
-    opened = open_transcriber(config.Transcriber(engine=engine), tmp_path, sidecar)
+    opened = open_transcriber(config.TranscriberSection(engine=engine), tmp_path, sidecar)
     assert opened.name == "transcript words.vtt"
     assert opened.transcribe(speech(start_s=0.9, end_s=3.9)) == Transcript("Well, no.", speaker="Ben")
     assert opened.transcribe(speech(start_s=2.0, end_s=3.9)) == Transcript("")  # said is said
 
 
 def test_a_draft_of_a_transcript_is_only_looked_at(sidecar: Path, tmp_path: Path) -> None:
-    opened = open_transcriber(config.Transcriber(), tmp_path, sidecar)
+    opened = open_transcriber(config.TranscriberSection(), tmp_path, sidecar)
     final = speech(start_s=0.9, end_s=4.1)
     other = replace(final, source="another", start_s=1.8)
     assert opened.transcribe(replace(final, partial=True)).text == "Well, no."
@@ -113,7 +113,7 @@ def test_only_a_recogniser_on_a_gpu_is_quick_enough_for_drafts() -> None:
 
 
 def test_a_spare_is_a_smaller_recogniser_of_the_same_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    choice, large = config.Transcriber(), transcribers.FasterWhisper(Recogniser(""), Model("base.en", tmp_path))
+    choice, large = config.TranscriberSection(), transcribers.FasterWhisper(Recogniser(""), Model("base.en", tmp_path))
     assert open_spare(choice, tmp_path, transcribers.NoWords()) is None
     assert open_spare(choice, tmp_path, large) is None  # no other is here
     monkeypatch.setattr(transcribers, "smaller_model", lambda model, language, folder: Model("tiny.en", folder))
@@ -124,17 +124,17 @@ def test_a_spare_is_a_smaller_recogniser_of_the_same_kind(tmp_path: Path, monkey
 @pytest.mark.parametrize("engine", ["none", "faster-whisper", "pocketsphinx"])
 def test_a_transcript_that_would_not_be_used_is_refused(sidecar: Path, tmp_path: Path, engine: str) -> None:
     with pytest.raises(EngineError, match=rf"words\.vtt was given, but .* is {engine}"):
-        open_transcriber(config.Transcriber(engine=engine), tmp_path, sidecar)
+        open_transcriber(config.TranscriberSection(engine=engine), tmp_path, sidecar)
 
 
 def test_a_transcript_that_was_not_given_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="--transcript FILE"):
-        open_transcriber(config.Transcriber(engine="transcript"), tmp_path)
+        open_transcriber(config.TranscriberSection(engine="transcript"), tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["auto", "faster-whisper"])
 def test_weights_on_this_disk_are_used(tiny_model: Path, tmp_path: Path, engine: str) -> None:
-    opened = open_transcriber(config.Transcriber(engine=engine, model=str(tiny_model), device="cpu"), tmp_path)
+    opened = open_transcriber(config.TranscriberSection(engine=engine, model=str(tiny_model), device="cpu"), tmp_path)
     assert opened.name.startswith("faster-whisper")
     assert opened.transcribe(speech()).engine is None  # it recognised this itself, whatever random weights say
 
@@ -146,23 +146,23 @@ def test_absent_weights_are_named_with_the_command_that_fetches_them(tmp_path: P
     """Whoever names a model gets that one or an error, whatever else is here."""
     name = r"\w+\.en" if model == "auto" else "base\\.en"
     with pytest.raises(EngineError, match=rf"'{name}' is not on this disk: erc-live models fetch {name}$"):
-        open_transcriber(config.Transcriber(engine=engine, model=model), tmp_path)
+        open_transcriber(config.TranscriberSection(engine=engine, model=model), tmp_path)
 
 
 def test_a_makeshift_says_what_it_is_and_what_would_be_better(tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
-    choice = config.Transcriber()
+    choice = config.TranscriberSection()
     engine = open_transcriber(choice, tmp_path)
     assert engine.name == "pocketsphinx en-us"
     warning = makeshift(choice, engine)
     assert warning.startswith("words come from pocketsphinx en-us, far less accurate")
     assert re.search(r": erc-live models fetch \w+\.en$", warning)
-    assert makeshift(config.Transcriber(engine="pocketsphinx"), engine) == ""  # as was asked for
+    assert makeshift(config.TranscriberSection(engine="pocketsphinx"), engine) == ""  # as was asked for
     assert makeshift(choice, transcribers.NoWords()) == ""
 
 
 def test_a_transcript_knows_which_cues_no_utterance_was_given(sidecar: Path, tmp_path: Path) -> None:
-    opened = open_transcriber(config.Transcriber(), tmp_path, sidecar)
+    opened = open_transcriber(config.TranscriberSection(), tmp_path, sidecar)
     assert isinstance(opened, transcribers.TranscriptFile)
     opened.transcribe(replace(speech(start_s=0.0, end_s=5.0), partial=True))
     assert [cue.text for cue in opened.unused] == ["Well,", "no."]  # a draft only looks
@@ -172,31 +172,31 @@ def test_a_transcript_knows_which_cues_no_utterance_was_given(sidecar: Path, tmp
 
 def test_a_model_that_nobody_knows_is_named_with_those_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"'huge'.*tiny\.en, base\.en"):
-        open_transcriber(config.Transcriber(engine="faster-whisper", model="huge"), tmp_path)
+        open_transcriber(config.TranscriberSection(engine="faster-whisper", model="huge"), tmp_path)
 
 
 @pytest.mark.usefixtures("without_pocketsphinx")
 def test_with_nothing_at_all_both_remedies_are_given(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"erc-live models fetch \w+\.en, or pip install 'erc-live\[offline\]'"):
-        open_transcriber(config.Transcriber(), tmp_path)
+        open_transcriber(config.TranscriberSection(), tmp_path)
 
 
 @pytest.mark.usefixtures("without_pocketsphinx")
 def test_absent_pocketsphinx_is_named_with_its_extra(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"pip install 'erc-live\[offline\]'"):
-        open_transcriber(config.Transcriber(engine="pocketsphinx"), tmp_path)
+        open_transcriber(config.TranscriberSection(engine="pocketsphinx"), tmp_path)
 
 
 def test_pocketsphinx_refuses_other_languages(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="only English"):
-        open_transcriber(config.Transcriber(engine="pocketsphinx", language="de"), tmp_path)
+        open_transcriber(config.TranscriberSection(engine="pocketsphinx", language="de"), tmp_path)
 
 
 def test_pocketsphinx_hears_the_same_words_whatever_came_before(shared_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
     pcm = read_pcm(shared_data / "recordings" / "jfk.flac")
     phrase, louder = pcm[5_000:35_000], pcm[52_000:68_000] * 2
-    engine = open_transcriber(config.Transcriber(), tmp_path)  # auto: no weights here
+    engine = open_transcriber(config.TranscriberSection(), tmp_path)  # auto: no weights here
     assert engine.name == transcribers.PocketSphinx.name
     first = engine.transcribe(speech(phrase))
     assert "my fellow" in first.text
@@ -215,7 +215,7 @@ def test_pocketsphinx_hears_the_same_words_whatever_came_before(shared_data: Pat
 def test_pocketsphinx_gets_more_than_half_of_real_speech_right(shared_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
     recording = shared_data / "recordings" / "jfk.flac"
-    engine = open_transcriber(config.Transcriber(engine="pocketsphinx"), tmp_path)
+    engine = open_transcriber(config.TranscriberSection(engine="pocketsphinx"), tmp_path)
     said = "".join(c for c in recording.with_suffix(".txt").read_text().lower() if c.isalpha() or c.isspace())
     assert errors_of(said, engine.transcribe(speech(read_pcm(recording))).text) < 0.5  # 0.41: it is no Whisper
 
@@ -224,7 +224,7 @@ def test_pocketsphinx_is_quiet_and_survives_an_empty_utterance(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pocketsphinx")
-    engine = open_transcriber(config.Transcriber(engine="pocketsphinx"), tmp_path)
+    engine = open_transcriber(config.TranscriberSection(engine="pocketsphinx"), tmp_path)
     engine.transcribe(speech())
     assert engine.transcribe(speech(np.zeros(0, np.int16))).text == ""
     assert capfd.readouterr() == ("", "")

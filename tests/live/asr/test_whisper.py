@@ -9,18 +9,18 @@ import pytest
 
 from erc_live.live import config
 from erc_live.live.asr import whisper
-from erc_live.live.asr.hallucination_filter import Gates
-from erc_live.live.asr.whisper import Segment, Whisper
+from erc_live.live.asr.hallucination_filter import CredibleLimits
+from erc_live.live.asr.whisper import Whisper, WhisperSegment
 from erc_live.live.asr.whisper_models import Model, find_model
 from erc_live.live.bench.recordings import read
 from erc_live.live.demo.recognition import words
 from erc_live.live.errors import EngineError
 
-OPEN = Gates(no_speech_prob=1.0, avg_logprob=-1e9, compression_ratio=1e9)  # random weights are never sure
+OPEN = CredibleLimits(no_speech_prob=1.0, avg_logprob=-1e9, compression_ratio=1e9)  # random weights are never sure
 
 
-def open_whisper(folder: Path, gates: Gates = OPEN, **keys: object) -> Whisper:
-    return Whisper(config.Transcriber(model=str(folder), **keys), Model(str(folder), folder), gates)
+def open_whisper(folder: Path, limits: CredibleLimits = OPEN, **keys: object) -> Whisper:
+    return Whisper(config.TranscriberSection(model=str(folder), **keys), Model(str(folder), folder), limits)
 
 
 def texts(engine: Whisper, pcm: np.ndarray) -> list[str]:
@@ -85,7 +85,7 @@ def test_after_the_sound_stands_the_silence_that_whisper_was_trained_on(tiny_mod
 
 
 def test_what_is_not_believed_in_a_short_window_is_heard_again_in_a_whole_one(tiny_model: Path) -> None:
-    encoded = Encoded(engine := open_whisper(tiny_model, Gates(avg_logprob=0.0)))
+    encoded = Encoded(engine := open_whisper(tiny_model, CredibleLimits(avg_logprob=0.0)))
     assert texts(engine, sound(1)) == []
     assert [window.shape[-1] for window in encoded.windows] == [1500, 3000]
 
@@ -105,7 +105,7 @@ def test_clear_speech_is_understood_in_short_windows_and_in_whole_ones(tiny_en: 
     pcm = read(shared_data / "recordings" / "jfk.flac")
     said = (shared_data / "recordings" / "jfk.txt").read_text(encoding="utf-8")
     for short in (True, False):
-        engine = open_whisper(tiny_en, Gates(), short_windows=short)
+        engine = open_whisper(tiny_en, CredibleLimits(), short_windows=short)
         segments, language = engine.recognise(pcm)
         assert words(" ".join(segment.text for segment in segments)) == words(said)
         assert language == "en"
@@ -113,7 +113,7 @@ def test_clear_speech_is_understood_in_short_windows_and_in_whole_ones(tiny_en: 
 
 @pytest.mark.real
 def test_noise_is_no_words(tiny_en: Path) -> None:
-    engine = open_whisper(tiny_en, Gates())
+    engine = open_whisper(tiny_en, CredibleLimits())
     time = np.arange(48_000) / 16_000
     hum = (9000 * np.sign(np.sin(2 * np.pi * 50 * time))).astype(np.int16)
     for noise in (sound(1, 1.0), sound(2, 3.0), hum, np.zeros(32_000, np.int16)):
@@ -143,7 +143,7 @@ def test_its_name_tells_model_precision_and_device(tiny_model: Path) -> None:
 
 
 def test_text_that_no_gate_believes_is_no_text(tiny_model: Path) -> None:
-    engine = open_whisper(tiny_model, Gates(avg_logprob=0.0))
+    engine = open_whisper(tiny_model, CredibleLimits(avg_logprob=0.0))
     engine.warm_up()
     assert texts(engine, sound(1)) == []
 
@@ -155,7 +155,7 @@ def test_the_length_of_the_text_is_bounded_by_the_length_of_the_sound(
     asked: list[int] = []
 
     class Decoder:
-        def transcribe(self, samples: np.ndarray, **options: int) -> tuple[list[Segment], None]:
+        def transcribe(self, samples: np.ndarray, **options: int) -> tuple[list[WhisperSegment], None]:
             asked.append(options["max_new_tokens"])
             return [], None
 

@@ -53,7 +53,7 @@ def test_a_probe_that_is_killed_is_a_failure_with_a_reason(tiny_model: Path, mon
     monkeypatch.setattr(whisper_models, "_PROBE", "import os; os.abort()")
     assert cuda_failure(tiny_model, "auto")
     with pytest.raises(EngineError, match=r"ended with code .*ctranslate2 \d"):
-        choose_model(config.Transcriber(model=str(tiny_model), device="cuda"), tiny_model.parent)
+        choose_model(config.TranscriberSection(model=str(tiny_model), device="cuda"), tiny_model.parent)
 
 
 def test_broken_cuda_falls_back_to_the_cpu_with_a_warning(
@@ -62,7 +62,7 @@ def test_broken_cuda_falls_back_to_the_cpu_with_a_warning(
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
     monkeypatch.setattr(whisper_models, "_PROBE", "import sys; sys.exit('libcudnn_ops.so.9: no such file')")
     with caplog.at_level(logging.WARNING):
-        model = choose_model(config.Transcriber(model=str(tiny_model)), tiny_model.parent)
+        model = choose_model(config.TranscriberSection(model=str(tiny_model)), tiny_model.parent)
     assert model == Model(str(tiny_model), tiny_model, "cpu")
     assert "libcudnn_ops.so.9" in caplog.text
     assert "ctranslate2 4" in caplog.text
@@ -107,7 +107,7 @@ def test_the_best_model_here_that_the_machine_keeps_up_with(
     disk: Disk, here: tuple[str, ...], machine: dict[str, int], language: str, chosen: str | None
 ) -> None:
     disk.holds(*here, **machine)
-    model = choose_model(config.Transcriber(language=language), Path())
+    model = choose_model(config.TranscriberSection(language=language), Path())
     assert (model and model.name) == chosen
     assert model is None or model.device == ("cuda" if machine.get("gpus") else "cpu")
 
@@ -127,7 +127,7 @@ def test_what_is_recommended_fits_the_machine(
     disk: Disk, machine: dict[str, int], keys: dict[str, str], name: str
 ) -> None:
     disk.holds(**machine)
-    assert recommended(config.Transcriber(**keys)) == name
+    assert recommended(config.TranscriberSection(**keys)) == name
 
 
 def test_a_smaller_model_is_of_a_smaller_size_and_knows_the_same_languages(disk: Disk) -> None:

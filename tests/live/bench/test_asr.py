@@ -12,7 +12,7 @@ from rich.console import Console
 from erc_live.live import config as configuration
 from erc_live.live.asr.transcribers import Speech, Transcript
 from erc_live.live.bench import asr, asr_report
-from erc_live.live.bench.asr import AsrReport, Recogniser, bench_asr, open_recognisers
+from erc_live.live.bench.asr import AsrReport, BenchedRecogniser, bench_asr, open_recognisers
 from erc_live.live.bench.recognisers import Choice, choices, configured
 from erc_live.live.bench.references import Clip, Reference, find_clips
 from erc_live.live.bench.word_errors import normaliser
@@ -44,7 +44,7 @@ def clip(folder: Path, name: str, said: Sequence[str], seconds: float = 2.0, **r
     return Clip(path, Reference(tuple(said), **reference))
 
 
-def run(clips: Sequence[Clip], recognisers: Sequence[Recogniser]) -> AsrReport:
+def run(clips: Sequence[Clip], recognisers: Sequence[BenchedRecogniser]) -> AsrReport:
     return bench_asr(clips, recognisers, Config(), normaliser("en"))
 
 
@@ -63,7 +63,11 @@ def two_utterances(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_recognisers_hear_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_utterances(monkeypatch)
     parrot, deaf = Parrot("good dog"), Parrot("", "deaf")
-    recognisers = [Recogniser("parrot", parrot), Recogniser("deaf", deaf), Recogniser("parrot, whole", parrot, "whole")]
+    recognisers = [
+        BenchedRecogniser("parrot", parrot),
+        BenchedRecogniser("deaf", deaf),
+        BenchedRecogniser("parrot, whole", parrot, "whole"),
+    ]
     shares: dict[str, float] = {}
 
     def progress(what: str, share: float) -> None:
@@ -83,13 +87,13 @@ def test_all_recognisers_hear_the_same(tmp_path: Path, monkeypatch: pytest.Monke
         (1, 0, 1),
     ]
     assert speech[0]["rtf"] >= 0
-    assert plain["clips"][0]["heard"][0]["text"] == "good dog good dog"
-    assert [row["told"] for row in plain["differences"]] == [False, False]  # of two utterances
+    assert plain["clips"][0]["results"][0]["text"] == "good dog good dog"
+    assert [row["significant"] for row in plain["differences"]] == [False, False]  # of two utterances
 
 
 def test_words_where_nobody_speaks_are_counted_by_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_utterances(monkeypatch)
-    recognisers = [Recogniser("parrot", Parrot("Thank you, hmm.")), Recogniser("deaf", Parrot(""))]
+    recognisers = [BenchedRecogniser("parrot", Parrot("Thank you, hmm.")), BenchedRecogniser("deaf", Parrot(""))]
     clips = [clip(tmp_path, name, [], seconds=1.8) for name in ("hum", "hiss")]
     report = run(clips, recognisers)
     loud, quiet = (asr_report.non_speech(report, number) for number in (0, 1))
@@ -108,13 +112,13 @@ def test_words_where_nobody_speaks_are_counted_by_the_hour(tmp_path: Path, monke
 
 def test_pieces_of_one_length_go_past_the_detector(tmp_path: Path) -> None:
     parrot = Parrot("")
-    run([clip(tmp_path, "a", [], 2.5)], [Recogniser("parrot, 1", parrot, "1")])
+    run([clip(tmp_path, "a", [], 2.5)], [BenchedRecogniser("parrot, 1", parrot, "1")])
     assert [len(speech.pcm) for speech in parrot.heard] == [16_000, 16_000, 8_000]
 
 
 def test_what_nobody_knows_the_words_of_is_not_heard(tmp_path: Path) -> None:
     parrot = Parrot("")
-    run([clip(tmp_path, "a", ["dog"], 2.0, ignored=((0.5, 1.5),))], [Recogniser("p", parrot, "whole")])
+    run([clip(tmp_path, "a", ["dog"], 2.0, ignored=((0.5, 1.5),))], [BenchedRecogniser("p", parrot, "whole")])
     (speech,) = parrot.heard
     assert np.array_equal(np.flatnonzero(speech.pcm == 0), np.arange(8_000, 24_000))
 
@@ -130,13 +134,13 @@ def test_differences_are_told_only_where_they_are_some(tmp_path: Path) -> None:
 
     clips = [clip(tmp_path, f"{number}", ["good dog"], 0.5) for number in range(20)]
     recognisers = [
-        Recogniser("best", Parrot("good dog"), "whole"),
-        Recogniser("same", Parrot("Good dog!"), "whole"),
-        Recogniser("worse", Sometimes("good dog"), "whole"),
+        BenchedRecogniser("best", Parrot("good dog"), "whole"),
+        BenchedRecogniser("same", Parrot("Good dog!"), "whole"),
+        BenchedRecogniser("worse", Sometimes("good dog"), "whole"),
     ]
     report = run(clips, recognisers)
     same, worse = asr_report.differences(report)
-    assert (same.told, same.points, worse.told, worse.points) == (False, 0.0, True, 0.5)
+    assert (same.significant, same.points, worse.significant, worse.points) == (False, 0.0, True, 0.5)
     lines = shown(report)
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("same against best: no difference (+0.0 points") for line in lines)

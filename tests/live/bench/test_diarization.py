@@ -9,8 +9,8 @@ from rich.console import Console
 
 from erc_live.live import config
 from erc_live.live.bench import diarization as bench
-from erc_live.live.bench.diarization import NOTHING, Said, Score, bench_speakers, plain, plot, render, score
-from erc_live.live.bench.recordings import Segment, Track, find
+from erc_live.live.bench.diarization import NOTHING, AssignedTurn, Score, bench_speakers, plain, plot, render, score
+from erc_live.live.bench.recordings import MicrophoneTrack, SpeakerSegment, find
 from erc_live.live.speakers.embedding import VoiceReader, open_voice_reader
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
@@ -22,14 +22,14 @@ DEMO_FILES = [DEMO / "ada.flac", DEMO / "ben.flac"]
 
 @pytest.fixture(scope="module")
 def reader() -> VoiceReader:
-    opened = open_voice_reader(config.Speakers())
+    opened = open_voice_reader(config.SpeakersSection())
     assert opened is not None
     return opened
 
 
-def track(*segments: tuple[float, float, str], length_s: float = 100.0) -> Track:
+def track(*segments: tuple[float, float, str], length_s: float = 100.0) -> MicrophoneTrack:
     pcm = np.zeros(round(length_s * SAMPLE_RATE_HZ), np.int16)
-    return Track("made up", pcm, tuple(Segment(*segment) for segment in segments))
+    return MicrophoneTrack("made up", pcm, tuple(SpeakerSegment(*segment) for segment in segments))
 
 
 def test_every_part_of_the_error_is_counted_in_seconds() -> None:
@@ -69,13 +69,17 @@ def test_a_call_on_one_microphone(shared_data: Path, reader: VoiceReader) -> Non
 def test_each_voice_is_drawn_in_the_colours_of_who_spoke(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra bench")
     reference = track((0, 10, "Ann"), (10, 20, "Ben")).segments
-    said = (Said(0.0, 9.0, "mic-0#1", "mic-0#1"), Said(11.0, 20.0, "mic-0#1", "mic-0#2"), Said(50, 51, "mic-0#2", ""))
+    said = (
+        AssignedTurn(0.0, 9.0, "mic-0#1", "mic-0#1"),
+        AssignedTurn(11.0, 20.0, "mic-0#1", "mic-0#2"),
+        AssignedTurn(50, 51, "mic-0#2", ""),
+    )
     row = bench.RecordingScore("a room", 2, 2, NOTHING, NOTHING, NOTHING, reference, said)
     lanes = bench._lanes(row)
     assert list(lanes) == ["Ann", "Ben", "mic-0#1", "mic-0#2"]
     assert [colour for *_, colour in lanes["mic-0#1"]] == [lanes["Ann"][0][2], lanes["Ben"][0][2]]
     assert lanes["mic-0#2"] == [(50, 51, bench.NOBODY)]
-    plot(tmp_path / "voices.svg", [row, replace(row, name="nobody", segments=(), said=())])
+    plot(tmp_path / "voices.svg", [row, replace(row, name="nobody", segments=(), hypothesis=())])
     assert (tmp_path / "voices.svg").read_text().startswith("<?xml")
 
 

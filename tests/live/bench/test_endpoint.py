@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 import erc_live.live.demo.make as demo
-from erc_live.live.bench.endpoint import Reference, Tally, bench_endpoint, count, plot, render
-from erc_live.live.bench.recordings import Segment, Track, find
+from erc_live.live.bench.endpoint import Tally, TurnReference, bench_endpoint, count, plot, render
+from erc_live.live.bench.recordings import MicrophoneTrack, SpeakerSegment, find
 from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError
 from erc_live.streams.messages import SAMPLE_RATE_HZ, UtteranceSpan
 from erc_live.streams.segmenter import SegmenterConfig
 
 # Two turns in 10 s; the second was annotated 1.5 s longer than it can be heard.
-TURNS = Reference(turns=((1.0, 3.0), (5.0, 6.0)), annotated=((1.0, 3.0), (5.0, 7.5)), duration_s=10.0, pause_s=0.5)
+TURNS = TurnReference(turns=((1.0, 3.0), (5.0, 6.0)), annotated=((1.0, 3.0), (5.0, 7.5)), duration_s=10.0, pause_s=0.5)
 
 
 def utterance(start_s, end_s, closed_s, by="silence"):
@@ -71,7 +71,7 @@ def test_a_cut_at_the_limit_is_counted_apart_and_may_meet_an_end():
 def test_the_end_of_the_recording_tells_nothing():
     found = tally(utterance(0.9, 3.0, 3.4), utterance(4.9, 6.0, 10.0, "flush"))
     assert (len(found.delays), found.missed, found.unheard, found.closed) == (1, 0, 0, 1)
-    short = Reference(turns=((1.0, 3.0),), annotated=((1.0, 3.0),), duration_s=3.2, pause_s=0.5)
+    short = TurnReference(turns=((1.0, 3.0),), annotated=((1.0, 3.0),), duration_s=3.2, pause_s=0.5)
     assert tally(reference=short).unheard == 0
 
 
@@ -89,8 +89,8 @@ def test_the_reference_is_what_can_be_heard_of_all_speakers_together():
     t = np.arange(6 * SAMPLE_RATE_HZ)
     loud = ((t > 16_000) & (t <= 32_000)) | ((t > 36_800) & (t <= 48_000)) | ((t > 64_000) & (t <= 80_000))
     pcm = np.where(loud, 8_000 * np.sin(t * 0.1), 0).astype(np.int16)
-    track = Track("t", pcm, (Segment(0.5, 2.5, "Ann"), Segment(2.1, 5.5, "Ben")))
-    heard = Reference.of(track, 0.5)
+    track = MicrophoneTrack("t", pcm, (SpeakerSegment(0.5, 2.5, "Ann"), SpeakerSegment(2.1, 5.5, "Ben")))
+    heard = TurnReference.of(track, 0.5)
     assert heard.turns == (pytest.approx((1.0, 3.0), abs=0.02), pytest.approx((4.0, 5.0), abs=0.02))
     assert heard.annotated == ((0.5, 5.5),)
 

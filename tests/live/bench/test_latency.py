@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from msgspec import structs
 from rich.console import Console
 
-from erc_live.live.bench.latency import SKIPPED, UNHEARD, Cost, Heard, measure
+from erc_live.live.bench.latency import SKIPPED, UNHEARD, Cost, Received, measure
 from erc_live.live.bench.latency_report import plot, render
 from erc_live.live.bench.recognisers import choices
 from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.panels import STAGES
-from erc_live.streams.messages import Gap, Overload, SessionEnd
+from erc_live.streams.messages import Gap, Overload, Recogniser, SessionEnd
 
 MS = 1_000_000
 COST = Cost(0.5, 6.25, {"mic-0": 0.02, "perception": 0.35})
@@ -32,7 +32,7 @@ def said(seq, stamps_ms, **fields):
     stamps = {name: t_end_ns + ms * MS for name, ms in zip(names, stamps_ms, strict=True)}
     fields = {"utterance": f"u{seq}"} | fields
     event = examples.event(seq, t_start_ns=t_end_ns - 1000 * MS, t_end_ns=t_end_ns, **stamps, **fields)
-    return Heard(event, event.t_published_ns + 5 * MS)
+    return Received(event, event.t_published_ns + 5 * MS)
 
 
 def session():
@@ -50,9 +50,11 @@ def lossy():
         Gap(source="perception", t_start_ns=0, t_end_ns=1, lost=1, cause="bus"),
         end,
     ]
-    unheard = said(4, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en")
-    skipped = said(5, (480, 481, 482, 483, 484), text="", engine="faster-whisper tiny.en", skipped=True)
-    return [*session(), unheard, skipped, *(Heard(message, 0) for message in messages)]
+    unheard = said(4, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"))
+    skipped = said(
+        5, (480, 481, 482, 483, 484), text="", engine=Recogniser(name="faster-whisper tiny.en"), skipped=True
+    )
+    return [*session(), unheard, skipped, *(Received(message, 0) for message in messages)]
 
 
 def shown(figures):
@@ -113,7 +115,7 @@ def test_a_session_without_an_utterance_says_what_it_lost_instead():
     gap, end = lossy()[-2:]
     with pytest.raises(EngineError, match=r"no utterance in this recording.*perception bus; all sources ended"):
         measure("demo", [gap, end], COST)
-    end = Heard(structs.replace(end.message, note="only silence was heard"), 0)
+    end = Received(structs.replace(end.message, note="only silence was heard"), 0)
     with pytest.raises(EngineError, match=r"nothing was lost; all sources ended; only silence was heard"):
         measure("demo", [end], COST)
     with pytest.raises(EngineError, match=r"nothing was lost; it did not end"):

@@ -9,15 +9,23 @@ import torch
 from rich.console import Console
 
 from erc_live.live.bench import model as bench
-from erc_live.live.bench.model import SHORT, AtDialogues, AtLength, BenchReport, NetworkReport, Timing, bench_model
+from erc_live.live.bench.model import (
+    SHORT,
+    AtDialogues,
+    AtLength,
+    BenchReport,
+    CallDuration,
+    NetworkReport,
+    bench_model,
+)
 from erc_live.live.bench.model_report import render, svg
 from erc_live.live.errors import ConfigError, DeviceError
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def ms(duration: float) -> Timing:
-    return Timing(duration, duration * 0.9, duration * 1.2)
+def ms(duration: float) -> CallDuration:
+    return CallDuration(duration, duration * 0.9, duration * 1.2)
 
 
 NETWORK = NetworkReport(
@@ -96,7 +104,7 @@ def test_a_short_run_measures_everything() -> None:
 def test_a_growth_of_memory_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = iter((1_000, 5_000))
     monkeypatch.setattr(bench, "_resident_bytes", lambda device: next(sizes))
-    (network,) = bench_model(["dialogue_graph"], (2,), effort=SHORT).networks
+    (network,) = bench_model(["dialogue_graph"], (2,), repetitions=SHORT).networks
     assert network.grown_bytes == 4_000
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.bench.recordings import Recording, Segment, find, joined, read_rttm, sounding
+from erc_live.live.bench.recordings import Recording, SpeakerSegment, find, joined, read_rttm, sounding
 from erc_live.live.errors import ConfigError
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import SAMPLE_RATE_HZ
@@ -47,7 +47,7 @@ def test_segments_are_read_in_the_order_of_time_and_other_lines_are_passed_over(
     other = ";; a comment\n\nSPKR-INFO talk 1 <NA> <NA> <NA> unknown Ann <NA> <NA>\n"
     early = "SPEAKER talk 1 0.1 0.2 <NA> <NA> Bén <NA>\nSPEAKER more 1 0 1 <NA> <NA> Ann\n"
     found = read_rttm(write(tmp_path / "x.rttm", other + LINE + early))
-    assert found["talk"] == (Segment(0.1, pytest.approx(0.3), "Bén"), Segment(0.5, 1.75, "Ann"))
+    assert found["talk"] == (SpeakerSegment(0.1, pytest.approx(0.3), "Bén"), SpeakerSegment(0.5, 1.75, "Ann"))
     assert list(found) == ["talk", "more"]
 
 
@@ -82,7 +82,7 @@ def test_a_folder_with_rttm_holds_one_recording_per_file_that_it_knows(tmp_path)
     sound(tmp_path / "unknown.flac", (1, 2))
     write(tmp_path / "all.rttm", LINE)
     (recording,) = find([tmp_path])
-    assert recording == Recording("talk", (talk_file,), (Segment(0.5, 1.75, "Ann"),))
+    assert recording == Recording("talk", (talk_file,), (SpeakerSegment(0.5, 1.75, "Ann"),))
     (track,) = recording.tracks()
     assert (track.name, track.duration_s, track.segments) == ("talk", 4.0, recording.segments)
 
@@ -126,25 +126,25 @@ def test_what_has_no_reference_is_refused(tmp_path):
 @pytest.mark.parametrize("amplitude", [200, 2_000, 30_000])
 def test_loudness_finds_who_speaks_at_any_level(amplitude):
     pcm = talk((0.5, 1.5), (2.5, 3.0), amplitude=amplitude)
-    found = sounding(pcm + np.int16(500), [Segment(0.0, 4.0, "Ann")])  # an offset is no sound
+    found = sounding(pcm + np.int16(500), [SpeakerSegment(0.0, 4.0, "Ann")])  # an offset is no sound
     assert rounded(found) == [(0.5, 1.5), (2.5, 3.0)]
     assert {s.speaker for s in found} == {"Ann"}
 
 
 def test_gaps_within_words_are_bridged_and_clicks_dropped():
     pcm = talk((0.5, 1.0), (1.15, 1.5), (2.0, 2.05), (2.6, 3.0))
-    assert rounded(sounding(pcm, [Segment(0.0, 4.0, "Ann")])) == [(0.5, 1.5), (2.6, 3.0)]
+    assert rounded(sounding(pcm, [SpeakerSegment(0.0, 4.0, "Ann")])) == [(0.5, 1.5), (2.6, 3.0)]
 
 
 def test_nobody_is_heard_in_noise_in_silence_and_beyond_the_end():
-    everything = [Segment(0.0, 4.0, "Ann"), Segment(9.0, 12.0, "Ben")]
+    everything = [SpeakerSegment(0.0, 4.0, "Ann"), SpeakerSegment(9.0, 12.0, "Ben")]
     for pcm in (talk(), talk(noise=3_000), np.zeros(64_000, np.int16), np.zeros(0, np.int16)):
         assert sounding(pcm, everything) == ()
 
 
 def test_an_annotated_segment_loses_its_pause_and_nothing_is_added_to_it():
     pcm = talk((0.5, 1.0), (2.0, 3.5))
-    assert rounded(sounding(pcm, [Segment(0.4, 3.0, "Ann")])) == [(0.5, 1.0), (2.0, 3.0)]
+    assert rounded(sounding(pcm, [SpeakerSegment(0.4, 3.0, "Ann")])) == [(0.5, 1.0), (2.0, 3.0)]
 
 
 @given(stretches, st.sampled_from([0.0, 0.3, 0.5]))

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from erc_live.live.capture.camera import MAX_BLOCKED, Camera, Pace
 from erc_live.live.capture.source_spec import parse_camera
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import ManualClock, SessionClock
 from erc_live.streams.messages import Gap, VideoFrame
 
-CONFIG = Capture(camera_rate_hz=10.0, camera_width_px=320)
+CONFIG = CaptureSection(camera_rate_hz=10.0, camera_width_px=320)
 PATIENCE_S = 200.0  # for another thread on a busy machine; never waited for in full
 S = 1_000_000_000
 

@@ -13,17 +13,17 @@ from sounds import read_pcm
 from erc_live.live import cli
 from erc_live.live.capture.source import bundle_sources, channels_hint, open_source, recorded_messages
 from erc_live.live.capture.source_spec import parse_camera, parse_mic
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import AudioChunk, VideoFrame
 from erc_live.streams.record import Recorder
-from erc_live.streams.session import Source, new_manifest
+from erc_live.streams.session import RecordedSource, new_manifest
 
 START_NS = 7_000_000_000
 SECONDS = 2
-CONFIG = Capture(camera_rate_hz=5.0, camera_width_px=64)
+CONFIG = CaptureSection(camera_rate_hz=5.0, camera_width_px=64)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_recorded_session_is_played_source_by_source(tmp_path: Path) -> None:
         AudioChunk(source="desk", t_ns=recorded_ns + n * 32_000_000, pcm=np.full(512, n, np.int16)) for n in range(50)
     ]
     picture = VideoFrame(source="door", t_ns=recorded_ns + 5_000_000, width_px=8, height_px=8, jpeg=tiny_jpeg())
-    recorded = [Source(name="desk", kind="audio", speaker="Ada"), Source(name="door", kind="video")]
+    recorded = [RecordedSource(name="desk", kind="audio", speaker="Ada"), RecordedSource(name="door", kind="video")]
     with Recorder(tmp_path / "s", new_manifest("s", recorded_ns, 0, recorded, {})) as recorder:
         for message in (*sound, picture):
             recorder.write(message)
@@ -220,7 +220,9 @@ def test_bad_sound_is_told_while_it_is_played_and_the_same_at_any_speed(tmp_path
     assert (source.finished, source.note) == (True, ""), "at the end a note would mean damage"
     *at_once, _ = recorded_messages(parse_mic(str(path), 0), CONFIG, START_NS)
     assert all(np.array_equal(a.pcm, b.pcm) for a, b in zip(paced, at_once, strict=True))
-    with Recorder(tmp_path / "s", new_manifest("s", START_NS, 0, [Source(name="mic-0", kind="audio")], {})) as recorder:
+    with Recorder(
+        tmp_path / "s", new_manifest("s", START_NS, 0, [RecordedSource(name="mic-0", kind="audio")], {})
+    ) as recorder:
         for chunk in paced:
             recorder.write(chunk)
     (kept,) = bundle_sources(tmp_path / "s")

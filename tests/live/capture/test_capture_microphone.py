@@ -12,7 +12,7 @@ import pytest
 from erc_live.live.capture import microphone as microphone_module
 from erc_live.live.capture.microphone import PREROLL_BLOCKS, RING_BLOCKS, Microphone
 from erc_live.live.capture.source_spec import parse_mic
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.errors import DeviceError
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import CHUNK_SAMPLES, AudioChunk, Gap
@@ -104,7 +104,7 @@ class Session:
 
     def __init__(self, portaudio: FakePortAudio, target: str = "default") -> None:
         self.portaudio = portaudio
-        self.source = Microphone(parse_mic(target, 0), Capture())
+        self.source = Microphone(parse_mic(target, 0), CaptureSection())
         self.clock = portaudio.clock
         self.clock.t_ns += BLOCK_NS  # one block came when it was opened
         self.start_ns = self.clock.t_ns - 40_000_000  # of the first sample of the first block to come
@@ -157,7 +157,7 @@ def test_one_channel_of_several(portaudio: FakePortAudio, channel: int, opened: 
 
 def test_a_channel_that_the_device_does_not_have(portaudio: FakePortAudio) -> None:
     with pytest.raises(DeviceError, match="'USB Mic': no channel 9, it has 8"):
-        Microphone(parse_mic("1@9", 0), Capture())
+        Microphone(parse_mic("1@9", 0), CaptureSection())
 
 
 def test_a_crystal_that_is_off_is_told_when_it_is_known_and_makes_no_gap(portaudio: FakePortAudio) -> None:
@@ -202,7 +202,7 @@ def test_a_reader_that_sleeps_too_long_loses_the_newest_and_is_told(portaudio: F
 
 
 def test_waiting_for_the_session_costs_a_second_of_memory_and_no_gap(portaudio: FakePortAudio) -> None:
-    source = Microphone(parse_mic("default", 0), Capture())
+    source = Microphone(parse_mic("default", 0), CaptureSection())
     for _ in range(10 * PREROLL_BLOCKS):
         portaudio.clock.t_ns += BLOCK_NS
         portaudio.streams[0].deliver()
@@ -278,11 +278,11 @@ def test_closing_twice_and_a_late_callback(portaudio: FakePortAudio) -> None:
 )
 def test_a_device_by_name_or_number(portaudio: FakePortAudio, target: str, expected: str) -> None:
     if expected == "no-error":
-        assert Microphone(parse_mic(target, 0), Capture()).rate_hz == RATE_HZ
+        assert Microphone(parse_mic(target, 0), CaptureSection()).rate_hz == RATE_HZ
         assert portaudio.streams[0].options["device"] == 1
         return
     with pytest.raises(DeviceError) as error:
-        Microphone(parse_mic(target, 0), Capture())
+        Microphone(parse_mic(target, 0), CaptureSection())
     assert expected in str(error.value)
 
 
@@ -296,25 +296,25 @@ def test_a_device_by_name_or_number(portaudio: FakePortAudio, target: str, expec
 def test_a_device_that_does_not_open(portaudio: FakePortAudio, refusal: Exception, expected: str) -> None:
     portaudio.refuses = refusal
     with pytest.raises(DeviceError, match=expected) as error:
-        Microphone(parse_mic("default", 0), Capture())
+        Microphone(parse_mic("default", 0), CaptureSection())
     assert "\n" not in str(error.value)
 
 
 def test_a_device_that_one_program_may_open_has_its_channels_through_a_sound_server(portaudio: FakePortAudio) -> None:
     portaudio.refuses = PortAudioError("Error opening InputStream: Device unavailable", -9985)
     with pytest.raises(DeviceError, match=r"busy: .* sound server"):
-        Microphone(parse_mic("1@2=Ben", 0), Capture())
+        Microphone(parse_mic("1@2=Ben", 0), CaptureSection())
 
 
 def test_a_device_that_opens_and_delivers_nothing(portaudio: FakePortAudio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(microphone_module, "START_S", 0.0)
     portaudio.mute = True
     with pytest.raises(DeviceError, match="delivers nothing"):
-        Microphone(parse_mic("default", 0), Capture())
+        Microphone(parse_mic("default", 0), CaptureSection())
     assert portaudio.streams[0].closed
 
 
 def test_no_microphone_at_all(portaudio: FakePortAudio) -> None:
     portaudio.listed = []
     with pytest.raises(DeviceError, match="no microphone found"):
-        Microphone(parse_mic("default", 0), Capture())
+        Microphone(parse_mic("default", 0), CaptureSection())

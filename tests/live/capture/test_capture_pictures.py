@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from erc_live.live.capture.picture_check import SightCheck
 from erc_live.live.capture.source import open_source
 from erc_live.live.capture.source_spec import parse_camera
-from erc_live.live.config import Capture
+from erc_live.live.capture.video_check import VideoCheck
+from erc_live.live.config import CaptureSection
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import VideoFrame
 
@@ -29,7 +29,7 @@ def with_clock(picture: np.ndarray) -> np.ndarray:
 
 
 def notes(*pictures: np.ndarray | bytes, rate_hz: float = 10.0) -> list[str]:
-    check, out = SightCheck(), []
+    check, out = VideoCheck(), []
     for number, picture in enumerate(pictures):
         data = picture if isinstance(picture, bytes) else cv2.imencode(".jpg", picture)[1].tobytes()
         t_ns = 7 * SECOND + round(number * SECOND / rate_hz)
@@ -83,7 +83,7 @@ def test_a_recording_that_shows_nothing_says_so(tmp_path: Path) -> None:
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
     clock = ManualClock(7 * SECOND)
-    source = open_source(parse_camera(str(path), 0), Capture())
+    source = open_source(parse_camera(str(path), 0), CaptureSection())
     source.start(clock, clock.t_ns)
     clock.t_ns += round(1.5 * SECOND)
     assert len(source.read(0)) == 16

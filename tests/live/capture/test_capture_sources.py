@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic, shown
+from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic, public_target
 from erc_live.live.errors import ConfigError
 
 
@@ -118,7 +118,7 @@ def test_cameras_that_cannot_be(text: str) -> None:
 
 
 def test_messages_hide_passwords() -> None:
-    assert shown(parse_camera("rtsp://me:secret@door:554/1?token=secret", 0)) == "rtsp://door:554/1"
+    assert public_target(parse_camera("rtsp://me:secret@door:554/1?token=secret", 0)) == "rtsp://door:554/1"
 
 
 @given(st.text(max_size=40))

@@ -9,7 +9,7 @@ S = 1_000_000_000
 
 def test_a_device_is_dead_after_silence_and_not_before() -> None:
     watchdog = Watchdog(silent_s=1.0)
-    watchdog.heard(10 * S)
+    watchdog.alive(10 * S)
     assert not watchdog.dead(11 * S - 1)
     assert watchdog.dead(11 * S)
 
@@ -31,7 +31,7 @@ def test_trying_again_takes_its_time_up_to_two_seconds_and_begins_anew_after_suc
         waits.append(wait / 1000)
         now_ns += wait * 1_000_000
     assert waits == [0.5, 1.0, 2.0, 2.0, 2.0]
-    watchdog.heard(now_ns)
+    watchdog.alive(now_ns)
     assert not watchdog.due(now_ns + 100 * S)
     watchdog.lost(now_ns)
     assert watchdog.due(now_ns + S // 2)

@@ -29,7 +29,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def reader() -> VoiceReader:
-    opened = open_voice_reader(config.Speakers())
+    opened = open_voice_reader(config.SpeakersSection())
     assert opened is not None
     return opened
 
@@ -62,7 +62,7 @@ def test_a_voice_is_kept_listed_recognised_and_forgotten(data: Path, reader: Voi
     assert path.stat().st_mode & 0o077 == 0
     assert "Ann Lee" in run("--list").output
 
-    speakers = enrolment.open_speakers(config.Speakers(known=["Ann Lee"]), reader)
+    speakers = enrolment.open_speakers(config.SpeakersSection(known=["Ann Lee"]), reader)
     said = {}
     for name in ("ben", "ada"):
         pcm = read_pcm(DEMO / f"{name}.flac")
@@ -144,7 +144,7 @@ def test_a_name_is_a_name(name: str) -> None:
 def test_a_name_cannot_leave_the_folder(data: Path) -> None:
     path = enrolment.keep("../../Ann", np.zeros(256, np.float32), 15.0, "encoder")
     assert path.parent == data / "voices"
-    assert [found.name for found in enrolment.kept()] == ["../../Ann"]
+    assert [found.name for found in enrolment.stored()] == ["../../Ann"]
 
 
 def test_without_a_name_the_ways_are_said() -> None:
@@ -152,7 +152,7 @@ def test_without_a_name_the_ways_are_said() -> None:
 
 
 def test_a_print_counts_for_its_encoder_only(reader: VoiceReader) -> None:
-    wanted = config.Speakers(known=["Ann"])
+    wanted = config.SpeakersSection(known=["Ann"])
     with pytest.raises(ConfigError, match="nobody called 'Ann' is enrolled"):
         enrolment.open_speakers(wanted, reader)
     enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "another encoder")
@@ -164,4 +164,4 @@ def test_a_damaged_print_is_named(data: Path) -> None:
     path = enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "encoder")
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"Ann\.json is no voice print"):
-        enrolment.kept()
+        enrolment.stored()

@@ -10,16 +10,21 @@ from hypothesis import strategies as st
 from erc_live.live import config
 from erc_live.live.asr import whisper_models
 from erc_live.live.asr.transcript_file import Cue
-from erc_live.live.demo.recognition import Hearing, word_errors, words
+from erc_live.live.demo.recognition import RecognitionScore, word_errors, words
 from erc_live.live.session import launch
-from erc_live.streams.messages import SourceEnd
+from erc_live.streams.messages import Recogniser, SourceEnd
 
 SAID = (Cue(0, 1, "Good morning, Ada!", "Ben"), Cue(1, 2, "Oh -- it's you.", "Ada"), Cue(2, 3, "Yes.", "Ben"))
 
 
 def heard(who: str, text: str, utterance: str, **fields: object) -> object:
     return event(
-        0, utterance=utterance, speaker_name=who, text=text, engine="faster-whisper tiny.en int8 cpu", **fields
+        0,
+        utterance=utterance,
+        speaker_name=who,
+        text=text,
+        engine=Recogniser(name="faster-whisper tiny.en int8 cpu"),
+        **fields,
     )
 
 
@@ -32,7 +37,7 @@ def test_errors_are_those_that_jiwer_counts(said: list[str], got: list[str]) -> 
 
 
 def test_case_marks_and_who_is_heard_first_are_no_errors() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     hearing.observe(heard("Ada", "oh it’s you", "a"))
     hearing.observe(heard("Ben", "GOOD MORNING ADA", "b"))
     hearing.observe(heard("Ben", "yes?", "c"))
@@ -40,7 +45,7 @@ def test_case_marks_and_who_is_heard_first_are_no_errors() -> None:
 
 
 def test_each_utterance_counts_once_with_its_last_word() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     for message in (
         heard("Ben", "good", "b", final=False, revision=1),
         heard("Ada", "good morning either", "b", revision=2),
@@ -53,10 +58,12 @@ def test_each_utterance_counts_once_with_its_last_word() -> None:
 
 
 def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     hearing.observe(heard("Ben", "good morning ada", "b"))
     for utterance in "ac":
-        hearing.observe(event(0, utterance=utterance, speaker_name="Ada", text="", engine="tiny.en, not asked"))
+        hearing.observe(
+            event(0, utterance=utterance, speaker_name="Ada", text="", engine=Recogniser(name="tiny.en", asked=False))
+        )
     assert hearing.summary().startswith(
         "Word error rate 57.1% (4 of 7 words; 2 of 3 utterances have no words), heard by"
     )
@@ -64,7 +71,7 @@ def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
 
 
 def test_of_a_demo_that_somebody_stopped_nothing_is_said() -> None:
-    hearing = Hearing(SAID)
+    hearing = RecognitionScore(SAID)
     hearing.observe(SourceEnd(source="mic-0", t_ns=0, reason="end of file"))
     assert hearing.summary() == "Word error rate 100.0% (7 of 7 words)"
     hearing.observe(SourceEnd(source="camera-0", t_ns=0, reason="stopped"))
@@ -93,7 +100,7 @@ def test_the_demo_is_heard_where_it_can_be(
 ) -> None:
     monkeypatch.setattr(launch, "is_here", lambda choice, folder: here)
     said = Path("said.vtt")
-    transcript, reference = launch.demo_words(config.Config(transcriber=config.Transcriber(**keys)), said)
+    transcript, reference = launch.demo_words(config.Config(transcriber=config.TranscriberSection(**keys)), said)
     assert (transcript, reference) == (said if from_transcript else None, said if compared else None)
 
 
@@ -101,9 +108,9 @@ def test_a_recogniser_is_here_when_it_would_be_chosen(tmp_path: Path, monkeypatc
     fetched: list[str] = []
     monkeypatch.setattr(whisper_models, "locate", lambda name, folder: folder if name in fetched else None)
     monkeypatch.setattr(whisper_models, "_cached", lambda name: None)
-    assert not whisper_models.is_here(config.Transcriber(), tmp_path)
+    assert not whisper_models.is_here(config.TranscriberSection(), tmp_path)
     fetched.append("tiny.en")
-    assert whisper_models.is_here(config.Transcriber(), tmp_path)
-    assert not whisper_models.is_here(config.Transcriber(language="de"), tmp_path)
-    assert whisper_models.is_here(config.Transcriber(model="tiny.en"), tmp_path)
-    assert not whisper_models.is_here(config.Transcriber(model="base"), tmp_path)
+    assert whisper_models.is_here(config.TranscriberSection(), tmp_path)
+    assert not whisper_models.is_here(config.TranscriberSection(language="de"), tmp_path)
+    assert whisper_models.is_here(config.TranscriberSection(model="tiny.en"), tmp_path)
+    assert not whisper_models.is_here(config.TranscriberSection(model="base"), tmp_path)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from sounds import read_pcm
 
-from erc_live.live.config import Capture
-from erc_live.live.extraction.features import Found, Instruments, measure
+from erc_live.live.config import CaptureSection
+from erc_live.live.extraction.features import Extracted, Instruments, measure
 from erc_live.live.vision.expression import Appearance
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.encoders.audio import ProsodyEncoder
@@ -46,7 +46,9 @@ class Counting:
 
 
 def instruments() -> Instruments:
-    return Instruments(prosody=ProsodyEncoder(), voice=Loudness(), faces=Counting(), capture=Capture(), max_frames=4)
+    return Instruments(
+        prosody=ProsodyEncoder(), voice=Loudness(), faces=Counting(), capture=CaptureSection(), max_frames=4
+    )
 
 
 def refused() -> Instruments:
@@ -96,7 +98,7 @@ def corpus(tmp_path: Path) -> Split:
     return Split("c", "dev", ("x",), tuple(Dialogue(*d) for d in (("a", clips), ("b", spoken), ("c", written))))
 
 
-def found(split: Split, cache: Path, processes: int = 1) -> Found:
+def found(split: Split, cache: Path, processes: int = 1) -> Extracted:
     return measure(split, instruments, cache, processes)
 
 

@@ -15,7 +15,7 @@ from tiny_bert import make_tiny_bert
 from erc_live.live.asr.transcribers import TimedWord, Transcript
 from erc_live.live.perception.conversation import Conversation
 from erc_live.live.requests import RequestKind, VoicePart
-from erc_live.live.speakers.clustering import Speakers
+from erc_live.live.speakers.clustering import SpeakerClustering
 from erc_live.live.vision.expression import Appearance
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.turns import turns
@@ -148,7 +148,7 @@ def test_voices_that_turn_out_to_be_one_take_back_what_was_said_since(encoder: T
     """Two voices, unlike at first; then one is heard that is like both. Everything from the first utterance that moves
     is said again: with the right voice, a higher revision, and the text vector of the corrected past.
     """
-    live = conversation(encoder, Speakers())
+    live = conversation(encoder, SpeakerClustering())
     first, second = voice_print(0.0), voice_print(1.2)
     out = []
     for number, (text, print_) in enumerate(

@@ -125,7 +125,7 @@ def test_an_hour_of_noise_is_at_most_one_utterance(name):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SILENCES | NOISES)
 def test_where_the_detector_would_be_wrong_the_recogniser_invents_nothing(name, tiny_en):
-    choice = config.Transcriber(engine="faster-whisper", model=str(tiny_en), device="cpu")
+    choice = config.TranscriberSection(engine="faster-whisper", model=str(tiny_en), device="cpu")
     engine, draw = open_transcriber(choice, tiny_en), np.random.default_rng(0)
     for _ in range(2):
         pcm = np.clip(np.round((SILENCES | NOISES)[name](draw)), -32_768, 32_767).astype(np.int16)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from erc_live.live.screen import dashboard
 from erc_live.live.screen.dashboard import run, screenshot, summary
-from erc_live.live.screen.view import View
+from erc_live.live.screen.view import SessionView
 from erc_live.streams.clock import ManualClock
 
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
@@ -172,7 +172,7 @@ def test_keys_are_neither_echoed_nor_left_to_the_shell(last):
 
 
 def test_nothing_is_summed_up_of_a_session_that_did_not_begin():
-    assert summary(View()) == []
+    assert summary(SessionView()) == []
 
 
 def test_the_summary_tells_of_losses():

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
-from erc_live.live.screen.view import View, reduce
+from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Recogniser, SessionEnd, WorkerStatus
 
 BUSY = conversation.viewed(conversation.messages())
@@ -50,7 +50,7 @@ def plain(text):
         ("screen_busy_80x16.txt", BUSY, 80, 16, UNICODE),
         ("screen_busy_40x10.txt", BUSY, 40, 10, UNICODE),
         ("screen_starting_80x24.txt", STARTING, 80, 24, UNICODE),
-        ("screen_empty_80x24.txt", View(), 80, 24, UNICODE),
+        ("screen_empty_80x24.txt", SessionView(), 80, 24, UNICODE),
         ("screen_troubled_80x24.txt", TROUBLED, 80, 24, UNICODE),
         ("screen_troubled_40x10.txt", TROUBLED, 40, 10, UNICODE),
     ],
@@ -74,7 +74,7 @@ def test_colour_adds_nothing_but_colour():
 @pytest.mark.parametrize("label", LABEL_STYLES)
 def test_a_label_is_always_written_out(label):
     said = conversation.utterance(0, 0, conversation.START_NS, label=label, probs=conversation.shares(label, 0.5))
-    view = reduce(View(hello=hello()), said)
+    view = reduce(SessionView(hello=hello()), said)
     assert f"{label} " in shown(view, 80, 24)
     assert f"{label} " in shown(view, 40, 10)
 
@@ -120,7 +120,7 @@ def test_no_text_can_give_orders_to_the_terminal_or_to_rich():
     said = conversation.utterance(
         0, 0, conversation.START_NS, text=HOSTILE, speaker_name=HOSTILE, engine=Recogniser(name=HOSTILE)
     )
-    view = View(hello=hello(session=HOSTILE, model=HOSTILE, speakers=("", HOSTILE), labels=(HOSTILE, "joy")))
+    view = SessionView(hello=hello(session=HOSTILE, model=HOSTILE, speakers=("", HOSTILE), labels=(HOSTILE, "joy")))
     for message in (said, conversation.status("mic-0", note=HOSTILE, phase="failed"), conversation.status(HOSTILE)):
         view = reduce(view, message)
     for width, height in ((120, 36), (40, 10)):
@@ -131,7 +131,7 @@ def test_no_text_can_give_orders_to_the_terminal_or_to_rich():
 
 
 def test_the_recogniser_that_is_named_is_that_of_what_is_final():
-    view = View(hello=hello())
+    view = SessionView(hello=hello())
     for number, final in enumerate((True, False)):
         engine = Recogniser(name="whisper" if final else "not asked", asked=final)
         said = conversation.utterance(

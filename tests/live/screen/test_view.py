@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.live.screen import view as bounds
-from erc_live.live.screen.view import View, reduce
+from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus
 
 ANY = messages(EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus)
@@ -82,7 +82,7 @@ def test_a_gap_that_several_workers_report_is_one_gap():
 def test_another_session_begins_with_an_empty_view():
     before = viewed(*conversation.messages())
     after = reduce(before, hello(session="next"))
-    assert after == View(hello=hello(session="next"), workers=before.workers)
+    assert after == SessionView(hello=hello(session="next"), workers=before.workers)
 
 
 def test_a_publisher_that_started_anew_is_heard():

@@ -11,7 +11,7 @@ from erc_live.live.asr.transcribers import NoWords, Transcript
 from erc_live.live.perception.load_shedding import Budget
 from erc_live.live.requests import RequestKind, TimedWord
 from erc_live.live.session.analyser import Analyser, Engines
-from erc_live.live.speakers.embedding import Stretch
+from erc_live.live.speakers.embedding import VoiceSegment
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import Recogniser, VideoFrame, samples_to_ns
 
@@ -38,7 +38,7 @@ class TwoVoices:
     """The second half of whatever is said is somebody else's."""
 
     def split(self, pcm):
-        return Stretch(0, len(pcm) // 2, PRINT), Stretch(len(pcm) // 2, len(pcm), 2 * PRINT)
+        return VoiceSegment(0, len(pcm) // 2, PRINT), VoiceSegment(len(pcm) // 2, len(pcm), 2 * PRINT)
 
 
 class Faces:

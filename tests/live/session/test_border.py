@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from erc_live.live.config import Config, Models, Transcriber, Visual
+from erc_live.live.config import Config, ModelsSection, TranscriberSection, VisualSection
 from erc_live.live.perception.front_end import InlineExecutor
 from erc_live.live.perception.vad import SileroVad
 from erc_live.live.session import launch
@@ -103,8 +103,10 @@ def assert_it_crosses_the_border(asked, heard_s):
 
 @pytest.mark.real
 def test_words_times_and_confidences_of_faster_whisper_and_all_vectors(tiny_en, tmp_path):
-    choice = Transcriber(engine="faster-whisper", model=str(tiny_en))
-    config = Config(transcriber=choice, visual=Visual(face_finder="haar"), models=Models(folder=str(tmp_path)))
+    choice = TranscriberSection(engine="faster-whisper", model=str(tiny_en))
+    config = Config(
+        transcriber=choice, visual=VisualSection(face_finder="haar"), models=ModelsSection(folder=str(tmp_path))
+    )
     finals = assert_it_crosses_the_border(session(HEARD_S, config), HEARD_S)
     features = [message for message in finals if isinstance(message, UtteranceFeatures)]
     assert features
@@ -125,9 +127,9 @@ def test_words_of_pocketsphinx_and_faces_of_both_finders(finder, request, tmp_pa
         source = request.getfixturevalue("shared_data") / "weights" / "face_detection_yunet.onnx"
         shutil.copy(source, tmp_path / "yunet" / weight("yunet").files[0].path)
     config = Config(
-        transcriber=Transcriber(engine="pocketsphinx"),
-        visual=Visual(face_finder=finder),
-        models=Models(folder=str(tmp_path)),
+        transcriber=TranscriberSection(engine="pocketsphinx"),
+        visual=VisualSection(face_finder=finder),
+        models=ModelsSection(folder=str(tmp_path)),
     )
     finals = assert_it_crosses_the_border(session(HEARD_S, config), HEARD_S)
     features = [message for message in finals if isinstance(message, UtteranceFeatures)]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from examples import event, hello, session_end
 
 from erc_live.live.capture.source_spec import parse_mic
-from erc_live.live.config import Config, Events
+from erc_live.live.config import Config, EventsSection
 from erc_live.live.session import workers
 from erc_live.live.session.spec import SessionSpec, plan
 from erc_live.streams import codec
@@ -27,8 +27,8 @@ def test_what_perception_tells_and_the_tracker_passes_on_is_one_line(monkeypatch
     monkeypatch.setattr(sys, "stdout", out)
     with closing(BusAddresses()) as addresses:
         public = addresses.endpoint("events")
-        config = Config(events=Events(endpoint=public))
-        session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), as_lines=True)
+        config = Config(events=EventsSection(endpoint=public))
+        session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), jsonl=True)
         every = {spec.worker: spec for spec in plan(session, addresses.endpoint).workers}
         spec = every["screen"]
         shell = SimpleNamespace(spec=spec, control=SimpleNamespace(stopped=lambda: False))

@@ -33,7 +33,7 @@ class Index:
 
 
 def wanted(**keys: dict[str, str]) -> list[tuple[str, ...]]:
-    tables = {"transcriber": config.Transcriber, "visual": config.Visual}
+    tables = {"transcriber": config.TranscriberSection, "visual": config.VisualSection}
     return [need.names for need in needs.needs(config.Config(**{k: tables[k](**v) for k, v in keys.items()}))]
 
 
@@ -71,7 +71,9 @@ def test_without_a_recogniser_the_rest_is_fetched_and_it_is_an_error(monkeypatch
         index.fetch(Need(("tiny.en", "tiny")), Need(("yunet",)))
     assert caught.value.exit_code == 5
     assert index.asked == ["tiny.en", "tiny", "yunet"]
-    required = config.Config(visual=config.Visual(face_finder="yunet"), transcriber=config.Transcriber(engine="none"))
+    required = config.Config(
+        visual=config.VisualSection(face_finder="yunet"), transcriber=config.TranscriberSection(engine="none")
+    )
     with pytest.raises(WeightsError, match="yunet"):
         Index(monkeypatch).fetch(*needs.needs(required))
 

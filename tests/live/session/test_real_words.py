@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from erc_live.live import cli, config
 from erc_live.live.asr.transcribers import Speech, Transcriber, open_transcriber
 from erc_live.live.asr.transcript_file import Cue, read_cues
-from erc_live.live.demo.recognition import Hearing, word_errors, words
+from erc_live.live.demo.recognition import RecognitionScore, word_errors, words
 from erc_live.live.session.launch import demo_sources
 from erc_live.streams import codec
 from erc_live.streams.messages import SAMPLE_RATE_HZ, EmotionEvent
@@ -26,7 +26,7 @@ MOST_WRONG = 0.05
 
 @pytest.fixture(scope="module")
 def recogniser(tiny_en: Path) -> Transcriber:
-    return open_transcriber(config.Transcriber(device="cpu", model=str(tiny_en)), tiny_en.parent)
+    return open_transcriber(config.TranscriberSection(device="cpu", model=str(tiny_en)), tiny_en.parent)
 
 
 def spoken(cue: Cue) -> Speech:
@@ -67,7 +67,7 @@ def test_the_demo_is_heard_live_and_again_from_its_bundle_with_equal_words_and_l
     world = tiny_world | {"models.folder": str(tiny_en.parent), "events.endpoint": f"ipc://{tmp_path}/e"}
     kept = tmp_path / "kept"
     live, told = run("demo", "--speed", "4", "--record", kept, *options(world | {"transcriber.model": "tiny.en"}))
-    hearing = Hearing(read_cues(SAID))
+    hearing = RecognitionScore(read_cues(SAID))
     for event in live:
         hearing.observe(event)
     wrong, said = hearing.errors()

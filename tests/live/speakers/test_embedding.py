@@ -28,13 +28,13 @@ def spoken(name: str, seconds: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reader() -> VoiceReader:
-    opened = open_voice_reader(config.Speakers())
+    opened = open_voice_reader(config.SpeakersSection())
     assert opened is not None
     return opened
 
 
 def test_who_is_alone_needs_no_reader() -> None:
-    assert open_voice_reader(config.Speakers(most=1)) is None
+    assert open_voice_reader(config.SpeakersSection(most=1)) is None
 
 
 @pytest.mark.parametrize("order", [("ada", "ben"), ("ben", "ada")])

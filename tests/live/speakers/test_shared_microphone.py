@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erc_live.live.speakers.clustering import MOST, Change, Speakers, Voice
+from erc_live.live.speakers.clustering import MOST, Change, SpeakerClustering, Voice
 
 WIDTH = 256
 MIC = "mic-0"
@@ -25,7 +25,7 @@ def voice(number: int, away: float = 0.0, towards: int = 0) -> np.ndarray:
 class Talk:
     """Feeds stretches one after the other and keeps what is believed of each utterance."""
 
-    def __init__(self, speakers: Speakers) -> None:
+    def __init__(self, speakers: SpeakerClustering) -> None:
         self.speakers = speakers
         self.believed: dict[str, Voice] = {}
         self.changes: list[Change] = []
@@ -51,7 +51,7 @@ people = st.lists(st.integers(0, 5), min_size=1, max_size=40)
 @given(order=people, seed=st.integers(0, 99))
 def test_voices_are_numbered_as_they_appear_and_stay(order: list[int], seed: int) -> None:
     noise = np.random.default_rng(seed)
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     said = [talk.say(voice(p) + noise.normal(0, 0.002, WIDTH).astype(np.float32), noise.uniform(2, 9)) for p in order]
     first = list(dict.fromkeys(order))
     assert said == [f"{MIC}#{first.index(p) + 1}" for p in order]
@@ -61,7 +61,7 @@ def test_voices_are_numbered_as_they_appear_and_stay(order: list[int], seed: int
 @settings(max_examples=30, deadline=None)
 @given(order=st.lists(st.tuples(st.integers(0, 2), st.floats(0.4, 0.9)), max_size=30))
 def test_short_stretches_go_to_the_nearest_and_found_nothing(order: list[tuple[int, float]]) -> None:
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     known = [talk.say(voice(p)) for p in range(3)]
     for person, seconds in order:
         assert talk.say(voice(person, away=0.9, towards=7), seconds) == known[person]
@@ -70,7 +70,7 @@ def test_short_stretches_go_to_the_nearest_and_found_nothing(order: list[tuple[i
 
 
 def test_what_cannot_be_told_is_of_whom_was_heard_last() -> None:
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     assert talk.say(None, 0.3) == f"{MIC}#1"
     assert talk.say(voice(0)) == f"{MIC}#1"
     assert talk.say(voice(1)) == f"{MIC}#2"
@@ -81,7 +81,7 @@ def test_what_cannot_be_told_is_of_whom_was_heard_last() -> None:
 @settings(max_examples=20, deadline=None)
 @given(others=st.lists(st.integers(3, 6), max_size=8), founding=st.integers(1, 3))
 def test_a_merge_moves_the_utterances_of_the_merged_voice_and_no_others(others: list[int], founding: int) -> None:
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     talk.say(voice(0))
     for other in others:
         talk.say(voice(other))
@@ -100,7 +100,7 @@ def test_a_merge_moves_the_utterances_of_the_merged_voice_and_no_others(others: 
 
 
 def test_a_short_word_is_given_back_to_whom_is_heard_later() -> None:
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     talk.say(voice(0))
     assert talk.say(voice(1), 0.6) == f"{MIC}#1"
     assert talk.say(voice(1)) == f"{MIC}#2"
@@ -108,7 +108,7 @@ def test_a_short_word_is_given_back_to_whom_is_heard_later() -> None:
 
 
 def test_voices_of_one_time_are_never_one_voice() -> None:
-    speakers = Speakers()
+    speakers = SpeakerClustering()
     said = [speakers.assign(MIC, str(n), voice(0), 0, 4_000_000_000).voice for n in range(3)]
     assert said == [f"{MIC}#{n}" for n in (1, 2, 3)]
     speakers.assign(MIC, "later", voice(0), 5_000_000_000, 60_000_000_000)
@@ -117,14 +117,14 @@ def test_voices_of_one_time_are_never_one_voice() -> None:
 
 
 def test_without_overlap_the_same_voices_are_one() -> None:
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     assert {talk.say(voice(0)) for _ in range(3)} == {f"{MIC}#1"}
 
 
 @settings(max_examples=20, deadline=None)
 @given(order=people, most=st.integers(1, 4))
 def test_there_are_no_more_voices_than_people(order: list[int], most: int) -> None:
-    talk = Talk(Speakers(most=most))
+    talk = Talk(SpeakerClustering(most=most))
     said = [talk.say(voice(p)) for p in order]
     assert len(set(said)) <= min(most, len(set(order)))
     first = list(dict.fromkeys(order))[:most]
@@ -132,7 +132,7 @@ def test_there_are_no_more_voices_than_people(order: list[int], most: int) -> No
 
 
 def test_who_is_enrolled_is_called_by_name() -> None:
-    talk = Talk(Speakers({"Ann": voice(3), "Ben": voice(4)}))
+    talk = Talk(SpeakerClustering({"Ann": voice(3), "Ben": voice(4)}))
     talk.say(voice(0))
     talk.say(voice(4))
     talk.say(voice(3), 0.6)
@@ -146,7 +146,7 @@ def test_who_is_enrolled_is_called_by_name() -> None:
 
 
 def test_a_stranger_who_turns_out_to_be_enrolled_gets_the_name_for_all_that_was_said() -> None:
-    talk = Talk(Speakers({"Ann": voice(3)}))
+    talk = Talk(SpeakerClustering({"Ann": voice(3)}))
     talk.say(voice(1, away=0.5, towards=3))
     talk.say(voice(0))
     assert talk.believed[f"{MIC}:0"] == Voice(f"{MIC}#1", None)
@@ -156,7 +156,7 @@ def test_a_stranger_who_turns_out_to_be_enrolled_gets_the_name_for_all_that_was_
 
 
 def test_two_who_are_enrolled_are_never_one() -> None:
-    talk = Talk(Speakers({"Ann": voice(1), "Ben": voice(1, away=0.1, towards=2)}))
+    talk = Talk(SpeakerClustering({"Ann": voice(1), "Ben": voice(1, away=0.1, towards=2)}))
     for _ in range(3):
         talk.say(voice(1))
         talk.say(voice(1, away=0.1, towards=2))
@@ -166,7 +166,7 @@ def test_two_who_are_enrolled_are_never_one() -> None:
 @settings(max_examples=20, deadline=None)
 @given(order=people, guesses=st.lists(st.integers(0, 5), max_size=5))
 def test_a_guess_leaves_no_trace(order: list[int], guesses: list[int]) -> None:
-    plain, guessed = Talk(Speakers()), Talk(Speakers())
+    plain, guessed = Talk(SpeakerClustering()), Talk(SpeakerClustering())
     for person in order:
         for guess in guesses:
             guessed.speakers.guess(MIC, voice(guess))
@@ -176,7 +176,7 @@ def test_a_guess_leaves_no_trace(order: list[int], guesses: list[int]) -> None:
 
 
 def test_microphones_have_voices_of_their_own() -> None:
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     assert talk.say(voice(0), source="mic-0") == "mic-0#1"
     assert talk.speakers.guess("mic-1", voice(0)) == Voice("mic-1#1", None)
     assert talk.say(voice(1), source="mic-1") == "mic-1#1"
@@ -187,7 +187,7 @@ def test_microphones_have_voices_of_their_own() -> None:
 def test_memory_is_bounded(seed: int) -> None:
     """However many voices there seem to be, and however long they talk."""
     generator = np.random.default_rng(seed)
-    talk = Talk(Speakers())
+    talk = Talk(SpeakerClustering())
     sizes = []
     for _ in range(3):
         for _ in range(300):

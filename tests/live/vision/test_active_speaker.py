@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.vision.active_speaker import _PLACES, SpeakingFace
+from erc_live.live.vision.active_speaker import _PLACES, ActiveSpeaker
 from erc_live.live.vision.expression import Appearance
 
 
@@ -15,14 +15,14 @@ def seen(
 
 
 def test_two_people_talk_in_turn():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     for turn in range(6):
         ann, ben = seen(0.2, 0.7 * (turn % 2 == 0)), seen(0.7, 0.7 * (turn % 2 == 1))
         assert room.choose("AB"[turn % 2], [ann, ben]) is (ann, ben)[turn % 2]
 
 
 def test_where_somebody_was_seen_is_remembered_when_the_mouths_do_not_tell():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     room.choose("A", [seen(0.2, 0.8), seen(0.7, 0.1)])
     room.choose("B", [seen(0.2, 0.1), seen(0.7, 0.8)])
     ann, ben = seen(0.23, 0.5), seen(0.68, 0.5)
@@ -32,7 +32,7 @@ def test_where_somebody_was_seen_is_remembered_when_the_mouths_do_not_tell():
 
 
 def test_people_who_move_are_followed():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     room.choose("A", [seen(0.2, 0.8), seen(0.9, 0.1)])
     for x in np.arange(0.2, 0.7, 0.1):
         ann = seen(float(x), None)
@@ -40,7 +40,7 @@ def test_people_who_move_are_followed():
 
 
 def test_somebody_who_is_turned_away_has_no_face_and_is_not_given_another():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     ann, ben = seen(0.2, 0.8), seen(0.7, 0.1)
     assert room.choose("A", [ann, ben]) is ann
     listening = seen(0.2, 0.1)
@@ -50,7 +50,7 @@ def test_somebody_who_is_turned_away_has_no_face_and_is_not_given_another():
 
 
 def test_when_one_face_leaves_the_other_stays_itself():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     room.choose("A", [seen(0.2, 0.8), seen(0.7, 0.1)])
     room.choose("B", [seen(0.2, 0.1), seen(0.7, 0.8)])
     ann = seen(0.2, 0.3)
@@ -61,7 +61,7 @@ def test_when_one_face_leaves_the_other_stays_itself():
 
 
 def test_the_only_face_is_taken_and_not_remembered():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     ann = seen(0.2, 0.1)
     assert room.choose("B", [ann]) is ann
     assert room.choose("A", [ann]) is ann
@@ -70,18 +70,18 @@ def test_the_only_face_is_taken_and_not_remembered():
 
 def test_bystanders_and_chance_hits_do_not_make_a_crowd():
     near = seen(0.4, 0.2)
-    assert SpeakingFace().choose("A", [near, seen(0.9, 0.3, width=0.03)]) is near
-    assert SpeakingFace().choose("A", [near, seen(0.9, 1.0, coverage=0.1)]) is near
-    assert SpeakingFace().choose("A", [near, seen(0.9, 0.3)]) is None
+    assert ActiveSpeaker().choose("A", [near, seen(0.9, 0.3, width=0.03)]) is near
+    assert ActiveSpeaker().choose("A", [near, seen(0.9, 1.0, coverage=0.1)]) is near
+    assert ActiveSpeaker().choose("A", [near, seen(0.9, 0.3)]) is None
 
 
 def test_a_small_face_may_speak():
     far = seen(0.9, 0.8, width=0.03)
-    assert SpeakingFace().choose("A", [seen(0.4, 0.2), far]) is far
+    assert ActiveSpeaker().choose("A", [seen(0.4, 0.2), far]) is far
 
 
 def test_cameras_are_rooms_of_their_own():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     front, side = seen(0.5, 0.7, camera="camera-0"), seen(0.3, 0.65, camera="camera-1")
     assert room.choose("A", [side, front]) is front, "both see the same person"
     other = seen(0.5, None, camera="camera-1")
@@ -103,7 +103,7 @@ appearances = st.lists(
 
 @given(st.lists(st.tuples(st.sampled_from("ABC"), appearances), max_size=12))
 def test_the_choice_is_one_of_the_faces_and_the_same_again(utterances):
-    rooms = SpeakingFace(), SpeakingFace()
+    rooms = ActiveSpeaker(), ActiveSpeaker()
     for voice, faces in utterances:
         first, again = (room.choose(voice, faces) for room in rooms)
         assert first is again
@@ -111,7 +111,7 @@ def test_the_choice_is_one_of_the_faces_and_the_same_again(utterances):
 
 
 def test_memory_is_bounded():
-    room = SpeakingFace()
+    room = ActiveSpeaker()
     for number in range(3 * _PLACES):
         room.choose(f"voice {number}", [seen(0.2, 0.9)])
     assert len(room._places) == _PLACES

@@ -45,7 +45,7 @@ def fetched(shared_data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["yunet", "haar"])
 def finder(request: pytest.FixtureRequest, fetched: Path) -> FaceFinder:
-    opened = open_face_finder(config.Visual(face_finder=request.param), fetched)
+    opened = open_face_finder(config.VisualSection(face_finder=request.param), fetched)
     assert opened is not None
     assert opened.name == request.param
     return opened
@@ -72,7 +72,7 @@ def test_a_talking_head_has_a_face_in_almost_every_picture(finder: FaceFinder, t
 
 def test_both_engines_find_the_same_face(fetched: Path, talking_heads: list[np.ndarray]) -> None:
     def centre(name: str) -> np.ndarray:
-        opened = open_face_finder(config.Visual(face_finder=name), fetched)
+        opened = open_face_finder(config.VisualSection(face_finder=name), fetched)
         assert opened is not None
         face = found_in(opened, talking_heads[0])[0]
         return np.array([face.x + face.width / 2, face.y + face.height / 2, face.width])
@@ -93,12 +93,12 @@ def test_the_largest_face_comes_first_and_small_ones_not_at_all(fetched: Path, t
     canvas = np.zeros((big.shape[0], big.shape[1] + small.shape[1], 3), np.uint8)
     canvas[: small.shape[0], : small.shape[1]] = small
     canvas[:, small.shape[1] :] = big
-    finder = open_face_finder(config.Visual(face_finder="yunet"), fetched)
+    finder = open_face_finder(config.VisualSection(face_finder="yunet"), fetched)
     assert finder is not None
     first, second = found_in(finder, canvas)
     assert first.width > second.width
     assert first.x > small.shape[1] > second.x
-    strict = open_face_finder(config.Visual(face_finder="yunet", min_face_px=second.width + 20), fetched)
+    strict = open_face_finder(config.VisualSection(face_finder="yunet", min_face_px=second.width + 20), fetched)
     assert strict is not None
     assert len(found_in(strict, canvas)) == 1
 
@@ -121,7 +121,7 @@ def test_odd_pictures_are_no_error(finder: FaceFinder, size: tuple[int, int]) ->
 
 
 def test_yunet_knows_where_eyes_and_mouth_are(fetched: Path, talking_heads: list[np.ndarray]) -> None:
-    finder = open_face_finder(config.Visual(face_finder="yunet"), fetched)
+    finder = open_face_finder(config.VisualSection(face_finder="yunet"), fetched)
     assert finder is not None
     for picture in talking_heads:
         for face in found_in(finder, picture):
@@ -135,9 +135,9 @@ def test_yunet_knows_where_eyes_and_mouth_are(fetched: Path, talking_heads: list
 
 def test_auto_takes_what_there_is(fetched: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = tmp_path_factory.mktemp("empty")
-    assert getattr(open_face_finder(config.Visual(), fetched), "name", None) == "yunet"
-    assert getattr(open_face_finder(config.Visual(), empty), "name", None) == "haar"
-    assert open_face_finder(config.Visual(face_finder="none"), fetched) is None
+    assert getattr(open_face_finder(config.VisualSection(), fetched), "name", None) == "yunet"
+    assert getattr(open_face_finder(config.VisualSection(), empty), "name", None) == "haar"
+    assert open_face_finder(config.VisualSection(face_finder="none"), fetched) is None
 
 
 def without_cascades(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,14 +153,14 @@ def test_an_opencv_without_cascades(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, take_away: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     take_away(monkeypatch)
-    assert open_face_finder(config.Visual(), tmp_path) is None
+    assert open_face_finder(config.VisualSection(), tmp_path) is None
     with pytest.raises(EngineError, match="no Haar cascades"):
-        open_face_finder(config.Visual(face_finder="haar"), tmp_path)
+        open_face_finder(config.VisualSection(face_finder="haar"), tmp_path)
 
 
 def test_a_missing_network_is_named_with_the_command_that_fetches_it(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="erc-live models fetch yunet"):
-        open_face_finder(config.Visual(face_finder="yunet"), tmp_path)
+        open_face_finder(config.VisualSection(face_finder="yunet"), tmp_path)
 
 
 def test_a_damaged_network_is_named_with_the_command_that_checks_it(
@@ -169,7 +169,7 @@ def test_a_damaged_network_is_named_with_the_command_that_checks_it(
     (tmp_path / weight("yunet").files[0].path).write_bytes(b"half a download")
     monkeypatch.setattr(detector, "locate", lambda name, folder: folder)
     with pytest.raises(EngineError, match="erc-live models verify yunet"):
-        open_face_finder(config.Visual(face_finder="yunet"), tmp_path)
+        open_face_finder(config.VisualSection(face_finder="yunet"), tmp_path)
 
 
 def test_yunet_agrees_with_the_class_of_opencv_5(shared_data: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from erc_live.live import config
-from erc_live.live.vision.active_speaker import SpeakingFace
+from erc_live.live.vision.active_speaker import ActiveSpeaker
 from erc_live.live.vision.detector import Face, Sight
 from erc_live.live.vision.expression import Appearance, FaceReader, open_face_reader
 from erc_live.models.card import PRETRAINED
@@ -225,7 +225,7 @@ def fetched(shared_data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reader(fetched: Path) -> FaceReader:
-    opened = open_face_reader(config.Visual(), fetched, PRETRAINED / "face")
+    opened = open_face_reader(config.VisualSection(), fetched, PRETRAINED / "face")
     assert opened is not None
     return opened
 
@@ -237,7 +237,7 @@ def clip(path: Path, every: int = 10) -> list[np.ndarray]:
 
 
 def test_without_a_finder_there_is_no_reader(tmp_path: Path) -> None:
-    assert open_face_reader(config.Visual(face_finder="none"), tmp_path, PRETRAINED / "face") is None
+    assert open_face_reader(config.VisualSection(face_finder="none"), tmp_path, PRETRAINED / "face") is None
 
 
 def test_a_talking_head_is_read_in_nearly_every_picture(reader: FaceReader, shared_data: Path) -> None:
@@ -333,7 +333,7 @@ def test_of_two_people_the_one_whose_mouth_moves_speaks(reader: FaceReader, shar
     assert said.speaking is not None
     assert silent.speaking is not None
     assert said.speaking >= silent.speaking + 0.15
-    assert SpeakingFace().choose("somebody", found) is said
+    assert ActiveSpeaker().choose("somebody", found) is said
 
 
 def dark(picture: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erc_live.live.vision.mouth import mouth_moved, speaking
-from erc_live.live.vision.tracks import Glimpse, View
+from erc_live.live.vision.tracks import FaceView, Glimpse
 
 STEP_NS = 200_000_000
 RATE = 16_000
@@ -29,7 +29,8 @@ def face(opening: float, shift: int = 0, light: float = 1.0, seed: int = 0) -> n
 
 def track(cuts: list[np.ndarray], step_ns: int = STEP_NS) -> list[Glimpse]:
     return [
-        Glimpse(i * step_ns, View(0.5, 0.5, 0.2, cut, np.zeros(8, np.float32), 1.0, 0.0)) for i, cut in enumerate(cuts)
+        Glimpse(i * step_ns, FaceView(0.5, 0.5, 0.2, cut, np.zeros(8, np.float32), 1.0, 0.0))
+        for i, cut in enumerate(cuts)
     ]
 
 

@@ -15,7 +15,7 @@ BLACK_SHARE = 0.98  # of the picture: a lamp or a clock may shine
 FROZEN_S = 3.0  # without a single different byte, which no open lens delivers
 
 
-class SightCheck:
+class VideoCheck:
     """Looks at the pictures of one source, in order."""
 
     def __init__(self) -> None:

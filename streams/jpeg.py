@@ -28,7 +28,7 @@ def upright(frame: Any, width_px: int) -> Any:
     return av.VideoFrame.from_ndarray(turned, format="rgb24").reformat(format="yuvj420p")
 
 
-def jpeg(picture: Any, quality: int) -> bytes:
+def encode_jpeg(picture: Any, quality: int) -> bytes:
     """The picture as a JPEG file of about the size that libjpeg makes of it at this quality."""
     # libjpeg scales its matrix by s = (200 - 2 quality) / 100, or 50 / quality below 50; libav that of MPEG by q / 8.
     # At the low frequencies, which decide, their entries are about 13 and 19: equal steps at q = 8 * 13 / 19 * s.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from erc_live.models.training.pictures import DEGRADATIONS, blurred, degrade, resized, spoil
+from erc_live.models.training.face_images import DEGRADATIONS, blurred, degrade, resized, spoil
 
 
 def faces(n: int, seed: int = 0) -> Tensor:
