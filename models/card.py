@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from erc_live.models.errors import WeightsError
-from erc_live.models.files import whole
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.weights import sha256
 
@@ -89,6 +88,8 @@ def read(name: str) -> Described:
 
 def write(folder: Path, card: Card) -> None:
     """Write the card of the files that lie in `folder`, those of its own encoders included."""
+    from erc_live.models.files import whole  # here: who only reads a card loads no library of tensors
+
     own = [path for name in ENCODERS for path in sorted((folder / name).glob("*"))]
     files = [folder / WEIGHTS, *(path for path in own if path.is_file())]
     hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in files}

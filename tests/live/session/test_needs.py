@@ -6,6 +6,7 @@ import pytest
 
 from erc_live.live import config
 from erc_live.live.asr import whisper_models
+from erc_live.live.errors import exit_code
 from erc_live.live.session import needs
 from erc_live.live.session.needs import Need, fetch_all
 from erc_live.models.errors import WeightsError
@@ -69,7 +70,7 @@ def test_without_a_recogniser_the_rest_is_fetched_and_it_is_an_error(monkeypatch
     index = Index(monkeypatch, "yunet")
     with pytest.raises(WeightsError, match=r"^tiny could not be fetched$") as caught:
         index.fetch(Need(("tiny.en", "tiny")), Need(("yunet",)))
-    assert caught.value.exit_code == 5
+    assert exit_code(caught.value) == 5
     assert index.asked == ["tiny.en", "tiny", "yunet"]
     required = config.Config(
         visual=config.VisualSection(face_finder="yunet"), transcriber=config.TranscriberSection(engine="none")
