@@ -74,9 +74,8 @@ class Timeline:
 
         if -back_s <= ahead_s(track.part) <= _NEAR_S:
             return
-        if (
-            track.before is not track.part and abs(ahead_s(track.before)) <= _NEAR_S
-        ):  # what looked like another part was one wrong stamp
+        wrong_stamp = track.before is not track.part and -back_s <= ahead_s(track.before) <= _NEAR_S
+        if wrong_stamp:  # it only looked like another part
             track.part, track.before = track.before, track.part
         elif not -back_s <= ahead_s(track.part) <= self._hole_s:
             if self._newest is track.part or not -_LATE_S <= ahead_s(self._newest) <= _HOLE_S:

@@ -55,6 +55,9 @@ def test_every_cell_can_be_built(quick: bool) -> None:
         assert sum(parameter.numel() for parameter in model.parameters()) < 13e6, cell.name
 
 
+pytestmark = pytest.mark.xdist_group("ablation")  # what its fixtures train is trained once
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("experiment")

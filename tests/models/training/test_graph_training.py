@@ -24,6 +24,8 @@ from erc_live.models.training.metrics import Scores
 from erc_live.models.training.run_folder import certain_from
 from erc_live.models.training.trainer import RESUME
 
+pytestmark = pytest.mark.xdist_group("graph_training")  # what its fixtures train is trained once
+
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -153,7 +155,7 @@ def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:
     rare = [replace(e, labels=torch.where(torch.rand(len(e)) < 0.8, 0, e.labels)) for e in data.train]
     data, recall = replace(data, train=rare), {}
     for balance in (0.0, 1.0):
-        config = replace(CONFIG, modalities=("audio",), balance=balance, epochs=3)
+        config = replace(CONFIG, modalities=("audio",), balance=balance, epochs=6)
         loaded = train_graph(data, encoder, config, Run(tmp_path / str(balance), tmp_path / "cache"))
         recall[balance] = loaded.card.scores["dev"]["classes"]["anger"]["recall"]
     assert recall[0.0] < 0.2 < recall[1.0]
