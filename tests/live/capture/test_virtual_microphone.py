@@ -25,13 +25,13 @@ LISTENER = """
 import json, sys
 import numpy as np
 from erc_live.live.capture.source import open_source
-from erc_live.live.config import Capture
+from erc_live.live.config import CaptureSection
 from erc_live.live.capture.source_spec import parse_mic
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk
 
 folder, seconds, target = sys.argv[1], float(sys.argv[2]), sys.argv[3]
-source = open_source(parse_mic(target, 0), Capture())
+source = open_source(parse_mic(target, 0), CaptureSection())
 clock = SessionClock()
 start_ns = clock.now_ns()
 source.start(clock, start_ns)
