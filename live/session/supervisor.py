@@ -219,8 +219,6 @@ class Supervisor:
             self._stop_in_order(worker)
         elif name in self._ended:  # it gave all it had, and says why that was not everything
             self._failure = self._failure if ok else worker.error()
-        elif ok and ending.then == "end source":
-            log.debug("%s ended by itself", name)
         elif worker.restarts < ending.restarts:
             self._announce(worker, publisher, f"it is started again, time {worker.restarts + 1} of {ending.restarts}")
             worker.restart()
