@@ -10,7 +10,7 @@ from rich.progress import Progress, TaskID
 
 from erc_live.live.bench.recognisers import Choice, Recognisers, choices
 from erc_live.live.screen.console import out
-from erc_live.live.screen.progress import elapsed
+from erc_live.live.screen.progress import counting, elapsed
 from erc_live.streams.messages import EmotionEvent
 
 bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
@@ -250,8 +250,66 @@ def bench_asr(
         out.print(asr_report.render(report))
 
 
+def bench_talk(
+    make: Annotated[
+        Path, typer.Option(help="Where to put the conversations: a folder that is new or empty.", metavar="FOLDER")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and voices make the same conversations.")] = 0,
+    number: Annotated[int, typer.Option(min=1, help="So many conversations, of 1 to 2 minutes each.")] = 12,
+    people: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="So many people talk; several: in turn. Default: 2 to 6, two most often."),
+    ] = None,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option(help="Short recordings of one person, whose name is that of the folder.", metavar="FOLDER"),
+    ] = None,
+    call: Annotated[
+        list[Path] | None,
+        typer.Option(help="A long recording of one person alone: one side of a call.", metavar="FILE"),
+    ] = None,
+    synthetic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--flite",
+            help="A synthetic voice of flite: slt, rms, awb, kal16. Without --clips and --call: all four.",
+            metavar="VOICE",
+        ),
+    ] = None,
+) -> None:
+    """Make conversations whose answers are known, to measure on: people of yours who take turns, interrupt each other,
+    say "yeah" meanwhile and all talk at once, in simulated rooms, with noise, by telephone. `bench speakers` and `bench
+    endpoint` take the folder as it is.
+
+    erc-live bench talk --make talks --seed 1 --clips ravdess/Actor_01 --clips ravdess/Actor_02 --call agent.flac
+
+    erc-live bench speakers talks
+    """
+    from erc_live.live.bench import talk_voices
+    from erc_live.live.bench.talk_maker import check_folder, make_talk
+    from erc_live.live.demo import flite
+    from erc_live.live.errors import ConfigError
+
+    check_folder(make)
+    folders, files, names = clips or [], call or [], synthetic or []
+    if not (folders or files or names):
+        names = [*talk_voices.VOICES]
+    if not (folders or files or flite.installed()):
+        raise ConfigError("no voices: name --clips FOLDER or --call FILE, or install flite, a speech synthesiser")
+    with counting() as bar:
+        task = bar.add_task("", total=len(folders) + len(files) + len(names) + number)
+
+        def advance(what: str) -> None:
+            bar.update(task, description=what, advance=1)
+
+        voices = talk_voices.read_voices(folders, files, names, advance)
+        paths = make_talk(make, voices, seed, number, people or (), advance)
+    out.print(f"{make}: {len(paths)} conversations of {len(voices)} voices; now: erc-live bench speakers {make}")
+
+
 bench_app.command("latency")(bench_latency)
 bench_app.command("endpoint")(bench_endpoint)
 bench_app.command("speakers")(bench_speakers)
 bench_app.command("asr")(bench_asr)
+bench_app.command("talk")(bench_talk)
 bench_app.command("model")(bench_model)

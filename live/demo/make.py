@@ -8,11 +8,7 @@ The rule that makes the media easy to cut: inside an utterance no pause is longe
 """
 
 import io
-import shutil
-import subprocess
 import sys
-import tempfile
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -23,6 +19,7 @@ import cv2
 import numpy as np
 
 from erc_live.live.demo.face_film import HEIGHT_PX, WIDTH_PX, draw
+from erc_live.live.demo.flite import synthesise
 from erc_live.live.demo.script import ADA, BEN, CONVERSATION, NEUTRAL, Manner, ScriptLine, ScriptSpeaker
 from erc_live.live.errors import EngineError, LiveError, exit_code
 from erc_live.streams.media import encode_flac
@@ -55,23 +52,7 @@ class Spoken:
 
 def speak(line: ScriptLine) -> np.ndarray:
     """The line as flite says it in its manner, int16 (n,) without long pauses. Raises EngineError without flite."""
-    program = shutil.which("flite")
-    if program is None:
-        raise EngineError("flite is not on the PATH, and the demo is spoken by it: install it, e.g. apt install flite")
-    pitch_hz = line.speaker.pitch_hz * line.manner.pitch
-    settings = (f"duration_stretch={line.manner.pace:.3f}", f"int_f0_target_mean={pitch_hz:.1f}")
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "line.wav"
-        command = [program, "-voice", line.speaker.voice, "-t", line.text, "-o", str(target)]
-        for setting in settings:
-            command += ["--setf", setting]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or not target.is_file():
-            raise EngineError(f"flite cannot say {line.text!r} with voice {line.speaker.voice}: {done.stderr.strip()}")
-        with wave.open(str(target)) as sound:
-            rate_hz, samples = sound.getframerate(), np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
-    if rate_hz != SAMPLE_RATE_HZ:
-        raise EngineError(f"flite voice {line.speaker.voice} has {rate_hz} Hz, not {SAMPLE_RATE_HZ}")
+    samples = synthesise(line.text, line.speaker.voice, line.speaker.pitch_hz * line.manner.pitch, line.manner.pace)
     voice = _without_pauses(samples.astype(np.float64))
     gain = LEVEL / np.sqrt(np.mean(np.square(voice))) * 10 ** (line.manner.gain_db / 20)
     spoken: np.ndarray = np.round(np.clip(voice * gain, -32_768, 32_767)).astype(np.int16)
