@@ -293,9 +293,9 @@ def bench_talk(
     check_folder(make)
     folders, files, names = clips or [], call or [], synthetic or []
     if not (folders or files or names):
+        if not flite.installed():
+            raise ConfigError("no voices: name --clips FOLDER or --call FILE, or install flite, a speech synthesiser")
         names = [*talk_voices.VOICES]
-    if not (folders or files or flite.installed()):
-        raise ConfigError("no voices: name --clips FOLDER or --call FILE, or install flite, a speech synthesiser")
     with counting() as bar:
         task = bar.add_task("", total=len(folders) + len(files) + len(names) + number)
 
@@ -304,7 +304,7 @@ def bench_talk(
 
         voices = talk_voices.read_voices(folders, files, names, advance)
         paths = make_talk(make, voices, seed, number, people or (), advance)
-    out.print(f"{make}: {len(paths)} conversations of {len(voices)} voices; now: erc-live bench speakers {make}")
+    out.print(f"{len(paths)} conversations of {len(voices)} voices; now: erc-live bench speakers {make}")
 
 
 bench_app.command("latency")(bench_latency)
