@@ -121,6 +121,8 @@ class UtteranceFields(msgspec.Struct, frozen=True, kw_only=True):
     recogniser misheard leaves the label as it is; None: it did not say, or somebody wrote the words. `skipped`: its
     words were given up because the machine did not keep up, and not because nothing was recognised. `face_coverage`:
     the share of the sampled pictures of the utterance that showed a face (None without a camera).
+    `speaker_confidence`: how sure it is whose voice on a shared microphone this is; None where the microphone or the
+    words say who speaks, or nothing could be told from the sound.
     """
 
     dialogue: str
@@ -139,6 +141,7 @@ class UtteranceFields(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...]
     text_confidence: Probability | None
     skipped: bool
+    speaker_confidence: Probability | None = None
 
 
 class UtteranceFeatures(Message, UtteranceFields, frozen=True, kw_only=True):

@@ -56,6 +56,8 @@ FIELDS = {
     "confidence": "the recogniser's own probability of the word; null if unknown",
     "text_confidence": "how probable it is that what the recogniser misheard leaves the label as it is; "
     "null if unknown, or somebody wrote the words",
+    "speaker_confidence": "how sure it is whose voice on a shared microphone this is; null where the microphone or the "
+    "words say who speaks, or nothing could be told from the sound",
     "moved": "ids of the utterances that turned out to be another speaker's",
     "voice": "which voice of a microphone this is, if it tells several apart",
     "level": "how many things are given up for speed: 0 is all is well",

@@ -97,6 +97,24 @@ def troubled() -> Iterator[AnyMessage]:
     yield Gap(source="mic-1", t_start_ns=NOW_NS - S, t_end_ns=NOW_NS, lost=31, cause="device")
 
 
+def one_microphone() -> Iterator[AnyMessage]:
+    """The script before one microphone: voices are numbered, two are unsure, and the third proves to be the first."""
+    yield hello(session="interview", t_ns=START_NS, speakers=(), model="dialogue-graph 3f9ac1e2")
+    yield status("mic-0", level_db=-23.4, rate_hz=31.25)
+    third = (6, 8)
+    heard = {}
+    for line in range(len(SCRIPT)):
+        speaker = 2 if line in third else SCRIPT[line][0]
+        heard[line] = utterance(
+            line, line, START_NS + (700 + 5 * line) * S, source="mic-0", speaker=speaker,
+            speaker_name=f"Speaker {speaker + 1}", speaker_confidence=0.35 if line in (5, 8) else 0.9,
+        )  # fmt: skip
+        yield heard[line]
+    for seq, line in enumerate(third, len(SCRIPT)):
+        changed = {"speaker": 0, "speaker_name": "Speaker 1", "revision": 1, "t_logits_ns": NOW_NS - 2 * S}
+        yield msgspec.structs.replace(heard[line], seq=seq, speaker_confidence=None, **changed)
+
+
 def viewed(*parts: Iterator[AnyMessage]) -> SessionView:
     """The view after all of them."""
     view = SessionView()

@@ -84,6 +84,7 @@ class Conversation:
             source=request.source,
             speaker_name=voice.speaker_name,
             voice=voice.voice,
+            speaker_confidence=voice.confidence,
             text=part.transcript.text,
             words=_words(part),
             text_confidence=part.transcript.confidence,
@@ -128,7 +129,9 @@ class Conversation:
         for i in range(first, len(past)):
             features = structs.replace(past[i], revision=past[i].revision + 1)
             if features.utterance in change.moved:
-                features = structs.replace(features, voice=change.voice, speaker_name=change.speaker_name)
+                # How sure the voice of before was says nothing of this one.
+                who = {"voice": change.voice, "speaker_name": change.speaker_name, "speaker_confidence": None}
+                features = structs.replace(features, **who)
             past[i] = self._with_text(features, past[:i])
         self._utterances = deque(past, maxlen=RELABEL_REACH)
         relabel = Relabel(

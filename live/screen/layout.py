@@ -16,6 +16,7 @@ from rich.segment import Segment
 
 from erc_live.live.screen import panels
 from erc_live.live.screen.panels import Cell, Row, Sheet, cells, clock_text
+from erc_live.live.screen.speaker_cells import short_name
 from erc_live.live.screen.theme import HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
 from erc_live.live.screen.view import SessionView
 
@@ -69,7 +70,10 @@ def render(view: SessionView, width: int, height: int, now_ns: int, glyphs: Glyp
 def _sheet(view: SessionView, width: int, now_ns: int, glyphs: Glyphs) -> Sheet:
     """Columns as wide as their contents need, within limits that leave room for the text."""
     wide = width >= WIDE_FROM_COLUMNS
-    names = [speaker.name for speaker in view.speakers] + list(view.hello.speakers if view.hello else ())
+    names = [short_name(speaker.name, speaker.index) for speaker in view.speakers]
+    names += [short_name(name, index) for index, name in enumerate(view.hello.speakers if view.hello else ())]
+    if any(event.speaker_confidence is not None for event in view.utterances):
+        names = [f"{name}?" for name in names]  # room for the sign, so that columns stay where they are
     start_ns = now_ns if view.start_ns is None else view.start_ns
     shares = min(len(view.labels), MAX_LABELS)
     return Sheet(

@@ -11,7 +11,18 @@ from itertools import accumulate, pairwise, zip_longest
 from rich.cells import cell_len
 
 from erc_live.live.screen.percentile import percentile
-from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs, label_style, unit_interval
+from erc_live.live.screen.speaker_cells import short_name, speaker_cells
+from erc_live.live.screen.theme import (
+    ALARM,
+    HOT,
+    METER,
+    QUIET,
+    STRONG,
+    WARNING,
+    Glyphs,
+    label_style,
+    unit_interval,
+)
 from erc_live.live.screen.view import Mark, SessionView, SpeakerSummary
 from erc_live.streams.messages import EmotionEvent, WorkerStatus
 
@@ -89,7 +100,9 @@ def speakers(sheet: Sheet, rows: int) -> list[Row]:
     known = {s.index for s in heard}
     roster = view.hello.speakers if view.hello else ()
     body = [_speaker(sheet, s, talk_ns) for s in sorted(heard[-rows:], key=lambda s: s.index)]
-    body += [_unheard(sheet, name) for index, name in enumerate(roster) if name and index not in known]
+    body += [
+        _unheard(sheet, short_name(name, index)) for index, name in enumerate(roster) if name and index not in known
+    ]
     hidden = max(0, len(heard) - rows) + max(0, len(body) - rows)
     body = body or [[(" nobody yet", QUIET)]]
     title = f"Speakers ({hidden} more)" if hidden else "Speakers"
@@ -102,7 +115,7 @@ def _speaker(sheet: Sheet, speaker: SpeakerSummary, talk_ns: int) -> Row:
     event = speaker.latest
     room = sheet.width - sheet.until_shares - sheet.bar - 9  # talk share 6, its gap 2, right margin 1
     return [
-        (" " + sheet.glyphs.fit(speaker.name, sheet.until_label - 3) + " ", STRONG),
+        (" " + sheet.glyphs.fit(short_name(speaker.name, speaker.index), sheet.until_label - 3) + " ", STRONG),
         *_label(sheet, event),
         (" " + sheet.glyphs.meter(_probability(event), sheet.bar), _style(event)),
         ((f"{speaker.talk_ns / talk_ns:>6.0%}" if talk_ns else " " * 6) + "  ", ""),
@@ -174,7 +187,7 @@ def _entry(sheet: Sheet, event: EmotionEvent) -> list[Row]:
     """An utterance in columns; further lines of its text hang under the first."""
     head: Row = [
         (" " + sheet.glyphs.fit(_time(sheet, event), sheet.time, "right"), QUIET),
-        (" " + sheet.glyphs.fit(event.speaker_name, sheet.name) + " ", STRONG),
+        *speaker_cells(sheet.view, event, sheet.name, sheet.now_ns, sheet.glyphs),
         *_label(sheet, event),
         (" ", ""),
         *_shares(sheet, event),
@@ -189,7 +202,7 @@ def _compact_entry(sheet: Sheet, event: EmotionEvent) -> list[Row]:
     """An utterance in two lines or more, for a terminal without room for columns."""
     head: Row = [
         (sheet.glyphs.fit(_time(sheet, event), sheet.time, "right"), QUIET),
-        (" " + sheet.glyphs.fit(event.speaker_name, sheet.name) + " ", STRONG),
+        *speaker_cells(sheet.view, event, sheet.name, sheet.now_ns, sheet.glyphs),
         (_mark(sheet.glyphs, event), WARNING),
         (f"{sheet.glyphs.text(event.label)}{_doubt(event)} {_probability(event):.0%}", _style(event)),
     ]

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from msgspec import structs
 from rich.cells import cell_len
 from rich.text import Text
 
 from erc_live.live.screen.panels import SKIPPED
+from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
 from erc_live.streams.bus import Subscriber
 from erc_live.streams.messages import (
@@ -61,36 +63,65 @@ class Page:
     """What to write for people who read, on a terminal of `width` columns (None: there is none).
 
     What is provisional stands on a terminal until whatever comes next is written over it, and is left out elsewhere.
-    What is said again because somebody else spoke than was thought is left out where it is what was said before.
+    That somebody else spoke than was thought is one line, about all utterances that are moved. Of what is said again
+    for that reason, only those follow of which more has changed than who spoke.
     """
 
     def __init__(self, width: int | None = None) -> None:
         self._provisional = width is not None
         self._to_line = TextLines(None if width is None else width - 1)  # the last column would begin the next row
-        self._written: dict[str, str] = {}  # lines by utterance, of those that may be said again
+        self._written: dict[str, EmotionEvent] = {}  # by utterance, of those that may be said again
+        self._relabel: Relabel | None = None  # whose line waits for the name of the speaker, which the next event tells
+        self._moved: tuple[str, ...] = ()
         self._standing = 0  # cells of what is provisional
 
     def add(self, message: PublicEvent) -> str:
         """What to write for the next message."""
-        line, end = self._to_line(message), "\n"
+        corrected = self._corrected(message)
+        if isinstance(message, Relabel):
+            self._relabel, self._moved = message, message.moved
+            return corrected
         if isinstance(message, Hello):
             self._written.clear()  # another session
         elif isinstance(message, EmotionEvent):
-            if self._written.get(message.utterance) == line or not (message.final or self._provisional):
-                return ""
+            if self._is_known(message) or not (message.final or self._provisional):
+                return corrected
             if message.final:
-                self._written[message.utterance] = line
+                self._written[message.utterance] = message
                 self._written = dict([*self._written.items()][-RELABEL_REACH:])
             else:
-                end = ""
-        start = "\r" if self._standing else ""
-        over = " " * (self._standing - cell_len(line))
-        self._standing = 0 if end else cell_len(line)
-        return start + line + over + end
+                return corrected + self._put(self._to_line(message), "")
+        return corrected + self._put(self._to_line(message))
 
     def end(self) -> str:
         """What to write last, so that whatever follows has a row of its own."""
         return "\n" if self._standing else ""
+
+    def _corrected(self, message: PublicEvent) -> str:
+        """The line of the `Relabel` before, if there was one: from whom to whom, where the next message tells it."""
+        relabel, self._relabel = self._relabel, None
+        if relabel is None:
+            return ""
+        if not isinstance(message, EmotionEvent) or message.utterance not in relabel.moved:
+            return self._put(self._to_line(relabel))
+        return self._put(self._to_line.correction(relabel, self._written.get(message.utterance), message))
+
+    def _is_known(self, event: EmotionEvent) -> bool:
+        """Whether all that its line says has been written; of a moved utterance, all but who spoke."""
+        before = self._written.get(event.utterance)
+        if before is not None and event.utterance in self._moved and event.final:
+            named = {"speaker": event.speaker, "speaker_name": event.speaker_name}
+            before = structs.replace(before, **named, speaker_confidence=event.speaker_confidence)
+            if self._to_line(before) == self._to_line(event):
+                self._written[event.utterance] = event
+        return before is not None and self._to_line(before) == self._to_line(event)
+
+    def _put(self, line: str, end: str = "\n") -> str:
+        """A line over what is provisional; with another `end` than a new row it is provisional itself."""
+        start = "\r" if self._standing else ""
+        over = " " * (self._standing - cell_len(line))
+        self._standing = 0 if end else cell_len(line)
+        return start + line + over + end
 
 
 class TextLines:
@@ -103,8 +134,17 @@ class TextLines:
     def __call__(self, message: PublicEvent) -> str:
         if isinstance(message, Hello):
             self._start_ns = message.t_ns
+        return self._fitted(self._sentence(message))
+
+    def correction(self, relabel: Relabel, before: EmotionEvent | None, now: EmotionEvent) -> str:
+        """The line of a `Relabel`, of whose utterances the first was `before` and is `now`."""
+        who = f"{_who(before) if before else 'somebody else'} > {_who(now)}"
+        since = f"{self._time(now.t_start_ns)}, utterances: {len(relabel.moved)}"
+        return self._fitted(f"{self._time(relabel.t_ns)}  {'corrected':<10}  {who} from {since}")
+
+    def _fitted(self, line: str) -> str:
         # What was said, and by whom, comes from outside: no control codes to the terminal.
-        line = "".join(c if c.isprintable() else " " for c in self._sentence(message)).rstrip()
+        line = "".join(c if c.isprintable() else " " for c in line).rstrip()
         if self._width is None or cell_len(line) <= self._width:
             return line
         text = Text(line)
@@ -119,7 +159,7 @@ class TextLines:
                 doubt = "" if message.certain else "?"
                 share = f"{message.label}{doubt} {message.probs.get(message.label, 0.0):.0%}"
                 draft = "" if message.final else " ..."
-                who = message.speaker_name or f"speaker {message.speaker}"
+                who = _who(message) + ("?" if is_unsure(message) else "")
                 return f"{self._time(message.t_start_ns)}  {who:<10}  {share:<13}  {_written(message)}{draft}"
             case Gap():
                 lost = f"{message.lost} lost" if message.lost else "some lost"
@@ -145,6 +185,10 @@ def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEven
                 yield message
             if isinstance(message, SessionEnd):
                 return
+
+
+def _who(event: EmotionEvent) -> str:
+    return event.speaker_name or f"speaker {event.speaker}"
 
 
 def _written(event: EmotionEvent) -> str:

@@ -19,6 +19,9 @@ MAX_SPEAKERS = 32
 MAX_WORKERS = 64
 MAX_GAPS = 20  # remembered one by one, to know them again; the counts go on
 MAX_WARNINGS = 8
+MAX_CHANGES = 100  # as many as a `Relabel` reaches back
+CHANGE_NS = 5_000_000_000  # a change of speaker is marked for so long
+STAMPS = ("t_closed_ns", "t_text_ns", "t_features_ns", "t_logits_ns", "t_published_ns")
 MAX_TEXT = 1000  # characters of one utterance; 15 s of speech have about 250
 
 
@@ -43,18 +46,30 @@ class SpeakerSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpeakerChange:
+    """An utterance that had been given to `before`, and since `t_ns` is somebody else's."""
+
+    dialogue: str
+    utterance: str
+    before: EmotionEvent
+    t_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionView:
     """Everything that is drawn.
 
     `utterances` are in the order in which they were first heard of, `speakers` in the order in which they last spoke,
-    `workers` by name. `gaps` and `lost` (messages) count the whole session. `warnings`: what people are to be told, the
-    newest last. `last_seq`: the newest event, -1 for none.
+    `workers` by name. `changes`: utterances that turned out to be another speaker's, the newest last. `gaps` and `lost`
+    (messages) count the whole session. `warnings`: what people are to be told, the newest last. `last_seq`: the newest
+    event, -1 for none.
     """
 
     hello: Hello | None = None
     utterances: tuple[EmotionEvent, ...] = ()
     speakers: tuple[SpeakerSummary, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
+    changes: tuple[SpeakerChange, ...] = ()
     gaps: int = 0
     lost: int = 0
     recent_gaps: tuple[Gap, ...] = ()
@@ -144,14 +159,15 @@ def _observe(view: SessionView, event: EmotionEvent) -> SessionView:
             held = utterances[position]
             if not _supersedes(event, held):
                 return view
-            utterances[position] = event
+            utterances[position] = _with_stamps(event, held)
             break
     else:
         utterances.append(event)
     speakers = _speakers(
         view.speakers if held is None else _without(view.speakers, held, utterances), event, utterances
     )
-    return replace(view, utterances=tuple(utterances[-MAX_UTTERANCES:]), speakers=speakers)
+    changes = view.changes if held is None else _changes(view.changes, held, event)
+    return replace(view, utterances=tuple(utterances[-MAX_UTTERANCES:]), speakers=speakers, changes=changes)
 
 
 def _same_utterance(one: EmotionEvent, other: EmotionEvent) -> bool:
@@ -161,6 +177,28 @@ def _same_utterance(one: EmotionEvent, other: EmotionEvent) -> bool:
 def _supersedes(new: EmotionEvent, held: EmotionEvent) -> bool:
     """A later word on the same utterance: a final one after drafts, and a revised one after that."""
     return (new.final, new.revision) > (held.final, held.revision)
+
+
+def _changes(changes: tuple[SpeakerChange, ...], held: EmotionEvent, event: EmotionEvent) -> tuple[SpeakerChange, ...]:
+    """With what a final event says of the speaker that the final one before did not. Two changes within `CHANGE_NS`
+    are one; one that is taken back is none.
+    """
+    if not (held.final and event.final) or held.speaker == event.speaker:
+        return changes
+    t_ns = event.t_published_ns or event.t_logits_ns
+    key = (event.dialogue, event.utterance)
+    last = next((c for c in changes if (c.dialogue, c.utterance) == key), None)
+    before = last.before if last is not None and t_ns - last.t_ns < CHANGE_NS else held
+    others = tuple(c for c in changes if c is not last)
+    if before.speaker == event.speaker:
+        return others
+    change = SpeakerChange(dialogue=event.dialogue, utterance=event.utterance, before=before, t_ns=t_ns)
+    return (*others, change)[-MAX_CHANGES:]
+
+
+def _with_stamps(event: EmotionEvent, held: EmotionEvent) -> EmotionEvent:
+    """With the times of the final event before, if there was one: for a correction nobody has waited."""
+    return msgspec.structs.replace(event, **{name: getattr(held, name) for name in STAMPS}) if held.final else event
 
 
 def _without(

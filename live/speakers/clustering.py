@@ -33,10 +33,14 @@ MOST = 20  # voices of one microphone, where nobody says how many people there a
 
 @dataclass(frozen=True)
 class Voice:
-    """Whose voice a stretch is. `voice` tells the voices of a microphone apart; `speaker_name` only if enrolled."""
+    """Whose voice a stretch is. `voice` tells the voices of a microphone apart; `speaker_name` only if enrolled.
+
+    `confidence`: how sure that is, 0 to 1; None where nothing was measured. It makes no other voice of it.
+    """
 
     voice: str
     speaker_name: str | None
+    confidence: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

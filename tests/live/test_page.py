@@ -53,10 +53,29 @@ def test_of_what_is_said_again_only_what_changed_is_told() -> None:
     again = [event(5, utterance="u", t_start_ns=0, revision=5, text="well", speaker=1, speaker_name="Speaker 2")]
     again.append(event(6, utterance="v", t_start_ns=other.t_start_ns, revision=1))
     told = rows(written(80, hello(), FINAL, other, RELABEL, *again))
+    assert told[3:] == ["0:00:09  corrected   Ada > Speaker 2 from 0:00:00, utterances: 1", ""]
+    again.append(event(7, utterance="v", t_start_ns=other.t_start_ns, revision=2, label="anger"))
+    told = rows(written(80, hello(), FINAL, other, RELABEL, *again))
+    assert told[4].startswith("0:00:01  Ada         anger")
     assert len(told) == 6
-    assert "corrected" in told[3]
-    assert "another voice" in told[3]
-    assert "Speaker 2" in told[4]
+
+
+def test_a_correction_of_what_nobody_read_is_told_without_names() -> None:
+    text = rows(written(80, hello(), RELABEL, event(1, utterance="v")))
+    assert text[1] == "0:00:09  corrected   1 of the utterances before said by another voice"
+    assert "well then" in text[2]
+
+
+def test_a_moved_utterance_with_another_label_is_told_again() -> None:
+    again = event(5, utterance="u", t_start_ns=0, revision=5, text="well", speaker_name="Ben", speaker=1, label="fear")
+    told = rows(written(None, hello(), FINAL, RELABEL, again))
+    assert [row[9:20].strip() for row in told[2:4]] == ["corrected", "Ben"]
+
+
+def test_who_is_unsure_has_a_question_mark() -> None:
+    assert "Ada?" in written(None, event(1, speaker_confidence=0.3))
+    assert "Ada?" not in written(None, event(1, speaker_confidence=0.9))
+    assert "Ada?" not in written(None, event(1))
 
 
 def test_another_session_tells_everything() -> None:

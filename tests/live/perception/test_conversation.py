@@ -144,6 +144,25 @@ def voice_print(angle: float) -> np.ndarray:
     return vector
 
 
+class HalfSure(SpeakerClustering):
+    """Is 0.5 sure of every voice."""
+
+    def assign(self, *segment):
+        return replace(super().assign(*segment), confidence=0.5)
+
+    def guess(self, *segment):
+        return replace(super().guess(*segment), confidence=0.25)
+
+
+def test_how_sure_a_voice_is_stands_where_nobody_else_says_who_speaks(encoder: TextEncoder) -> None:
+    live = conversation(encoder, HalfSure())
+    draft = described(live, "well", kind=RequestKind.PARTIAL, embedding=voice_print(0.0))
+    final = described(live, "well", embedding=voice_print(0.0))
+    named = described(live, "well", "Ada", number=1, embedding=voice_print(0.0))
+    assert (draft.speaker_confidence, final.speaker_confidence, named.speaker_confidence) == (0.25, 0.5, None)
+    assert described(conversation(encoder), "well").speaker_confidence is None
+
+
 def test_voices_that_turn_out_to_be_one_take_back_what_was_said_since(encoder: TextEncoder) -> None:
     """Two voices, unlike at first; then one is heard that is like both. Everything from the first utterance that moves
     is said again: with the right voice, a higher revision, and the text vector of the corrected past.

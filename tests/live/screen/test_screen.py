@@ -14,7 +14,7 @@ from rich.console import Console
 
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
-from erc_live.live.screen.view import SessionView, reduce
+from erc_live.live.screen.view import CHANGE_NS, SessionView, reduce
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Recogniser, SessionEnd, WorkerStatus
 
 BUSY = conversation.viewed(conversation.messages())
@@ -22,6 +22,7 @@ STARTING = conversation.viewed(
     conversation.status(worker, phase="starting", note=note)
     for worker, note in (("mic-0", ""), ("perception", "faster-whisper base.en"))
 )
+ROOM = conversation.viewed(conversation.one_microphone())
 TROUBLED = conversation.viewed(conversation.messages(), conversation.troubled())
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 COLOURS = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:[34][0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
@@ -49,6 +50,8 @@ def plain(text):
         ("screen_busy_ascii_80x24.txt", BUSY, 80, 24, ASCII),
         ("screen_busy_80x16.txt", BUSY, 80, 16, UNICODE),
         ("screen_busy_40x10.txt", BUSY, 40, 10, UNICODE),
+        ("screen_unsure_80x24.txt", ROOM, 80, 24, UNICODE),
+        ("screen_unsure_ascii_40x10.txt", ROOM, 40, 10, ASCII),
         ("screen_starting_80x24.txt", STARTING, 80, 24, UNICODE),
         ("screen_empty_80x24.txt", SessionView(), 80, 24, UNICODE),
         ("screen_troubled_80x24.txt", TROUBLED, 80, 24, UNICODE),
@@ -63,6 +66,25 @@ def test_without_colour_only_weight_is_left(golden):
     text = shown(TROUBLED, 80, 24, color_system="256", no_color=True)
     assert not COLOURS.search(text)
     golden("screen_no_colour_80x24.txt", plain(text.replace("\x1b", "^")))
+
+
+def test_a_change_of_speaker_is_marked_in_its_row_for_some_seconds(golden):
+    golden(
+        "screen_unsure_no_colour_80x24.txt",
+        plain(shown(ROOM, 80, 24, color_system="256", no_color=True).replace("\x1b", "^")),
+    )
+    during = shown(ROOM, 80, 24).split("\n")
+    after = shown(ROOM, 80, 24, now_ns=conversation.NOW_NS + CHANGE_NS).split("\n")
+    assert sum("#3>#1" in row for row in during) == 2
+    assert not any(">#" in row for row in after)
+    assert [row.replace("#3>#1", "#1   ") for row in during[3:]] == after[3:]
+
+
+def test_names_too_long_for_both_leave_the_sign_of_a_change():
+    held = conversation.utterance(0, 0, conversation.START_NS, speaker_name="Wilhelmina")
+    now = conversation.utterance(1, 0, conversation.START_NS, speaker=1, speaker_name="Bob", revision=1)
+    view = conversation.viewed(iter((hello(), held, now)))
+    assert " >Bob " in shown(view, 80, 24, now_ns=now.t_logits_ns)
 
 
 def test_colour_adds_nothing_but_colour():

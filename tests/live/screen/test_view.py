@@ -57,6 +57,35 @@ def test_every_decided_utterance_counts_once_in_its_speakers_statistics(drawn):
     assert sum(s.talk_ns for s in view.speakers) == finals * 5
 
 
+def said_again(seq, speaker, at_s, revision):
+    return event(seq, utterance="u", speaker=speaker, revision=revision, t_logits_ns=at_s * conversation.S)
+
+
+def test_a_change_of_speaker_is_remembered_and_what_is_taken_back_is_none():
+    first, second, third = (said_again(n, n, n + 1, n) for n in range(3))
+    (change,) = viewed(first, second).changes
+    assert (change.before, change.t_ns) == (first, 2 * conversation.S)
+    (change,) = viewed(first, second, third).changes  # within the time that a change is marked
+    assert change.before == first
+    assert viewed(first, second, said_again(2, 0, 3, 2)).changes == ()
+    (change,) = viewed(first, second, said_again(2, 0, 60, 2)).changes
+    assert change.before == second
+
+
+def test_a_correction_is_no_latency():
+    before = said_again(0, 0, 1, 0)
+    (shown,) = viewed(before, said_again(1, 1, 60, 1)).utterances
+    assert (shown.speaker, shown.t_logits_ns) == (1, before.t_logits_ns)
+    draft = event(0, utterance="u", final=False, t_logits_ns=1)
+    (shown,) = viewed(draft, said_again(1, 0, 60, 1)).utterances
+    assert shown.t_logits_ns == 60 * conversation.S
+
+
+def test_what_was_provisional_changes_nobody():
+    draft = event(0, utterance="u", speaker=0, final=False)
+    assert viewed(draft, event(1, utterance="u", speaker=1)).changes == ()
+
+
 def test_everything_that_is_kept_is_bounded():
     view = viewed(
         *(event(i, utterance=f"u{i}", speaker=i % 100, text="x" * 5000) for i in range(1000)),
@@ -64,6 +93,11 @@ def test_everything_that_is_kept_is_bounded():
         *(conversation.status(f"w{i}") for i in range(200)),
         *(Gap(source="mic", t_start_ns=i, t_end_ns=i, lost=2, cause="bus") for i in range(100)),
     )
+    again = viewed(
+        *(event(i, utterance=f"u{i}", speaker=i % 2) for i in range(150)),
+        *(event(150 + i, utterance=f"u{i}", speaker=2, revision=1) for i in range(150)),
+    )
+    assert len(again.changes) == bounds.MAX_CHANGES
     assert len(view.utterances) == bounds.MAX_UTTERANCES
     assert max(len(e.text) for e in view.utterances) == bounds.MAX_TEXT
     assert len(view.speakers) == bounds.MAX_SPEAKERS
