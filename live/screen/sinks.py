@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from msgspec import structs
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -64,7 +63,7 @@ class Page:
 
     What is provisional stands on a terminal until whatever comes next is written over it, and is left out elsewhere.
     That somebody else spoke than was thought is one line, about all utterances that are moved. Of what is said again
-    for that reason, only those follow of which more has changed than who spoke.
+    for that reason, only those follow that now have another label.
     """
 
     def __init__(self, width: int | None = None) -> None:
@@ -107,14 +106,16 @@ class Page:
         return self._put(self._to_line.correction(relabel, self._written.get(message.utterance), message))
 
     def _is_known(self, event: EmotionEvent) -> bool:
-        """Whether all that its line says has been written; of a moved utterance, all but who spoke."""
+        """Whether the utterance is written with this label and, unless a line about that was, this speaker."""
         before = self._written.get(event.utterance)
-        if before is not None and event.utterance in self._moved and event.final:
-            named = {"speaker": event.speaker, "speaker_name": event.speaker_name}
-            before = structs.replace(before, **named, speaker_confidence=event.speaker_confidence)
-            if self._to_line(before) == self._to_line(event):
-                self._written[event.utterance] = event
-        return before is not None and self._to_line(before) == self._to_line(event)
+        if before is None or not event.final:
+            return False
+        moved = event.utterance in self._moved
+        names = ("label", "certain", "text") if moved else ("label", "certain", "text", "speaker_name")
+        known = all(getattr(before, name) == getattr(event, name) for name in names)
+        if known:
+            self._written[event.utterance] = event
+        return known
 
     def _put(self, line: str, end: str = "\n") -> str:
         """A line over what is provisional; with another `end` than a new row it is provisional itself."""
