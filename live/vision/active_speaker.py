@@ -1,9 +1,9 @@
 """Whose face belongs to a voice: the one whose mouth moves with it, now and whenever this voice spoke before.
 
-Evidence that a face speaks, for or against, comes from each utterance (`_evidence`) and adds up, by voice, where the
-face is: in a seat, a place in the picture of one camera that moves along with whoever is there. What is older counts
-less, so a seat that was given wrongly is lost again to better evidence. A voice that turns out to be another one
-takes its evidence with it (`relabel`).
+Evidence that a face speaks, for or against, comes from each utterance (`_evidence`) and adds up, by voice, at the place
+where the face is in the pictures of a camera; a place moves along with whoever is there. What is older counts less, so
+a place that was given wrongly is lost again to better evidence. A voice that turns out to be another one takes its
+evidence with it (`relabel`).
 
 Pure, no clock; called once for each utterance, in the order of their release, so replay chooses as the live run did.
 The rule of this file: rather no face than somebody else's: of several unclear ones none is taken. A wrong one puts one
@@ -20,22 +20,23 @@ from erc_live.streams.messages import RELABEL_REACH
 
 LEAST_COVERAGE = 0.25  # of the pictures that show the face: one that few of them show is nobody's, whatever else it has
 
-_EACH_FOLD = 3.0  # evidence for a mouth that moves e times as much as that of any other face of its camera
-_FOLDS = 1.0  # at most: a mouth that laughs or chews shall not outweigh one that moves in time
-_REST = 0.03  # motion of the mouth of somebody who listens, at most in most pictures
+_EACH_FOLD = 3.0  # evidence for a mouth that moves e times as much as any other that its camera sees, and as _REST;
+_FOLDS = 1.0  # so many times at most: who laughs or chews shall not outweigh who moves in time
+_REST = 0.03  # motion of the mouth of somebody who listens, or less
 _FINEST = 0.005  # below which motion is noise of the picture
-_IN_TIME = 3.0  # standard deviations of synchrony at most, each counts 1
+_IN_TIME = 1.5  # evidence for each standard deviation of synchrony,
+_MOST_IN_TIME = 4.0  # at most, for or against
 _ENOUGH = 1.5  # evidence from which on a face speaks,
 _LEAD = 1.5  # if it has so much more than any other face of its camera
-_FADES = 0.8  # of the evidence for a seat that is left when its voice speaks again
-_MOST = 4.0  # evidence of the past, for or against: one clear utterance overrules it
-_REACH = 1.5  # face widths from where a seat was
+_FADES = 0.8  # of the evidence for a place that is left when its voice speaks again
+_MOST = 3.0  # evidence of the past, for or against: an utterance that is clearer overrules it
+_REACH = 1.5  # face widths from where a place was
 _BYSTANDER = 0.5  # of the width of the face that fills most of the pictures
-_SEATS = 64  # those used last: rooms are smaller
+_PLACES = 64  # those used last: rooms are smaller
 
 
 @dataclass
-class _Seat:
+class _Place:
     """Where somebody is, as `Appearance.centre` and `width`, and the evidence for each voice that was there."""
 
     camera: str
@@ -45,7 +46,7 @@ class _Seat:
 
 
 @dataclass(frozen=True)
-class _Utterance:
+class _Observation:
     utterance: str
     voice: str
     faces: tuple[Appearance, ...]
@@ -55,8 +56,8 @@ class ActiveSpeaker:
     """`choose(voice, appearances)`; remembers who was where, by camera."""
 
     def __init__(self) -> None:
-        self._seats: list[_Seat] = []  # those used last at the end
-        self._past: deque[_Utterance] = deque(maxlen=RELABEL_REACH)
+        self._places: list[_Place] = []  # those used last at the end
+        self._past: deque[_Observation] = deque(maxlen=RELABEL_REACH)
 
     def choose(self, voice: str, appearances: Sequence[Appearance], utterance: str | None = None) -> Appearance | None:
         """The face that speaks with `voice` in an utterance, or None if that cannot be told.
@@ -68,19 +69,19 @@ class ActiveSpeaker:
         faces = tuple(face for face in appearances if face.coverage >= LEAST_COVERAGE)
         chosen = self._choice(voice, faces)
         if utterance is not None:
-            self._past.append(_Utterance(utterance, voice, faces))
+            self._past.append(_Observation(utterance, voice, faces))
             self._learn(self._past[-1])
         return chosen
 
     def relabel(self, moved: Collection[str], voice: str) -> dict[str, Appearance | None]:
-        """These utterances were said by another voice. The seats become what they had been if that had been known, as
+        """These utterances were said by another voice. The places become what they had been if that had been known, as
         far back as utterances are remembered; returned is what of each of these had been chosen.
         """
         self._past = deque(
             (replace(said, voice=voice) if said.utterance in moved else said for said in self._past),
             maxlen=RELABEL_REACH,
         )
-        self._seats = []
+        self._places = []
         chosen = {}
         for said in self._past:
             chosen[said.utterance] = self._choice(said.voice, said.faces)
@@ -104,43 +105,43 @@ class ActiveSpeaker:
         return faces[max(clear, key=lambda i: total[i])] if clear else None
 
     def _known(self, voice: str, face: Appearance) -> float:
-        """Evidence of the past: none for a seat for which another voice has more."""
-        seat = self._seat(face, self._seats)
-        if seat is None or voice not in seat.voices:
+        """Evidence of the past: none for a place for which another voice has more."""
+        place = self._place(face, self._places)
+        if place is None or voice not in place.voices:
             return 0.0
-        mine = seat.voices[voice]
-        return mine if mine >= max(seat.voices.values()) else min(mine, 0.0)
+        mine = place.voices[voice]
+        return mine if mine >= max(place.voices.values()) else min(mine, 0.0)
 
     def _alone(self, voice: str, faces: Sequence[Appearance]) -> Appearance | None:
         most = max((face.width * face.coverage for face in faces), default=0.0)
         near = [face for face in faces if face.width * face.coverage >= _BYSTANDER * most]
         if len(near) != 1:
             return None
-        seat = self._seat(near[0], self._seats)
-        claims: Mapping[str, float] = seat.voices if seat is not None else {}
+        place = self._place(near[0], self._places)
+        claims: Mapping[str, float] = place.voices if place is not None else {}
         claimed = any(evidence >= _ENOUGH for who, evidence in claims.items() if who != voice)
         return None if claimed or claims.get(voice, 0.0) <= -_ENOUGH else near[0]
 
-    def _learn(self, utterance: _Utterance) -> None:
-        """Each face takes the nearest free seat, or a new one, and its evidence is added there."""
-        free = list(self._seats)
+    def _learn(self, utterance: _Observation) -> None:
+        """Each face takes the nearest free place, or a new one, and its evidence is added there."""
+        free = list(self._places)
         for face, evidence in zip(utterance.faces, _evidence(utterance.faces), strict=True):
-            seat = self._seat(face, free)
-            if seat is None:
-                seat = _Seat(face.camera, face.centre, face.width)
+            place = self._place(face, free)
+            if place is None:
+                place = _Place(face.camera, face.centre, face.width)
             else:
-                free.remove(seat)
-                self._seats.remove(seat)
-            seat.centre, seat.width = face.centre, face.width
-            past = _FADES * seat.voices.get(utterance.voice, 0.0)
-            seat.voices[utterance.voice] = max(-_MOST, min(_MOST, past + evidence))
-            self._seats.append(seat)
-        del self._seats[:-_SEATS]
+                free.remove(place)
+                self._places.remove(place)
+            place.centre, place.width = face.centre, face.width
+            past = _FADES * place.voices.get(utterance.voice, 0.0)
+            place.voices[utterance.voice] = _within(_MOST, past + evidence)
+            self._places.append(place)
+        del self._places[:-_PLACES]
 
-    def _seat(self, face: Appearance, seats: Sequence[_Seat]) -> _Seat | None:
+    def _place(self, face: Appearance, places: Sequence[_Place]) -> _Place | None:
         """The nearest within reach."""
-        near = [seat for seat in seats if seat.camera == face.camera and _apart(face, seat) <= _REACH]
-        return min(near, key=lambda seat: _apart(face, seat), default=None)
+        near = [place for place in places if place.camera == face.camera and _apart(face, place) <= _REACH]
+        return min(near, key=lambda place: _apart(face, place), default=None)
 
 
 def _evidence(faces: Sequence[Appearance]) -> list[float]:
@@ -150,13 +151,17 @@ def _evidence(faces: Sequence[Appearance]) -> list[float]:
     out = []
     for face in faces:
         others = [other for other in faces if other is not face and other.camera == face.camera]
-        in_time = 0.0 if face.synchrony is None else max(-_IN_TIME, min(_IN_TIME, face.synchrony))
+        in_time = _within(_MOST_IN_TIME, _IN_TIME * (face.synchrony or 0.0))
         rest = [_REST, *(o.motion for o in others if o.motion is not None)]
         folds = 0.0 if face.motion is None else math.log((face.motion + _FINEST) / (max(rest) + _FINEST))
-        out.append(in_time + _EACH_FOLD * max(-_FOLDS, min(_FOLDS, folds)))
+        out.append(in_time + _EACH_FOLD * _within(_FOLDS, folds))
     return out
 
 
-def _apart(face: Appearance, seat: _Seat) -> float:
+def _within(most: float, value: float) -> float:
+    return max(-most, min(most, value))
+
+
+def _apart(face: Appearance, place: _Place) -> float:
     """In face widths."""
-    return math.dist(face.centre, seat.centre) / max((face.width + seat.width) / 2, 1e-6)
+    return math.dist(face.centre, place.centre) / max((face.width + place.width) / 2, 1e-6)

@@ -94,7 +94,8 @@ def _levels_db(pcm: np.ndarray, spans_ns: np.ndarray) -> np.ndarray:
     """
     edges = np.clip(spans_ns * SAMPLE_RATE_HZ // 1_000_000_000, 0, len(pcm))
     power = np.array([_power(pcm[first:last]) for first, last in edges])
-    return np.maximum(10 * np.log10(power / power.max()), -(_FULL_DB + _RANGE_DB))
+    levels: np.ndarray = np.maximum(10 * np.log10(power / power.max()), -(_FULL_DB + _RANGE_DB))
+    return levels
 
 
 def _power(samples: np.ndarray) -> float:
