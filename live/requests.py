@@ -98,16 +98,20 @@ class Cue:
 class Appearance:
     """One face through the pictures of one camera.
 
-    `centre` (x, y) and `width` are the medians, in widths of the picture. `speaking`: the share of the loud moments in
-    which the mouth moves, None with too few pictures. `coverage`: the share of the camera's pictures that show it.
-    Shapes: vector (8,) float32, the logarithm of the mean probabilities, in the order of `FACE_LABELS`.
+    `centre` (x, y) and `width` are the medians, in widths of the picture. `motion`: by how much the mouth changes from
+    picture to picture while it is loud, 0..1, None with too few pictures. `synchrony`: how much better mouth and sound
+    agree over the utterance than mouth and the same sound moved to wrong times, in standard deviations of chance: 0
+    for a mouth that knows nothing of the sound, None where the utterance is too short to tell. `coverage`: the share of
+    the camera's pictures that show it. Shapes: vector (8,) float32, the logarithm of the mean probabilities, in the
+    order of `FACE_LABELS`.
     """
 
     camera: str
     vector: np.ndarray
     centre: tuple[float, float]
     width: float
-    speaking: float | None
+    motion: float | None
+    synchrony: float | None
     coverage: float
 
 

@@ -221,13 +221,13 @@ def _measure_faces(
     """Fills in the face that speaks, chosen by the rule of a session; `samples` by utterance."""
     if tools.faces is None:
         return
-    speaking, silence = ActiveSpeaker(), np.empty(0, np.int16)
+    active_speaker, silence = ActiveSpeaker(), np.empty(0, np.int16)
     for file, wanted in cuts(dialogue, lambda utterance: utterance.video).items():
         for cut, frames in frames_of(file, wanted, tools.capture, broken):
             start_ns = int(cut.start_s * 1e9)
             chosen = sample_frames(frames, start_ns, frames[-1].t_ns + 1, tools.max_frames)
             faces, _ = tools.faces.describe(chosen, samples.get(cut.place, silence), start_ns)
-            face = speaking.choose(dialogue.utterances[cut.place].speaker, faces)
+            face = active_speaker.choose(dialogue.utterances[cut.place].speaker, faces, str(cut.place))
             if face is not None:
                 rows["face"][cut.place] = face.vector
 

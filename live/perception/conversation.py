@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import structs
 
 from erc_live.live.perception.endpointing import utterance_id
-from erc_live.live.requests import Analysis, RequestKind, VoicePart
+from erc_live.live.requests import Analysis, Appearance, RequestKind, VoicePart
 from erc_live.live.speakers.clustering import Change, SpeakerClustering, Voice
 from erc_live.live.vision.active_speaker import ActiveSpeaker
 from erc_live.streams.clock import Clock
@@ -75,7 +75,7 @@ class Conversation:
         voice = self._voice(analysis, part, utterance)
         final = request.kind == RequestKind.FINAL
         vectors: dict[Modality, np.ndarray] = {} if part.audio_vec is None else {"audio": part.audio_vec}
-        face = self._faces.choose(voice.speaker_name or voice.voice, part.appearances, remember=final)
+        face = self._faces.choose(voice.speaker_name or voice.voice, part.appearances, utterance if final else None)
         if face is not None:
             vectors["visual"] = face.vector
         return UtteranceFeatures(
@@ -123,8 +123,11 @@ class Conversation:
         return structs.replace(features, vectors=vectors, t_features_ns=self._clock.now_ns())
 
     def _relabel(self, change: Change) -> list[UtteranceFeatures | Relabel]:
-        """The change, and everything that was said from the first utterance on that it moves."""
+        """The change, and everything that was said from the first utterance on that it moves: with the faces that
+        belong to the voices as they are known now.
+        """
         past = list(self._utterances)
+        faces = self._faces.relabel(change.moved, change.speaker_name or change.voice)
         first = next((i for i, features in enumerate(past) if features.utterance in change.moved), len(past))
         for i in range(first, len(past)):
             features = structs.replace(past[i], revision=past[i].revision + 1)
@@ -132,6 +135,7 @@ class Conversation:
                 # How sure the voice of before was says nothing of this one.
                 who = {"voice": change.voice, "speaker_name": change.speaker_name, "speaker_confidence": None}
                 features = structs.replace(features, **who)
+            features = _with_face(features, faces.get(features.utterance))
             past[i] = self._with_text(features, past[:i])
         self._utterances = deque(past, maxlen=RELABEL_REACH)
         relabel = Relabel(
@@ -143,6 +147,11 @@ class Conversation:
             cause=change.cause,
         )
         return [relabel, *past[first:]]
+
+
+def _with_face(features: UtteranceFeatures, face: Appearance | None) -> UtteranceFeatures:
+    vectors = {modality: vector for modality, vector in features.vectors.items() if modality != "visual"}
+    return structs.replace(features, vectors=vectors if face is None else {**vectors, "visual": face.vector})
 
 
 def _who(features: UtteranceFeatures) -> str:

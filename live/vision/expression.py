@@ -1,4 +1,4 @@
-"""The faces of an utterance: its pictures in, one `Appearance` per face out, and with it whether its mouth moves.
+"""The faces of an utterance: its pictures in, one `Appearance` per face out, and with it how its mouth moves.
 
 In each picture faces are found, cut out (`crops.py`) and read; what is read of a picture depends on nothing else, and
 is remembered, since a running utterance is described again and again. A face is followed from picture to picture
@@ -20,14 +20,14 @@ import numpy as np
 
 from erc_live.live import config
 from erc_live.live.requests import Appearance
-from erc_live.live.vision.crops import CROP, crop, sharpness, turned
+from erc_live.live.vision.crops import CROP, crop, mouth_patch, sharpness, turned
 from erc_live.live.vision.detector import FaceFinder, open_face_finder
-from erc_live.live.vision.mouth import speaking
+from erc_live.live.vision.mouth import MouthMotion, mouth_motion
 from erc_live.live.vision.tracks import FaceTrack, FaceView, follow, is_still
 from erc_live.models.encoders.face import FaceEncoder
 from erc_live.streams.messages import VideoFrame
 
-RECIPE = f"{CROP} tracks/1"  # to be counted up with every change that moves a number
+RECIPE = f"{CROP} tracks/1 mouth/2"  # to be counted up with every change that moves a number
 
 _MOST = 4  # faces of a picture, the largest: what a crowd may cost
 _REMEMBERED = 256  # pictures: a minute of one camera
@@ -61,7 +61,7 @@ class FaceReader:
             seen = [(frame.t_ns, self._views(frame.jpeg)) for frame in _moving(taken)]
             tracks = [track for track in follow(seen) if not is_still(track)]
             shown += len({glimpse.t_ns for track in tracks for glimpse in track})
-            found += [_appearance(camera, track, len(taken), speaking(track, pcm, t_start_ns)) for track in tracks]
+            found += [_appearance(camera, track, len(taken), mouth_motion(track, pcm, t_start_ns)) for track in tracks]
         found.sort(key=lambda appearance: appearance.width * appearance.coverage, reverse=True)
         return tuple(found), shown / len(frames)
 
@@ -80,6 +80,7 @@ class FaceReader:
                 y=(face.y + face.height / 2) / wide,
                 width=face.width / wide,
                 cut=cut,
+                mouth=mouth_patch(grey, face),
                 row=row,
                 sharpness=sharpness(cut),
                 turned=turned(face),
@@ -107,11 +108,19 @@ def _moving(frames: Sequence[VideoFrame]) -> Iterator[VideoFrame]:
     yield from fresh
 
 
-def _appearance(camera: str, track: FaceTrack, pictures: int, score: float | None) -> Appearance:
+def _appearance(camera: str, track: FaceTrack, pictures: int, mouth: MouthMotion) -> Appearance:
     views = [glimpse.view for glimpse in track]
     clear = _BLURRED * max(view.sharpness for view in views)
     sharp = [view for view in views if view.sharpness >= clear]
     rows = [view.row for view in sharp if view.turned <= _TURNED] or [view.row for view in sharp]
     mean = np.logaddexp.reduce(np.stack(rows).astype(np.float64), axis=0) - math.log(len(rows))
     x, y, width = np.median([(view.x, view.y, view.width) for view in views], axis=0).tolist()
-    return Appearance(camera, mean.astype(np.float32), (x, y), width, score, len(track) / pictures)
+    return Appearance(
+        camera=camera,
+        vector=mean.astype(np.float32),
+        centre=(x, y),
+        width=width,
+        motion=mouth.motion,
+        synchrony=mouth.synchrony,
+        coverage=len(track) / pictures,
+    )

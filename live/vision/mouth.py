@@ -1,65 +1,103 @@
-"""Whether the mouth of a face moves while there is speech: a score from 0 to 1.
+"""How much the mouth of a face moves while there is speech, and whether it moves in time with it.
 
-Successive pictures of a face are compared as they were cut out, at the mouth and above it. Each region is looked for in
-the next picture a little to all sides, so that what is left of a difference is not that the head moved; the best normed
-correlation does not depend on light. A mouth moves if it changed clearly more than the upper face did.
-The rule of this file: the score is a share of moments, each as heavy as it is loud. One grimace is one moment.
+Successive pictures of the mouth are compared as they were cut out (`crops.mouth_patch`). The first is looked for in the
+next a little to all sides, so that what is left of a difference is not that the head moved; the best normed correlation
+does not depend on light. That is the change of the mouth between two pictures. The loudness of the sound is averaged
+between the same two pictures, so both have one sample there, whatever syllables came between.
+
+The rule of this file: synchrony is what the right sound gives beyond the same sound moved elsewhere. A face that moves
+without end, or by fits, correlates a little with any sound; only what is lost by moving the sound counts.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from erc_live.live.vision.crops import MOUTH_PX
 from erc_live.live.vision.tracks import Glimpse
-from erc_live.models.encoders.face import FACE_PX
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
-Region = tuple[float, float, float, float]  # top, bottom, left, right, as shares of the side
-
-_MOUTH: Region = (0.62, 0.94, 0.24, 0.76)
-_ABOVE: Region = (0.20, 0.58, 0.14, 0.86)  # brows, eyes and the bridge of the nose
-_SEARCH_PX = 2
-_MORE = 0.07  # by so much more than the upper face the mouth must change; 0.05 to 0.08 do nearly as well
+_SEARCH_PX = 4  # an eighth of the patch, a sixteenth of the face
 _APART_NS = 1_000_000_000  # pictures further apart say nothing about what happened between them
-_FEWEST = 3  # pairs of pictures; fewer give no score
+_FEWEST = 3  # pairs of pictures; fewer give no motion
 _FULL_DB, _RANGE_DB = 10.0, 20.0  # down from the loudest moment: up to here in full, then over this range to nothing
+_LAGS_NS = (-100_000_000, 0, 100_000_000)  # lips lead the sound, and cameras deliver late
+_WRONG_NS = 400_000_000  # more than a syllable: sound moved by this much and more is the wrong one
+_FEWEST_WRONG = 4  # lags; fewer give no synchrony, which takes 1.2 s at 10 pictures per second
+_SPAN = 2  # pictures that one movement of the mouth lasts: so many fewer samples are independent
 
 
-def speaking(track: Sequence[Glimpse], pcm: np.ndarray, t_start_ns: int) -> float | None:
-    """The share of the loud moments of an utterance in which the mouth moves; None with too few pictures.
+@dataclass(frozen=True)
+class MouthMotion:
+    """`motion`: the mean change of the mouth in the loud moments, 0..1. `synchrony` as in `Appearance`."""
 
-    Without sound all moments weigh alike. Shapes: pcm (n,) int16 at `SAMPLE_RATE_HZ`, its first sample at `t_start_ns`.
+    motion: float | None
+    synchrony: float | None
+
+
+def mouth_motion(track: Sequence[Glimpse], pcm: np.ndarray, t_start_ns: int) -> MouthMotion:
+    """How the mouth of a face moves with the sound; None where too few pictures tell.
+
+    Without sound all moments weigh alike, and there is no synchrony: 0. Shapes: pcm (n,) int16 at `SAMPLE_RATE_HZ`, its
+    first sample at `t_start_ns`.
     """
     pairs = [(a, b) for a, b in pairwise(track) if b.t_ns - a.t_ns <= _APART_NS]
     if len(pairs) < _FEWEST:
-        return None
-    power = np.array([_power(pcm, a.t_ns - t_start_ns, b.t_ns - t_start_ns) for a, b in pairs])
-    down_db = 10 * np.log10(power.max() / power)
-    weights = np.clip(1 - (down_db - _FULL_DB) / _RANGE_DB, 0, 1)
-    return float(np.average([mouth_moved(a.view.cut, b.view.cut) for a, b in pairs], weights=weights))
+        return MouthMotion(None, None)
+    changes = np.array([mouth_change(a.view.mouth, b.view.mouth) for a, b in pairs])
+    spans = np.array([(a.t_ns, b.t_ns) for a, b in pairs]) - t_start_ns
+    levels = np.stack([_levels_db(pcm, spans + lag) for lag in _LAGS_NS])
+    weights = np.clip(1 + (levels[_LAGS_NS.index(0)] + _FULL_DB) / _RANGE_DB, 0, 1)
+    wrong = math.ceil(_WRONG_NS / float(np.median(spans[:, 1] - spans[:, 0])))
+    return MouthMotion(float(np.average(changes, weights=weights)), _synchrony(np.sqrt(changes), levels, wrong))
 
 
-def mouth_moved(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether the mouth changed by more than the rest of the face. Shapes: (48, 48) uint8 each."""
-    return _change(before, after, _MOUTH) > _change(before, after, _ABOVE) + _MORE
+def mouth_change(before: np.ndarray, after: np.ndarray) -> float:
+    """1 less the best correlation of the mouth with the next picture, 0 where there is nothing to see.
 
-
-def _change(before: np.ndarray, after: np.ndarray, region: Region) -> float:
-    """1 less the best correlation of a region with the next picture, 0 where there is nothing to see."""
-    top, bottom, left, right = (round(share * FACE_PX) for share in region)
-    pattern = before[top:bottom, left:right]
-    reach = _SEARCH_PX
-    around = after[top - reach : bottom + reach, left - reach : right + reach]
-    if pattern.min() == pattern.max() or around.min() == around.max():
+    Shapes: (32, 32) uint8 each.
+    """
+    pattern = before[_SEARCH_PX : MOUTH_PX - _SEARCH_PX, _SEARCH_PX : MOUTH_PX - _SEARCH_PX]
+    if pattern.min() == pattern.max() or after.min() == after.max():
         return 0.0
-    best = cv2.matchTemplate(around, pattern, cv2.TM_CCOEFF_NORMED).max()
+    best = cv2.matchTemplate(after, pattern, cv2.TM_CCOEFF_NORMED).max()
     return float(np.clip(1 - best, 0, 1))
 
 
-def _power(pcm: np.ndarray, start_ns: int, end_ns: int) -> float:
-    """Mean square of the samples between two times since the first one, at least 1."""
-    first, last = (max(0, t_ns * SAMPLE_RATE_HZ // 1_000_000_000) for t_ns in (start_ns, end_ns))
-    samples = pcm[first:last].astype(np.float64)
-    return 1.0 + float(np.mean(samples**2)) if len(samples) else 1.0
+def _synchrony(changes: np.ndarray, levels: np.ndarray, wrong: int) -> float | None:
+    """The correlation at the best lag less its mean at wrong ones, the sound moved in a circle by `wrong` samples or
+    more, in standard deviations of a correlation by chance. Shapes: changes (n,), levels (lags, n).
+    """
+    count = len(changes)
+    if count - 2 * wrong + 1 < _FEWEST_WRONG:
+        return None
+    moved = np.stack([np.roll(levels, by, axis=1) for by in range(count)])
+    correlations = (_normed(moved) @ _normed(changes)).max(axis=1)
+    beyond = float(correlations[0] - correlations[wrong : count - wrong + 1].mean())
+    return beyond * math.sqrt(count / _SPAN)
+
+
+def _normed(samples: np.ndarray) -> np.ndarray:
+    """Without their mean and of length 1 along the last axis; 0 where all are alike."""
+    centred = samples - samples.mean(axis=-1, keepdims=True)
+    normed: np.ndarray = centred / np.maximum(np.linalg.norm(centred, axis=-1, keepdims=True), 1e-6)
+    return normed
+
+
+def _levels_db(pcm: np.ndarray, spans_ns: np.ndarray) -> np.ndarray:
+    """The loudness in spans since the first sample, below the loudest of them, which is 0; not below the range in which
+    a moment counts. Shapes: spans_ns (n, 2) -> (n,).
+    """
+    edges = np.clip(spans_ns * SAMPLE_RATE_HZ // 1_000_000_000, 0, len(pcm))
+    power = np.array([_power(pcm[first:last]) for first, last in edges])
+    levels: np.ndarray = np.maximum(10 * np.log10(power / power.max()), -(_FULL_DB + _RANGE_DB))
+    return levels
+
+
+def _power(samples: np.ndarray) -> float:
+    """Mean square of the differences of samples, at least 1: it weakens what lies under speech, rumble and hum."""
+    return 1.0 + float(np.mean(np.diff(samples.astype(np.float64)) ** 2)) if len(samples) > 1 else 1.0

