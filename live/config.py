@@ -73,6 +73,7 @@ class TranscriberSection(Section, frozen=True, kw_only=True):
 class SpeakersSection(Section, frozen=True, kw_only=True):
     """[speakers]"""
 
+    least: Annotated[int, Meta(ge=1, le=20)] = 1
     most: Annotated[int, Meta(ge=0, le=20)] = 0
     known: list[str] = msgspec.field(default_factory=list)
 

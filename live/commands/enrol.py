@@ -114,9 +114,13 @@ def sound(spec: SourceSpec, config: Config) -> Iterator[Sound]:
 
 def enrol(
     name: Annotated[str | None, typer.Argument(help="Whose voice it is.", metavar="NAME")] = None,
-    mic: Annotated[
-        str, typer.Option("--mic", help="default, a device name or number, or a file.", metavar="MIC")
-    ] = "default",
+    mics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mic", help="default, a device name or number, or a file; several: one after the other.", metavar="MIC"
+        ),
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep the recordings there are, too.")] = False,
     consent: Annotated[bool, typer.Option("--consent", help="The person has agreed; do not ask.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Who is enrolled.")] = False,
     forget: Annotated[str | None, typer.Option(help="Delete a voice.", metavar="NAME")] = None,
@@ -125,7 +129,9 @@ def enrol(
     """Keep a print of one person's voice, so that sessions with `speakers.known` call that person by name."""
     if listed:
         for found in enrolment.stored():
-            out.print(f"{found.name}  {found.date}  {found.seconds:.0f} s", highlight=False, markup=False)
+            seconds = sum(recording.seconds for recording in found.recordings)
+            dates = ", ".join(dict.fromkeys(recording.date for recording in found.recordings))
+            out.print(f"{found.name}  {dates}  {seconds:.0f} s", highlight=False, markup=False)
         out.print(f"folder: {enrolment.folder()}", highlight=False, markup=False, soft_wrap=True)
     elif forget is not None:
         enrolment.forget(forget)
@@ -134,7 +140,8 @@ def enrol(
         raise ConfigError("whose voice? erc-live enrol NAME --mic MIC, or --list, or --forget NAME")
     else:
         _agreed(name, consent)
-        _enrol(name, parse_mic(mic, 0), configuration.load(sets=sets or []).config)
+        specs = [parse_mic(mic, number) for number, mic in enumerate(mics or ["default"])]
+        _enrol(name, specs, add, configuration.load(sets=sets or []).config)
 
 
 def _agreed(name: str, consent: bool) -> None:
@@ -150,13 +157,30 @@ def _agreed(name: str, consent: bool) -> None:
         raise ConfigError(f"without consent nobody is enrolled: {refused}")
 
 
-def _enrol(name: str, spec: SourceSpec, config: Config) -> None:
-    from erc_live.live.session.engines import closed_utterances
+def _enrol(name: str, specs: list[SourceSpec], add: bool, config: Config) -> None:
     from erc_live.live.speakers.embedding import open_voice_reader
 
     reader = open_voice_reader(config.speakers)
     if reader is None:
         raise ConfigError("speakers.most is 1: there is nobody to tell apart")
+    encoder = reader.encoder.fingerprint
+    recordings = enrolment.enrolled(name, encoder) if add else []
+    for spec in specs:
+        sample = _listen(name, spec, reader, config)
+        recordings = [*recordings, enrolment.recorded(sample.vector(), sample.seconds)]
+    path = enrolment.keep(name, recordings, encoder)
+    seconds = sum(recording.seconds for recording in recordings)
+    lines = [
+        f"{name}: {seconds:.0f} s of speech, kept in {path}",
+        *enrolment.outlook(name, recordings, reader.encoder.centre, encoder),
+        f"to use it: --set 'speakers.known=[\"{name}\"]'; to delete it: erc-live enrol --forget {name!r}",
+    ]
+    out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _listen(name: str, spec: SourceSpec, reader: "VoiceReader", config: Config) -> VoiceSample:
+    from erc_live.live.session.engines import closed_utterances
+
     sample = VoiceSample(spec.name, reader)
     with plain() as bar:
         task = bar.add_task(f"{name}: please speak", total=ENOUGH_S)
@@ -165,11 +189,4 @@ def _enrol(name: str, spec: SourceSpec, config: Config) -> None:
             bar.update(task, completed=min(sample.seconds, ENOUGH_S))
             if sample.enough:
                 break
-    path = enrolment.keep(name, sample.vector(), sample.seconds, reader.encoder.fingerprint)
-    out.print(
-        f"{name}: {sample.seconds:.0f} s of speech, kept in {path}\n"
-        f"to use it: --set 'speakers.known=[\"{name}\"]'; to delete it: erc-live enrol --forget {name!r}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    return sample

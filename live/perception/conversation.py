@@ -127,14 +127,18 @@ class Conversation:
         belong to the voices as they are known now.
         """
         past = list(self._utterances)
+        confidences = dict(zip(change.moved, change.confidences, strict=False))
         faces = self._faces.relabel(change.moved, change.speaker_name or change.voice)
         first = next((i for i, features in enumerate(past) if features.utterance in change.moved), len(past))
         for i in range(first, len(past)):
             features = structs.replace(past[i], revision=past[i].revision + 1)
             if features.utterance in change.moved:
-                # How sure the voice of before was says nothing of this one.
-                who = {"voice": change.voice, "speaker_name": change.speaker_name, "speaker_confidence": None}
-                features = structs.replace(features, **who)
+                features = structs.replace(
+                    features,
+                    voice=change.voice,
+                    speaker_name=change.speaker_name,
+                    speaker_confidence=confidences.get(features.utterance),
+                )
             features = _with_face(features, faces.get(features.utterance))
             past[i] = self._with_text(features, past[:i])
         self._utterances = deque(past, maxlen=RELABEL_REACH)

@@ -9,7 +9,8 @@ from erc_live.live.screen.theme import CHANGED, QUIET, STRONG, Glyphs
 from erc_live.live.screen.view import CHANGE_NS, SessionView
 from erc_live.streams.messages import EmotionEvent
 
-UNSURE_BELOW = 0.5  # of the confidence in a speaker: from here on the name has no question mark
+# Of the confidence in a speaker: from here on the name has no question mark. Of those below, about half are right.
+UNSURE_BELOW = 0.65
 
 
 def short_name(name: str, index: int) -> str:

@@ -8,7 +8,9 @@ how near the microphone is.
 
 Anger and fear move a voice, and much the same way for everybody. The few directions in which voices of the same people
 differ most (`moods`) are therefore taken out of every vector: nuisance attribute projection (Solomonoff et al. 2005).
-The network is under Apache-2.0 and its card names the source; the directions were learnt on RAVDESS, for research only.
+All vectors have most of their length in common; `centre` is that part, the mean of many people, for comparisons that
+should not count it. The network is under Apache-2.0 and its card names the source; directions and centre were learnt on
+RAVDESS, for research only.
 No state, no I/O but `load`, `pack` and `read_original`.
 """
 
@@ -30,7 +32,7 @@ from erc_live.models.weights import sha256, weight
 
 RATE_HZ = 16_000
 WINDOW_S = 1.6
-KIND = Kind("speaker", "erc.speaker/2")  # to be counted up with every change that moves a value
+KIND = Kind("speaker", "erc.speaker/3")  # to be counted up with every change that moves a value
 SOURCE = "speaker"  # row of `weights.py`
 
 BANDS, WIDTH, LAYERS = 40, 256, 3
@@ -75,6 +77,8 @@ class SpeakerNetwork(nn.Module):
         self.linear = nn.Linear(WIDTH, WIDTH)
         self.moods: Tensor  # orthonormal columns; 0 as published
         self.register_buffer("moods", torch.zeros(WIDTH, MOODS))
+        self.centre: Tensor  # the mean vector of many people; no part of `forward`
+        self.register_buffer("centre", torch.zeros(WIDTH))
 
     def forward(self, mel: Tensor) -> Tensor:
         _, (hidden, _) = self.lstm(mel)
@@ -108,6 +112,12 @@ class SpeakerEncoder:
         layers: nn.LSTM = self._network.lstm
         return layers
 
+    @property
+    def centre(self) -> np.ndarray:
+        """The mean vector of many people. Shapes: (256,) float32."""
+        centre: np.ndarray = self._network.centre.numpy()
+        return centre
+
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """Hear windows of one length; a row depends on its own samples only.
 
@@ -126,7 +136,7 @@ class SpeakerEncoder:
 
 
 def read_original(path: Path) -> dict[str, Tensor]:
-    """The tensors of the published checkpoint that the network needs, in float32, and `moods` that take nothing out.
+    """The tensors of the published checkpoint that the network needs, in float32; `moods` and `centre` are zero.
 
     Raises:
         WeightsError: it is not the file of the table.
@@ -135,7 +145,7 @@ def read_original(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is not the published file: erc-live models fetch {SOURCE}")
     published = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
     network = SpeakerNetwork()
-    return {name: published[name].float() for name, _ in network.named_parameters()} | {"moods": network.moods}
+    return {name: published[name].float() for name, _ in network.named_parameters()} | dict(network.named_buffers())
 
 
 def moods(vectors: np.ndarray, people: Sequence[int]) -> Tensor:
@@ -149,10 +159,11 @@ def moods(vectors: np.ndarray, people: Sequence[int]) -> Tensor:
     return torch.from_numpy(directions[:MOODS].T.astype(np.float32))
 
 
-def pack(original: Path, moods: Tensor, folder: Path) -> None:
+def pack(original: Path, moods: Tensor, centre: Tensor, folder: Path) -> None:
     """Write the published checkpoint anew into `folder` as it is shipped: the network alone, in half precision.
 
     `moods`: those of the means of windows of 1 s, every 0.2 s, of the clips of twelve actors without silence around.
+    `centre`: the mean over these actors, each as recorded, by telephone and in simulated rooms.
 
     Raises:
         WeightsError: `original` is not the file of the table.
@@ -160,15 +171,15 @@ def pack(original: Path, moods: Tensor, folder: Path) -> None:
     row = weight(SOURCE)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: values.half().contiguous() for name, values in read_original(original).items()}
-    save_file(tensors | {"moods": moods.contiguous()}, folder / WEIGHTS)
+    save_file(tensors | {"moods": moods.contiguous(), "centre": centre.contiguous()}, folder / WEIGHTS)
     card = {
         "format": KIND.format,
         "sha256": sha256(folder / WEIGHTS),
         "source": f"{row.files[0].path} of {row.sources[0]}",
         "source_sha256": row.files[0].sha256,
         "licence": row.licence,
-        "changes": "the network's tensors alone, without the optimiser's, in float16; `moods` added",
-        "moods": "learnt from RAVDESS speech, actors 1-12 (CC BY-NC-SA 4.0: research only)",
+        "changes": "the network's tensors alone, without the optimiser's, in float16; `moods` and `centre` added",
+        "moods": "and `centre`, learnt from RAVDESS speech, actors 1-12 (CC BY-NC-SA 4.0: research only)",
         "limits": [
             "a print of a voice: personal data in most countries; kept in memory only, unless the person agreed",
             "trained on English speech of adults; strong emotion, a bad line and less than a second still confuse it",

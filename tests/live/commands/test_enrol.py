@@ -1,4 +1,4 @@
-"""Nobody is enrolled without consent, nothing but a vector is kept, and a print that would not work is refused."""
+"""Nobody is enrolled without consent, nothing but vectors are kept, and a print that would not work is refused."""
 
 import json
 from pathlib import Path
@@ -47,6 +47,10 @@ def refused(*arguments: str) -> str:
     return str(result.exception)
 
 
+def recordings() -> list[enrolment.VoiceRecording]:
+    return [enrolment.recorded(np.zeros(256, np.float32), 15.0)]
+
+
 def files(data: Path) -> list[Path]:
     return [path for path in data.rglob("*") if path.is_file()]
 
@@ -55,7 +59,8 @@ def test_a_voice_is_kept_listed_recognised_and_forgotten(data: Path, reader: Voi
     assert run("Ann Lee", "--mic", str(DEMO / "ada.flac"), "--consent").exit_code == 0
     (path,) = files(data)
     kept = json.loads(path.read_text())
-    assert set(kept) == {"format", "name", "date", "consent", "seconds", "encoder", "vector"}
+    assert set(kept) == {"format", "name", "consent", "encoder", "recordings"}
+    assert set(kept["recordings"][0]) == {"date", "seconds", "vector"}
     assert kept["name"] == "Ann Lee"
     assert kept["consent"].startswith("I, Ann Lee, agree")
     assert kept["encoder"] == reader.encoder.fingerprint
@@ -76,6 +81,21 @@ def test_a_voice_is_kept_listed_recognised_and_forgotten(data: Path, reader: Voi
     assert run("--forget", "Ann Lee").exit_code == 0
     assert not files(data)
     assert "nobody called" in refused("--forget", "Ann Lee")
+
+
+def test_recordings_add_up_and_their_outlook_is_told(data: Path, reader: VoiceReader) -> None:
+    """Two that agree, and somebody who sounds like another one."""
+    assert "another one" in run("Ann", "--mic", str(DEMO / "ada.flac"), "--consent").output
+    result = run("Ann", "--mic", str(DEMO / "ada.flac"), "--add", "--consent")
+    assert "2 recordings, the least alike 1.00" in result.output
+    assert "they agree" in result.output
+    assert len(enrolment.stored()[0].recordings) == 2
+    result = run("Ben", "--mic", str(DEMO / "ben.flac"), "--consent")
+    assert "Ann is most alike" in result.output
+    assert "told apart" in result.output
+    assert "may be confused" in run("Twin", "--mic", str(DEMO / "ada.flac"), "--consent").output
+    run("Ann", "--mic", str(DEMO / "ada.flac"), "--consent")  # without --add a print is replaced
+    assert len(enrolment.enrolled("Ann", reader.encoder.fingerprint)) == 1
 
 
 class Device:
@@ -142,7 +162,7 @@ def test_a_name_is_a_name(name: str) -> None:
 
 
 def test_a_name_cannot_leave_the_folder(data: Path) -> None:
-    path = enrolment.keep("../../Ann", np.zeros(256, np.float32), 15.0, "encoder")
+    path = enrolment.keep("../../Ann", recordings(), "encoder")
     assert path.parent == data / "voices"
     assert [found.name for found in enrolment.stored()] == ["../../Ann"]
 
@@ -155,13 +175,13 @@ def test_a_print_counts_for_its_encoder_only(reader: VoiceReader) -> None:
     wanted = config.SpeakersSection(known=["Ann"])
     with pytest.raises(ConfigError, match="nobody called 'Ann' is enrolled"):
         enrolment.open_speakers(wanted, reader)
-    enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "another encoder")
+    enrolment.keep("Ann", recordings(), "another encoder")
     with pytest.raises(ConfigError, match="another encoder"):
         enrolment.open_speakers(wanted, reader)
 
 
 def test_a_damaged_print_is_named(data: Path) -> None:
-    path = enrolment.keep("Ann", np.zeros(256, np.float32), 15.0, "encoder")
+    path = enrolment.keep("Ann", recordings(), "encoder")
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"Ann\.json is no voice print"):
         enrolment.stored()

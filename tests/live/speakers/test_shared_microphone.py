@@ -11,6 +11,7 @@ from erc_live.live.speakers.clustering import MOST, Change, SpeakerClustering, V
 
 WIDTH = 256
 MIC = "mic-0"
+CENTRE = np.eye(1, WIDTH, dtype=np.float32)[0] * np.sqrt(0.5)  # what all voices have in common
 
 
 def voice(number: int, away: float = 0.0, towards: int = 0) -> np.ndarray:
@@ -59,7 +60,7 @@ def test_voices_are_numbered_as_they_appear_and_stay(order: list[int], seed: int
 
 
 @settings(max_examples=30, deadline=None)
-@given(order=st.lists(st.tuples(st.integers(0, 2), st.floats(0.4, 0.9)), max_size=30))
+@given(order=st.lists(st.tuples(st.integers(0, 2), st.floats(0.4, 0.79)), max_size=30))
 def test_short_stretches_go_to_the_nearest_and_found_nothing(order: list[tuple[int, float]]) -> None:
     talk = Talk(SpeakerClustering())
     known = [talk.say(voice(p)) for p in range(3)]
@@ -80,22 +81,23 @@ def test_what_cannot_be_told_is_of_whom_was_heard_last() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(others=st.lists(st.integers(3, 6), max_size=8), founding=st.integers(1, 3))
-def test_a_merge_moves_the_utterances_of_the_merged_voice_and_no_others(others: list[int], founding: int) -> None:
+def test_a_merge_moves_the_utterances_of_one_voice_and_no_others(others: list[int], founding: int) -> None:
+    """The voice that spoke longer keeps its number, so that the fewest utterances are told anew."""
     talk = Talk(SpeakerClustering())
-    talk.say(voice(0))
+    talk.say(voice(0), 60.0)
     for other in others:
         talk.say(voice(other))
-    strange = [talk.say(voice(1, away=0.5, towards=0)) for _ in range(founding)]
-    name = strange[0]
-    assert strange == [name] * founding
+    strange = {talk.say(voice(1, away=0.42, towards=0)) for _ in range(founding)}
+    (name,) = strange
     assert name != f"{MIC}#1"
     before = dict(talk.believed)
-    assert talk.say(voice(1, away=0.8, towards=0), 60.0) == f"{MIC}#1"  # what it really sounds like
+    for _ in range(12):
+        talk.say(voice(1, away=0.7, towards=0))  # what it really sounds like
     assert [change.cause for change in talk.changes] == ["merge"]
     moved = [utterance for utterance, was in before.items() if was.voice == name]
-    assert list(talk.changes[0].moved) == moved
-    kept = [utterance for utterance in before if utterance not in moved]
-    assert all(talk.believed[utterance] == before[utterance] for utterance in kept)
+    assert set(moved) <= set(talk.changes[0].moved)
+    stays = [utterance for utterance in before if utterance not in moved]
+    assert all(talk.believed[utterance] == before[utterance] for utterance in stays)
     assert all(talk.believed[utterance].voice == f"{MIC}#1" for utterance in moved)
 
 
@@ -107,13 +109,27 @@ def test_a_short_word_is_given_back_to_whom_is_heard_later() -> None:
     assert talk.changes == [Change((f"{MIC}:1",), f"{MIC}#2", None, "correction")]
 
 
-def test_voices_of_one_time_are_never_one_voice() -> None:
+def test_who_says_nothing_but_yeah_gets_no_voice() -> None:
+    """However unlike anybody it sounds; who says more gets one, and what was said before is given to it."""
+    talk = Talk(SpeakerClustering())
+    talk.say(voice(0))
+    assert [talk.say(voice(1), 0.9), talk.say(voice(0)), talk.say(voice(1), 0.9)] == [f"{MIC}#1"] * 3
+    assert talk.speakers.count(MIC) == 1
+    assert not talk.changes
+    assert talk.say(voice(1)) == f"{MIC}#2"
+    assert talk.changes[0].moved == (f"{MIC}:1", f"{MIC}:3")
+
+
+def test_a_voice_that_changes_is_less_sure() -> None:
+    """In the middle between two voices; and where nothing can be told from a sound."""
     speakers = SpeakerClustering()
-    said = [speakers.assign(MIC, str(n), voice(0), 0, 4_000_000_000).voice for n in range(3)]
-    assert said == [f"{MIC}#{n}" for n in (1, 2, 3)]
-    speakers.assign(MIC, "later", voice(0), 5_000_000_000, 60_000_000_000)
-    assert not speakers.changes()
-    assert speakers.count(MIC) == 3
+    sure = [speakers.assign(MIC, str(n), voice(n % 2), n * 10**10, n * 10**10 + 3 * 10**9) for n in range(6)]
+    between = speakers.assign(MIC, "between", voice(0, away=0.7, towards=1), 7 * 10**10, 7 * 10**10 + 10**9)
+    unknown = speakers.assign(MIC, "unknown", None, 8 * 10**10, 8 * 10**10 + 10**9)
+    levels = [v.confidence for v in (sure[-1], between, unknown)]
+    assert all(level is not None and 0 <= level <= 1 for level in levels)
+    assert levels[0] > 0.8 > 0.65 > levels[1]
+    assert unknown.voice == between.voice
 
 
 def test_without_overlap_the_same_voices_are_one() -> None:
@@ -132,7 +148,7 @@ def test_there_are_no_more_voices_than_people(order: list[int], most: int) -> No
 
 
 def test_who_is_enrolled_is_called_by_name() -> None:
-    talk = Talk(SpeakerClustering({"Ann": voice(3), "Ben": voice(4)}))
+    talk = Talk(SpeakerClustering({"Ann": voice(3), "Ben": voice(4)}, CENTRE))
     talk.say(voice(0))
     talk.say(voice(4))
     talk.say(voice(3), 0.6)
@@ -146,21 +162,39 @@ def test_who_is_enrolled_is_called_by_name() -> None:
 
 
 def test_a_stranger_who_turns_out_to_be_enrolled_gets_the_name_for_all_that_was_said() -> None:
-    talk = Talk(SpeakerClustering({"Ann": voice(3)}))
-    talk.say(voice(1, away=0.5, towards=3))
+    talk = Talk(SpeakerClustering({"Ann": voice(3)}, CENTRE))
+    talk.say(voice(1, away=0.05, towards=3))
     talk.say(voice(0))
     assert talk.believed[f"{MIC}:0"] == Voice(f"{MIC}#1", None)
-    talk.say(voice(1, away=0.8, towards=3), 60.0)
-    assert talk.changes == [Change((f"{MIC}:0",), f"{MIC}#1", "Ann", "merge")]
+    talk.say(voice(1, away=0.6, towards=3), 60.0)
+    assert talk.changes == [Change((f"{MIC}:0",), f"{MIC}#1", "Ann", "correction")]
     assert talk.believed[f"{MIC}:2"] == Voice(f"{MIC}#1", "Ann")
 
 
-def test_two_who_are_enrolled_are_never_one() -> None:
-    talk = Talk(SpeakerClustering({"Ann": voice(1), "Ben": voice(1, away=0.1, towards=2)}))
-    for _ in range(3):
-        talk.say(voice(1))
-        talk.say(voice(1, away=0.1, towards=2))
-    assert not talk.changes
+@settings(max_examples=30, deadline=None)
+@given(order=people, enrolled=st.sets(st.integers(0, 7)), seed=st.integers(0, 9))
+def test_names_change_nothing_but_names(order: list[int], enrolled: set[int], seed: int) -> None:
+    """Enrolment cannot harm: with and without it the voices are the same; and no two have one name."""
+    noise = np.random.default_rng(seed)
+    known = {f"P{p}": voice(p) + noise.normal(0, 0.02, WIDTH).astype(np.float32) for p in enrolled}
+    plain, named = Talk(SpeakerClustering()), Talk(SpeakerClustering(known, CENTRE))
+    for person in order:
+        vector = voice(person) + noise.normal(0, 0.02, WIDTH).astype(np.float32)
+        assert named.say(vector) == plain.say(vector)
+    names = {(v.voice, v.speaker_name) for v in named.believed.values()}
+    assert len({name for _, name in names if name}) == len([name for _, name in names if name])
+    if set(order) <= enrolled:
+        assert all(named.believed[f"{MIC}:{i}"].speaker_name == f"P{p}" for i, p in enumerate(order))
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.lists(st.integers(0, 3), min_size=4, max_size=30), least=st.integers(1, 4))
+def test_there_are_as_many_voices_as_are_said_to_be(order: list[int], least: int) -> None:
+    """People who sound alike, whom nothing else would tell apart."""
+    talk = Talk(SpeakerClustering(least=least))
+    for person in order:
+        talk.say(voice(7, away=0.3, towards=person))
+    assert talk.speakers.count(MIC) == least if len(order) >= least else len(order)
 
 
 @settings(max_examples=20, deadline=None)
