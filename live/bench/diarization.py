@@ -2,7 +2,8 @@
 
 The real speech detector, segmenter, reader of voices and clustering run over a recording as they do in a session; words
 and features are left out. An utterance is said to be somebody's when it has ended, and may be corrected later: both are
-scored. Files of one person each are mixed to one microphone first.
+scored. Files of one person each are mixed to one microphone first. Who speaks for less than `VOICE_S` altogether should
+get no voice, and does not count as one of the people. Intervals are those of the bootstrap over recordings.
 
 The measure is the diarisation error rate: time missed, time of false alarm and time given to the wrong person, over the
 time of speech, where two who talk at once count twice. No collar, overlap scored: the strict setting, in which diart
@@ -15,6 +16,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -29,11 +31,13 @@ from erc_live.live.session.engines import closed_utterances
 from erc_live.live.speakers.clustering import SpeakerClustering
 from erc_live.live.speakers.embedding import VoiceReader
 from erc_live.live.speakers.enrolment import open_speakers
+from erc_live.live.speakers.partition import VOICE_S
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, SourceEnd, samples_to_ns
 
 SETTLED_S = 30.0  # after which voices should be known
 DIART_AMI = 30.4  # % on AMI, at 1 s latency (its own table)
 SOURCE = "mic-0"
+RESAMPLES = 10_000
 NOBODY = "#999999"  # colour of what was heard while, by the reference, nobody spoke
 
 
@@ -75,7 +79,9 @@ NOTHING = Score(0.0, 0.0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class RecordingScore:
-    """One recording. `settled`: as said at once, after the first `SETTLED_S`; `segments`: the reference."""
+    """One recording. `people` speak for `VOICE_S` or more. `settled`: as said at once, after the first `SETTLED_S`;
+    `segments`: the reference.
+    """
 
     name: str
     people: int
@@ -158,7 +164,7 @@ def bench_speakers(
         scores.append(
             RecordingScore(
                 name=recording.name,
-                people=len({segment.speaker for segment in track.segments}),
+                people=_people(track.segments),
                 voices=len({s.corrected for s in turns}),
                 at_once=score(track, at_once),
                 corrected=score(track, [(s.start_s, s.end_s, s.corrected) for s in turns]),
@@ -170,6 +176,23 @@ def bench_speakers(
     return scores
 
 
+def _people(segments: Sequence[SpeakerSegment]) -> int:
+    seconds: dict[str, float] = {}
+    for segment in segments:
+        seconds[segment.speaker] = seconds.get(segment.speaker, 0.0) + segment.end_s - segment.start_s
+    return sum(total >= VOICE_S for total in seconds.values())
+
+
+def interval(scores: Sequence[Score]) -> tuple[float, float]:
+    """95 % of the error rates that other recordings of the kind might have given; NaN where nobody speaks."""
+    parts = np.array([[s.missed_s + s.confused_s + s.false_s, s.speech_s] for s in scores])
+    drawn = np.random.default_rng(0).integers(0, len(scores), (RESAMPLES, len(scores)))  # with replacement
+    wrong, speech = parts[drawn].sum(1).T
+    rates = wrong[speech > 0] / speech[speech > 0]
+    low, high = np.quantile(rates, (0.025, 0.975)) if len(rates) else (float("nan"), float("nan"))
+    return float(low), float(high)
+
+
 def plain(scores: Sequence[RecordingScore]) -> dict[str, Any]:
     """The report for programs: seconds, and rates as fractions."""
     return {
@@ -178,7 +201,11 @@ def plain(scores: Sequence[RecordingScore]) -> dict[str, Any]:
         "settled_s": SETTLED_S,
         "recordings": [asdict(s) | {"der": s.at_once.der, "der_corrected": s.corrected.der} for s in scores],
         "der": sum((s.at_once for s in scores), NOTHING).der,
+        "der_interval": interval([s.at_once for s in scores]),
         "der_corrected": sum((s.corrected for s in scores), NOTHING).der,
+        "der_corrected_interval": interval([s.corrected for s in scores]),
+        "voice_s": VOICE_S,
+        "counted_right": sum(s.people == s.voices for s in scores),
     }
 
 
@@ -194,12 +221,18 @@ def render(scores: Sequence[RecordingScore]) -> Group:
         table.add_section()
         parts = (sum((getattr(s, part) for s in scores), NOTHING) for part in ("at_once", "corrected", "settled"))
         table.add_row("together", *_row("", "", *parts))
+    sums = [f"voices as many as people in {sum(s.people == s.voices for s in scores)} of {len(scores)}"]
+    if len(scores) > 1:
+        for title, part in (("DER", "at_once"), ("later", "corrected")):
+            low, high = interval([getattr(s, part) for s in scores])
+            sums.append(f"{title} 95 %: {100 * low:.1f} to {100 * high:.1f}")
     note = (
+        f"people: who speak for {VOICE_S:g} s or more. "
         "% of the speech. miss, false and wrong make up the DER of what is said when an utterance ends; later: the DER "
         f"after corrections; right: given to the right person; settled: that from {SETTLED_S:.0f} s on. Collar 0, "
         f"overlap scored, as by diart, which has {DIART_AMI} on AMI at 1 s latency, on whole meetings, not excerpts."
     )
-    return Group(table, Text(note, style="dim"))
+    return Group(table, Text("; ".join(sums)), Text(note, style="dim"))
 
 
 def plot(target: Path, scores: Sequence[RecordingScore]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # not at run time: who lists prints loads no encoder
     from erc_live.live.speakers.embedding import VoiceReader
 
 FORMAT = "erc.voice-print/2"
-# Cosine of two prints from which on they are hard to tell apart. With one microphone, 1 in 10 pairs of people are above,
+# Cosine of two prints from which on they are hard to tell apart. With one microphone 1 in 10 pairs of people are above,
 # and 19 in 20 pairs of recordings of one person. With two, the medians are 0.05 and 0.26 (RAVDESS, actors 13 to 20, by
 # a script).
 CONFUSED = 0.6

@@ -60,6 +60,19 @@ def test_two_voices_of_the_demo_are_told_apart(reader: VoiceReader) -> None:
     assert report["recordings"][0]["name"] == found.name
 
 
+def test_who_says_nothing_but_yeah_is_none_of_the_people() -> None:
+    brief = track((0, 10, "Ann"), (11, 12, "Ben"), (20, 20.9, "Ben"), (30, 33, "Cem"))
+    assert bench._people(brief.segments) == 2
+
+
+def test_the_interval_holds_the_rate_of_all_recordings() -> None:
+    scores = [Score(10, right, 10 - right, 0, 0) for right in (9, 8, 5, 10, 7)]
+    low, high = bench.interval(scores)
+    assert 0 < low < sum(scores, NOTHING).der < high < 0.5
+    assert bench.interval(scores[:1]) == pytest.approx((0.1, 0.1))
+    assert np.isnan(bench.interval([NOTHING])).all()
+
+
 def test_a_call_on_one_microphone(shared_data: Path, reader: VoiceReader) -> None:
     """The target: of the speech after the first 30 s, 90 % is given to the right person."""
     (found,) = bench_speakers(find([shared_data / "recordings" / "call"]), config.Config(), reader, lambda name: None)
