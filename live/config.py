@@ -46,14 +46,15 @@ class SegmenterSection(Section, frozen=True, kw_only=True):
     offset: Fraction = 0.2
     pre_roll_s: Annotated[float, Meta(ge=0.0)] = 0.192
     min_speech_s: Positive = 0.25
-    end_silence_min_s: Positive = 0.15
-    end_silence_s: Positive = 0.5
+    end_silence_min_s: Positive = 0.2
+    end_silence_s: Positive = 0.4
     max_utterance_s: Positive = 15.0
 
 
 class PerceptionSection(Section, frozen=True, kw_only=True):
     """[perception]"""
 
+    turn_detector: Literal["auto", "smart-turn", "none"] = "auto"
     speculative_s: Annotated[float, Meta(ge=0.0)] = 0.1
     partial_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 

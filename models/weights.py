@@ -6,8 +6,8 @@ puts it there when it is asked to, and a person without a network may do so by h
 has installed erc-live has an index that answers, and the digests make both equal. The rule of this file: it reads the
 disk, never the network.
 
-The digests of the Whisper conversions are those of the hub at the pinned revision; those of `minilm`, `speaker` and
-`yunet` were computed from the files, and the package's copy of `minilm` is byte for byte the hub's.
+The digests of the Whisper conversions are those of the hub at the pinned revision; those of `minilm`, `speaker`,
+`smart-turn` and `yunet` were computed from the files, and the package's copy of `minilm` is byte for byte the hub's.
 """
 
 import hashlib
@@ -262,6 +262,19 @@ _ROWS = (
             WeightFile("pretrained.pt", "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e", 17_090_379),
         ),
         sources=(Wheel("resemblyzer==0.1.4", "resemblyzer", 15_747_704),),
+    ),
+    Weight(
+        name="smart-turn",
+        purpose="end of a turn",
+        licence="BSD-2-Clause",
+        files=(
+            WeightFile(
+                "smart-turn-v3.2-cpu.onnx",
+                "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+                8_679_182,
+            ),
+        ),
+        sources=(Wheel("pipecat-ai==1.14.0", "pipecat/audio/turn/smart_turn/data", 12_109_725),),
     ),
     Weight(
         name="yunet",

@@ -5,11 +5,10 @@ window means follows from two thresholds: LOUD at the onset or above, QUIET belo
 speech going but does not begin it. What depends on the order of events is in the table `_NEXT`; what depends on
 lengths, in three of the events: ENOUGH speech, a long enough PAUSE, and FULL.
 
-How long a pause is enough is learnt from the pauses after which the speaker went on, whether or not the utterance was
-closed in them: 1.5 times their running mean, between floor and ceiling. It begins nearer to the ceiling, with patience
-for a stranger. So who speaks fluently is answered fast, and who hesitates is not cut off. A quiet window counts by how
-far its probability is below the onset, for a voice that fades or is far away is in doubt for longer. One rule with two
-numbers, floor and ceiling: no second network decides when somebody has finished.
+How long a pause is enough depends on whether the speaker seems to have finished: the floor if so, the ceiling if not,
+and halfway where nobody knows. Who can tell is asked once in each pause, shortly before the floor (`in_question`,
+`judge`). A quiet window counts by how far its probability is below the onset, for a voice that fades or is far away is
+in doubt for longer.
 
 The rule of this file: no speech that lasted long enough is lost. In the last third of the longest utterance ever
 shorter pauses are enough, so that it ends in one and is answered at once; without any it is cut where speech is least
@@ -23,9 +22,8 @@ from statistics import fmean
 
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, ClosedBy, UtteranceSpan
 
-_ENOUGH = 1.5  # a pause this many times as long as the mean one is an end
-_MEMORY = 0.2  # weight of the latest pause: the last ten or so decide
-_PATIENCE = 0.75  # with a stranger: how far from the floor to the ceiling
+_COMPLETE = 0.2  # probability from which on a turn counts as complete: `live/bench/README.md` has the others
+_ASK_AHEAD = 1  # windows before the shortest pause: who is asked may take so long to answer
 _NEAR = 2  # windows on either side that a cut looks at
 _LONG = 2 / 3  # of the longest utterance: from here on shorter pauses are enough
 _CUT = SAMPLE_RATE_HZ // CHUNK_SAMPLES  # windows, a second: a cut that goes further back makes its event as much later
@@ -36,16 +34,16 @@ class SegmenterConfig:
     """Thresholds are probabilities. Times are rounded up to whole windows, the cap down.
 
     `pre_roll_s` is what an utterance gets from before its first loud window. Speech that spans less than `min_speech_s`
-    is dropped. `end_silence_min_s` to `end_silence_s` of quiet end an utterance, as the speaker's pauses have it; where
-    both are equal nothing is learnt. Raises ValueError, the name of the field first.
+    is dropped. `end_silence_min_s` of quiet end a turn that seems complete, `end_silence_s` any. Raises ValueError, the
+    name of the field first.
     """
 
     onset: float = 0.3
     offset: float = 0.2
     pre_roll_s: float = 0.192
     min_speech_s: float = 0.25
-    end_silence_min_s: float = 0.15
-    end_silence_s: float = 0.5
+    end_silence_min_s: float = 0.2
+    end_silence_s: float = 0.4
     max_utterance_s: float = 15.0
 
     def __post_init__(self) -> None:
@@ -153,32 +151,14 @@ _NEXT = {
 }
 
 
-class _Habit:
-    """How long somebody pauses and goes on, in windows: a running mean, and the pause that is enough to end.
-
-    Pauses that are longer than the ceiling, or no longer than one window, as within a word, say nothing.
-    """
-
-    def __init__(self, floor: int, ceiling: int) -> None:
-        self._floor, self._ceiling = floor, ceiling
-        self._mean = (floor + _PATIENCE * (ceiling - floor)) / _ENOUGH
-
-    @property
-    def enough(self) -> float:
-        return min(max(_ENOUGH * self._mean, self._floor), self._ceiling)
-
-    def went_on_after(self, pause: float) -> None:
-        if 1 < pause <= self._ceiling:
-            self._mean += _MEMORY * (pause - self._mean)
-
-
 class Segmenter:
     """Finds the utterances of one source."""
 
     def __init__(self, config: SegmenterConfig) -> None:
         self._config = config
-        floor, ceiling = (n // CHUNK_SAMPLES for n in (config.silence_min_samples, config.silence_samples))
-        self._habit = _Habit(floor, ceiling)
+        self._shortest, self._longest = (
+            n // CHUNK_SAMPLES for n in (config.silence_min_samples, config.silence_samples)
+        )
         self.reset(0)
 
     @property
@@ -198,30 +178,36 @@ class Segmenter:
             return None
         return Running(self._start, self._speech_end, self._position - self._speech_end)
 
-    def reset(self, position: int) -> None:
-        """Go on from sample `position`, as after a hole in the source. Forgets what is open: flush first to keep it.
+    @property
+    def in_question(self) -> bool:
+        """Whether `judge` should be told now if the speaker seems to have finished; at most once in a pause."""
+        due = self._shortest < self._longest and self._quiet >= self._shortest - _ASK_AHEAD
+        return due and self._complete is None and self._state is _State.TRAILING and self.running is not None
 
-        What was learnt about pauses is kept.
-        """
+    def judge(self, complete: float) -> None:
+        """Take the probability that the turn was complete before this pause. Holds until there is speech again."""
+        self._complete = complete
+
+    def reset(self, position: int) -> None:
+        """Go on from sample `position`, as after a hole in the source. Forgets what is open: flush first to keep it."""
         self._state = _State.SILENCE
         self._position = position
         self._floor = position  # no utterance starts before it
         self._start = self._first = self._speech_end = position
         self._quiet = math.inf  # windows since the latest speech, each by how surely it is quiet
+        self._complete: float | None = None  # probability that the turn was, before this pause; None: nobody knows
         self._probabilities: list[float] = []  # of the windows from `_first` on
 
     def feed(self, probability: float) -> UtteranceSpan | None:
         """The next window of `CHUNK_SAMPLES`; returns the utterance it closed. Raises ValueError outside [0, 1]."""
         if not 0 <= probability <= 1:
             raise ValueError(f"a probability is between 0 and 1, not {probability}")
-        if self._level(probability) is _Event.LOUD:
-            self._habit.went_on_after(self._quiet)
         self._window(probability)
         if self._state is _State.ONSET and self._speech_end - self._first >= self._config.min_samples:
             self._go(_Event.ENOUGH)
         if self._state is _State.SILENCE:
             return None
-        if self._pausing and self._quiet >= self._habit.enough:
+        if self._pausing and self._quiet >= self._enough:
             return self._close(_Event.PAUSE, "silence")
         if self.running and self._pausing and self._quiet >= self._enough_when_long:
             return self._cut((self._speech_end - self._first) // CHUNK_SAMPLES)
@@ -239,11 +225,18 @@ class Segmenter:
         return self._state in (_State.DIP, _State.TRAILING)
 
     @property
+    def _enough(self) -> float:
+        """Windows of quiet that end what is open."""
+        if self._complete is None:
+            return (self._shortest + self._longest) / 2
+        return self._shortest if self._complete >= _COMPLETE else self._longest
+
+    @property
     def _enough_when_long(self) -> float:
         """Windows of quiet at which an utterance of this length is cut: at the limit a single one, early none are."""
         left = self._config.max_samples - (self._position - self._start)
         share = left / ((1 - _LONG) * self._config.max_samples)
-        return max(1.0, share * self._habit.enough) if share < 1 else math.inf
+        return max(1.0, share * self._enough) if share < 1 else math.inf
 
     def _go(self, event: _Event) -> None:
         self._state = _NEXT[self._state][event]
@@ -256,7 +249,7 @@ class Segmenter:
         if self._pausing or self._state is _State.SILENCE:
             self._quiet += 1 - probability / self._config.onset
         else:
-            self._quiet = 0.0
+            self._quiet, self._complete = 0.0, None
             self._speech_end = self._position
         if self._state is _State.SILENCE:
             return
@@ -296,7 +289,7 @@ class Segmenter:
         span = self._span(self._first + index * CHUNK_SAMPLES, "limit")
         self._go(_Event.FULL)
         self._position = self._start = self._first = self._floor = self._speech_end = span.end
-        self._quiet = 0.0
+        self._quiet, self._complete = 0.0, None
         self._probabilities = []
         for probability in rest:  # without a long enough pause: nothing in it can close
             self._window(probability)

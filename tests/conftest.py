@@ -23,6 +23,7 @@ if not os.environ.get("CI"):
     settings.load_profile("default")
 
 ROOT = Path(__file__).resolve().parent.parent
+REAL = ("tiny.en", "smart-turn")  # what the marker `real` needs
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +36,12 @@ def shared_data() -> Path:
 
 
 @functools.cache
-def _tiny_en() -> Path | None:
+def _weights(name: str) -> Path | None:
     from erc_live.live import config
     from erc_live.live.session.weight_cache import models_folder
     from erc_live.models.weights import locate
 
-    return locate("tiny.en", models_folder(config.load().config.models))
+    return locate(name, models_folder(config.load().config.models))
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at its options
@@ -62,8 +63,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
-    if item.get_closest_marker("real") and _tiny_en() is None:
-        reason = "needs the weights of a real recogniser: erc-live models fetch tiny.en"
+    absent = [name for name in REAL if item.get_closest_marker("real") and _weights(name) is None]
+    if absent:
+        reason = f"needs real weights: erc-live models fetch {' '.join(absent)}"
         if os.environ.get("CI"):
             pytest.fail(f"{reason} (CI is set, so that nothing is skipped in silence)", pytrace=False)
         pytest.skip(reason)
@@ -72,9 +74,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def tiny_en() -> Path:
     """The folder with the weights of tiny.en, for tests marked `real`."""
-    folder = _tiny_en()
+    folder = _weights("tiny.en")
     assert folder is not None, "a test that uses these weights is to be marked `real`"
     return folder
+
+
+@pytest.fixture(scope="session")
+def smart_turn() -> Path:
+    """The weights of the turn detector, for tests marked `real`."""
+    folder = _weights("smart-turn")
+    assert folder is not None, "a test that uses these weights is to be marked `real`"
+    return folder / "smart-turn-v3.2-cpu.onnx"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -55,7 +55,7 @@ def test_the_public_names_of_streams():
 
 def test_ci_runs_the_readme_s_test_command():
     command = readme.block("sh", "pytest")
-    assert "erc-live models fetch tiny.en" in command
+    assert "erc-live models fetch tiny.en smart-turn" in command
     assert command in (ROOT / ".ci/run").read_text()
     assert "export CI=" in (ROOT / ".ci/run").read_text()
 

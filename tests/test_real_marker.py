@@ -22,5 +22,5 @@ def test_without_the_weights_they_are_skipped_with_a_reason_or_fail_where_everyt
     command = [sys.executable, "-m", "pytest", "-rsE", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert outcome in done.stdout
-    assert "erc-live models fetch tiny.en" in done.stdout
+    assert "erc-live models fetch tiny.en smart-turn" in done.stdout
     assert done.returncode == code

@@ -166,28 +166,33 @@ def bench_endpoint(
     """How soon the end of speech is noticed, and how often too soon. Without RTTM: one file per person, in sync."""
     from erc_live.live import config
     from erc_live.live.bench import endpoint as bench
+    from erc_live.live.bench import endpoint_report
     from erc_live.live.bench.recordings import find
+    from erc_live.live.perception.turn_detection import open_turn_detector
     from erc_live.live.session import launch
     from erc_live.live.session.engines import segmenter_config
+    from erc_live.live.session.weight_cache import models_folder
 
-    chosen = segmenter_config(config.load(None, sets or []).config)
+    chosen = config.load(None, sets or []).config
+    detector = open_turn_detector(chosen.perception, models_folder(chosen.models))
     demo = [Path(source.target) for source in launch.demo_sources()[0] if source.kind == "mic"]
     recordings = find(paths or demo, rttm)
     with elapsed() as bar:
         task = bar.add_task("listening", total=len(recordings))
         report = bench.bench_endpoint(
             recordings,
-            chosen,
+            segmenter_config(chosen),
+            detector,
             silence or bench.SILENCES_S,
             pause,
             lambda name: bar.update(task, description=name, advance=1),
         )
     if plot:
-        bench.plot(plot, report)
+        endpoint_report.plot(plot, report)
     if as_json:
         out.print_json(data=report.plain())
     else:
-        out.print(bench.render(report))
+        out.print(endpoint_report.render(report))
 
 
 def _advance(bar: Progress, task: TaskID, what: str, share: float) -> None:

@@ -44,6 +44,12 @@ class SpeechDetector(Protocol):
     def reset(self) -> None: ...
 
 
+class TurnDetector(Protocol):
+    """Probability that somebody has finished, asked in a pause: the sound of a microphone up to now, int16."""
+
+    def __call__(self, pcm: np.ndarray) -> float: ...
+
+
 @dataclass(frozen=True)
 class Settings:
     """How the core listens and looks. `max_frames`: pictures of an utterance at most. `speculative_s`: of silence,
@@ -62,7 +68,8 @@ class Endpointer:
 
     `microphones`: the name of each, and of the one person it belongs to; None: nobody, or several people. `start_ns` is
     the session time at which the media begins: utterance ids and sidecar times count from it. `speed`: seconds of the
-    session per second of the host, on which microphones stall.
+    session per second of the host, on which microphones stall. `turns`: None where pauses alone decide. It is asked
+    within `feed`, so a pause ends at the same sample however fast it answers.
     """
 
     def __init__(
@@ -72,12 +79,15 @@ class Endpointer:
         settings: Settings,
         start_ns: int,
         speed: float = 1.0,
+        turns: TurnDetector | None = None,
     ) -> None:
         self._stalled_ns = STALLED_NS * speed
         self._alignment = MicAlignment([*microphones], start_ns, self._stalled_ns)
         self._crosstalk = Crosstalk([*microphones])
         self._speakers = dict(microphones)
-        self._microphones = {source: _MicrophoneEndpointer(detector(), settings, start_ns) for source in microphones}
+        self._microphones = {
+            source: _MicrophoneEndpointer(detector(), turns, settings, start_ns) for source in microphones
+        }
         self._frames: deque[VideoFrame] = deque()
         self._frames_ns = int((settings.segmenter.max_utterance_s + 5.0) * 1e9)
         self._max_frames = settings.max_frames
@@ -200,15 +210,16 @@ class _SpeechSpan:
 class _MicrophoneEndpointer:
     """One microphone: finds the utterances in its windows and remembers what one may still need."""
 
-    def __init__(self, detector: SpeechDetector, settings: Settings, start_ns: int) -> None:
+    def __init__(self, detector: SpeechDetector, turns: TurnDetector | None, settings: Settings, start_ns: int) -> None:
         self.covered_ns = start_ns  # all sound of before has come
         self.ended = False
         self.utterance: str | None  # the one that goes on, once there was a request about it
         self._detector = detector
+        self._turns = turns
         self._config = settings.segmenter
         self._speculative_samples = seconds_to_samples(settings.speculative_s)
         self._partial_samples = seconds_to_samples(settings.partial_every_s)
-        self._segmenter = Segmenter(settings.segmenter)  # one for all: it learns how the speaker pauses
+        self._segmenter = Segmenter(settings.segmenter)
         self._anchor(None)
 
     def _anchor(self, origin_ns: int | None) -> None:
@@ -231,6 +242,8 @@ class _MicrophoneEndpointer:
         self.covered_ns = max(self.covered_ns, window.t_end_ns)
         self._windows.append(window.pcm)
         span = self._segmenter.feed(crosstalk.own(window, self._detector(window.pcm)))
+        if self._turns is not None and self._segmenter.in_question:
+            self._segmenter.judge(self._turns(np.concatenate(self._windows)))
         return before + ([self._closed(span)] if span else self._running())
 
     def flush(self) -> list[_SpeechSpan]:

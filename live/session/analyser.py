@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from erc_live.live.asr.transcribers import NoWords, Transcriber
+from erc_live.live.perception.endpointing import TurnDetector
 from erc_live.live.perception.load_shedding import FULL, Budget
 from erc_live.live.requests import Analysis, Request, RequestKind, Transcript, VoicePart
 from erc_live.live.speakers.embedding import VoiceReader, VoiceSegment
@@ -34,6 +35,7 @@ class Engines:
     faces: FaceReader | None
     voices: VoiceReader | None
     spare: Transcriber | None = None  # smaller, for when the machine does not keep up
+    turns: TurnDetector | None = None  # None: pauses alone tell when somebody has finished
     warning: str = ""  # what people should know of them
 
     @property

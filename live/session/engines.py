@@ -19,6 +19,7 @@ from erc_live.live.perception.conversation import Conversation
 from erc_live.live.perception.endpointing import Endpointer, Settings
 from erc_live.live.perception.front_end import INLINE, Account, FrontEnd
 from erc_live.live.perception.load_shedding import levels
+from erc_live.live.perception.turn_detection import missing_detector, open_turn_detector
 from erc_live.live.perception.vad import SileroVad
 from erc_live.live.requests import Request, RequestKind
 from erc_live.live.session.analyser import Analyser, Engines
@@ -47,6 +48,7 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
     """
     folder = models_folder(config.models)
     transcriber = open_transcriber(config.transcriber, folder, transcript)
+    turns = open_turn_detector(config.perception, folder)
     weights = card.read(config.tracker.weights)  # which were trained on the vectors of these encoders
     engines = Engines(
         transcriber=transcriber,
@@ -55,7 +57,10 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
         audio_encoder=SoundEncoder(ProsodyEncoder(), VoiceEncoder.load(weights.encoder_folder("voice"))),
         faces=open_face_reader(config.visual, folder, weights.encoder_folder("face")),
         voices=open_voice_reader(config.speakers),
-        warning=makeshift(config.transcriber, transcriber),
+        turns=turns,
+        warning="; ".join(
+            filter(None, (makeshift(config.transcriber, transcriber), missing_detector(config.perception, turns)))
+        ),
     )
     weights.card.check_encoders(engines.fingerprints)
     noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
@@ -66,6 +71,8 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
     if engines.faces is not None:
         engines.faces.encoder(np.zeros((1, FACE_PX, FACE_PX), np.uint8))
     SileroVad()(noise[:512])
+    if engines.turns is not None:
+        engines.turns(noise)
     return engines
 
 
@@ -83,7 +90,7 @@ def front_end(
     shed = levels(quick=engines.transcriber.quick, video=cameras, spare=engines.spare is not None)
     sources = microphones(session.sources)
     return FrontEnd(
-        Endpointer(sources, SileroVad, perception_settings(config), start_ns, session.speed),
+        Endpointer(sources, SileroVad, perception_settings(config), start_ns, session.speed, engines.turns),
         Account(sources, start_ns),
         Conversation(engines.text_encoder, speakers, clock, start_ns),
         Analyser(engines, clock),
@@ -96,7 +103,8 @@ def closed_utterances(
     messages: Iterable[AudioChunk | VideoFrame | Gap | SourceEnd], config: Config, sources: Sequence[SourceSpec]
 ) -> Iterator[Request]:
     """What a session would analyse of these messages, when each utterance has closed; nothing is analysed."""
-    endpointer = Endpointer(microphones(sources), SileroVad, perception_settings(config), start_ns=0)
+    turns = open_turn_detector(config.perception, models_folder(config.models))
+    endpointer = Endpointer(microphones(sources), SileroVad, perception_settings(config), start_ns=0, turns=turns)
     for message in messages:
         yield from (request for request in endpointer.feed(message) if request.kind == RequestKind.FINAL)
 

