@@ -159,6 +159,7 @@ class Segmenter:
         self._shortest, self._longest = (
             n // CHUNK_SAMPLES for n in (config.silence_min_samples, config.silence_samples)
         )
+        self._complete: float | None = None  # probability that the turn was, before this pause; None: nobody knows
         self.reset(0)
 
     @property
@@ -195,7 +196,7 @@ class Segmenter:
         self._floor = position  # no utterance starts before it
         self._start = self._first = self._speech_end = position
         self._quiet = math.inf  # windows since the latest speech, each by how surely it is quiet
-        self._complete: float | None = None  # probability that the turn was, before this pause; None: nobody knows
+        self._complete = None
         self._probabilities: list[float] = []  # of the windows from `_first` on
 
     def feed(self, probability: float) -> UtteranceSpan | None:
