@@ -38,6 +38,7 @@ def make_tiny_world(folder: Path) -> dict[str, str]:
         "models.folder": str(folder / "models"),
         "tracker.weights": str(weights),
         "events.endpoint": f"ipc://{folder / 'e'}",
+        "perception.turn_detector": "none",
         "visual.face_finder": "haar",
     }
 

