@@ -46,7 +46,7 @@ SILENCES_S = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # fixed, beside the settings of the
 PAUSE_S = 0.5
 HOLD_S = 2.0
 COLLAR_S = 0.25  # what references may be off by, as in the scoring of diarisation
-PAUSES_ALONE, WITH_DETECTOR, DETECTOR_LATER = "pauses", "detector", "from 0.3 s"
+PAUSES_ALONE, WITH_DETECTOR, DETECTOR_LATER = "pauses", "detector", ">= 0.3 s"
 LATER_S = 0.3  # at which others publish their share of false cut-offs
 _RESAMPLES = 10_000  # of the bootstrap
 _SAME_S = 0.05  # who speaks within this of the edge of a turn, speaks at it

@@ -24,8 +24,8 @@ APART = 5  # windows from one to the next that has no sample in common with it
 HOP = WINDOW // APART
 SIDE = 5  # windows that are compared on each side of a moment: 1.8 s of sound
 SHORTEST = round(0.4 * SAMPLE_RATE_HZ)  # less is rarely more than one vowel
-# Of 382 utterances of made talk it finds 229 changes and cuts 72 times for nothing; of 53 of the call, 1 and 4. What was
-# cut for nothing is given to one voice again (`partition.py`).
+# Of 382 utterances of made talk it finds 229 changes and cuts 72 times for nothing; of 53 of the call, 1 and 4. What
+# was cut for nothing is given to one voice again (`partition.py`).
 UNLIKE = 0.62  # likeness of two sides below which another voice goes on
 NEAR = HOP  # samples around a cut in which its quietest place is looked for
 STEP = SAMPLE_RATE_HZ // 100  # samples of which loudness is measured
