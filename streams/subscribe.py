@@ -27,11 +27,14 @@ def subscribe(
     AddressError if nobody says `Hello` within `timeout_s` (None: wait for ever), or the endpoint cannot be used.
     `on_wait` is called once, where a session that runs would have answered and none has.
     """
-    from erc_live.streams.bus import SNAPSHOT, Subscriber  # here: who only reads sessions does not load ZeroMQ
+    from erc_live.streams.event_stream import (  # here: who only reads sessions does not load ZeroMQ
+        SNAPSHOT,
+        EventReceiver,
+    )
 
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     answered = time.monotonic() + _ANSWER_S
-    inlet = Subscriber([endpoint], [*LIVE_TOPICS, SNAPSHOT + uuid.uuid4().hex])
+    inlet = EventReceiver(endpoint, [*LIVE_TOPICS, SNAPSHOT + uuid.uuid4().hex])
     stream = InOrder()
     try:
         while not stream.ended:

@@ -25,9 +25,10 @@ from erc_live.live.screen.console import err
 from erc_live.live.session.spec import SessionSpec, plan
 from erc_live.live.session.worker_process import Worker
 from erc_live.streams.address import BusAddresses
-from erc_live.streams.bus import EventPublisher, Publisher, Subscriber
+from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.errors import AddressError
+from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, SessionEnd, SourceEnd, WorkerStatus
 
 POLL_S = 0.05

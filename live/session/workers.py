@@ -34,9 +34,10 @@ from msgspec import structs
 
 from erc_live.live.errors import exit_code
 from erc_live.live.session.spec import WorkerSpec
-from erc_live.streams.bus import QUEUE, EventPublisher, Publisher, Subscriber
+from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
+from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
@@ -49,6 +50,7 @@ from erc_live.streams.messages import (
     VideoFrame,
     WorkerStatus,
 )
+from erc_live.streams.sockets import QUEUE
 from erc_live.streams.topics import BY_NAME
 
 if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines

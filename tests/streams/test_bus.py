@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
-from erc_live.streams.bus import EventPublisher, Publisher, Subscriber
+from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.errors import AddressError
+from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import AnyMessage, AudioChunk, Gap, WorkerStatus
 
 DEADLINE_S = 200.0  # catches what hangs

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
-from erc_live.streams.bus import EventPublisher
 from erc_live.streams.errors import AddressError
+from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd
 from erc_live.streams.subscribe import InOrder, subscribe
 

@@ -14,7 +14,8 @@ from erc_live.live.session import workers
 from erc_live.live.session.spec import SessionSpec, plan
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
-from erc_live.streams.bus import EventPublisher, Publisher
+from erc_live.streams.bus import Publisher
+from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import Gap, Overload, Relabel
 
 RELABEL = Relabel(t_ns=1, dialogue="d", moved=("u0",), voice="mic-0#2", speaker_name=None, cause="merge")
