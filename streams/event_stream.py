@@ -119,15 +119,15 @@ class EventReceiver:
     def _read(self, frames: list[bytes]) -> list[PublicMessage]:
         """The message, if it is one of the stream and of its topic."""
         try:
-            full, data = (frame if i else frame.decode() for i, frame in enumerate(frames))
-            message = codec.from_json(data)
+            topic, data = frames
+            full, message = topic.decode(), codec.from_json(data)
         except (BadMessage, UnicodeDecodeError, ValueError):
             self.bad += 1
             return []
         if full not in self._topics:
             return []  # ZeroMQ matches prefixes
-        topic = BY_NAME.get(full)
-        if isinstance(message, PublicMessage) and (topic is None or isinstance(message, topic.message)):
+        known = BY_NAME.get(full)
+        if isinstance(message, PublicMessage) and (known is None or isinstance(message, known.message)):
             return [message]
         self.bad += 1
         return []
