@@ -152,6 +152,13 @@ class Ring:
         """Who has asked."""
         return self._readers.keys()
 
+    def awaited_by(self, name: str) -> int:
+        """The number of the first message that a reader has not read; that of the next one if nobody has this name."""
+        reader = self._readers.get(name)
+        if reader is None:
+            return self.end
+        return reader.in_flight[0] if reader.in_flight else reader.next
+
     def excuse(self, name: str) -> None:
         """Wait for this reader no more: it is dead, and nobody takes its place."""
         self._awaited.discard(name)

@@ -27,25 +27,24 @@ class Topic:
 
     name: str
     message: type
-    encoding: Literal["frames", "json"]
     rate_hz: float
     late: Literal["keep", "newest"]
     recorded: bool
 
 
 TOPICS = (
-    Topic("audio", AudioChunk, "frames", 31.25, "keep", True),
-    Topic("video", VideoFrame, "frames", 10.0, "keep", True),
-    Topic("end", SourceEnd, "frames", 0.0, "keep", True),
-    Topic("features", UtteranceFeatures, "frames", 0.5, "keep", True),
-    Topic("status", WorkerStatus, "frames", 4.0, "newest", False),
-    Topic("event", EmotionEvent, "json", 0.5, "keep", True),
-    Topic("hello", Hello, "json", 0.0, "keep", True),
-    Topic("gap", Gap, "json", 0.0, "keep", True),
-    Topic("relabel", Relabel, "json", 0.0, "keep", True),
-    Topic("overload", Overload, "json", 0.0, "keep", True),
-    Topic("worker_lost", WorkerLost, "json", 0.0, "keep", True),
-    Topic("session_end", SessionEnd, "json", 0.0, "keep", True),
+    Topic("audio", AudioChunk, 31.25, "keep", True),
+    Topic("video", VideoFrame, 10.0, "keep", True),
+    Topic("end", SourceEnd, 0.0, "keep", True),
+    Topic("features", UtteranceFeatures, 0.5, "keep", True),
+    Topic("status", WorkerStatus, 4.0, "newest", False),
+    Topic("event", EmotionEvent, 0.5, "keep", True),
+    Topic("hello", Hello, 0.0, "keep", True),
+    Topic("gap", Gap, 0.0, "keep", True),
+    Topic("relabel", Relabel, 0.0, "keep", True),
+    Topic("overload", Overload, 0.0, "keep", True),
+    Topic("worker_lost", WorkerLost, 0.0, "keep", True),
+    Topic("session_end", SessionEnd, 0.0, "keep", True),
 )
 
 BY_NAME = {topic.name: topic for topic in TOPICS}

@@ -27,6 +27,7 @@ from erc_live.streams.messages import (
     PublicEvent,
     Relabel,
     SessionEnd,
+    WorkerLost,
 )
 
 NO_WORDS = "(no words)"
@@ -171,6 +172,8 @@ class TextLines:
                 return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
+            case WorkerLost():
+                return f"{self._time(message.t_ns)}  {message.worker:<10}  {message.reason}; {message.consequence}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  {_ended(message)}"
 
@@ -203,6 +206,7 @@ def _ended(end: SessionEnd) -> str:
     """Why the session ended, and what is missing."""
     missing = {"lost": end.lost, "without words because the machine is too slow": end.skipped, "deaths": end.deaths}
     counts = "".join(f", {what}: {count}" for what, count in missing.items() if count)
+    counts += f", s of sound lost: {end.gaps_ns / 1e9:.1f}" if end.gaps_ns else ""
     note = f"; {end.note}" if end.note else ""
     return f"session ended ({end.reason}), utterances: {end.utterances}{counts}{note}"
 
