@@ -182,7 +182,8 @@ class Ring:
         for (topic, source), last in self._gone.items():
             since_ns = (reader.since_ns or {}).get(source)
             if since_ns is not None and last.t_end_ns > since_ns and topic in reader.topics:
-                lost = round((last.t_end_ns - since_ns) / max(last.t_end_ns - last.t_start_ns, 1))
+                each_ns = last.t_end_ns - last.t_start_ns
+                lost = round((last.t_end_ns - since_ns) / each_ns) if each_ns else 0
                 gaps.append(Gap(source=source, t_start_ns=since_ns, t_end_ns=last.t_end_ns, lost=lost, cause="worker"))
         return gaps
 

@@ -226,9 +226,7 @@ class Crew:
                 self.send("capture", f"excuse {name}")
             case "end source":
                 assert self._hub.clock is not None
-                end = SourceEnd(source=name, t_ns=self._hub.clock.now_ns(), reason=worker.reason())
-                self.ended[name] = end
-                self._hub.tell(end)
+                self._hub.end_source(SourceEnd(source=name, t_ns=self._hub.clock.now_ns(), reason=worker.reason()))
 
     def _announce(self, worker: Worker, consequence: str, restarts: int, lost: int) -> None:
         """Tell people and programs that a worker died."""

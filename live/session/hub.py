@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from msgspec import structs
 
-from erc_live.live.session.spec import SUBSCRIPTIONS, SessionSpec
+from erc_live.live.session.spec import PUBLIC, SUBSCRIPTIONS, SessionSpec
 from erc_live.live.session.tally import Tally
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import Clock
@@ -90,6 +90,11 @@ class Hub:
         self._pass_on(message)
         self._observe(message)
 
+    def end_source(self, end: SourceEnd) -> None:
+        """Say in the place of a dead one that nothing more comes of a source."""
+        self._log.publish(end)
+        self._observe(end)
+
     def end(self, reason: str, note: str = "") -> None:
         """Say that the session has ended; only once."""
         if not self.over:
@@ -141,8 +146,8 @@ class Hub:
         """At the end of all sources perception ends; at that the tracker, and at that the session."""
         if end.source == "tracker":
             self.end(end.reason, end.note)
-        else:
-            self._log.publish(end, topic="features" if end.source == "perception" else "")
+        elif end.source == "perception":
+            self._log.publish(end, topic="features")
 
     def _hear(self, message: UtteranceFeatures | Relabel) -> None:
         """What perception says of the conversation: for the tracker, in this order."""
@@ -176,7 +181,7 @@ class Hub:
         self._greeted = self._greeted or isinstance(message, Hello)
         self.tally.take(message)
         self._public.publish(message)
-        self._log.publish(message, passing=passing)
+        self._log.publish(message, topic=PUBLIC, passing=passing)
 
 
 def _key(message: UtteranceFields) -> Heard:

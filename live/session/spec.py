@@ -12,8 +12,8 @@ import msgspec
 
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.streams.subscribe import LIVE_TOPICS
 
+PUBLIC = "public"  # topic in the log of a session of all that subscribers are told
 Kind = Literal["capture", "perception", "tracker", "recorder", "screen"]
 
 
@@ -41,17 +41,13 @@ class Subscription(msgspec.Struct, frozen=True):
     topics: tuple[str, ...]
 
 
-PUBLIC = ("hello", *LIVE_TOPICS)
 SUBSCRIPTIONS: dict[str, Subscription] = {
     "perception": Subscription(("capture", "supervisor"), ("audio", "video", "end", "gap")),
     # Under "features" is all that perception says of the conversation: utterances, corrections, its end.
     "tracker": Subscription(("supervisor",), ("features",)),
-    "recorder": Subscription(
-        ("capture", "supervisor"),
-        ("audio", "video", "end", "features", *(topic for topic in PUBLIC if topic != "relabel")),
-    ),
-    "screen": Subscription(("supervisor",), (*PUBLIC, "status")),
-    "lines": Subscription(("supervisor",), PUBLIC),
+    "recorder": Subscription(("capture", "supervisor"), ("audio", "video", "end", "features", PUBLIC)),
+    "screen": Subscription(("supervisor",), (PUBLIC, "status")),
+    "lines": Subscription(("supervisor",), (PUBLIC,)),
     "supervisor": Subscription(
         ("capture", "perception", "tracker", "recorder", "screen"),
         ("status", "end", "gap", "features", "relabel", "overload", "event", "hello"),

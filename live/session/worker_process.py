@@ -99,10 +99,11 @@ class Worker:
 
     def stuck(self, now_s: float) -> bool:
         """Whether it is there and answers no more: no sign of life for `SILENT_S` while it does nothing, or for
-        `BUSY_S` whatever it does. Before it has begun it may load for as long as that takes.
+        `BUSY_S` whatever it does. Before it has begun it may load for as long as that takes; a screen waits for its
+        terminal, which somebody may have stopped.
         """
         silent_s = now_s - self._signs.at_s
-        if not self.begun or self.stopping or silent_s < SILENT_S:
+        if self.spec.kind == "screen" or not self.begun or self.stopping or silent_s < SILENT_S:
             return False
         cpu_s = self._cpu_s()
         if cpu_s > self._signs.cpu_s + IDLE_CPU_S and silent_s < BUSY_S:

@@ -114,7 +114,7 @@ class Shell:
         )
         self._phase: Phase = "starting"
         self._last_s = 0.0
-        self._said: dict[str, Any] = {}
+        self.said: dict[str, Any] = {}
 
     def subscribe(self, **begin: Any) -> Subscriber:
         """Listen to all that this worker subscribes to."""
@@ -123,11 +123,11 @@ class Shell:
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
         """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
         self.publisher.poll()
-        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self._said.get("waiting", 0)
-        self._said |= fields
+        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self.said.get("waiting", 0)
         now_s = time.monotonic()
         if same and now_s - self._last_s < STATUS_S:
             return
+        self.said |= fields
         self._phase = phase or self._phase
         self._last_s = now_s
         spare = self.spec.spare and not self.control.started.is_set()
@@ -136,7 +136,7 @@ class Shell:
             pid=os.getpid(),
             t_ns=time.monotonic_ns(),
             phase=self._phase,
-            **self._said,
+            **self.said,
         )
         self.publisher.publish(status)
 
@@ -222,12 +222,13 @@ def perception(shell: Shell) -> None:
         ThreadPoolExecutor(1) as executor,
     ):
         core = front_end(session, engines, clock, control.start, executor)
+        since_ns = said_ns = control.start.since_ns
         while not core.ended and not control.stopped():
             behind_s = _listen(shell, bus, core, order)
             for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
                 shell.publisher.publish(result)
             if shell.publisher.settled:  # what was given on has arrived: only then it is worked off
-                bus.let_go(_since(core.since_ns, session))
+                since_ns = _since(core.since_ns, session)
             shell.beat(
                 "running",
                 lag_s=core.lag_s(clock.now_ns()) / session.speed,
@@ -235,8 +236,12 @@ def perception(shell: Shell) -> None:
                 warning=engines.warning,
                 waiting=core.account.waiting,
                 closed=core.account.closed,
-                since_ns=bus.since_ns,
+                since_ns=since_ns,
             )
+            if shell.said["since_ns"] is not said_ns:  # what is let go, the supervisor must have been told before
+                bus.let_go(said_ns)
+                said_ns = shell.said["since_ns"]
+
         executor.shutdown(cancel_futures=True)
     note = "" if control.start.anew else closing_note(core.account, engines.transcriber)  # else it heard a part
     shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note))
@@ -249,9 +254,9 @@ def _listen(shell: Shell, bus: Subscriber, front_end: "FrontEnd", order: "TimeOr
     if front_end.crowded and not shell.spec.session.hurry:
         time.sleep(poll_s)  # a recording waits
         return 0.0
-    for message in bus.receive(poll_s):
-        if isinstance(message, Gap) and message.cause in ("bus", "worker"):
-            shell.publisher.publish(message)  # a loss that is noticed by who reads
+    for message, number in bus.receive_numbered(poll_s):
+        if isinstance(message, Gap) and number < 0:
+            shell.publisher.publish(message)  # a loss that is noticed here
         if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
             for due in order.take(message):
                 front_end.feed(due, time.monotonic_ns())
