@@ -83,9 +83,9 @@ class Crew:
                 worker.begin(self._going_on(worker.spec))
 
     @property
-    def working(self) -> tuple[str, ...]:
-        """Who is there."""
-        return tuple(name for name, worker in self.workers.items() if worker.begun and worker.process.poll() is None)
+    def complete(self) -> bool:
+        """Whether nobody is missing or still loads."""
+        return not self._due and all(worker.begun for worker in self.workers.values())
 
     def watch(self, stopping: bool) -> None:
         """Replace who died or is stuck, unless all are to end (`stopping`); start who is due."""

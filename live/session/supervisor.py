@@ -35,6 +35,7 @@ PATIENCE_S = 2.0  # of a person who pressed Ctrl-C and looks at a full screen
 IDLE_S = 30.0  # after the end of all media, in which something moves while there is something to do
 STOP_S = 5.0  # to close files and sockets
 AT_ONCE_S = 1.0  # for the screen to give the terminal back
+UNHEARD_NS = 2_000_000_000  # of sound: less is the silence after the last words
 LEAD_NS = 200_000_000  # between the word to start and the first sample of a file
 
 _DIGITS = re.compile(r"[-+]?[\d.]+")
@@ -157,8 +158,8 @@ class Supervisor:
     def _idle_s(self) -> float:
         """For how long nothing has been said or worked off."""
         now_s = time.monotonic()
-        progress = self._closed, self._waiting, self._hub.resume, self._crew.working
-        if progress != self._progress:
+        progress = self._closed, self._waiting, self._hub.resume, sorted(self._crew.since_ns.items())
+        if progress != self._progress or not self._crew.complete:
             self._progress, self._moved_s = progress, now_s
         return now_s - self._moved_s
 
@@ -205,14 +206,18 @@ class Supervisor:
         waiting = self._waiting + self._hub.unanswered
         self._crew.workers["perception"].stopping = True
         self._crew.workers["perception"].process.kill()
+        assert self._hub.clock is not None
+        now_ns = self._hub.clock.now_ns()
         if waiting:
             self._print(f"{waiting} of the utterances that were begun were not finished in time, and are lost")
-            assert self._hub.clock is not None
-            now_ns = self._hub.clock.now_ns()
             since_ns = min(self._crew.since_ns.values(), default=now_ns)
-            self._hub.tell(
-                Gap(source="perception", t_start_ns=since_ns, t_end_ns=now_ns, lost=waiting, cause="overload")
-            )
+            gap = Gap(source="perception", t_start_ns=since_ns, t_end_ns=now_ns, lost=waiting, cause="overload")
+            self._hub.tell(gap)
+        for source in self._hub.tally.microphones:  # what nobody listened to
+            heard_ns, end = self._crew.since_ns.get(source), self._crew.ended.get(source)
+            if heard_ns is not None and end is not None and end.t_ns - heard_ns > UNHEARD_NS:
+                gap = Gap(source=source, t_start_ns=heard_ns, t_end_ns=end.t_ns, lost=0, cause="overload")
+                self._hub.tell(gap)
         self._hub.end(reason)
 
     def _settle(self) -> None:

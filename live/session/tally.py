@@ -16,7 +16,7 @@ class Tally:
         self.lost = 0
         self.lost_by_deaths = 0  # of them, with processes that died
         self._session = session
-        self._microphones = microphones
+        self.microphones = microphones
         self._deaths = 0
         self._skipped = 0
         self._gaps = 0
@@ -31,7 +31,7 @@ class Tally:
             case Gap():
                 self._gaps += 1
                 self.lost += message.lost if message.cause == "overload" else 0
-                if message.source in self._microphones:
+                if message.source in self.microphones:
                     self._gaps_ns += message.t_end_ns - message.t_start_ns
             case WorkerLost():
                 self._deaths += 1

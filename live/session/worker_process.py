@@ -33,10 +33,11 @@ log = logging.getLogger(__name__)
 
 
 class _Signs(NamedTuple):
-    """The last sign of life: when, and what processor time had been used."""
+    """The last sign of life: when. And what processor time had been used when somebody looked last."""
 
     at_s: float
     cpu_s: float
+    looked_s: float
 
 
 def publisher_name(spec: WorkerSpec, pid: int) -> str:
@@ -58,7 +59,7 @@ class Worker:
         self.stopping = False
         self.last_line = ""
         self._logfile = logfile
-        self._signs = _Signs(0.0, 0.0)
+        self._signs = _Signs(0.0, 0.0, 0.0)
         self.process = subprocess.Popen(
             [sys.executable, "-m", MODULE, self.name],  # the name is for who looks at `ps`
             stdin=subprocess.PIPE,
@@ -89,27 +90,27 @@ class Worker:
     def begin(self, start: Start) -> None:
         """Tell it when the media begins, or where to go on."""
         self.begun = True
-        self._signs = _Signs(time.monotonic(), self._cpu_s())
+        self._sign()
         self.send(f"start {msgspec.json.encode(start).decode()}")
 
     def alive(self, status: WorkerStatus) -> None:
         """It gave a sign of life."""
         self.status = status
-        self._signs = _Signs(time.monotonic(), self._signs.cpu_s)
+        self._sign()
 
     def stuck(self, now_s: float) -> bool:
         """Whether it is there and answers no more: no sign of life for `SILENT_S` while it does nothing, or for
         `BUSY_S` whatever it does. Before it has begun it may load for as long as that takes; a screen waits for its
         terminal, which somebody may have stopped.
         """
-        silent_s = now_s - self._signs.at_s
-        if self.spec.kind == "screen" or not self.begun or self.stopping or silent_s < SILENT_S:
+        signs = self._signs
+        if self.spec.kind == "screen" or not self.begun or self.stopping or now_s - signs.looked_s < SILENT_S:
             return False
+        if now_s - signs.at_s >= BUSY_S:
+            return True
         cpu_s = self._cpu_s()
-        if cpu_s > self._signs.cpu_s + IDLE_CPU_S and silent_s < BUSY_S:
-            self._signs = self._signs._replace(cpu_s=cpu_s)
-            return False
-        return self.spec.kind in ("perception", "tracker") or silent_s >= BUSY_S
+        self._signs = signs._replace(cpu_s=cpu_s, looked_s=now_s)
+        return self.spec.kind in ("perception", "tracker") and cpu_s - signs.cpu_s < IDLE_CPU_S
 
     def send(self, line: str) -> None:
         """Write a line to the worker; one that is gone does not listen."""
@@ -159,6 +160,10 @@ class Worker:
         if self.last_line.startswith("error: "):
             return WorkerError(reason, self.process.returncode)
         return WorkerError(f"{reason}; see {self._logfile.name}")
+
+    def _sign(self) -> None:
+        now_s = time.monotonic()
+        self._signs = _Signs(now_s, self._cpu_s(), now_s)
 
     def _cpu_s(self) -> float:
         """Processor time that it has used."""
