@@ -56,7 +56,6 @@ class PerceptionSection(Section, frozen=True, kw_only=True):
     """[perception]"""
 
     turn_detector: Literal["auto", "smart-turn", "none"] = "auto"
-    spare: bool = True
     speculative_s: Annotated[float, Meta(ge=0.0)] = 0.1
     partial_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 
@@ -103,6 +102,12 @@ class EventsSection(Section, frozen=True, kw_only=True):
     history: PositiveInt = 200
 
 
+class SupervisorSection(Section, frozen=True, kw_only=True):
+    """[supervisor]"""
+
+    spares: bool = True
+
+
 class DashboardSection(Section, frozen=True, kw_only=True):
     """[dashboard]"""
 
@@ -126,6 +131,7 @@ class Config(Section, frozen=True, kw_only=True):
     visual: VisualSection = VisualSection()
     tracker: TrackerSection = TrackerSection()
     events: EventsSection = EventsSection()
+    supervisor: SupervisorSection = SupervisorSection()
     dashboard: DashboardSection = DashboardSection()
     models: ModelsSection = ModelsSection()
 

@@ -78,7 +78,10 @@ class RawPublisher:
 
 
 def test_messages_arrive_unchanged_and_in_order(endpoint: str) -> None:
-    with closing(Publisher(endpoint, "mic", RECORDING)) as publisher, closing(reader(endpoint, topics=("audio", "gap"))) as inlet:
+    with (
+        closing(Publisher(endpoint, "mic", RECORDING)) as publisher,
+        closing(reader(endpoint, topics=("audio", "gap"))) as inlet,
+    ):
         gap = Gap(source="mic", t_start_ns=0, t_end_ns=1, lost=2, cause="device")
         sent = [chunk(0), chunk(1), gap, chunk(2)]
         for message in sent:
@@ -173,7 +176,10 @@ def test_a_device_that_is_opened_anew_leaves_a_gap_with_its_true_times(endpoint:
 
 
 def test_of_signs_of_life_only_the_newest_counts_and_none_is_lost_in_the_log(endpoint: str) -> None:
-    with closing(Publisher(endpoint, "mic", RECORDING)) as publisher, closing(reader(endpoint, topics=("status",))) as inlet:
+    with (
+        closing(Publisher(endpoint, "mic", RECORDING)) as publisher,
+        closing(reader(endpoint, topics=("status",))) as inlet,
+    ):
         receive_until(inlet, lambda _: publisher._ring.readers, publisher)
         for _ in range(5):
             publisher.publish(STATUS)
