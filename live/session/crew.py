@@ -53,6 +53,7 @@ class Crew:
         self._spares: dict[str, Worker] = {}
         self._spares_due_s: dict[str, float] = {}
         self._restarts: dict[str, Restarts] = {}
+        self._missing_s: dict[str, float] = {}  # since when who is replaced does not work
         self._due: dict[str, tuple[float, WorkerSpec]] = {}  # who is started again, when
         self._looked_s = time.monotonic()
         self.since_ns: dict[str, int] = {}  # what perception said last of what is worked off
@@ -86,6 +87,9 @@ class Crew:
                 continue
             worker.alive(status)
             self.since_ns = status.since_ns or self.since_ns
+            if status.phase == "running" and status.worker in self._missing_s:
+                away_s = time.monotonic() - self._missing_s.pop(status.worker)
+                self._say(f"{status.worker} works again after {away_s:.1f} s")
             if worker.ready and self._start is not None and not (worker.begun or worker.spec.spare):
                 worker.begin(self._going_on(worker.spec))
 
@@ -186,6 +190,7 @@ class Crew:
             self._do_without(worker, restarts.count)
             return
         self._announce(worker, "it is started again", restarts.count, 0)
+        self._missing_s.setdefault(name, now_s)
         self._due[name] = now_s + wait_s, structs.replace(spec, spare=False)
 
     def _replace(self, spec: WorkerSpec) -> None:
