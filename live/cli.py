@@ -76,7 +76,7 @@ COMMANDS = {
     "session": ("bundles:session_app", "Recorded sessions: verify one, recover one that was cut off."),
     "soak": (
         "soak:soak",
-        "Play a recording for hours through the real processes, kill and starve them at random, and count what is lost.",
+        "Play a recording for hours through the real processes, kill them at random, and count what is lost.",
     ),
     "bench": ("bench:bench_app", "Measure on this machine."),
     "corpus": (
