@@ -35,8 +35,8 @@ import msgspec
 from msgspec import structs
 
 from erc_live.live.errors import exit_code
-from erc_live.live.session.heap import Heap, bound_kernel_caches
 from erc_live.live.session.broker import SPARE
+from erc_live.live.session.heap import Heap, bound_kernel_caches
 from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, waits
 from erc_live.live.session.worker_process import publisher_name
 from erc_live.streams.bus import Publisher, Subscriber, times
