@@ -229,14 +229,14 @@ class Gap(PublicMessage, frozen=True, kw_only=True):
     """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times.
 
     `cause` "worker": the process `source` died; what it had not given on is lost, and all until another one took its
-    place. `lost` then counts utterances.
+    place. `lost` then counts utterances. "forgotten": it was recorded, and taken out at the wish of who spoke.
     """
 
     source: str
     t_start_ns: int
     t_end_ns: int
     lost: Count
-    cause: Literal["device", "bus", "overload", "worker"]
+    cause: Literal["device", "bus", "overload", "worker", "forgotten"]
 
 
 class Relabel(PublicMessage, frozen=True, kw_only=True):

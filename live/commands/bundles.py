@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from erc_live.streams.errors import SessionError
-from erc_live.streams.session import recover, verify
+from erc_live.streams.recovery import recover, verify
 
 session_app = typer.Typer(help="Recorded sessions: verify one, recover one that was cut off.", no_args_is_help=True)
 

@@ -1,5 +1,6 @@
 """Recorded sessions for tests: what capture might send, and how to record it."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def record(folder: Path, messages: Iterable[object]) -> None:
     with Recorder(folder, manifest()) as recorder:
         for message in messages:
             recorder.write(message)
+
+
+def die(recorder: Recorder) -> None:
+    """What the system does with the files of a process that was killed."""
+    recorder._close_logs()
+    os.close(recorder._lock._descriptor)
 
 
 def sound(source: str, t_ns: int, samples: int, seed: int = 0) -> AudioChunk:
