@@ -24,6 +24,7 @@ from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
+from erc_live.streams.journal import make_private
 from erc_live.streams.media import probe, undecodable
 from erc_live.streams.messages import AnyMessage
 
@@ -164,13 +165,15 @@ def _check(session: SessionSpec) -> None:
 
 
 def _check_room(folder: Path) -> None:
-    """Whether a recording can be kept there. Raises SessionError."""
+    """Whether a recording can be kept there, where nobody else can read it. Raises SessionError."""
     try:
         if folder.exists() and any(folder.iterdir()):
             raise SessionError(f"--record {folder}: the folder is not empty; name a new one")
         place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryFile(dir=place):
-            return
+            pass
+        if line := make_private(folder) if folder.exists() else "":
+            err.print(Text(line), soft_wrap=True)
     except OSError as error:
         raise SessionError(
             f"--record {folder}: nothing can be written there ({error.strerror}); name another"

@@ -8,24 +8,46 @@ from pathlib import Path
 import msgspec
 
 from erc_live.live.session.spec import SessionSpec
+from erc_live.streams.bundle_limits import NAME_LETTERS
+from erc_live.streams.errors import SessionError
 from erc_live.streams.record import Recorder
-from erc_live.streams.session import RecordedSource, new_manifest
+from erc_live.streams.session import Manifest, RecordedSource, new_manifest, read_manifest
 
 
 @contextmanager
 def recorder(session: SessionSpec, t_ns: int) -> Iterator[Recorder | None]:
     """What writes messages to the bundle that the session asks for; None if it asks for none. `t_ns`: the instant, now,
-    at which the media begins. Raises SessionError where the folder cannot be written.
+    at which the media begins.
+
+    Where a recorder of this very session died, the new one goes on in its bundle: `stored` says what is there, and what
+    it is told once more of that is passed over. Raises SessionError where the folder cannot be written.
     """
     if session.record is None:
         yield None
         return
+    folder = Path(session.record)
+    with (
+        Recorder.resume(folder) if _was_begun(session, folder) else Recorder(folder, _manifest(session, t_ns)) as bundle
+    ):
+        yield bundle
+
+
+def _was_begun(session: SessionSpec, folder: Path) -> bool:
+    """Whether the folder holds the beginning of this session."""
+    try:
+        manifest = read_manifest(folder)
+    except SessionError:
+        return False
+    return manifest.session == session.session and not manifest.closed
+
+
+def _manifest(session: SessionSpec, t_ns: int) -> Manifest:
     sources = [
         RecordedSource(
-            name=source.name, kind="audio" if source.kind == "mic" else "video", speaker=source.speaker or ""
+            name=source.name,
+            kind="audio" if source.kind == "mic" else "video",
+            speaker=(source.speaker or "")[:NAME_LETTERS],
         )
         for source in session.sources
     ]
-    manifest = new_manifest(session.session, t_ns, time.time_ns(), sources, msgspec.to_builtins(session.config))
-    with Recorder(Path(session.record), manifest) as bundle:
-        yield bundle
+    return new_manifest(session.session, t_ns, time.time_ns(), sources, msgspec.to_builtins(session.config))
