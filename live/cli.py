@@ -30,6 +30,7 @@ from erc_live.live.commands.session_options import (
 )
 from erc_live.live.errors import exit_code
 from erc_live.live.screen.console import err
+from erc_live.live.screen.printable import printable
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -153,7 +154,7 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        err.print(Text(f"erc-live: {error}"), style="bold", soft_wrap=True)
+        err.print(Text(printable(f"erc-live: {error}")), style="bold", soft_wrap=True)
         sys.exit(code)
 
 

@@ -1,29 +1,50 @@
-"""`erc-live session`: recorded sessions on the disk: verify one, recover one."""
+"""`erc-live session`: recorded sessions on the disk: verify one, recover one.
+
+The rule of this file: names and texts of a bundle are somebody else's; each line that is printed is one line.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from erc_live.live.screen.console import out
+from erc_live.live.screen.printable import printable
 from erc_live.streams.errors import SessionError
-from erc_live.streams.recovery import recover, verify
+from erc_live.streams.losses import missing
+from erc_live.streams.recovery import BEING_RECORDED, recover, verify
 
 session_app = typer.Typer(help="Recorded sessions: verify one, recover one that was cut off.", no_args_is_help=True)
 
+Folder = Annotated[Path, typer.Argument(help="Folder of the session.")]
+
 
 @session_app.command("verify")
-def session_verify(path: Annotated[Path, typer.Argument(help="Folder of the session.")]) -> None:
+def session_verify(path: Folder) -> None:
     """Check every file of a recorded session against its manifest and checksums."""
     findings = verify(path)
+    if findings == [BEING_RECORDED]:
+        raise SessionError(f"{path}: {BEING_RECORDED}: it can be verified when the session has ended")
     for finding in findings:
-        print(finding)
+        _print(finding)
     if findings:
         raise SessionError(f"{path}: {len(findings)} findings; `erc-live session recover` saves what is whole")
-    print(f"{path}: whole")
+    _print(f"{path}: whole{_but(path)}")
 
 
 @session_app.command("recover")
-def session_recover(path: Annotated[Path, typer.Argument(help="Folder of the session.")]) -> None:
+def session_recover(path: Folder) -> None:
     """Make a session whole that was cut off: keep all that is complete, drop the torn end."""
-    recover(path)
-    print(f"{path}: recovered; `erc-live session verify` checks it, `erc-live replay` plays it")
+    for line in recover(path):
+        _print(line)
+    _print(f"{path}: recovered{_but(path)}; `erc-live session verify` checks it, `erc-live replay` plays it")
+
+
+def _but(path: Path) -> str:
+    """What is gone of a session."""
+    lines = missing(path)
+    return f", but {', '.join(lines)}" if lines else ""
+
+
+def _print(line: str) -> None:
+    out.print(printable(line), soft_wrap=True)

@@ -5,6 +5,7 @@ next message is waited for.
 """
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from erc_live.live.screen.panels import SKIPPED
+from erc_live.live.screen.printable import printable
 from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
 from erc_live.streams.bus import Subscriber
@@ -144,8 +146,7 @@ class TextLines:
         return self._fitted(f"{self._time(relabel.t_ns)}  {'corrected':<10}  {who} from {since}")
 
     def _fitted(self, line: str) -> str:
-        # What was said, and by whom, comes from outside: no control codes to the terminal.
-        line = "".join(c if c.isprintable() else " " for c in line).rstrip()
+        line = printable(line).rstrip()
         if self._width is None or cell_len(line) <= self._width:
             return line
         text = Text(line)
@@ -208,7 +209,11 @@ def _ended(end: SessionEnd) -> str:
 
 
 def _json_line(message: PublicEvent) -> str:
-    return codec.to_json(message).decode() + "\n"
+    """What a terminal might obey is written as JSON escapes it, which says the same to a program."""
+    text = codec.to_json(message).decode()
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
 
 
 def _forget_pipe(out: TextIO) -> None:
