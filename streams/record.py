@@ -21,6 +21,7 @@ import numpy as np
 from erc_live.streams import codec
 from erc_live.streams.bundle_limits import SEGMENT_BYTES
 from erc_live.streams.bundle_lock import LOCK, BundleLock
+from erc_live.streams.bundle_losses import LOSSES
 from erc_live.streams.errors import BadMessage, SessionError
 from erc_live.streams.journal import (
     FOLDER_MODE,
@@ -32,7 +33,6 @@ from erc_live.streams.journal import (
     write_part,
     write_whole,
 )
-from erc_live.streams.losses import LOSSES
 from erc_live.streams.media import Kind, encode_flac, encode_mkv
 from erc_live.streams.messages import (
     AnyMessage,

@@ -1,7 +1,7 @@
 """Whether a bundle is whole, and making it so again.
 
 The rule of this file: nothing is left out in silence. What cannot be read is put aside as `*.damaged`, and what is gone
-is written down in the bundle (`losses.py`), so that it is known of it from then on.
+is written down in the bundle (`bundle_losses.py`), so that it is known of it from then on.
 """
 
 import errno
@@ -14,6 +14,7 @@ import msgspec
 from erc_live.streams import codec
 from erc_live.streams.bundle_limits import CHECKSUMS_BYTES
 from erc_live.streams.bundle_lock import LOCK, BundleLock, is_locked
+from erc_live.streams.bundle_losses import LOSSES, Loss, LostLines, LostSegment, add_losses, lost_segment
 from erc_live.streams.errors import BadMessage, SessionError
 from erc_live.streams.journal import (
     PART,
@@ -27,7 +28,6 @@ from erc_live.streams.journal import (
     sha256,
     write_whole,
 )
-from erc_live.streams.losses import LOSSES, Loss, LostLines, LostSegment, add_losses, lost_segment
 from erc_live.streams.messages import SourceEnd
 from erc_live.streams.session import (
     CHECKSUMS,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from erc_live.streams.bundle_limits import PICTURE_PX, TIME_NS
+from erc_live.streams.bundle_limits import IMAGE_PX, TIME_NS
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.jpeg import jpeg_size
 from erc_live.streams.media import Kind, audio_chunks, probe, video_frames
@@ -141,7 +141,7 @@ def _chunks(session: RecordedSession, segment: AudioSegment, shift_ns: int) -> I
 def _frames(session: RecordedSession, segment: VideoSegment, shift_ns: int) -> Iterator[VideoFrame]:
     for t_ns, jpeg in zip(segment.times_ns, session.jpegs(segment), strict=True):
         width_px, height_px = jpeg_size(jpeg) or (0, 0)
-        if width_px * height_px > PICTURE_PX:
+        if width_px * height_px > IMAGE_PX:
             name = session.path / segment.file
             raise SessionError(f"{name}: a picture of {width_px} times {height_px} points, which no recording has")
         yield VideoFrame(

@@ -28,6 +28,12 @@ out = PlainConsole()
 err = PlainConsole(stderr=True)
 
 
+def print_line(line: str, console: Console = err) -> None:
+    """One line that does not wrap, whatever is in it; nothing of "" at all."""
+    if line:
+        console.print(printable(line), soft_wrap=True)
+
+
 def wants_jsonl(asked: bool) -> bool:
     """Whether to write JSON lines: when asked to, or when nobody looks at a terminal that can be drawn on."""
     return asked or not out.is_terminal or out.is_dumb_terminal

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import platformdirs
-from rich.text import Text
 
 from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.asr.whisper_models import is_here
@@ -18,7 +17,7 @@ from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mi
 from erc_live.live.config import Config
 from erc_live.live.demo.recognition import RecognitionScore
 from erc_live.live.errors import ConfigError
-from erc_live.live.screen.console import err
+from erc_live.live.screen.console import print_line
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
@@ -86,7 +85,7 @@ def _cameras_of(path: Path) -> list[str]:
     unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
     for line in (unseen, channels_hint(path)):
         if line:
-            err.print(Text(line), soft_wrap=True)
+            print_line(line)
     return [str(path)] if info.video else []
 
 
@@ -138,7 +137,7 @@ def run(session: SessionSpec) -> None:
     else:
         _run_workers(session, hearing.observe)
     if session.reference and (line := hearing.summary()):
-        err.print(Text(line), soft_wrap=True)
+        print_line(line)
 
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
@@ -173,7 +172,7 @@ def _check_room(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=place):
             pass
         if line := make_private(folder) if folder.exists() else "":
-            err.print(Text(line), soft_wrap=True)
+            print_line(line)
     except OSError as error:
         raise SessionError(
             f"--record {folder}: nothing can be written there ({error.strerror}); name another"

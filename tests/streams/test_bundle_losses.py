@@ -6,7 +6,7 @@ import pytest
 from bundles import SECOND, conversation, record
 from examples import event, hello, session_end
 
-from erc_live.streams.losses import missing
+from erc_live.streams.bundle_losses import missing
 from erc_live.streams.messages import Gap
 from erc_live.streams.recovery import recover, verify
 
