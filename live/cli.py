@@ -73,7 +73,14 @@ COMMANDS = {
     "devices": ("list_devices:devices", "List microphones and cameras and what they can do."),
     "models": ("fetch:models_app", "Weights that erc-live uses and does not ship: list, fetch, verify."),
     "config": ("show_config:config_app", "The configuration: which keys there are, and who set them."),
-    "session": ("bundles:session_app", "Recorded sessions: verify one, recover one that was cut off."),
+    "session": (
+        "bundles:session_app",
+        "Recorded sessions: verify one, recover one that was cut off, delete those whose time is up.",
+    ),
+    "forget": (
+        "forget:forget",
+        "Take one person out of recorded sessions, and delete the print of their voice.",
+    ),
     "bench": ("bench:bench_app", "Measure on this machine."),
     "corpus": (
         "corpus:corpus_app",

@@ -107,6 +107,12 @@ class DashboardSection(Section, frozen=True, kw_only=True):
     refresh_hz: Positive = 4.0
 
 
+class RecordingSection(Section, frozen=True, kw_only=True):
+    """[recording]"""
+
+    keep_days: Annotated[int, Meta(ge=0)] = 0
+
+
 class ModelsSection(Section, frozen=True, kw_only=True):
     """[models]"""
 
@@ -125,6 +131,7 @@ class Config(Section, frozen=True, kw_only=True):
     tracker: TrackerSection = TrackerSection()
     events: EventsSection = EventsSection()
     dashboard: DashboardSection = DashboardSection()
+    recording: RecordingSection = RecordingSection()
     models: ModelsSection = ModelsSection()
 
 

@@ -12,7 +12,6 @@ from erc_live.streams import codec
 from erc_live.streams.errors import BadMessage, SessionError
 from erc_live.streams.journal import read_log, write_whole
 from erc_live.streams.session import (
-    AudioSegment,
     MediaSegment,
     Record,
     RecordedSession,
@@ -43,8 +42,9 @@ Loss = LostSegment | LostLines
 
 
 def lost_segment(segment: MediaSegment) -> LostSegment:
-    end_ns = segment.runs[-1].t_end_ns if isinstance(segment, AudioSegment) else segment.times_ns[-1]
-    return LostSegment(source=segment.source, file=segment.file, t_start_ns=segment.t_first_ns, t_end_ns=max(end_ns, 0))
+    return LostSegment(
+        source=segment.source, file=segment.file, t_start_ns=segment.t_first_ns, t_end_ns=segment.t_end_ns
+    )
 
 
 def add_losses(path: Path, losses: list[Loss]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from erc_live.streams.errors import BadMessage
-from erc_live.streams.messages import AnyMessage
+from erc_live.streams.messages import AnyMessage, PublicMessage
 from erc_live.streams.migrations import migrated
 
 _DTYPES = ("int16", "float32")  # all that a message may hold
@@ -68,7 +68,7 @@ def decode(frames: list[bytes]) -> AnyMessage:
     return message
 
 
-def to_json(message: AnyMessage) -> bytes:
+def to_json(message: AnyMessage | PublicMessage) -> bytes:
     """One JSON object, without a newline. Raises TypeError as `encode` does."""
 
     def hook(value: object) -> object:
@@ -117,7 +117,7 @@ def _bytes(value: object) -> bytes:
     return np.ascontiguousarray(value).tobytes()
 
 
-def _complaint(message: AnyMessage) -> str:
+def _complaint(message: AnyMessage | PublicMessage) -> str:
     """Where in a message the first value stands that cannot be sent, and what it is; "" where none is found."""
     return next((f"{path}: cannot send {_kind(value)}" for path, value in _leaves(message) if not _sendable(value)), "")
 

@@ -91,7 +91,7 @@ class Recorder:
         self._hashes: dict[str, str] = {}
         self._sources = {source.name for source in manifest.sources}
         self._logs: dict[str, Log] = {}
-        self._recent: deque[AnyMessage] = deque()
+        self._recent: deque[PublicMessage] = deque()
         self._lock: BundleLock | None = None
         self._open = True
         try:
@@ -128,7 +128,7 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def write(self, message: AnyMessage) -> None:
+    def write(self, message: AnyMessage | PublicMessage) -> None:
         """Take a message; those that are not recorded are passed over.
 
         Raises SessionError when the disk does not take it. What could be saved then is, and the recorder is closed.
@@ -178,7 +178,7 @@ class Recorder:
         self._sources |= self.stored.until_ns.keys()
         self._logs = {name: Log(self._folder / name, resumed=True) for name in LOGS}
 
-    def _write(self, message: AnyMessage) -> None:
+    def _write(self, message: AnyMessage | PublicMessage) -> None:
         if isinstance(message, AudioChunk | VideoFrame):
             self._add(message)
         elif isinstance(message, SourceEnd):
@@ -188,7 +188,7 @@ class Recorder:
         if isinstance(message, Hello) and message.labels != self._manifest.labels:
             self._greet(message)
 
-    def _superfluous(self, message: AnyMessage) -> bool:
+    def _superfluous(self, message: AnyMessage | PublicMessage) -> bool:
         """Features of what was still being said; and what both who noticed it and who passed it on tell us."""
         if isinstance(message, UtteranceFeatures):
             return not message.final
@@ -233,7 +233,7 @@ class Recorder:
         commit_part(self._folder / name)
         self._hashes[name] = segment.sha256
 
-    def _log(self, name: str, message: AnyMessage) -> None:
+    def _log(self, name: str, message: AnyMessage | PublicMessage) -> None:
         line = codec.to_json(message)
         if not self.stored.take(name, line):
             self._logs[name].append(line)

@@ -7,6 +7,7 @@ is written down in the bundle (`bundle_losses.py`), so that it is known of it fr
 import errno
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -86,8 +87,6 @@ def mend(path: Path, is_whole: IsWhole) -> list[str]:
 
     Raises OSError, BadMessage where a log is too large.
     """
-    for folder in (path, *(path / kind for kind in SUFFIX)):
-        make_private(folder)
     done = [line for folder in (path, *(path / kind for kind in SUFFIX)) if (line := make_private(folder))]
     losses: list[Loss] = []
     for name in LOGS:
@@ -136,9 +135,23 @@ def bundle_files(path: Path) -> set[str]:
     return names - {CHECKSUMS, LOCK}
 
 
-def set_aside(path: Path) -> list[Path]:
-    """What recovery put aside."""
-    return [*path.rglob(f"*{_DAMAGED}")]
+def delete(path: Path) -> bool:
+    """Delete the bundle. False: what is no part of a bundle stays, and the folder with it.
+
+    Raises OSError, and SessionError when it is none or is being recorded.
+    """
+    read_manifest(path)
+    own = {CHECKSUMS, LOSSES, *LOGS}
+    with BundleLock(path):
+        for file in path.rglob("*"):
+            name = file.relative_to(path).as_posix().removesuffix(_DAMAGED).removesuffix(PART)
+            if (name in own or _SEGMENT.fullmatch(name)) and not file.is_dir():
+                file.unlink()
+        (path / MANIFEST).unlink()  # last: until then it is known what this is
+    for folder in (*(path / kind for kind in SUFFIX), path):
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+    return not path.exists()
 
 
 def _recover(path: Path) -> list[str]:

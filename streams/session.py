@@ -127,6 +127,10 @@ class AudioSegment(Record, frozen=True, kw_only=True, tag=True):
     def t_first_ns(self) -> int:
         return min(run.t_ns for run in self.runs)
 
+    @property
+    def t_end_ns(self) -> int:
+        return max(run.t_end_ns for run in self.runs)
+
 
 class VideoSegment(Record, frozen=True, kw_only=True, tag=True):
     """One Matroska file: pictures of one size, taken at `times_ns`."""
@@ -141,6 +145,10 @@ class VideoSegment(Record, frozen=True, kw_only=True, tag=True):
     @property
     def t_first_ns(self) -> int:
         return self.times_ns[0]
+
+    @property
+    def t_end_ns(self) -> int:
+        return self.times_ns[-1]
 
 
 MediaSegment = AudioSegment | VideoSegment

@@ -28,8 +28,8 @@ class Stored:
         self.lines = Counter(name for name, _ in self._lines.elements())  # log -> how many, but for media
         self._places: defaultdict[tuple[str, int], list[MediaSegment]] = defaultdict(list)  # by source and time
         for segment in self.segments:
-            t_end_ns = max(end_ns for _, end_ns in _spans_ns(segment))
-            self.until_ns[segment.source] = max(t_end_ns, self.until_ns.get(segment.source, t_end_ns))
+            until_ns = self.until_ns.get(segment.source, segment.t_end_ns)
+            self.until_ns[segment.source] = max(segment.t_end_ns, until_ns)
             buckets = {b for a, e in _spans_ns(segment) for b in range(a // _BUCKET_NS, e // _BUCKET_NS + 1)}
             for bucket in buckets:
                 self._places[segment.source, bucket].append(segment)

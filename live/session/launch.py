@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from itertools import combinations
@@ -18,6 +19,7 @@ from erc_live.live.config import Config
 from erc_live.live.demo.recognition import RecognitionScore
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import print_line
+from erc_live.live.session.recording_registry import prune
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
@@ -157,6 +159,8 @@ def _check(session: SessionSpec) -> None:
         raise MediaError(f"--transcript {session.transcript}: no such file")
     if session.record:
         _check_room(Path(session.record))
+        for line in prune(session.config.recording.keep_days, time.time_ns()):
+            print_line(line)
     if session.picture and (session.jsonl or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():

@@ -1,5 +1,6 @@
 """A session on its way to the disk: what the bundle says of it, and the place where its messages go."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import msgspec
 
+from erc_live.live.session.recording_registry import register
 from erc_live.live.session.spec import SessionSpec
 from erc_live.streams.bundle_limits import NAME_LETTERS
 from erc_live.streams.errors import SessionError
 from erc_live.streams.record import Recorder
 from erc_live.streams.session import Manifest, RecordedSource, new_manifest, read_manifest
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -26,9 +30,12 @@ def recorder(session: SessionSpec, t_ns: int) -> Iterator[Recorder | None]:
         yield None
         return
     folder = Path(session.record)
-    with (
-        Recorder.resume(folder) if _was_begun(session, folder) else Recorder(folder, _manifest(session, t_ns)) as bundle
-    ):
+    begun = _was_begun(session, folder)
+    with Recorder.resume(folder) if begun else Recorder(folder, _manifest(session, t_ns)) as bundle:
+        try:
+            register(folder, session.session)
+        except OSError as error:
+            log.warning("%s: recording.keep_days and forget will not know of it: %s", folder, error)
         yield bundle
 
 

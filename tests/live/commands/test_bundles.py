@@ -18,6 +18,8 @@ from tiny_world import make_tiny_world, options
 from erc_live.live import cli
 from erc_live.live import config as configuration
 from erc_live.live.screen import sinks
+from erc_live.live.session import recording_registry
+from erc_live.live.speakers import enrolment
 from erc_live.streams.messages import AudioChunk, Gap, Recogniser, SourceEnd, UtteranceFeatures, Word
 from erc_live.streams.record import Recorder
 from erc_live.streams.session import RecordedSource, new_manifest
@@ -156,6 +158,72 @@ def test_a_session_that_is_being_recorded_is_left_alone(run, tmp_path):
             assert (code, out) == (4, "")
             assert "is being recorded" in err
             assert len(err.splitlines()) == 1
+
+
+def test_the_new_mode_of_a_folder_is_told(run, tmp_path, tiny_world):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept").chmod(0o755)
+    bundle = make(tmp_path / "s", "Ann")
+    _, _, err = run("replay", bundle, "--speed", "max", "--record", tmp_path / "kept", *options(tiny_world))
+    assert [line for line in err.splitlines() if "was 755 and is 700" in line]
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+    assert recording_registry.recordings() == [tmp_path / "kept"]
+
+
+def test_somebody_is_forgotten_only_when_that_was_read_and_wanted(run, tmp_path):
+    bundle = make(tmp_path / "s", "Ann")
+    recording_registry.register(bundle, "Ann")
+    enrolment.keep("Ann", [enrolment.recorded(np.zeros(256), 15.0)], "e")
+    whole = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    code, out, err = run("forget", "--speaker", "Ann")
+    assert code == 0
+    assert "nothing was changed: --yes does it" in err
+    assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == whole
+    assert enrolment.is_enrolled("Ann")
+    code, done, err = run("forget", "--speaker", "Ann", bundle, "--yes")
+    assert code == 0
+    assert done == out.replace(": would be removed", ": removed")
+    assert "all sound of mic-0, which is theirs" in done
+    assert not enrolment.is_enrolled("Ann")
+    code, _, err = run("forget", "--speaker", "Ann", bundle)
+    assert code == 4
+    assert "nobody called 'Ann'" in err
+
+
+def test_one_recording_that_cannot_be_changed_does_not_save_the_others(run, tmp_path):
+    make(tmp_path / "a", "Ann")
+    (tmp_path / "a" / "audio" / "mic-0-0001.flac").unlink()
+    make(tmp_path / "b", "Ann")
+    code, out, err = run("forget", "--speaker", "Ann", tmp_path / "a", tmp_path / "b", "--yes")
+    assert code == 4
+    assert "1 of 2 recorded sessions were left as they are" in err
+    assert ": removed" in out
+    assert run("session", "verify", tmp_path / "b")[0] == 0
+
+
+def test_what_is_older_than_keep_days_is_deleted_and_nothing_else(run, tmp_path, tiny_world):
+    for name in ("old", "beside", "strange", "gone"):
+        make(tmp_path / name, name)  # of 1970
+    for name in ("old", "beside", "gone"):
+        recording_registry.register(tmp_path / name, name)
+    (tmp_path / "beside" / "notes.txt").write_text("mine")
+    shutil.rmtree(tmp_path / "gone")
+    recording_registry.register(tmp_path / "strange", "another session that was there before")
+    keep = ("--set", "recording.keep_days=30")
+    assert "stay until you delete them" in run("session", "prune")[1]
+    code, out, _ = run("session", "prune", *keep)
+    assert (code, out.splitlines()[-1]) == (0, "2 recordings are older than 30 days; --yes deletes them")
+    assert (tmp_path / "old").exists()
+    fresh = tmp_path / "fresh"
+    command = ("replay", tmp_path / "strange", "--speed", "max", "--record", fresh, *keep, *options(tiny_world))
+    _, _, err = run(*command)
+    assert f"{tmp_path / 'old'}: deleted, for it was older than recording.keep_days (30)" in err
+    assert "files in it that are no part of the recording stay" in err
+    assert not (tmp_path / "old").exists()
+    assert [file.name for file in (tmp_path / "beside").rglob("*")] == ["notes.txt"]
+    assert run("session", "verify", tmp_path / "strange")[0] == 0
+    assert run("session", "prune", *keep, "--yes")[1] == ""
+    assert fresh.exists()
 
 
 @pytest.fixture(scope="module")
