@@ -48,10 +48,12 @@ def lost_segment(segment: MediaSegment) -> LostSegment:
 
 
 def add_losses(path: Path, losses: list[Loss]) -> None:
-    """Write down what is lost, behind what was before. Raises OSError."""
-    if losses:
-        lines = (msgspec.json.encode(loss) + b"\n" for loss in [*read_losses(path), *losses])
-        write_whole(path / LOSSES, b"".join(lines))
+    """Write down what is lost, behind what was before; a segment once. Raises OSError."""
+    before = read_losses(path)
+    files = {loss.file for loss in before if isinstance(loss, LostSegment)}
+    new = [loss for loss in losses if isinstance(loss, LostLines) or loss.file not in files]
+    if new:
+        write_whole(path / LOSSES, b"".join(msgspec.json.encode(loss) + b"\n" for loss in [*before, *new]))
 
 
 def read_losses(path: Path) -> tuple[Loss, ...]:

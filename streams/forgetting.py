@@ -77,22 +77,22 @@ class Trace:
 
 def trace(session: RecordedSession, name: str) -> Trace | None:
     """Where somebody of that name is in the bundle; None if nowhere."""
-    own = frozenset(source.name for source in session.manifest.sources if _alike(source.speaker, name))
+    own = frozenset(source.name for source in session.manifest.sources if alike(source.speaker, name))
     said = [
         message
         for message in (*session.features, *session.events)
         if isinstance(message, UtteranceFeatures | EmotionEvent)
     ]
-    utterances = frozenset(m.utterance for m in said if m.source in own or _alike(m.speaker_name, name))
+    utterances = frozenset(m.utterance for m in said if m.source in own or alike(m.speaker_name, name))
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for message in said:
         if message.utterance in utterances:
             spans[message.source].append((message.t_start_ns - _MARGIN_NS, message.t_end_ns + _MARGIN_NS))
     seen = _merged(span for each in spans.values() for span in each)
-    whole = {segment.source: _spans_of(session, segment.source) for segment in session.segments}
+    recorded = {source for _, source in session.tracks()}
     messages = [*session.events, *session.gaps, *session.ends, *session.features, session.manifest]
     stay = [m for m in messages if getattr(m, "utterance", None) not in utterances]
-    names = {name.strip(), *(each for each in _names(session) if _alike(each, name))}
+    names = {name.strip(), *(each for each in _names(session) if alike(each, name))}
     named = sum(_redacted(m, names) is not m for m in stay)
     if not (own or utterances or named):
         return None
@@ -101,7 +101,7 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
         own=own,
         utterances=utterances,
         spans={source: _merged(each) for source, each in spans.items()}
-        | {source: whole[source] for source in own if source in whole},
+        | {source: _spans_of(session, source) for source in own & recorded},
         seen=seen,
         named=named,
         cameras=tuple(source for kind, source in session.tracks() if kind == "video"),
@@ -238,7 +238,8 @@ def _overlaps(spans: Sequence[Span], start: int, end: int) -> bool:
     return before > 0 and spans[before - 1][1] > start
 
 
-def _alike(one: str | None, other: str) -> bool:
+def alike(one: str | None, other: str) -> bool:
+    """Whether two names are one, however they are written."""
     return one is not None and one.strip().casefold() == other.strip().casefold()
 
 

@@ -20,7 +20,9 @@ from erc_live.streams.errors import BadMessage
 
 PART = ".part"
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# What only some systems know, or need.
+_BINARY = getattr(os, "O_BINARY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would be waited for
 T = TypeVar("T")
 
 
@@ -156,8 +158,7 @@ def sync_folder(path: Path) -> None:
 
 def open_regular(path: Path, most_bytes: int) -> BufferedReader:
     """A file to read, and no pipe, device or link to one elsewhere. Raises OSError, BadMessage if it is larger."""
-    # Windows knows neither flag; a pipe without a writer would be waited for.
-    file = os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK), "rb")
+    file = os.fdopen(os.open(path, os.O_RDONLY | _BINARY | _NO_LINK), "rb")
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode):
         file.close()
@@ -182,7 +183,7 @@ def sha256(path: Path) -> str:
 
 def open_private(name: str | Path, flags: int) -> int:
     """As `os.open`; the file is its owner's only."""
-    descriptor = os.open(name, flags, FILE_MODE)
+    descriptor = os.open(name, flags | _BINARY, FILE_MODE)
     if os.name != "nt":
         os.fchmod(descriptor, FILE_MODE)
     return descriptor

@@ -6,14 +6,14 @@ is written down in the bundle (`bundle_losses.py`), so that it is known of it fr
 
 import errno
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from erc_live.streams import codec
-from erc_live.streams.bundle_limits import CHECKSUMS_BYTES
+from erc_live.streams.bundle_limits import CHECKSUMS_BYTES, LOG_BYTES
 from erc_live.streams.bundle_lock import LOCK, BundleLock, is_locked
 from erc_live.streams.bundle_losses import LOSSES, Loss, LostLines, LostSegment, add_losses, lost_segment
 from erc_live.streams.errors import BadMessage, SessionError
@@ -88,21 +88,16 @@ def mend(path: Path, is_whole: IsWhole) -> list[str]:
     Raises OSError, BadMessage where a log is too large.
     """
     done = [line for folder in (path, *(path / kind for kind in SUFFIX)) if (line := make_private(folder))]
-    losses: list[Loss] = []
-    for name in LOGS:
-        lines, lost = _mend_log(path, name, is_whole)
-        done, losses = [*done, *lines], [*losses, *lost]
+    done += [line for name in LOGS for line in _mend_log(path, name, is_whole)]
     for part in path.rglob(f"*{PART}"):
         part.unlink()
         done.append(f"{part.relative_to(path).as_posix()}: removed, it was half-written")
     listed = {entry.file for entry in read_log(path / TIMING, read_timing).values if not isinstance(entry, SourceEnd)}
-    lost_files = {loss.file for loss in losses}
     for name in sorted(bundle_files(path) - listed - {MANIFEST, LOSSES, *LOGS}):
+        if segment := _SEGMENT.fullmatch(name):
+            add_losses(path, [LostSegment(source=segment["source"], file=name)])
         (path / name).replace(path / (name + _DAMAGED))
         done.append(f"{name}: put aside")
-        if (segment := _SEGMENT.fullmatch(name)) and name not in lost_files:
-            losses.append(LostSegment(source=segment["source"], file=name))
-    add_losses(path, losses)
     return done
 
 
@@ -192,9 +187,8 @@ def _digest(file: Path) -> str:
 def _verify_log(path: Path, name: str, digests: Mapping[str, str]) -> list[str]:
     if len(digests.get(name, "")) != _SHA256_LETTERS:
         return [] if name in digests else [f"{name}: missing"]
-    findings = []
-    for line in log_lines(path / name):
-        entry = _entry(name, line)
+    findings: list[str] = []
+    for line, entry in _entries(path, name):
         if line.torn:
             findings.append(f"{name}: the last line is torn")
         elif entry is None:
@@ -204,17 +198,17 @@ def _verify_log(path: Path, name: str, digests: Mapping[str, str]) -> list[str]:
     return findings
 
 
-def _mend_log(path: Path, name: str, is_whole: IsWhole) -> tuple[list[str], list[Loss]]:
+def _mend_log(path: Path, name: str, is_whole: IsWhole) -> list[str]:
     """Leave out of the log what cannot be read and, from the timing log, segments that are not there."""
     file = path / name
     if not file.exists():
-        write_whole(file, b"")
         begun = any((path / other).stat().st_size for other in LOGS if (path / other).exists())
-        return [f"{name}: was missing"], [LostLines(file=name, lines=0)] if begun else []
+        add_losses(path, [LostLines(file=name, lines=0)] if begun else [])
+        write_whole(file, b"")
+        return [f"{name}: was missing"]
     losses: list[Loss] = []
     stored, bad, dropped = [], 0, 0
-    for line in log_lines(file):
-        entry = _entry(name, line)
+    for line, entry in _entries(path, name):
         if entry is None:
             bad += not line.torn
         elif isinstance(entry, MediaSegment) and not is_whole(path, entry):
@@ -223,13 +217,25 @@ def _mend_log(path: Path, name: str, is_whole: IsWhole) -> tuple[list[str], list
             stored.append(line.text + b"\n")
             continue
         dropped += 1
-    if bad:
-        file.replace(path / (name + _DAMAGED))
-        losses.append(LostLines(file=name, lines=bad))
     if not dropped:
-        return [], []
+        return []
+    if bad:
+        losses.append(LostLines(file=name, lines=bad))
+        write_whole(path / (name + _DAMAGED), read_whole(file, LOG_BYTES))
+    add_losses(path, losses)  # first: nothing that is gone is forgotten, whenever this ends
     write_whole(file, b"".join(stored))
-    return [f"{name}: left out {dropped} of {len(stored) + dropped} lines"], losses
+    return [f"{name}: left out {dropped} of {len(stored) + dropped} lines"]
+
+
+def _entries(path: Path, name: str) -> Iterator[tuple[LogLine, object]]:
+    """The lines of a log and what they say; None where it cannot be read, or is a file that was listed before."""
+    files: set[str] = set()
+    for line in log_lines(path / name):
+        entry = _entry(name, line)
+        if isinstance(entry, MediaSegment):
+            entry = None if entry.file in files else entry
+            files |= {entry.file} if isinstance(entry, MediaSegment) else set()
+        yield line, entry
 
 
 def _entry(name: str, line: LogLine) -> object:

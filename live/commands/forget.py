@@ -45,12 +45,12 @@ def forget(
 
 def _forget_voice(speaker: str, yes: bool) -> bool:
     """Whether there is a print of their voice."""
-    if not enrolment.is_enrolled(speaker):
-        return False
-    if yes:
-        enrolment.forget(speaker)
-    print_line(f"{speaker}: the print of their voice{_done(yes)}", out)
-    return True
+    names = [entry.name for entry in enrolment.stored() if forgetting.alike(entry.name, speaker)]
+    for name in names:
+        if yes:
+            enrolment.forget(name)
+        print_line(f"{name}: the print of their voice{_done(yes)}", out)
+    return bool(names)
 
 
 def _forget_in(path: Path, speaker: str, yes: bool) -> bool:

@@ -107,11 +107,6 @@ def stored() -> list[VoicePrint]:
     return sorted((_read(path) for path in folder().glob("*.json")), key=lambda entry: entry.name)
 
 
-def is_enrolled(name: str) -> bool:
-    """Whether there is a print of somebody of that name."""
-    return _path(name).is_file()
-
-
 def forget(name: str) -> None:
     """Delete somebody's print. Raises ConfigError when there is none."""
     path = _path(name)

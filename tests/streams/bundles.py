@@ -37,7 +37,7 @@ def sound(source: str, t_ns: int, samples: int, seed: int = 0) -> AudioChunk:
 
 
 def picture(source: str, t_ns: int, size: tuple[int, int] = (32, 16), extra: bytes = b"") -> VideoFrame:
-    jpeg = b"\xff\xd8" + t_ns.to_bytes(8, "big", signed=True) + extra + b"\xff\xd9"
+    jpeg = b"\xff\xd8\xff\xda" + t_ns.to_bytes(8, "big", signed=True) + extra + b"\xff\xd9"
     return VideoFrame(source=source, t_ns=t_ns, width_px=size[0], height_px=size[1], jpeg=jpeg)
 
 

@@ -1,11 +1,15 @@
 """What is gone from a bundle is known of it from then on."""
 
+import os
+import re
 import shutil
+from contextlib import suppress
 
 import pytest
 from bundles import SECOND, conversation, record
 from examples import event, hello, session_end
 
+from erc_live.streams import journal
 from erc_live.streams.bundle_losses import missing
 from erc_live.streams.messages import Gap
 from erc_live.streams.recovery import recover, verify
@@ -86,3 +90,26 @@ def test_what_people_had_taken_out(tmp_path):
     gap = Gap(source="mic-0", t_start_ns=8 * SECOND, t_end_ns=9 * SECOND, lost=0, cause="forgotten")
     record(tmp_path / "s", [*conversation(1), gap])
     assert missing(tmp_path / "s") == ["1 stretch of mic-0 removed at somebody's wish"]
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_whenever_recovery_is_killed_what_is_gone_is_known(bundle, monkeypatch, step):
+    (bundle / "audio" / "mic-0-0002.flac").write_bytes(b"fLaC")
+    (bundle / "video" / "camera-0-0001.mkv").unlink()
+    log = bundle / "faults.jsonl"
+    log.write_bytes(b"{}\n" + log.read_bytes())
+    left, fsync = [step], os.fsync
+
+    def until(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "fsync", until)
+        with suppress(KeyboardInterrupt):
+            recover(bundle)
+    lines = mended(bundle)
+    assert {"1 segment (7 s) of camera-0 gone", "1 segment (8 s) of mic-0 gone"} <= {*lines}
+    assert any(re.fullmatch(r"\d lines? of faults.jsonl gone", line) for line in lines)

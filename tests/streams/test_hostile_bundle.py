@@ -154,6 +154,9 @@ def test_one_file_for_a_million_segments(bundle):
     line = (bundle / "timing.jsonl").read_bytes()
     (bundle / "timing.jsonl").write_bytes(line * 3)
     assert "names a file twice" in refused(bundle)
+    assert "timing.jsonl: line 2 is damaged" in verify(bundle)
+    recover(bundle)
+    assert play(bundle) == 12  # with a gap and the end
 
 
 @pytest.mark.parametrize(
@@ -186,8 +189,8 @@ def test_a_picture_as_large_as_a_house(bundle):
 
 @given(st.binary(max_size=60))
 def test_the_size_of_no_picture(data):
-    assert jpeg_size(b"\xff\xd8" + data) is None or len(data) > 5
     assert jpeg_size(b"RIFF" + data) is None
+    assert jpeg_size(b"\xff\xd8" + data) is None or b"\xff" in data
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder", "device"])

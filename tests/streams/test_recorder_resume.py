@@ -38,9 +38,13 @@ def script() -> list[object]:
 
 
 def content(path: Path) -> tuple[list[object], ...]:
+    media = list(bundle_messages(path, open_session(path).t_first_ns))
+    return *logs(path), media
+
+
+def logs(path: Path) -> tuple[list[object], ...]:
     session = open_session(path)
-    media = list(bundle_messages(path, session.t_first_ns))
-    return [*session.events], [*session.gaps], [*session.features], media, [*session.ends]
+    return [*session.events], [*session.gaps], [*session.features], [*session.ends]
 
 
 def equal(one: tuple[list[object], ...], other: tuple[list[object], ...]) -> bool:
@@ -156,7 +160,7 @@ def test_messages_of_all_kinds_are_known_again(tmp_path_factory, features, gaps,
     with Recorder.resume(base / "s") as recorder:
         for message in said:
             recorder.write(message)
-    assert equal(content(base / "s"), content(base / "whole"))
+    assert equal(logs(base / "s"), logs(base / "whole"))
 
 
 def test_a_recorder_knows_what_is_there(tmp_path):
