@@ -5,7 +5,9 @@
     video/<source>-0001.mkv     the very JPEG pictures that were on the bus
     timing.jsonl                what is in each of those files, with its SHA-256, and the exact times; ends of sources
     features.jsonl  events.jsonl  faults.jsonl       messages, one JSON object per line
+    losses.jsonl                what is gone for good, once anything is (`bundle_losses.py`)
     checksums.json              SHA-256 of every file, written when the session is closed
+    recording.lock              while a process writes to it (`bundle_lock.py`)
 
 FLAC, Matroska and JSON: any player and any program reads them, and no format is our own.
 The rule of this file: a crash at any instant leaves nothing that looks whole and is not. Logs only grow, line by line,
