@@ -8,10 +8,11 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# ECMA-48: a control sequence (CSI), a control string (OSC, DCS, ...) up to its terminator, any other escape.
+# ECMA-48: a control sequence (CSI), a control string (OSC, DCS, ...) up to its terminator, any other escape. Of a
+# string without a terminator only the beginning: nobody hides what comes after it.
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])(?:[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c))?"
     r"|\x1b[ -/]*[0-~]?"
 )
 # Control, format (joiners, direction overrides), lone surrogates, private and unassigned characters.
