@@ -31,6 +31,7 @@ from erc_live.live.commands.session_options import (
 )
 from erc_live.live.errors import exit_code
 from erc_live.live.screen.console import err
+from erc_live.live.screen.printable import printable
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -73,7 +74,14 @@ COMMANDS = {
     "devices": ("list_devices:devices", "List microphones and cameras and what they can do."),
     "models": ("fetch:models_app", "Weights that erc-live uses and does not ship: list, fetch, verify."),
     "config": ("show_config:config_app", "The configuration: which keys there are, and who set them."),
-    "session": ("bundles:session_app", "Recorded sessions: verify one, recover one that was cut off."),
+    "session": (
+        "bundles:session_app",
+        "Recorded sessions: verify one, recover one that was cut off, delete those whose time is up.",
+    ),
+    "forget": (
+        "forget:forget",
+        "Take one person out of recorded sessions, and delete the print of their voice.",
+    ),
     "soak": (
         "soak:soak",
         "Play a recording for hours through the real processes, kill them at random, and count what is lost.",
@@ -161,7 +169,7 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        err.print(Text(f"erc-live: {error}"), style="bold", soft_wrap=True)
+        err.print(Text(printable(f"erc-live: {error}")), style="bold", soft_wrap=True)
         sys.exit(code)
 
 

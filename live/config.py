@@ -114,6 +114,12 @@ class DashboardSection(Section, frozen=True, kw_only=True):
     refresh_hz: Positive = 4.0
 
 
+class RecordingSection(Section, frozen=True, kw_only=True):
+    """[recording]"""
+
+    keep_days: Annotated[int, Meta(ge=0)] = 0
+
+
 class ModelsSection(Section, frozen=True, kw_only=True):
     """[models]"""
 
@@ -133,6 +139,7 @@ class Config(Section, frozen=True, kw_only=True):
     events: EventsSection = EventsSection()
     supervisor: SupervisorSection = SupervisorSection()
     dashboard: DashboardSection = DashboardSection()
+    recording: RecordingSection = RecordingSection()
     models: ModelsSection = ModelsSection()
 
 

@@ -232,14 +232,14 @@ class Gap(PublicMessage, frozen=True, kw_only=True):
 
     `cause`: the "device" delivered nothing; the "bus": a reader was too slow for a device for too long; "worker": the
     process that captured it died; "overload": it was not finished before the end, and `lost` counts utterances;
-    "paused": people wanted it.
+    "paused": people wanted it; "forgotten": it was recorded, and taken out at the wish of who spoke.
     """
 
     source: str
     t_start_ns: int
     t_end_ns: int
     lost: Count
-    cause: Literal["device", "bus", "overload", "worker", "paused"]
+    cause: Literal["device", "bus", "overload", "worker", "paused", "forgotten"]
 
 
 class WorkerLost(PublicMessage, frozen=True, kw_only=True):

@@ -7,11 +7,14 @@ bundle is what went in, chunk by chunk and byte by byte; only the times are move
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from erc_live.streams.errors import MediaError
+from erc_live.streams.bundle_limits import IMAGE_PX, TIME_NS
+from erc_live.streams.errors import MediaError, SessionError
+from erc_live.streams.jpeg import jpeg_size
 from erc_live.streams.media import Kind, audio_chunks, probe, video_frames
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, VideoFrame
 from erc_live.streams.mixing import Mixer
@@ -65,6 +68,8 @@ def bundle_messages(path: Path, start_ns: int) -> Iterator[Replayed]:
     """All sources of a bundle, with their gaps; its first media are at `start_ns`. Raises SessionError."""
     session = open_session(path)
     shift_ns = start_ns - session.t_first_ns
+    if any(max(abs(gap.t_start_ns), abs(gap.t_end_ns)) > TIME_NS for gap in session.gaps):
+        raise SessionError(f"{path}: a gap beyond all times")
     return in_time_order([_track(session, kind, source, shift_ns) for kind, source in session.tracks()])
 
 
@@ -131,18 +136,22 @@ def _media(session: RecordedSession, kind: Kind, source: str, shift_ns: int) -> 
 
 
 def _chunks(session: RecordedSession, segment: AudioSegment, shift_ns: int) -> Iterator[AudioChunk]:
-    pcm = session.samples(segment)
-    start = 0
+    samples = session.samples(segment)
     for run in segment.runs:
-        part = AudioChunk(source=segment.source, t_ns=run.t_ns + shift_ns, pcm=pcm[:0])
-        for _ in range(run.chunks):
-            part = AudioChunk(source=segment.source, t_ns=part.t_end_ns, pcm=pcm[start : start + run.samples])
-            yield part
-            start += run.samples
+        t_ns = run.t_ns + shift_ns
+        for pcm in islice(samples, run.chunks):
+            chunk = AudioChunk(source=segment.source, t_ns=t_ns, pcm=pcm)
+            t_ns = chunk.t_end_ns
+            yield chunk
+    next(samples, None)  # more than was recorded is told there
 
 
 def _frames(session: RecordedSession, segment: VideoSegment, shift_ns: int) -> Iterator[VideoFrame]:
     for t_ns, jpeg in zip(segment.times_ns, session.jpegs(segment), strict=True):
+        width_px, height_px = jpeg_size(jpeg) or (0, 0)
+        if width_px * height_px > IMAGE_PX:
+            name = session.path / segment.file
+            raise SessionError(f"{name}: a picture of {width_px} times {height_px} points, which no recording has")
         yield VideoFrame(
             source=segment.source,
             t_ns=t_ns + shift_ns,

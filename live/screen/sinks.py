@@ -5,6 +5,7 @@ next message is waited for.
 """
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.panels import SKIPPED
+from erc_live.live.screen.printable import printable
 from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
 from erc_live.streams.messages import (
@@ -145,8 +147,7 @@ class TextLines:
         return self._fitted(f"{self._time(relabel.t_ns)}  {'corrected':<10}  {who} from {since}")
 
     def _fitted(self, line: str) -> str:
-        # What was said, and by whom, comes from outside: no control codes to the terminal.
-        line = "".join(c if c.isprintable() else " " for c in line).rstrip()
+        line = printable(line).rstrip()
         if self._width is None or cell_len(line) <= self._width:
             return line
         text = Text(line)
@@ -212,7 +213,11 @@ def _ended(end: SessionEnd) -> str:
 
 
 def _json_line(message: PublicEvent) -> str:
-    return codec.to_json(message).decode() + "\n"
+    """What a terminal might obey is written as JSON escapes it, which says the same to a program."""
+    text = codec.to_json(message).decode()
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
 
 
 def _forget_pipe(out: TextIO) -> None:

@@ -316,12 +316,13 @@ def recorder(shell: Shell) -> None:
     shell.ready()
     with (
         recording.recorder(spec.session, shell.control.start.t_ns) as bundle,
-        closing(shell.subscribe(since_ns={})) as bus,
+        closing(shell.subscribe(since_ns=bundle.until_ns if bundle else {})) as bus,
     ):
         assert bundle is not None
         while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
             for message in messages:
                 bundle.write(message)
+            bus.let_go(bundle.until_ns)
             shell.beat("running", note=spec.session.record)
 
 

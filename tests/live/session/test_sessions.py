@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from erc_live.live import cli
 from erc_live.streams import EmotionEvent, Hello, SessionEnd, subscribe
-from erc_live.streams.session import open_session, verify
+from erc_live.streams.recovery import verify
+from erc_live.streams.session import open_session
 
 PATIENCE_S = 240  # catches what hangs
 
