@@ -20,8 +20,9 @@ from erc_live.live.session import launch
 from erc_live.streams import EmotionEvent, Gap, SessionEnd, WorkerLost
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk
+from erc_live.streams.recovery import verify
 from erc_live.streams.replay import bundle_messages
-from erc_live.streams.session import open_session, verify
+from erc_live.streams.session import open_session
 
 __all__ = ["short_demo", "start", "world"]  # fixtures
 
