@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a fi
 weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it.
 """
 
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -81,6 +82,10 @@ COMMANDS = {
         "forget:forget",
         "Take one person out of recorded sessions, and delete the print of their voice.",
     ),
+    "soak": (
+        "soak:soak",
+        "Play a recording for hours through the real processes, kill and starve them at random, and count what is lost.",
+    ),
     "bench": ("bench:bench_app", "Measure on this machine."),
     "corpus": (
         "corpus:corpus_app",
@@ -113,8 +118,11 @@ def command(name: str) -> Any:
 
 
 def _load(place: str) -> Any:
+    """The command, imported; from here on it may say itself what Ctrl-C means (`entry.py`)."""
     module, _, name = place.partition(":")
-    return getattr(import_module(f"erc_live.live.commands.{module}"), name)
+    found = getattr(import_module(f"erc_live.live.commands.{module}"), name)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return found
 
 
 def _nothing() -> None:

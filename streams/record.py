@@ -45,6 +45,7 @@ from erc_live.streams.messages import (
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
+    WorkerLost,
 )
 from erc_live.streams.recovery import is_finished, mend
 from erc_live.streams.session import (
@@ -192,7 +193,7 @@ class Recorder:
         """Features of what was still being said; and what both who noticed it and who passed it on tell us."""
         if isinstance(message, UtteranceFeatures):
             return not message.final
-        if isinstance(message, Gap | Relabel | Overload):
+        if isinstance(message, Gap | Relabel | Overload | WorkerLost):
             repeated, self._recent = message in self._recent, deque([*self._recent, message], maxlen=RECENT)
             return repeated
         return False

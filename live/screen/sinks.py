@@ -15,11 +15,11 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
+from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.panels import SKIPPED
 from erc_live.live.screen.printable import printable
 from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
-from erc_live.streams.bus import Subscriber
 from erc_live.streams.messages import (
     RELABEL_REACH,
     EmotionEvent,
@@ -29,13 +29,14 @@ from erc_live.streams.messages import (
     PublicEvent,
     Relabel,
     SessionEnd,
+    WorkerLost,
 )
 
 NO_WORDS = "(no words)"
 _WAIT_S = 0.1
 
 
-def run(bus: Subscriber, out: TextIO, stopped: Callable[[], bool]) -> None:
+def run(bus: Inlet, out: TextIO, stopped: Callable[[], bool]) -> None:
     """Write the public messages of `bus` as JSON lines to the `SessionEnd`, or until nothing comes after `stopped`."""
     write(_public(bus, stopped), out, as_json=True)
 
@@ -172,6 +173,8 @@ class TextLines:
                 return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
+            case WorkerLost():
+                return f"{self._time(message.t_ns)}  {message.worker:<10}  {message.reason}; {message.consequence}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  {_ended(message)}"
 
@@ -180,7 +183,7 @@ class TextLines:
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
+def _public(bus: Inlet, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
     while (messages := bus.receive(_WAIT_S)) or not stopped():
         for message in messages:
             if isinstance(message, PublicEvent):
@@ -204,6 +207,7 @@ def _ended(end: SessionEnd) -> str:
     """Why the session ended, and what is missing."""
     missing = {"lost": end.lost, "without words because the machine is too slow": end.skipped, "deaths": end.deaths}
     counts = "".join(f", {what}: {count}" for what, count in missing.items() if count)
+    counts += f", s of sound lost: {end.gaps_ns / 1e9:.1f}" if end.gaps_ns else ""
     note = f"; {end.note}" if end.note else ""
     return f"session ended ({end.reason}), utterances: {end.utterances}{counts}{note}"
 
