@@ -84,7 +84,7 @@ COMMANDS = {
     ),
     "soak": (
         "soak:soak",
-        "Play a recording for hours through the real processes, kill and starve them at random, and count what is lost.",
+        "Play a recording for hours through the real processes, kill them at random, and count what is lost.",
     ),
     "bench": ("bench:bench_app", "Measure on this machine."),
     "corpus": (

@@ -84,6 +84,7 @@ class Recorder:
         Raises SessionError when the folder holds anything already, or another process records there.
         """
         self.stored = Stored()  # before
+        self.until_ns: dict[str, int] = {}  # source -> up to when its media are on the disk
         self._folder = folder
         self._manifest = manifest
         self._tails: dict[tuple[Kind, str], list[Media]] = {}
@@ -174,6 +175,7 @@ class Recorder:
         self._lock = BundleLock(self._folder)
         mend(self._folder, is_finished)
         self.stored = read_stored(self._folder)
+        self.until_ns = dict(self.stored.until_ns)
         self._numbers = last_numbers(self._folder)
         self._hashes = {segment.file: segment.sha256 for segment in self.stored.segments}
         self._sources |= self.stored.until_ns.keys()
@@ -233,6 +235,7 @@ class Recorder:
         self._logs[TIMING].append(msgspec.json.encode(segment))
         commit_part(self._folder / name)
         self._hashes[name] = segment.sha256
+        self.until_ns[source] = max(segment.t_end_ns, self.until_ns.get(source, segment.t_end_ns))
 
     def _log(self, name: str, message: AnyMessage | PublicMessage) -> None:
         line = codec.to_json(message)

@@ -1,5 +1,5 @@
-"""Endurance: a recording is played for hours through the real processes, which are killed, stopped and starved at random;
-what subscribers got is compared with what they would have got.
+"""Endurance: a recording is played for hours through the real processes, which are killed, stopped and starved at
+random; what subscribers got is compared with what they would have got.
 
 The events of a run without faults, in one process, are the reference. An utterance counts as lost if no gap covers it,
 as repeated if it came twice under one revision, as wrong if its label is another. An utterance of which a part was in
@@ -241,5 +241,5 @@ def _read(process: subprocess.Popen[str], result: Endurance, on_news: Callable[[
 def plain(result: Endurance) -> Mapping[str, Any]:
     """The result for programs."""
     worst = {name: max(waits) for name, waits in result.recovery_s.items()}
-    fields = json.loads(json.dumps(vars(result), default=dict))
+    fields: dict[str, Any] = json.loads(json.dumps(vars(result), default=dict))
     return fields | {"faults": dict(result.faults), "worst_recovery_s": worst, "lost": len(result.lost)}

@@ -43,9 +43,7 @@ def soak(
         items = [*(sets or []), f"events.endpoint=ipc://{folder}/e"]
         arguments += [part for item in items for part in ("--set", item)]
         bar.update(task, description="without faults, in one process")
-        expected = bench.reference(
-            arguments, lambda event: bar.update(task, description=f"expected: {event.text[:40]}")
-        )
+        expected = bench.reference(arguments, lambda event: bar.update(task, description=event.text[:40]))
         bar.update(task, description="with faults")
         more = ["--record", str(folder / "kept"), *(["--as-live"] if as_live else [])]
         result = bench.endure(

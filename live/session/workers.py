@@ -36,6 +36,7 @@ from msgspec import structs
 
 from erc_live.live.errors import exit_code
 from erc_live.live.session.broker import SPARE
+from erc_live.live.session.heap import Heap, bound_kernel_caches
 from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, waits
 from erc_live.live.session.worker_process import publisher_name
 from erc_live.streams.bus import Publisher, Subscriber, times
@@ -115,6 +116,7 @@ class Shell:
         self._phase: Phase = "starting"
         self._last_s = 0.0
         self.published: dict[str, Any] = {}
+        self._heap = Heap()
 
     def subscribe(self, **begin: Any) -> Subscriber:
         """Listen to all that this worker subscribes to."""
@@ -123,6 +125,7 @@ class Shell:
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
         """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
         self.publisher.poll()
+        self._heap.trim()
         same = phase in (None, self._phase) and fields.get("waiting", 0) <= self.published.get("waiting", 0)
         now_s = time.monotonic()
         if same and now_s - self._last_s < STATUS_S:
@@ -313,12 +316,13 @@ def recorder(shell: Shell) -> None:
     shell.ready()
     with (
         recording.recorder(spec.session, shell.control.start.t_ns) as bundle,
-        closing(shell.subscribe(since_ns={})) as bus,
+        closing(shell.subscribe(since_ns=bundle.until_ns if bundle else {})) as bus,
     ):
         assert bundle is not None
         while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
             for message in messages:
                 bundle.write(message)
+            bus.let_go(bundle.until_ns)
             shell.beat("running", note=spec.session.record)
 
 
@@ -349,6 +353,7 @@ def main() -> int:
     error.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
+    bound_kernel_caches()
     control = Control()
     shell = Shell(control)
     phase: Phase = "failed"
