@@ -68,8 +68,6 @@ def bundle_messages(path: Path, start_ns: int) -> Iterator[Replayed]:
     """All sources of a bundle, with their gaps; its first media are at `start_ns`. Raises SessionError."""
     session = open_session(path)
     shift_ns = start_ns - session.t_first_ns
-    if any(max(abs(gap.t_start_ns), abs(gap.t_end_ns)) > TIME_NS for gap in session.gaps):
-        raise SessionError(f"{path}: a gap beyond all times")
     return in_time_order([_track(session, kind, source, shift_ns) for kind, source in session.tracks()])
 
 
@@ -109,6 +107,8 @@ def _to_its_end(
 
 def _track(session: RecordedSession, kind: Kind, source: str, shift_ns: int) -> Iterator[Replayed]:
     """One source with its gaps, to its end."""
+    if any(max(abs(gap.t_start_ns), abs(gap.t_end_ns)) > TIME_NS for gap in session.gaps):
+        raise SessionError(f"{session.path}: a gap beyond all times")
     gaps = [
         msgspec.structs.replace(g, t_start_ns=g.t_start_ns + shift_ns, t_end_ns=g.t_end_ns + shift_ns)
         for g in session.gaps
