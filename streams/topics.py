@@ -11,6 +11,7 @@ from erc_live.streams.messages import (
     AudioChunk,
     EmotionEvent,
     Gap,
+    Heartbeat,
     Hello,
     Overload,
     Relabel,
@@ -48,6 +49,7 @@ TOPICS = (
     Topic("gap", Gap, "json", 0.0, "keep", 1000, True),
     Topic("relabel", Relabel, "json", 0.0, "keep", 1000, True),
     Topic("overload", Overload, "json", 0.0, "keep", 1000, True),
+    Topic("heartbeat", Heartbeat, "json", 1.0, "newest", 10, False),
     Topic("session_end", SessionEnd, "json", 0.0, "keep", 100, True),
 )
 
