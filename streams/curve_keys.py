@@ -6,6 +6,7 @@ The rule of this file: a secret is readable by its owner alone, or it is not use
 
 import contextlib
 import os
+import string
 import sys
 import uuid
 from pathlib import Path
@@ -18,6 +19,7 @@ from erc_live.streams.errors import AddressError
 from erc_live.streams.journal import write_whole
 
 KEY_CHARACTERS = 40  # Z85 of 32 bytes
+_Z85 = frozenset(string.digits + string.ascii_letters + ".-:+=^!/*?&<>()[]{}@%$#")
 _SECRET = "own.key"
 _ALLOWED = "allowed"
 
@@ -32,7 +34,9 @@ class KeyPair(NamedTuple):
     def new(cls) -> "KeyPair":
         """A pair that nobody had before. Raises AddressError where ZeroMQ was built without CURVE."""
         try:
-            public, secret = zmq.curve_keypair()
+            public = secret = b"-"
+            while public.startswith(b"-"):  # on a command line that is an option
+                public, secret = zmq.curve_keypair()
         except zmq.ZMQError as error:
             raise AddressError(
                 "this build of ZeroMQ has no CURVE, so there are no keys; install the pyzmq wheel"
@@ -143,4 +147,4 @@ class KeyFolder:
 
 def is_key(text: str) -> bool:
     """Whether this may be a key in Z85."""
-    return len(text) == KEY_CHARACTERS and all(c.isascii() and c.isprintable() and c not in " \"'\\,;_`|~" for c in text)
+    return len(text) == KEY_CHARACTERS and set(text) <= _Z85

@@ -19,7 +19,7 @@ from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.curve_keys import KeyFolder, is_key
 from erc_live.streams.errors import AddressError, BadMessage
 from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, PublicEvent, PublicMessage, SessionEnd
-from erc_live.streams.public_outlet import PublicOutlet, Request
+from erc_live.streams.public_outlet import PublicOutlet, SnapshotRequest
 from erc_live.streams.sockets import BATCH, MAX_FRAME_BYTES, QUEUE, RECONNECT_MS, close_socket, open_socket
 from erc_live.streams.topics import BY_MESSAGE, BY_NAME
 
@@ -117,7 +117,7 @@ class EventPublisher:
             self._answer(_TURN_BYTES)
         self._outlet.close()
 
-    def _queue(self, request: Request) -> None:
+    def _queue(self, request: SnapshotRequest) -> None:
         owed = self._waiting.setdefault(request.peer, deque())
         if len(owed) < _PENDING_OF_ONE and request.topic not in owed:
             owed.append(request.topic)

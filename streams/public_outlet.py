@@ -27,7 +27,7 @@ _NAMED = 100  # refused keys that are logged; more is a flood
 log = logging.getLogger(__name__)
 
 
-class Request(NamedTuple):
+class SnapshotRequest(NamedTuple):
     """A snapshot is asked for on `topic`; `peer` tells connections apart."""
 
     peer: int
@@ -64,17 +64,17 @@ class PublicOutlet:
         """Send without waiting: a reader whose queue is full loses it."""
         self._socket.send_multipart(frames)
 
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[SnapshotRequest]:
         """The snapshots that were asked for since the last call, in order; a flood waits for the next call."""
         if self._doorkeeper:
             self._doorkeeper.answer()
-        new: list[Request] = []
+        new: list[SnapshotRequest] = []
         with contextlib.suppress(zmq.Again):
             for _ in range(BATCH):
                 frame = self._socket.recv(zmq.NOBLOCK, copy=False)  # 1 or 0, then the topic; anything else is not ours
                 sign, topic = frame.bytes[:1], frame.bytes[1:]
                 if sign == b"\x01" and topic.startswith(_PREFIX):
-                    new.append(Request(_peer(frame), topic))
+                    new.append(SnapshotRequest(_peer(frame), topic))
                 elif sign in (b"\x00", b"\x01") and any(name.startswith(topic) for name in _PUBLIC):
                     # This form of addition drops what falls to zero.
                     self._subscriptions += Counter({topic: 1 if sign == b"\x01" else -1})

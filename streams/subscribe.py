@@ -154,17 +154,13 @@ class InOrder:
     def feed(self, message: object) -> Iterator[PublicEvent]:
         """Yield what is new in `message`."""
         if isinstance(message, Hello):
-            if message.session != self._after:
-                yield from self._greet(message)
+            yield from self._greet(message)
         elif self._hello is None or self.ended:
             return
         elif isinstance(message, EmotionEvent):
             yield from self._event(message)
         elif isinstance(message, Heartbeat):
-            if message.session == self.session:
-                self.alive = True
-                yield from self._missing_events(message.last_seq, message.t_ns)
-                yield from self._missing(message.published, message.t_ns)
+            yield from self._live(message)
         elif isinstance(message, Gap | Relabel | Overload):
             self._known[_TOPIC_OF[type(message)]] += 1
             yield message
@@ -174,6 +170,8 @@ class InOrder:
 
     def _greet(self, hello: Hello) -> Iterator[Hello | Gap]:
         """After a broken connection the same session greets again, and a restarted one counts from 0 again."""
+        if hello.session == self._after:
+            return
         old, self._hello = self._hello, hello
         self.alive = True
         if old and old.session == hello.session and hello.last_seq >= (-1 if self._seq is None else self._seq):
@@ -190,6 +188,12 @@ class InOrder:
         yield from self._missing_events(event.seq - 1, event.t_start_ns)
         self._seq, self._t_end_ns = event.seq, event.t_end_ns
         yield event
+
+    def _live(self, heartbeat: Heartbeat) -> Iterator[Gap]:
+        if heartbeat.session == self.session:
+            self.alive = True
+            yield from self._missing_events(heartbeat.last_seq, heartbeat.t_ns)
+            yield from self._missing(heartbeat.published, heartbeat.t_ns)
 
     def _missing_events(self, last_seq: int, until_ns: int) -> Iterator[Gap]:
         """What is missing up to that event, if the one to begin with is known."""
