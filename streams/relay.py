@@ -25,7 +25,10 @@ from erc_live.streams.errors import AddressError
 CONNECTIONS = 64
 CONNECTIONS_OF_ONE = 8  # of a process of this machine, or of another machine
 REQUEST_BYTES, REQUEST_BYTES_PER_S = 4096, 64.0
-ACCEPTED, ACCEPTED_PER_S = 64, 100.0  # connections: taking one costs 0.2 ms
+REQUESTS_OF_ONE, REQUESTS_OF_ONE_PER_S = 16, 2.0  # connections asked for: who loses its own needs a few more
+ANSWERED, ANSWERED_PER_S = 50, 500.0  # connections: to refuse one costs 50 us
+_BACKLOG = 1024  # so that who floods it stands before others in a queue, and not in their place
+_KNOWN = 256
 CHUNK_BYTES = 64 << 10  # held for a reader that is slow, beyond what ZeroMQ and the kernel hold
 _PAUSE_S = 0.05
 
@@ -61,7 +64,8 @@ class Relay:
         self._listener = _listen(endpoint)
         self.endpoint = _name(endpoint, self._listener)
         self._peers: set[_Peer] = set()
-        self._accepts = Allowance(ACCEPTED, ACCEPTED_PER_S)
+        self._accepts = Allowance(ANSWERED, ANSWERED_PER_S)
+        self._allowances: dict[str, Allowance] = {}
         self._paused_until = 0.0
         self._cut_all = False
         self._end_by: float | None = None
@@ -114,8 +118,7 @@ class Relay:
             self._paused_until = time.monotonic() + _PAUSE_S
             return
         who = _identity(outer)
-        crowd = sum(peer.who == who for peer in self._peers) if who else 0
-        if len(self._peers) >= CONNECTIONS or crowd >= CONNECTIONS_OF_ONE or (self._private and not _is_mine(outer)):
+        if len(self._peers) >= CONNECTIONS or self._is_greedy(who) or (self._private and not _is_mine(outer)):
             self._refuse(outer)
             return
         try:
@@ -125,6 +128,15 @@ class Relay:
             return
         self._peers.add(peer)
         self._watch_both(peer)
+
+    def _is_greedy(self, who: str) -> bool:
+        """Whether somebody known has enough connections, or asks for one too often."""
+        if not who:
+            return False
+        if who not in self._allowances and len(self._allowances) >= _KNOWN:
+            self._allowances.pop(next(iter(self._allowances)))
+        asked = self._allowances.setdefault(who, Allowance(REQUESTS_OF_ONE, REQUESTS_OF_ONE_PER_S))
+        return not asked.take(1) or sum(peer.who == who for peer in self._peers) >= CONNECTIONS_OF_ONE
 
     def _refuse(self, outer: socket.socket) -> None:
         self.refused += 1
@@ -226,7 +238,7 @@ def _listen(endpoint: str) -> socket.socket:
         host, _, port = rest.rpartition(":")
         where = "" if host == "*" else host.strip("[]")
         family = socket.AF_INET6 if ":" in where else socket.AF_INET
-        return socket.create_server((where, 0 if port == "*" else int(port)), family=family, backlog=CONNECTIONS)
+        return socket.create_server((where, 0 if port == "*" else int(port)), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise AddressError(f"cannot listen on {endpoint}: {error.strerror}; choose another events.endpoint") from error
 
@@ -239,7 +251,7 @@ def _listen_at(path: str) -> socket.socket:
     try:
         listener.bind(path)
         Path(path).chmod(stat.S_IRUSR | stat.S_IWUSR)
-        listener.listen(CONNECTIONS)
+        listener.listen(_BACKLOG)
     except OSError:
         listener.close()
         raise
