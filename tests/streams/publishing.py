@@ -35,7 +35,8 @@ def main() -> None:
         seq = 0
         for seq in range(asked.get("history", 200)):
             publisher.publish(examples.event(seq, words=WORDS))
-        print(publisher.endpoint, flush=True)
+        sys.stdout.write(publisher.endpoint + "\n")
+        sys.stdout.flush()
         rest = 0.0
         while not stopped.is_set():
             time.sleep(TURN_S)

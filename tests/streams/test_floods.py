@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import zmq
 from flooding import FLOODS
+from programs import program, publishing
 
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.relay import CONNECTIONS_OF_ONE, Allowance
 
-HERE = Path(__file__).parent
 DEADLINE_S = 60.0
 MEGABYTES = 16
 WORSE_MS = 1.0
-WINDOW = 100  # events, of which the slowest is the 99th percentile
+WINDOW = 200  # events
 WINDOWS = 20  # at most, until one is good: this machine has other things to do
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process in /proc")
@@ -35,44 +35,19 @@ def endpoint() -> Iterator[str]:
         yield addresses.endpoint("events")
 
 
-@contextmanager
-def program(name: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A program beside this file; it is killed in the end."""
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / name), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@contextmanager
-def publishing(**asked: object) -> Iterator["subprocess.Popen[str]"]:
-    with program("publishing.py", json.dumps(asked)) as process:
-        assert process.stdout
-        assert process.stdout.readline()
-        yield process
-
-
 def resident_mb(process: "subprocess.Popen[str]") -> float:
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def slowest_ms(reader: zmq.Socket[bytes]) -> float:
-    """How long the slowest of the next events took from publisher to reader."""
+def p99_ms(reader: zmq.Socket[bytes]) -> float:
+    """How long the next events took from publisher to reader: the 99th percentile."""
     took = []
     while len(took) < WINDOW:
         assert reader.poll(DEADLINE_S * 1000)
         event = json.loads(reader.recv_multipart()[1])
         took.append((time.monotonic_ns() - event["t_published_ns"]) / 1e6)
-    return max(took)
+    return sorted(took)[-1 - WINDOW // 100]
 
 
 @contextmanager
@@ -85,19 +60,19 @@ def reading(endpoint: str, topic: str) -> Iterator[zmq.Socket[bytes]]:
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_costs_a_few_megabytes_and_the_others_no_millisecond(flood: str, endpoint: str) -> None:
-    with publishing(endpoint=endpoint, rate_hz=200.0) as publisher, reading(endpoint, "event") as reader:
-        calm_ms = min(slowest_ms(reader) for _ in range(3))
+    with publishing(endpoint=endpoint, rate_hz=400.0) as publisher, reading(endpoint, "event") as reader:
+        calm_ms = min(p99_ms(reader) for _ in range(3))
         before_mb = resident_mb(publisher)
         with program("flooding.py", endpoint, flood):
-            slowest_ms(reader)  # it begins
-            windows = (slowest_ms(reader) for _ in range(WINDOWS))
+            p99_ms(reader)  # it begins
+            windows = (p99_ms(reader) for _ in range(WINDOWS))
             flooded_ms = next((ms for ms in windows if ms < calm_ms + WORSE_MS), None)
             during_mb = resident_mb(publisher)
             with reading(endpoint, "snapshot.mine") as newcomer:
                 assert newcomer.poll(DEADLINE_S * 1000)
                 assert json.loads(newcomer.recv_multipart()[1])["type"] == "Hello"
         for _ in range(2):
-            slowest_ms(reader)
+            p99_ms(reader)
         after_mb = resident_mb(publisher)
     assert max(during_mb, after_mb) - before_mb < MEGABYTES
     assert flooded_ms is not None

@@ -22,6 +22,7 @@ from erc_live.streams.subscribe import subscribe
 DEADLINE_S = 200.0
 READY = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
 BODIES = (b"\x01", b"\x00", b"", b"\x02", b"\x01snapshot.", b"\x01event", b"\x09SUBSCRIBE", b"\x05READY", b"\x04PING")
+SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture
@@ -60,9 +61,7 @@ def say(endpoint: str, chance: random.Random, count: int) -> None:
 
 
 @pytest.mark.usefixtures("no_limits")
-@pytest.mark.parametrize(
-    "count", [10_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
-)
+@pytest.mark.parametrize("count", [10_000, pytest.param(1_000_000, marks=SLOW)])
 def test_no_frame_of_a_stranger_ends_the_stream(count: int, endpoint: str) -> None:
     chance, received = random.Random(count), list[PublicEvent]()
     understood = 0
