@@ -8,9 +8,13 @@ import ipaddress
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from erc_live.streams.errors import AddressError
 from erc_live.streams.runtime_folder import SOCKET_PATH_BYTES, SessionFolder, runtime_folder
+
+if TYPE_CHECKING:
+    from erc_live.streams.curve_keys import KeyPair
 
 DEFAULT_ENDPOINT = "auto"  # events.endpoint of the configuration: a socket of this user
 _DEFAULT_TCP = "tcp://127.0.0.1:5577"  # where a system has no other
@@ -21,12 +25,13 @@ _FORMS = "ipc://PATH or tcp://127.0.0.1:PORT" if _HAS_IPC else "tcp://127.0.0.1:
 class BusAddresses:
     """Gives each worker of a session its endpoint, before it starts.
 
-    Sockets in a folder that only this user may enter, and never anything else where the system has such; free ports of
-    the loopback interface where it has not: who uses those has to guard them with keys.
+    Sockets in a folder that only this user may enter, and never anything else where the system has such; else free
+    ports of the loopback interface, which others can reach: those are guarded by `pair`, the keys of the session.
     """
 
     def __init__(self) -> None:
         self._folder = SessionFolder() if _HAS_IPC else None
+        self.pair = None if _HAS_IPC else _new_pair()
         self._endpoints: dict[str, str] = {}
 
     def endpoint(self, worker: str) -> str:
@@ -104,6 +109,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _new_pair() -> "KeyPair":
+    from erc_live.streams.curve_keys import KeyPair  # here: where there are folders for sockets, ZeroMQ is not loaded
+
+    return KeyPair.new()
 
 
 def _free_port() -> int:

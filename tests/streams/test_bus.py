@@ -258,10 +258,9 @@ def test_subscribers_are_counted_as_they_come_and_go(inproc: str) -> None:
         first.close()
 
 
-@pytest.mark.parametrize("bind", [Publisher, lambda endpoint: EventPublisher(endpoint, history=50)])
-def test_nobody_may_listen_to_other_machines(bind: Callable[[str], object]) -> None:
+def test_nobody_may_listen_to_other_machines() -> None:
     with pytest.raises(AddressError, match="CURVE"):
-        bind("tcp://0.0.0.0:5577")
+        Publisher("tcp://0.0.0.0:5577")
 
 
 def test_an_occupied_port_is_named_with_its_key() -> None:
