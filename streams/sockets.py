@@ -2,9 +2,9 @@
 
 The rules: no socket of a session listens outside this machine; every queue has a limit; a publisher never waits for its
 readers; what a peer sends may be counted and dropped, but never stops us. A socket belongs to one thread. Three options
-of ZeroMQ are left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader stop all; and
-heartbeats take a reader whose queue is full for dead, after which libzmq aborts the process that empties the queue (its
-bug report 3937). The kernel tells of peers on this machine that died.
+of ZeroMQ are left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader
+stop all; and heartbeats take a reader whose queue is full for dead, after which libzmq aborts the process that empties
+the queue (its bug report 3937). The kernel tells of peers on this machine that died.
 """
 
 import contextlib

@@ -63,7 +63,7 @@ def subscribe(
 
     topics = [*LIVE_TOPICS, _HEARTBEAT, SNAPSHOT + uuid.uuid4().hex]
     inlet = EventReceiver(endpoint, topics, server_key=server_key, keys=keys)
-    stream, patience = InOrder(), _Patience(inlet.endpoint, timeout_s, on_wait)
+    stream, patience = InOrder(), _StreamWait(inlet.endpoint, timeout_s, on_wait)
     try:
         while not stream.ended:
             begun_s = time.monotonic()
@@ -86,7 +86,7 @@ def subscribe(
         inlet.close()
 
 
-class _Patience:
+class _StreamWait:
     """How long to wait: for a `Hello` as long as was asked for, and then for signs of life."""
 
     def __init__(self, endpoint: str, timeout_s: float | None, on_wait: Callable[[], None] | None) -> None:
