@@ -79,7 +79,6 @@ class EventPublisher:
         """Send to every subscriber."""
         if isinstance(message, Hello):
             self.greet(message)
-            message = self._current(message)
         data = codec.to_json(message)
         if isinstance(message, EmotionEvent):
             self._events.append(data)
