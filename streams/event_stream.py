@@ -25,7 +25,7 @@ from erc_live.streams.topics import BY_MESSAGE, BY_NAME
 
 HEARTBEAT_S = 1.0
 NO_KEY = "none"  # the key of a publisher that takes none
-_LIVE_QUEUE = 512  # messages held for each slow reader, beside its snapshot: 5 minutes of talk, 1 MB
+_LIVE_QUEUE = 400  # messages held for each slow reader, beside its snapshot: 4 minutes of talk, 1 MB
 _PENDING_OF_ONE = 4  # snapshots that one connection is owed; it needs one
 _TURN_BYTES = 256 << 10  # of snapshots sent in one turn, so that the others do not wait; 1 ms
 
