@@ -86,6 +86,7 @@ class PublicOutlet:
 
     def look_after(self) -> None:
         """Call it every second or so: who was revoked is cut off, and a flood is logged."""
+        assert self._relay.alive
         if self._doorkeeper and self._doorkeeper.changed():
             self._relay.cut_all()
         if (refused := self._relay.refused) > self._refused:

@@ -3,7 +3,7 @@ theirs.
 
 ZeroMQ holds whatever a peer subscribes to, in a tree of some 75 bytes a character, and has no limit on it; nor does it
 say who a peer is. So nobody talks to it directly. What a subscriber has to say in all its life, handshake and topics,
-is 2 kB at most; who says more is cut off, and ZeroMQ then forgets all that this peer asked for. The bytes are not
+is 2 kB at most; who says far more is cut off, and ZeroMQ then forgets all that this peer asked for. The bytes are not
 understood here, so that this holds for CURVE as well.
 
 The rule of this file: a connection costs a fixed amount, whatever its other end does; and no peer is waited for.
@@ -74,6 +74,11 @@ class Relay:
         self._selector.register(self._awake, selectors.EVENT_READ, lambda ready: self._awake.recv(64))
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it does its work: a bug of ours would end its thread, and the stream with it."""
+        return self._thread.is_alive()
 
     def cut_all(self) -> None:
         """Break every connection: who may, connects again."""

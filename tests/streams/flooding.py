@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import zmq
 
+READY = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
 GREETING = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL" + bytes(48)
+ANSWER_BYTES = 92  # the greeting of the other side, and its READY
 
 
 def subscribed(endpoint: str, topics: list[str]) -> None:
@@ -47,6 +49,45 @@ def connections_that_do_not_read(endpoint: str) -> None:
             one.subscribe(f"snapshot.again.{number}")
 
 
+def patience(endpoint: str) -> None:
+    """As many connections as it gets. Each asks for all that is published, reads nothing, and subscribes on and on, so
+    slowly that it might be meant.
+    """
+    held: list[socket.socket] = []
+    while True:
+        while len(held) < 8:
+            try:
+                held.append(connected(endpoint))
+            except OSError:  # enough for now
+                break
+        time.sleep(0.02)
+        for one in [*held]:
+            try:
+                one.sendall(subscription(os.urandom(100).hex().encode()))
+            except OSError:
+                held.remove(one)
+
+
+def connected(endpoint: str) -> socket.socket:
+    """A connection that speaks the protocol as it should, and has asked for everything. Raises OSError."""
+    one = socket.socket(socket.AF_UNIX)
+    one.settimeout(1.0)
+    one.connect(endpoint.removeprefix("ipc://"))
+    one.sendall(GREETING + READY)
+    answer = 0
+    while answer < ANSWER_BYTES:
+        data = one.recv(ANSWER_BYTES - answer)
+        if not data:
+            raise ConnectionError("refused")
+        answer += len(data)
+    one.sendall(b"".join(subscription(topic) for topic in (b"", *(b"snapshot.%d" % number for number in range(20)))))
+    return one
+
+
+def subscription(topic: bytes) -> bytes:
+    return bytes([0, len(topic) + 1]) + b"\x01" + topic
+
+
 def connections(endpoint: str) -> None:
     """As many as the kernel gives, each greets and says nonsense."""
     held: list[socket.socket] = []
@@ -76,7 +117,7 @@ def endless_bytes(endpoint: str) -> None:
 
 FLOODS: dict[str, Callable[[str], None]] = {
     flood.__name__: flood
-    for flood in (many_snapshots, long_topics, connections_that_do_not_read, connections, endless_bytes)
+    for flood in (many_snapshots, long_topics, connections_that_do_not_read, patience, connections, endless_bytes)
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import examples
 import pytest
-from flooding import GREETING
+from flooding import GREETING, READY
 
 from erc_live.streams import relay
 from erc_live.streams.address import BusAddresses
@@ -20,7 +20,6 @@ from erc_live.streams.messages import PublicEvent
 from erc_live.streams.subscribe import subscribe
 
 DEADLINE_S = 200.0
-READY = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB"
 BODIES = (b"\x01", b"\x00", b"", b"\x02", b"\x01snapshot.", b"\x01event", b"\x09SUBSCRIBE", b"\x05READY", b"\x04PING")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
