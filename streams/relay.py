@@ -177,8 +177,8 @@ class Relay:
             return
         except OSError:
             data = b""
-        peer.said += len(data)
-        if peer.said > REQUEST_BYTES:
+        peer.received += len(data)
+        if peer.received > REQUEST_BYTES:
             self.refused += 1
             data = b""
         if not data:
@@ -228,7 +228,7 @@ class _Peer:
 
     def __init__(self, who: str, outer: socket.socket, inner: socket.socket) -> None:
         self.who, self.outer, self.inner = who, outer, inner
-        self.said = 0  # bytes
+        self.received = 0  # bytes
         self.waiting = memoryview(b"")
         for end in (outer, inner):
             end.setblocking(False)

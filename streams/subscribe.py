@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from erc_live.streams.address import DEFAULT_ENDPOINT
 from erc_live.streams.errors import AddressError, StreamLost
@@ -18,11 +18,10 @@ from erc_live.streams.messages import (
     Gap,
     Heartbeat,
     Hello,
-    Overload,
     PublicEvent,
-    Relabel,
     SessionEnd,
 )
+from erc_live.streams.topics import BY_NAME
 
 if TYPE_CHECKING:  # not at run time: who only reads sessions does not load ZeroMQ
     from erc_live.streams.curve_keys import KeyFolder
@@ -32,7 +31,7 @@ LOST_S = 3.0  # without a sign of life; there is one a second
 _HEARTBEAT = "heartbeat"
 _ANSWER_S = 0.4  # in which a session that runs answers
 _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
-_TOPIC_OF: dict[type, str] = {Gap: "gap", Relabel: "relabel", Overload: "overload", SessionEnd: "session_end"}
+_OTHERS = {BY_NAME[name].message: name for name in LIVE_TOPICS if name not in ("event", "session_end")}
 
 
 def subscribe(
@@ -161,12 +160,12 @@ class InOrder:
             yield from self._event(message)
         elif isinstance(message, Heartbeat):
             yield from self._live(message)
-        elif isinstance(message, Gap | Relabel | Overload):
-            self._known[_TOPIC_OF[type(message)]] += 1
-            yield message
         elif isinstance(message, SessionEnd):
             self.ended = True
             yield message
+        elif topic := _OTHERS.get(type(message)):
+            self._known[topic] += 1
+            yield cast("PublicEvent", message)
 
     def _greet(self, hello: Hello) -> Iterator[Hello | Gap]:
         """After a broken connection the same session greets again, and a restarted one counts from 0 again."""
@@ -203,9 +202,9 @@ class InOrder:
 
     def _missing(self, published: dict[str, int], until_ns: int) -> Iterator[Gap]:
         """What is missing of other messages; a later version may publish what nobody here subscribes to."""
-        for topic in _TOPIC_OF.values():
+        for topic in _OTHERS.values():
             lost = published.get(topic, 0) - self._known[topic]
-            if lost > 0 and topic != "session_end":  # of which the next Hello tells
+            if lost > 0:
                 self._known[topic] += lost
                 yield self._gap(topic, lost, until_ns)
 
