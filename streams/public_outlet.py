@@ -14,6 +14,7 @@ from zmq.utils import z85
 
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.curve_keys import KeyFolder
+from erc_live.streams.errors import AddressError
 from erc_live.streams.relay import Relay
 from erc_live.streams.sockets import LINGER_MS, MAX_REQUEST_BYTES, close_socket, open_socket
 from erc_live.streams.topics import BY_NAME
@@ -137,8 +138,14 @@ class _Doorkeeper:
         self._socket.close(linger=0)
 
     def _is_known(self, public: str) -> bool:
-        if public == self._own.public or public in self._keys.allowed().values():
+        if public == self._own.public:
             return True
+        try:
+            if public in self._keys.allowed().values():
+                return True
+        except AddressError as error:  # somebody damaged the file while a session runs
+            log.warning("%s", error)
+            return False
         if public not in self._named and len(self._named) < _NAMED:
             self._named.add(public)
             log.warning("refused a subscriber with the unknown key %s: erc-live keys allow NAME '%s'", public, public)

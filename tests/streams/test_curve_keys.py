@@ -182,6 +182,14 @@ def test_who_is_revoked_is_cut_off(publisher: EventPublisher, keys: KeyFolder, o
     assert isinstance(first_two(publisher.endpoint, keys, None)[0], Hello)
 
 
+def test_a_list_that_is_damaged_ends_no_session(publisher: EventPublisher, keys: KeyFolder, other: KeyFolder) -> None:
+    keys.own()
+    (keys.folder / "allowed").write_text("nonsense\n")
+    with pytest.raises(AddressError, match="does not know the key"):
+        first_two(publisher.endpoint, other, keys.own().public)
+    assert isinstance(first_two(publisher.endpoint, keys, None)[0], Hello)
+
+
 def test_a_stream_is_not_taken_from_somebody_else(publisher: EventPublisher, keys: KeyFolder, other: KeyFolder) -> None:
     """Who publishes has a key, too: a program that took the port is not believed."""
     keys.allow("other", other.own().public)
