@@ -5,7 +5,8 @@ and every small command answer at once, whatever the others need; neither they n
 torch. What help prints of a command stands in a table.
 
 Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a file or session; 5 missing or broken
-weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it.
+weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it;
+8 the publisher of a stream vanished.
 """
 
 import signal
@@ -69,6 +70,10 @@ COMMANDS = {
     "subscribe": (
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",
+    ),
+    "keys": (
+        "keys:keys_app",
+        "Who may read the event stream from another machine: make, allow, revoke, list keys.",
     ),
     "schema": ("events:schema", "Print the JSON Schema of the emotion event stream."),
     "devices": ("list_devices:devices", "List microphones and cameras and what they can do."),

@@ -98,7 +98,8 @@ class TrackerSection(Section, frozen=True, kw_only=True):
 class EventsSection(Section, frozen=True, kw_only=True):
     """[events]"""
 
-    endpoint: str = "tcp://127.0.0.1:5577"
+    endpoint: str = "auto"
+    keyless: bool = False
     history: PositiveInt = 200
 
 

@@ -31,7 +31,7 @@ class WorkerError(LiveError):
 def exit_code(error: BaseException) -> int | None:
     """What the command line ends with; None if the error is a bug of ours, which is to be loud."""
     from erc_live.models.errors import CorpusError, StateError, WeightsError
-    from erc_live.streams.errors import AddressError, StreamError
+    from erc_live.streams.errors import AddressError, StreamError, StreamLost
 
     if isinstance(error, WorkerError) and error.code is not None:
         return error.code
@@ -39,6 +39,7 @@ def exit_code(error: BaseException) -> int | None:
         (ConfigError, 2),
         (DeviceError, 3),
         (AddressError, 6),
+        (StreamLost, 8),
         (StreamError, 4),
         (CorpusError, 4),
         (StateError, 4),

@@ -1,5 +1,6 @@
 """The public names: what another program needs to follow a session."""
 
+from erc_live.streams.errors import StreamLost
 from erc_live.streams.messages import SCHEMA, EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, Word, WorkerLost
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe
@@ -12,6 +13,7 @@ __all__ = [
     "Overload",
     "Relabel",
     "SessionEnd",
+    "StreamLost",
     "Word",
     "WorkerLost",
     "event_schema",

@@ -1,19 +1,23 @@
-"""Where the processes of a session meet: which endpoints may be used, and a private place for those of the workers.
+"""Where the processes of a session meet, and where other programs follow it: which endpoints may be used.
 
-The rule: nothing listens outside this machine. The stream tells how people feel, and it is not encrypted.
+The rule: the workers of a session meet where nobody but this user can be. The public stream goes further only by an
+endpoint that somebody wrote down, and beyond this user only with keys (`curve_keys.py`).
 """
 
 import ipaddress
 import os
-import shutil
 import socket
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from erc_live.streams.errors import AddressError
+from erc_live.streams.runtime_folder import SOCKET_PATH_BYTES, SessionFolder, runtime_folder
 
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5577"  # events.endpoint of the configuration
-_IPC_PATH_BYTES = 103  # of `sun_path`, less the final NUL, on macOS; 107 on Linux
+if TYPE_CHECKING:
+    from erc_live.streams.curve_keys import KeyPair
+
+DEFAULT_ENDPOINT = "auto"  # events.endpoint of the configuration: a socket of this user
+_DEFAULT_TCP = "tcp://127.0.0.1:5577"  # where a system has no other
 _HAS_IPC = hasattr(socket, "AF_UNIX")
 _FORMS = "ipc://PATH or tcp://127.0.0.1:PORT" if _HAS_IPC else "tcp://127.0.0.1:PORT"
 
@@ -21,53 +25,68 @@ _FORMS = "ipc://PATH or tcp://127.0.0.1:PORT" if _HAS_IPC else "tcp://127.0.0.1:
 class BusAddresses:
     """Gives each worker of a session its endpoint, before it starts.
 
-    Sockets in a folder that only this user may enter, where the system has such; else free ports of the loopback
-    interface.
+    Sockets in a folder that only this user may enter, and never anything else where the system has such; else free
+    ports of the loopback interface, which others can reach: those are guarded by `pair`, the keys of the session.
     """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="erc-")) if _HAS_IPC else None  # mkdtemp makes it 0700
+        self._folder = SessionFolder() if _HAS_IPC else None
+        self.pair = None if _HAS_IPC else _new_pair()
         self._endpoints: dict[str, str] = {}
 
     def endpoint(self, worker: str) -> str:
         """The endpoint of `worker`: the same one each time it is asked for."""
         if worker not in self._endpoints:
             # A number, because names of workers come from names of devices: any length, any character.
-            path = self._folder / str(len(self._endpoints)) if self._folder else None
-            fits = path is not None and len(os.fsencode(path)) <= _IPC_PATH_BYTES
-            self._endpoints[worker] = f"ipc://{path}" if fits else f"tcp://127.0.0.1:{_free_port()}"
+            number = len(self._endpoints)
+            self._endpoints[worker] = (
+                f"ipc://{self._folder.path / str(number)}" if self._folder else f"tcp://127.0.0.1:{_free_port()}"
+            )
         return self._endpoints[worker]
 
     def close(self) -> None:
         """Remove the folder, with the sockets of workers that could not clean up."""
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
 
 
-def check_endpoint(endpoint: str) -> None:
-    """Raise AddressError unless `endpoint` is well formed and stays on this machine."""
+def public_endpoint(endpoint: str) -> str:
+    """The endpoint that `events.endpoint` means: for "auto", the socket of this user. Raises AddressError."""
+    if endpoint != DEFAULT_ENDPOINT:
+        return endpoint
+    return f"ipc://{runtime_folder() / 'events'}" if _HAS_IPC else _DEFAULT_TCP
+
+
+def check_endpoint(endpoint: str, *, anywhere: bool = False) -> None:
+    """Raise AddressError unless `endpoint` is well formed and, but for `anywhere`, stays on this machine."""
     scheme, _, rest = endpoint.partition("://")
     if scheme == "inproc" and rest:
         return
     if scheme == "ipc" and rest and _HAS_IPC:
-        if len(os.fsencode(rest)) > _IPC_PATH_BYTES:
-            raise AddressError(f"{endpoint}: the path is longer than {_IPC_PATH_BYTES} bytes; choose a shorter one")
+        if len(os.fsencode(rest)) > SOCKET_PATH_BYTES:
+            raise AddressError(f"{endpoint}: the path is longer than {SOCKET_PATH_BYTES} bytes; choose a shorter one")
         return
     host, _, port = rest.rpartition(":")
     if scheme != "tcp" or not host or not _is_port(port):
         raise AddressError(f"{endpoint!r} is not an address of the event stream; write {_FORMS}")
-    if not _is_loopback(host.strip("[]")):
+    if not (anywhere or stays_here(endpoint)):
         raise AddressError(
-            f"{endpoint} is reachable from other machines, which needs CURVE encryption, and that is not offered yet; "
+            f"{endpoint} is reachable from other machines, which needs CURVE with keys: only the public stream can; "
             f"write {_FORMS}"
         )
+
+
+def stays_here(endpoint: str) -> bool:
+    """Whether only programs of this machine can reach a well-formed `endpoint`."""
+    scheme, _, rest = endpoint.partition("://")
+    return scheme != "tcp" or _is_loopback(rest.rpartition(":")[0].strip("[]"))
 
 
 def check_unused(endpoint: str) -> None:
     """Raise AddressError if a program listens there. Binding to an `ipc://` path would take it over without a word."""
     scheme, _, rest = endpoint.partition("://")
     host, _, port = rest.rpartition(":")
-    if scheme == "tcp" and port.isdigit():
+    if scheme == "tcp" and port.isdigit() and _is_loopback(host.strip("[]")):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             if probe.connect_ex((host.strip("[]"), int(port))) == 0:
                 raise AddressError(f"{endpoint} is in use by another program; end it or choose another events.endpoint")
@@ -90,6 +109,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _new_pair() -> "KeyPair":
+    from erc_live.streams.curve_keys import KeyPair  # here: where there are folders for sockets, ZeroMQ is not loaded
+
+    return KeyPair.new()
 
 
 def _free_port() -> int:

@@ -21,4 +21,8 @@ class SessionError(StreamError):
 
 
 class AddressError(StreamError):
-    """An endpoint cannot be used: malformed, occupied, unreachable or not on the loopback interface."""
+    """An endpoint cannot be used: malformed, occupied, unreachable, or without the keys that it needs."""
+
+
+class StreamLost(StreamError):
+    """Who published the stream gives no sign of life any more, and said no `SessionEnd`."""

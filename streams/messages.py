@@ -187,7 +187,10 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
 
 
 class Hello(PublicMessage, frozen=True, kw_only=True):
-    """The first message to every subscriber. `t_ns` and `wall_ns` (Unix time) are the same instant."""
+    """The first message to every subscriber. `t_ns` and `wall_ns` (Unix time) are the same instant.
+
+    `published` as in `Heartbeat`; None of publishers that give no sign of life.
+    """
 
     schema: str
     session: str
@@ -198,6 +201,7 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
     model: str
     notice: str
     last_seq: int
+    published: dict[str, Count] | None = None
 
 
 class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
@@ -307,8 +311,21 @@ class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Heartbeat(PublicMessage, frozen=True, kw_only=True):
+    """The sign of life of the public stream, once a second: who gets none for three has lost its publisher.
+
+    `published` counts the messages of each topic that were sent so far, and `last_seq` is that of the last event: so
+    who reads too slowly knows what it missed, also where nothing follows.
+    """
+
+    session: str
+    t_ns: int
+    last_seq: int
+    published: dict[str, Count]
+
+
 PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | WorkerLost | SessionEnd
-AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | PublicEvent
+AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | PublicEvent | Heartbeat
 
 
 def seconds_to_samples(seconds: float) -> int:

@@ -7,7 +7,7 @@ that it does not name are allowed, because later versions may add some.
 from typing import Any
 
 from erc_live.streams import codec
-from erc_live.streams.messages import SCHEMA, PublicEvent
+from erc_live.streams.messages import SCHEMA, Heartbeat, PublicEvent
 
 _STAMP = "ns on the clock of the session"
 
@@ -22,6 +22,8 @@ FIELDS = {
     "model": "fingerprint of the emotion model",
     "notice": "what a person should know before relying on the labels",
     "last_seq": "seq of the last event before this message, -1 if there was none",
+    "published": "how many messages of each topic were sent before this one, hello and heartbeat apart; null of "
+    "publishers that send no heartbeat",
     "seq": "number of the event in the stream, from 0; a jump means that events were missed",
     "dialogue": "id of the conversation",
     "utterance": "id of the utterance; a provisional event and the final one that follows share it",
@@ -83,7 +85,7 @@ FIELDS = {
 
 def event_schema() -> dict[str, Any]:
     """One document that any message of the public stream fulfils, as published for version `SCHEMA`."""
-    document = codec.json_schema(PublicEvent)
+    document = codec.json_schema(PublicEvent | Heartbeat)
     for message in document["$defs"].values():
         message["description"] = " ".join(message["description"].replace("`", "").split())
         for name, field in message["properties"].items():

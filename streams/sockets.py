@@ -1,10 +1,10 @@
 """What every ZeroMQ socket of ours has in common: how it is opened, bound and closed, and who subscribed to it.
 
-The rules: nothing listens outside this machine; every queue has a limit; a publisher never waits for its readers; what
-a peer sends may be counted and dropped, but never stops us. A socket belongs to one thread. Three options of ZeroMQ are
-left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader stop all; and
-heartbeats take a reader whose queue is full for dead, after which libzmq aborts the process that empties the queue (its
-bug report 3937). The kernel tells of peers on this machine that died.
+The rules: no socket of a session listens outside this machine; every queue has a limit; a publisher never waits for its
+readers; what a peer sends may be counted and dropped, but never stops us. A socket belongs to one thread. Three options
+of ZeroMQ are left alone: CONFLATE aborts the process on messages of several frames; XPUB_NODROP lets one slow reader
+stop all; and heartbeats take a reader whose queue is full for dead, after which libzmq aborts the process that empties
+the queue (its bug report 3937). The kernel tells of peers on this machine that died.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from collections import Counter
 import zmq
 
 from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.errors import AddressError
 
 RECONNECT_MS = 50
@@ -27,7 +28,8 @@ BATCH = 256  # messages taken in one call, so that a flood cannot hold the calle
 class Outlet:
     """A bound XPUB socket: it sends, and knows which topics are subscribed to."""
 
-    def __init__(self, endpoint: str, queue: int) -> None:
+    def __init__(self, endpoint: str, queue: int, pair: KeyPair | None = None) -> None:
+        """`pair`: that of the session, where its sockets can be reached by others (`BusAddresses.pair`)."""
         check_endpoint(endpoint)
         check_unused(endpoint)
         self._subscriptions: Counter[bytes] = Counter()
@@ -35,6 +37,8 @@ class Outlet:
         self._socket.set(zmq.SNDHWM, queue)
         self._socket.set(zmq.XPUB_VERBOSER, 1)  # tell of every peer, not only of the first and last on a topic
         self._socket.set(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+        if pair:
+            guard(self._socket, pair, server=True)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -72,6 +76,19 @@ def open_socket(kind: int, *endpoints: str) -> zmq.Socket[bytes]:
     opened = (zmq.Context.instance() if shared else zmq.Context()).socket(kind)
     opened.set(zmq.IPV6, int(any("[" in endpoint for endpoint in endpoints)))
     return opened
+
+
+def guard(used: zmq.Socket[bytes], pair: KeyPair, *, server: bool) -> None:
+    """Encrypt what goes over a socket that is not bound or connected yet, and let only who knows the pair talk to it.
+
+    All sockets of a session have one pair, which nobody else is told: so to know the public key is to be one of them.
+    """
+    used.set(zmq.CURVE_SECRETKEY, pair.secret.encode())
+    if server:
+        used.set(zmq.CURVE_SERVER, 1)
+    else:
+        used.set(zmq.CURVE_PUBLICKEY, pair.public.encode())
+        used.set(zmq.CURVE_SERVERKEY, pair.public.encode())
 
 
 def close_socket(used: zmq.Socket[bytes], linger_ms: int) -> None:

@@ -7,6 +7,7 @@ from erc_live.streams.messages import (
     AudioChunk,
     EmotionEvent,
     Gap,
+    Heartbeat,
     Hello,
     Overload,
     Relabel,
@@ -44,6 +45,7 @@ TOPICS = (
     Topic("relabel", Relabel, 0.0, "keep", True),
     Topic("overload", Overload, 0.0, "keep", True),
     Topic("worker_lost", WorkerLost, 0.0, "keep", True),
+    Topic("heartbeat", Heartbeat, 1.0, "newest", False),
     Topic("session_end", SessionEnd, 0.0, "keep", True),
 )
 

@@ -13,6 +13,7 @@ from erc_live.streams.messages import (
     SCHEMA,
     AnyMessage,
     EmotionEvent,
+    Heartbeat,
     Hello,
     PublicEvent,
     Recogniser,
@@ -22,7 +23,7 @@ from erc_live.streams.messages import (
 
 LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 MESSAGE_TYPES: tuple[type, ...] = typing.get_args(AnyMessage)
-PUBLIC_TYPES: tuple[type, ...] = typing.get_args(PublicEvent)
+PUBLIC_TYPES: tuple[type, ...] = (*typing.get_args(PublicEvent), Heartbeat)
 _INT64 = 2**63 - 1
 
 

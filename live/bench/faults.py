@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from erc_live.streams.event_stream import SNAPSHOT, EventReceiver
+from erc_live.streams.event_stream import EventReceiver
+from erc_live.streams.public_outlet import SNAPSHOT
 from erc_live.streams.subscribe import LIVE_TOPICS
 
 STOP_S = 2.0

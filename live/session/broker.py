@@ -60,11 +60,16 @@ class Broker:
         self._greeted = False
         self._log = Publisher(endpoint, NAME, Retention(keep_s=PASSING_S, spool=spool))
         try:
-            self._public = EventPublisher(session.config.events.endpoint, session.config.events.history)
+            events = session.config.events
+            self._public = EventPublisher(events.endpoint, events.history, keyless=events.keyless)
         except Exception:
             self._log.close()
             raise
         self._bus = Subscriber((), SUBSCRIPTIONS[NAME].topics, NAME)
+
+    def begin(self, clock: Clock) -> None:
+        """The media begins, on this clock."""
+        self.clock = self._public.clock = clock
 
     def close(self) -> None:
         """Let what was published leave."""

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import platformdirs
 
 from erc_live.live.asr.transcript_file import read_cues
@@ -23,8 +24,10 @@ from erc_live.live.session.recording_registry import prune
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
-from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.address import public_endpoint
+from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import MediaError, SessionError
+from erc_live.streams.event_stream import check_publishable
 from erc_live.streams.journal import make_private
 from erc_live.streams.media import probe, undecodable
 from erc_live.streams.messages import AnyMessage
@@ -143,11 +146,18 @@ def run(session: SessionSpec) -> None:
 
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
-    check_endpoint(session.config.events.endpoint)
-    check_unused(session.config.events.endpoint)
+    session = _placed(session)
     logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
     logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
     Supervisor(session, logfile, observe).run()
+
+
+def _placed(session: SessionSpec) -> SessionSpec:
+    """The session, with the endpoint that "auto" means. Raises AddressError if nothing can be published there."""
+    events = session.config.events
+    check_publishable(events.endpoint, KeyFolder(), keyless=events.keyless)
+    events = msgspec.structs.replace(events, endpoint=public_endpoint(events.endpoint))
+    return msgspec.structs.replace(session, config=msgspec.structs.replace(session.config, events=events))
 
 
 def _check(session: SessionSpec) -> None:

@@ -119,7 +119,7 @@ class Supervisor:
             if now_s - begun_s > READY_S:
                 raise WorkerError(f"not loaded after {READY_S:.0f} s: {', '.join(waiting)}; see {self._logfile}")
         start = Start(t_ns=time.monotonic_ns() + LEAD_NS)
-        self._broker.clock = SessionClock(start.t_ns, self._session.speed)
+        self._broker.begin(SessionClock(start.t_ns, self._session.speed))
         self._crew.begin(start)
         self._begun = True
         return True

@@ -26,6 +26,7 @@ from torch_geometric.nn import TransformerConv
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.graph_operators import built
 from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.graph import Edges, Relation, past_window, relate, two_sided_window
 from erc_live.models.losses import UNLABELLED
@@ -89,8 +90,14 @@ class WindowAttention(nn.Module):
         self.future = future
         self.relation = nn.Embedding(len(Relation), width)
         self.distance = nn.Embedding(future + past + 1, width)  # the last future utterance first
-        self.attend: Any = TransformerConv(
-            (width, width), width // heads, heads=heads, edge_dim=width, dropout=dropout, root_weight=True
+        self.attend: Any = built(
+            TransformerConv,
+            (width, width),
+            width // heads,
+            heads=heads,
+            edge_dim=width,
+            dropout=dropout,
+            root_weight=True,
         )
         self.dropout = dropout
 

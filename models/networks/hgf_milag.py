@@ -43,6 +43,7 @@ from torch_geometric.utils import scatter, softmax
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
 from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
+from erc_live.models.blocks.graph_operators import built
 from erc_live.models.blocks.heads import EmotionHead
 from erc_live.models.graph import Edges, Relation, past_window, past_window_step, two_sided_window
 from erc_live.models.losses import UNLABELLED, focal
@@ -156,11 +157,11 @@ class HgfMilag(nn.Module):
         self.context = nn.ModuleList(
             ContextGRU(wide, wide, layers=c.context_layers, dropout=c.dropout, causal=c.causal) for _ in MODALITIES
         )
-        self.inside = nn.ModuleList(TransformerConv((wide, wide), wide) for _ in MODALITIES)
+        self.inside = nn.ModuleList(built(TransformerConv, (wide, wide), wide) for _ in MODALITIES)
         self.across = EdgeAttention(wide, c.heads, c.dropout)  # one for audio and visual, as released
         relations = len(Relation) if c.causal else 2 * len(Relation) - 1
-        self.relate = RGCNConv((3 * wide, 3 * wide), graph, relations, num_bases=c.bases)
-        self.refine = GraphConv((graph, graph), graph, aggr="mean" if c.causal else "sum")
+        self.relate = built(RGCNConv, (3 * wide, 3 * wide), graph, relations, num_bases=c.bases)
+        self.refine = built(GraphConv, (graph, graph), graph, aggr="mean" if c.causal else "sum")
         widths = (3 * wide + graph, wide, wide, wide)
         self.emotions = nn.ModuleList(
             EmotionHead(*_layers(width, c.head_width, c.classes, c.dropout)) for width in widths

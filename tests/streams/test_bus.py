@@ -247,12 +247,9 @@ def test_closing_lets_the_last_messages_out(endpoint: str) -> None:
         assert times(receive_until(inlet, of(200))) == list(range(200))
 
 
-@pytest.mark.parametrize(
-    "bind", [lambda endpoint: Publisher(endpoint, "mic"), lambda endpoint: EventPublisher(endpoint, history=50)]
-)
-def test_nobody_may_listen_to_other_machines(bind: Callable[[str], object]) -> None:
+def test_nobody_may_listen_to_other_machines() -> None:
     with pytest.raises(AddressError, match="CURVE"):
-        bind("tcp://0.0.0.0:5577")
+        Publisher("tcp://0.0.0.0:5577", "mic")
 
 
 def test_an_occupied_port_is_named_with_its_key() -> None:

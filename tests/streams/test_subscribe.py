@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 from typing import IO
 
 import examples
+import msgspec
 import pytest
 import readme
 import zmq
@@ -61,6 +62,11 @@ class Listener:
         return self.received
 
 
+def uncounted(messages: list[PublicEvent]) -> list[PublicEvent]:
+    """The messages, and of a Hello all but what it counts."""
+    return [msgspec.structs.replace(m, published=None) if isinstance(m, Hello) else m for m in messages]
+
+
 def meet(publisher: EventPublisher, topic: str, count: int = 1) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while publisher.subscribers(topic) < count:
@@ -80,11 +86,11 @@ def test_two_that_join_late_get_the_past_and_then_what_happens(endpoint: str) ->
         gap = Gap(source="mic", t_start_ns=0, t_end_ns=1, lost=2, cause="device")
         for message in (gap, examples.event(6), examples.session_end(7)):
             publisher.publish(message)
-        hello, *events = first.finish()
+        hello, *events = uncounted(first.finish())
         assert hello == examples.hello(last_seq=4)
         assert [m.seq for m in events if isinstance(m, EmotionEvent)] == [2, 3, 4, 5, 6]
         assert events[4] == gap
-        hello, *events = second.finish()
+        hello, *events = uncounted(second.finish())
         assert hello == examples.hello(last_seq=5, speakers=("Ada", "Ben"))
         assert [m.seq for m in events if isinstance(m, EmotionEvent)] == [3, 4, 5, 6]
         assert events[-1] == examples.session_end(7)
@@ -97,7 +103,7 @@ def test_who_joins_before_the_session_begins_waits_for_its_hello(endpoint: str) 
         publisher.publish(examples.hello())
         publisher.publish(examples.event(0))
         publisher.publish(examples.session_end(1))
-    assert listener.finish() == [examples.hello(), examples.event(0), examples.session_end(1)]
+    assert uncounted(listener.finish()) == [examples.hello(), examples.event(0), examples.session_end(1)]
 
 
 def test_who_joins_after_the_end_is_told_so(endpoint: str) -> None:
@@ -106,7 +112,7 @@ def test_who_joins_after_the_end_is_told_so(endpoint: str) -> None:
             publisher.publish(message)
         listener = Listener(endpoint)
         listener.served_by(publisher, 3)
-    assert listener.finish() == [examples.hello(last_seq=0), examples.event(0), examples.session_end(1)]
+    assert uncounted(listener.finish()) == [examples.hello(last_seq=0), examples.event(0), examples.session_end(1)]
 
 
 def test_nobody_misses_or_repeats_an_event_while_many_are_published(endpoint: str) -> None:
@@ -154,7 +160,7 @@ def test_a_snapshot_takes_less_than_50_ms_where_nothing_disturbs(endpoint: str) 
 
 
 def test_the_snippets_of_the_readme_work(endpoint: str) -> None:
-    plain = readme.block("python", "zmq").replace("tcp://127.0.0.1:5577", endpoint)
+    plain = readme.block("python", "zmq").replace("ipc:///run/user/1000/erc-live/events", endpoint)
     ours = readme.block("python", "subscribe()").replace("subscribe()", f"subscribe({endpoint!r})")
     heard: dict[str, list[str]] = {plain: [], ours: []}
     with closing(EventPublisher(endpoint, history=50)) as publisher:
@@ -193,7 +199,7 @@ def collect(stream: IO[str], count: int, lines: list[str]) -> None:
 def test_without_a_session_there_is_a_clear_answer(endpoint: str) -> None:
     with pytest.raises(AddressError, match=r"nobody answers at .* within 0\.05 s; is erc-live running"):
         next(subscribe(endpoint, timeout_s=0.05))
-    with pytest.raises(AddressError, match="CURVE"):
+    with pytest.raises(AddressError, match="key of who publishes there"):
         next(subscribe("tcp://10.0.0.1:5577"))
 
 
@@ -236,7 +242,7 @@ def test_junk_requests_do_not_disturb(endpoint: str) -> None:
         listener = Listener(endpoint)
         listener.served_by(publisher, 1)
         publisher.publish(examples.session_end())
-        assert listener.finish() == [examples.hello(), examples.session_end()]
+        assert uncounted(listener.finish()) == [examples.hello(), examples.session_end()]
 
 
 @given(st.lists(st.integers(0, 30), max_size=20), st.integers(-1, 10))

@@ -55,7 +55,7 @@ class World:
         self.place = addresses.endpoint("supervisor")
         self.heard: list[object] = []
         self.broker = Broker(session, self.place, io.BytesIO(), self.heard.append)
-        self.broker.clock = ManualClock(5)
+        self.broker.begin(ManualClock(5))
         self.workers = {name: self.publisher(name) for name in ("perception", "tracker")}
         self.lines = Subscriber([self.place], SUBSCRIPTIONS["lines"].topics, "screen")
         self.read: list[object] = []

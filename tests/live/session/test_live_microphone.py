@@ -34,7 +34,7 @@ def test_speech_in_a_room_becomes_events_in_another_program(
     pytest.importorskip("pocketsphinx")
     keys = tiny_world | {"events.endpoint": f"ipc://{tmp_path}/e", "transcriber.engine": "pocketsphinx"}
     listen = [sys.executable, "-m", "erc_live.live.cli", "--mic", "default=Ada", "--record", str(tmp_path / "kept")]
-    snippet = readme.block("python", "zmq").replace("tcp://127.0.0.1:5577", keys["events.endpoint"])
+    snippet = readme.block("python", "zmq").replace("ipc:///run/user/1000/erc-live/events", keys["events.endpoint"])
     live = subprocess.Popen(
         [*listen, *options(keys)],
         env=virtual_room.environment,

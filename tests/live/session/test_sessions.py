@@ -16,7 +16,7 @@ from tiny_world import options
 from typer.testing import CliRunner
 
 from erc_live.live import cli
-from erc_live.streams import EmotionEvent, Hello, SessionEnd, subscribe
+from erc_live.streams import EmotionEvent, Hello, SessionEnd, StreamLost, subscribe
 from erc_live.streams.recovery import verify
 from erc_live.streams.session import open_session
 
@@ -61,13 +61,18 @@ def start(tmp_path):
 
 
 def follow(endpoint, messages, seen=None, final=False):
-    """Collect the event stream in a thread; `seen` is set at the first event, or the first final one."""
+    """Collect the event stream in a thread; `seen` is set at the first event, or the first final one. The last thing
+    is a StreamLost where the session vanished.
+    """
 
     def collect():
-        for message in subscribe(endpoint, timeout_s=PATIENCE_S):
-            messages.append(message)
-            if seen and isinstance(message, EmotionEvent) and message.final >= final:
-                seen.set()
+        try:
+            for message in subscribe(endpoint, timeout_s=PATIENCE_S):
+                messages.append(message)
+                if seen and isinstance(message, EmotionEvent) and message.final >= final:
+                    seen.set()
+        except StreamLost as error:
+            messages.append(error)
 
     thread = threading.Thread(target=collect, daemon=True)
     thread.start()
@@ -150,9 +155,12 @@ def test_ctrl_c_before_the_session_has_begun_ends_at_once(start, world, tmp_path
 def test_no_process_outlives_a_killed_supervisor(start, world):
     seen = threading.Event()
     live = start("demo", *options(world))
-    follow(world["events.endpoint"], [], seen)
+    messages = []
+    follower = follow(world["events.endpoint"], messages, seen)
     assert seen.wait(PATIENCE_S)
     live.kill()
     assert live.stdout is not None
     live.stdout.read()  # returns when the last worker that holds the pipe has ended
     assert live.wait() == -signal.SIGKILL
+    follower.join(PATIENCE_S)
+    assert isinstance(messages[-1], StreamLost)
