@@ -9,6 +9,7 @@ weights; 6 an address; 7 a process of the session died, and something that was s
 8 the publisher of a stream vanished.
 """
 
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -31,6 +32,7 @@ from erc_live.live.commands.session_options import (
 )
 from erc_live.live.errors import exit_code
 from erc_live.live.screen.console import err
+from erc_live.live.screen.printable import printable
 
 EPILOG = (
     "Examples: erc-live --mic default --camera 0 | erc-live --mic default=Ann --mic 3=Ben --record talk | erc-live demo"
@@ -77,7 +79,18 @@ COMMANDS = {
     "devices": ("list_devices:devices", "List microphones and cameras and what they can do."),
     "models": ("fetch:models_app", "Weights that erc-live uses and does not ship: list, fetch, verify."),
     "config": ("show_config:config_app", "The configuration: which keys there are, and who set them."),
-    "session": ("bundles:session_app", "Recorded sessions: verify one, recover one that was cut off."),
+    "session": (
+        "bundles:session_app",
+        "Recorded sessions: verify one, recover one that was cut off, delete those whose time is up.",
+    ),
+    "forget": (
+        "forget:forget",
+        "Take one person out of recorded sessions, and delete the print of their voice.",
+    ),
+    "soak": (
+        "soak:soak",
+        "Play a recording for hours through the real processes, kill them at random, and count what is lost.",
+    ),
     "bench": ("bench:bench_app", "Measure on this machine."),
     "corpus": (
         "corpus:corpus_app",
@@ -110,8 +123,11 @@ def command(name: str) -> Any:
 
 
 def _load(place: str) -> Any:
+    """The command, imported; from here on it may say itself what Ctrl-C means (`entry.py`)."""
     module, _, name = place.partition(":")
-    return getattr(import_module(f"erc_live.live.commands.{module}"), name)
+    found = getattr(import_module(f"erc_live.live.commands.{module}"), name)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return found
 
 
 def _nothing() -> None:
@@ -158,7 +174,7 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        err.print(Text(f"erc-live: {error}"), style="bold", soft_wrap=True)
+        err.print(Text(printable(f"erc-live: {error}")), style="bold", soft_wrap=True)
         sys.exit(code)
 
 

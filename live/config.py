@@ -37,6 +37,7 @@ class CaptureSection(Section, frozen=True, kw_only=True):
     camera_width_px: PositiveInt = 640
     jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 85
     silent_device_s: Positive = 1.0
+    ring_s: Annotated[float, Meta(ge=1.0, le=600.0)] = 30.0
 
 
 class SegmenterSection(Section, frozen=True, kw_only=True):
@@ -102,10 +103,22 @@ class EventsSection(Section, frozen=True, kw_only=True):
     history: PositiveInt = 200
 
 
+class SupervisorSection(Section, frozen=True, kw_only=True):
+    """[supervisor]"""
+
+    spares: bool = True
+
+
 class DashboardSection(Section, frozen=True, kw_only=True):
     """[dashboard]"""
 
     refresh_hz: Positive = 4.0
+
+
+class RecordingSection(Section, frozen=True, kw_only=True):
+    """[recording]"""
+
+    keep_days: Annotated[int, Meta(ge=0)] = 0
 
 
 class ModelsSection(Section, frozen=True, kw_only=True):
@@ -125,7 +138,9 @@ class Config(Section, frozen=True, kw_only=True):
     visual: VisualSection = VisualSection()
     tracker: TrackerSection = TrackerSection()
     events: EventsSection = EventsSection()
+    supervisor: SupervisorSection = SupervisorSection()
     dashboard: DashboardSection = DashboardSection()
+    recording: RecordingSection = RecordingSection()
     models: ModelsSection = ModelsSection()
 
 

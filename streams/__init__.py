@@ -1,7 +1,7 @@
 """The public names: what another program needs to follow a session."""
 
 from erc_live.streams.errors import StreamLost
-from erc_live.streams.messages import SCHEMA, EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, Word
+from erc_live.streams.messages import SCHEMA, EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, Word, WorkerLost
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe
 
@@ -15,6 +15,7 @@ __all__ = [
     "SessionEnd",
     "StreamLost",
     "Word",
+    "WorkerLost",
     "event_schema",
     "subscribe",
 ]

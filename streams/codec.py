@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 
 from erc_live.streams.errors import BadMessage
-from erc_live.streams.messages import AnyMessage
+from erc_live.streams.messages import AnyMessage, PublicMessage
 from erc_live.streams.migrations import migrated
 
 _DTYPES = ("int16", "float32")  # all that a message may hold
 
 # What decoding raises on bytes of strangers; RecursionError when an unknown field is nested a thousand deep.
-_UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError)
 
 # What encoding raises on values that no message may hold: of a foreign type, an integer beyond 64 bits, half of a
 # surrogate pair.
@@ -63,12 +63,12 @@ def decode(frames: list[bytes]) -> AnyMessage:
         raise BadMessage("empty message")
     try:
         message: AnyMessage = msgspec.msgpack.decode(frames[0], type=AnyMessage, dec_hook=hook)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadMessage(str(error)) from error
     return message
 
 
-def to_json(message: AnyMessage) -> bytes:
+def to_json(message: AnyMessage | PublicMessage) -> bytes:
     """One JSON object, without a newline. Raises TypeError as `encode` does."""
 
     def hook(value: object) -> object:
@@ -89,7 +89,7 @@ def from_json(line: bytes) -> AnyMessage:
 
     try:
         message: AnyMessage = msgspec.json.decode(line, type=AnyMessage, dec_hook=hook)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         old = _of_an_earlier_version(line, hook)
         if old is None:
             raise BadMessage(str(error)) from error
@@ -102,7 +102,7 @@ def _of_an_earlier_version(line: bytes, hook: Callable[[type, object], object]) 
     try:
         fields = migrated(msgspec.json.decode(line, type=dict))
         return None if fields is None else msgspec.convert(fields, AnyMessage, dec_hook=hook)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -117,7 +117,7 @@ def _bytes(value: object) -> bytes:
     return np.ascontiguousarray(value).tobytes()
 
 
-def _complaint(message: AnyMessage) -> str:
+def _complaint(message: AnyMessage | PublicMessage) -> str:
     """Where in a message the first value stands that cannot be sent, and what it is; "" where none is found."""
     return next((f"{path}: cannot send {_kind(value)}" for path, value in _leaves(message) if not _sendable(value)), "")
 

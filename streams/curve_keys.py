@@ -77,7 +77,7 @@ class KeyFolder:
         pair = KeyPair.new()
         self._make_folder()
         try:
-            write_whole(self.folder / _SECRET, pair.secret.encode() + b"\n", mode=0o600)
+            write_whole(self.folder / _SECRET, pair.secret.encode() + b"\n")
         except OSError as error:
             raise AddressError(f"{self.folder}: cannot keep a key there: {error.strerror}") from error
         return pair
@@ -122,7 +122,7 @@ class KeyFolder:
         self._make_folder()
         text = "".join(f"{key} {name}\n" for name, key in sorted(allowed.items()))
         try:
-            write_whole(self.folder / _ALLOWED, text.encode(), mode=0o600)
+            write_whole(self.folder / _ALLOWED, text.encode())
         except OSError as error:
             raise AddressError(f"{self.folder}: cannot keep keys there: {error.strerror}") from error
 
@@ -131,7 +131,7 @@ class KeyFolder:
         self._make_folder()
         fresh = self.folder / f"{_SECRET}.{uuid.uuid4().hex}"
         try:
-            write_whole(fresh, pair.secret.encode() + b"\n", mode=0o600)
+            write_whole(fresh, pair.secret.encode() + b"\n")
             with contextlib.suppress(FileExistsError):
                 os.link(fresh, self.folder / _SECRET)  # unlike a rename, this replaces nothing
             fresh.unlink()

@@ -10,6 +10,10 @@ import av
 import numpy as np
 
 _MS = Fraction(1, 1000)
+# Markers of a JPEG file: the header of a frame, with its size; of a scan, behind which pixels follow; without a length.
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SCAN = 0xDA
+_ALONE = {0x00, 0x01, *range(0xD0, 0xD9)}
 
 
 def upright(frame: Any, width_px: int) -> Any:
@@ -39,3 +43,23 @@ def encode_jpeg(picture: Any, quality: int) -> bytes:
     codec.thread_count = 1
     codec.options = {"qmin": q, "qmax": q}
     return b"".join(bytes(packet) for packet in [*codec.encode(picture), *codec.encode(None)])
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a decoder would make room for, None where it finds none, or no JPEG file at all.
+
+    Markers are looked for as libjpeg does it, which passes over what stands between them.
+    """
+    at = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while (at := data.find(b"\xff", at)) >= 0:
+        while data[at : at + 1] == b"\xff":
+            at += 1
+        marker, at = int.from_bytes(data[at : at + 1], "big"), at + 1
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(data[at + n : at + n + 2], "big") for n in (3, 5))
+            return width, height
+        if marker == _SCAN:
+            return None
+        if marker not in _ALONE:
+            at += int.from_bytes(data[at : at + 2], "big")
+    return None

@@ -172,16 +172,6 @@ def encode_flac(pcm: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def decode_flac(data: bytes) -> np.ndarray:
-    """Inverse of `encode_flac`. Raises MediaError when `data` is no such file."""
-    try:
-        with av.open(io.BytesIO(data)) as container:
-            frames = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
-    except (av.FFmpegError, IndexError) as error:
-        raise MediaError(f"not a FLAC segment: {error}") from error
-    return np.concatenate(frames) if frames else np.empty(0, np.int16)
-
-
 def encode_mkv(frames: Sequence[VideoFrame]) -> bytes:
     """A Matroska file that holds the very bytes of the pictures, in order; at least one, all of one size.
 
@@ -200,15 +190,6 @@ def encode_mkv(frames: Sequence[VideoFrame]) -> bytes:
             packet.is_keyframe = True
             container.mux(packet)
     return file.getvalue()
-
-
-def decode_mkv(data: bytes) -> list[bytes]:
-    """Inverse of `encode_mkv`: the JPEG pictures. Raises MediaError when `data` is no such file."""
-    try:
-        with av.open(io.BytesIO(data)) as container:
-            return [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    except (av.FFmpegError, IndexError) as error:
-        raise MediaError(f"not a Matroska segment: {error}") from error
 
 
 class _Container:

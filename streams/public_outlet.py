@@ -15,13 +15,14 @@ from zmq.utils import z85
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import AddressError
+from erc_live.streams.messages import PublicMessage
 from erc_live.streams.relay import Relay
 from erc_live.streams.sockets import LINGER_MS, MAX_REQUEST_BYTES, close_socket, open_socket
 from erc_live.streams.topics import BY_NAME
 
 SNAPSHOT = "snapshot."  # + an id of its own: the topic on which one late subscriber is told what it missed
 _PREFIX = SNAPSHOT.encode()
-_PUBLIC = tuple(name.encode() for name, topic in BY_NAME.items() if topic.encoding == "json")
+_PUBLIC = tuple(name.encode() for name, topic in BY_NAME.items() if issubclass(topic.message, PublicMessage))
 _ZAP = "inproc://zeromq.zap.01"  # where libzmq asks who may come in (its RFC 27)
 _TURN = 64  # requests read in one turn, 5 us each
 _NAMED = 100  # refused keys that are logged; more is a flood

@@ -5,7 +5,9 @@
     video/<source>-0001.mkv     the very JPEG pictures that were on the bus
     timing.jsonl                what is in each of those files, with its SHA-256, and the exact times; ends of sources
     features.jsonl  events.jsonl  faults.jsonl       messages, one JSON object per line
+    losses.jsonl                what is gone for good, once anything is (`bundle_losses.py`)
     checksums.json              SHA-256 of every file, written when the session is closed
+    recording.lock              while a process writes to it (`bundle_lock.py`)
 
 FLAC, Matroska and JSON: any player and any program reads them, and no format is our own.
 The rule of this file: a crash at any instant leaves nothing that looks whole and is not. Logs only grow, line by line,
@@ -16,10 +18,11 @@ between the two, so that recovery can tell a finished segment (and finish the re
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -28,31 +31,29 @@ import numpy as np
 from msgspec import Meta
 
 from erc_live.streams import codec
+from erc_live.streams.bundle_limits import MANIFEST_BYTES, NAME_LETTERS, SEGMENT_BYTES, SEGMENT_S, SOURCES, TIME_NS
 from erc_live.streams.errors import BadMessage, MediaError, SessionError
-from erc_live.streams.journal import PART, LogContents, commit_part, part_of, read_log, sha256, write_whole
-from erc_live.streams.media import Kind, decode_flac, decode_mkv
+from erc_live.streams.journal import open_regular, read_log, read_whole, write_whole
+from erc_live.streams.media import Kind
 from erc_live.streams.messages import (
+    SAMPLE_RATE_HZ,
     Count,
-    EmotionEvent,
     Gap,
-    Hello,
-    Overload,
-    Relabel,
-    SessionEnd,
+    PublicMessage,
     SourceEnd,
     UtteranceFeatures,
     samples_to_ns,
 )
+from erc_live.streams.segments import cut, decode_flac, decode_mkv
 
 T = TypeVar("T")
-SessionEvent = Hello | EmotionEvent | Relabel | Overload | SessionEnd
+SessionEvent = PublicMessage  # all but `Gap`
 
 SESSION_SCHEMA = "erc.session/1"
 MANIFEST, CHECKSUMS = "session.json", "checksums.json"
 TIMING, FEATURES, EVENTS, FAULTS = "timing.jsonl", "features.jsonl", "events.jsonl", "faults.jsonl"
 LOGS = (TIMING, FEATURES, EVENTS, FAULTS)
 SUFFIX: dict[Kind, str] = {"audio": "flac", "video": "mkv"}
-_DAMAGED = ".damaged"  # what recovery put aside
 _REMEDY = "; 'erc-live session recover {}' saves the rest"
 _PACKAGES = (
     "erc-live",
@@ -67,7 +68,11 @@ _PACKAGES = (
 )
 
 # A name inside the bundle: nothing that a log says leads out of its folder.
-_SegmentFile = Annotated[str, Meta(pattern=r"^(audio|video)/[A-Za-z0-9_-][A-Za-z0-9._-]*\.(flac|mkv)$")]
+SegmentFile = Annotated[str, Meta(pattern=r"^(audio|video)/[A-Za-z0-9_-][A-Za-z0-9._-]*\.(flac|mkv)$")]
+
+
+_AtLeastOne = Annotated[int, Meta(ge=1)]
+_Name = Annotated[str, Meta(max_length=NAME_LETTERS)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,9 +82,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class RecordedSource(Record, frozen=True, kw_only=True):
     """`speaker` is the person's name where a source is of one person, else empty."""
 
-    name: str
+    name: _Name
     kind: Kind
-    speaker: str = ""
+    speaker: _Name = ""
 
 
 class Manifest(Record, frozen=True, kw_only=True):
@@ -94,7 +99,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     t_ns: int
     wall_ns: int
     labels: tuple[str, ...]
-    sources: tuple[RecordedSource, ...]
+    sources: Annotated[tuple[RecordedSource, ...], Meta(max_length=SOURCES)]
     config: dict[str, object]
     versions: dict[str, str]
     closed: bool = False
@@ -104,8 +109,8 @@ class ChunkRun(msgspec.Struct, frozen=True, array_like=True):
     """`chunks` chunks of `samples` samples each, back to back from `t_ns` on."""
 
     t_ns: int
-    samples: Count
-    chunks: Count
+    samples: _AtLeastOne
+    chunks: _AtLeastOne
 
     @property
     def t_end_ns(self) -> int:
@@ -116,7 +121,7 @@ class AudioSegment(Record, frozen=True, kw_only=True, tag=True):
     """One FLAC file: the samples of all runs, one after the other."""
 
     source: str
-    file: _SegmentFile
+    file: SegmentFile
     sha256: str
     runs: Annotated[tuple[ChunkRun, ...], Meta(min_length=1)]
 
@@ -124,12 +129,16 @@ class AudioSegment(Record, frozen=True, kw_only=True, tag=True):
     def t_first_ns(self) -> int:
         return min(run.t_ns for run in self.runs)
 
+    @property
+    def t_end_ns(self) -> int:
+        return max(run.t_end_ns for run in self.runs)
+
 
 class VideoSegment(Record, frozen=True, kw_only=True, tag=True):
     """One Matroska file: pictures of one size, taken at `times_ns`."""
 
     source: str
-    file: _SegmentFile
+    file: SegmentFile
     sha256: str
     width_px: Count
     height_px: Count
@@ -138,6 +147,10 @@ class VideoSegment(Record, frozen=True, kw_only=True, tag=True):
     @property
     def t_first_ns(self) -> int:
         return self.times_ns[0]
+
+    @property
+    def t_end_ns(self) -> int:
+        return self.times_ns[-1]
 
 
 MediaSegment = AudioSegment | VideoSegment
@@ -186,38 +199,37 @@ class RecordedSession:
         kinds: dict[type, Kind] = {AudioSegment: "audio", VideoSegment: "video"}
         return tuple(sorted({(kinds[type(segment)], segment.source) for segment in self.segments}))
 
-    def samples(self, segment: AudioSegment) -> np.ndarray:
-        """Shapes: (n,) int16. Raises SessionError when the file is not the one that was recorded."""
-        pcm = self._decode(segment, decode_flac)
-        if len(pcm) != sum(run.samples * run.chunks for run in segment.runs):
-            raise SessionError(f"{self.path / segment.file}: holds {len(pcm)} samples, {TIMING} says otherwise")
-        return pcm
+    def samples(self, segment: AudioSegment) -> Iterator[np.ndarray]:
+        """The samples of each chunk, in order. Shapes: (n,) int16.
 
-    def jpegs(self, segment: VideoSegment) -> list[bytes]:
+        Raises SessionError when the file is not the one that was recorded.
+        """
+        lengths = (run.samples for run in segment.runs for _ in range(run.chunks))
+        return self._decoded(segment, lambda file: cut(decode_flac(file), lengths))
+
+    def jpegs(self, segment: VideoSegment) -> Iterator[bytes]:
         """One per time. Raises SessionError when the file is not the one that was recorded."""
-        jpegs = self._decode(segment, decode_mkv)
-        if len(jpegs) != len(segment.times_ns):
-            raise SessionError(f"{self.path / segment.file}: holds {len(jpegs)} pictures, {TIMING} says otherwise")
-        return jpegs
+        return self._decoded(segment, lambda file: _counted(decode_mkv(file), len(segment.times_ns)))
 
-    def _decode(self, segment: MediaSegment, decode: Callable[[bytes], T]) -> T:
-        file = self.path / segment.file
+    def _decoded(self, segment: MediaSegment, decode: Callable[[BufferedReader], Iterator[T]]) -> Iterator[T]:
+        name = self.path / segment.file
         try:
-            data = file.read_bytes()
-            if hashlib.sha256(data).hexdigest() != segment.sha256:
-                raise SessionError(f"{file}: is not what was recorded{_REMEDY.format(self.path)}")
-            return decode(data)
+            with open_regular(name, SEGMENT_BYTES) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != segment.sha256:
+                    raise SessionError(f"{name}: is not what was recorded{_REMEDY.format(self.path)}")
+                file.seek(0)
+                yield from decode(file)
         except OSError as error:
-            raise SessionError(f"{file}: {error.strerror}{_REMEDY.format(self.path)}") from error
-        except MediaError as error:
-            raise SessionError(f"{file}: {error}") from error
+            raise SessionError(f"{name}: {error.strerror}{_REMEDY.format(self.path)}") from error
+        except (MediaError, BadMessage) as error:
+            raise SessionError(f"{name}: {error}") from error
 
 
 def open_session(path: Path) -> RecordedSession:
     """The bundle at `path`, closed or not; of a crashed one, what was synced. Raises SessionError."""
     manifest = read_manifest(path)
-    timing = _entries(path, TIMING, _timing)
-    return RecordedSession(
+    timing = _entries(path, TIMING, read_timing)
+    session = RecordedSession(
         path=path,
         manifest=manifest,
         segments=tuple(entry for entry in timing if not isinstance(entry, SourceEnd)),
@@ -226,66 +238,31 @@ def open_session(path: Path) -> RecordedSession:
         events=_entries(path, EVENTS, _event),
         features=_entries(path, FEATURES, _features),
     )
+    if len({segment.file for segment in session.segments}) < len(session.segments):
+        raise SessionError(f"{path / TIMING}: names a file twice{_REMEDY.format(path)}")
+    if len(session.tracks()) > SOURCES:
+        raise SessionError(f"{path}: has more than {SOURCES} sources, which no recording has")
+    return session
 
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of the bundle at `path`. Raises SessionError."""
     file = path / MANIFEST
     try:
-        data = file.read_bytes()
+        data = read_whole(file, MANIFEST_BYTES)
         schema = msgspec.json.decode(data, type=_Schema).schema
         if schema != SESSION_SCHEMA:
-            raise SessionError(f"{path}: a session of schema {schema}; this version reads {SESSION_SCHEMA}")
-        return msgspec.json.decode(data, type=Manifest)
+            raise SessionError(f"{path}: a session of schema {schema[:20]}; this version reads {SESSION_SCHEMA}")
+        manifest = msgspec.json.decode(data, type=Manifest)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SessionError(f"{path}: not a recorded session: it has no {MANIFEST}") from error
     except OSError as error:
         raise SessionError(f"{file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (*codec.UNREADABLE, BadMessage) as error:
         raise SessionError(f"{file}: cannot be read: {error}") from error
-
-
-def verify(path: Path) -> list[str]:
-    """What is wrong with the bundle, one line each; empty when it is whole. Raises SessionError when it is none."""
-    manifest = read_manifest(path)
-    findings = [] if manifest.closed else ["the session was not closed"]
-    try:
-        digests = {name: sha256(path / name) for name in _files(path)}
-        for name in LOGS:
-            findings += _verify_log(path, name, digests)
-        listed = _read_checksums(path) if manifest.closed else digests
-    except OSError as error:
-        raise SessionError(f"{path}: {error.filename}: {error.strerror}") from error
-    findings += [f"{name}: missing" for name in listed.keys() - digests.keys()]
-    findings += [f"{name}: not part of the session" for name in digests.keys() - listed.keys()]
-    findings += [f"{name}: changed" for name in listed.keys() & digests.keys() if listed[name] != digests[name]]
-    findings += [f"{part.relative_to(path).as_posix()}: half-written" for part in path.rglob(f"*{PART}")]
-    return sorted(set(findings))
-
-
-def recover(path: Path) -> list[str]:
-    """Make the bundle whole and close it; returns what was done, one line each. Raises SessionError when it is none.
-
-    All that was synced stays. What cannot be read or was changed is left out of the session and put aside as
-    `*.damaged`. Not for a session that is still being recorded.
-    """
-    if not verify(path):
-        return []
-    manifest = read_manifest(path)
-    try:
-        done = [line for name in LOGS for line in _mend_log(path, name)]
-        timing = read_log(path / TIMING, _timing).values
-        kept = {entry.file: entry.sha256 for entry in timing if isinstance(entry, MediaSegment)}
-        for part in path.rglob(f"*{PART}"):
-            part.unlink()
-            done.append(f"{part.relative_to(path).as_posix()}: removed, it was half-written")
-        for name in _files(path) - kept.keys() - {MANIFEST, *LOGS}:
-            (path / name).replace(path / (name + _DAMAGED))
-            done.append(f"{name}: put aside")
-        seal(path, manifest, kept | {name: sha256(path / name) for name in LOGS})
-    except OSError as error:
-        raise SessionError(f"{path}: {error.filename}: {error.strerror}") from error
-    return [*sorted(done), "closed"]
+    if any((path / folder).is_symlink() for folder in SUFFIX):
+        raise SessionError(f"{path}: a folder in it is a link to another place, which no recording has")
+    return manifest
 
 
 def seal(path: Path, manifest: Manifest, hashes: Mapping[str, str]) -> None:
@@ -305,32 +282,65 @@ class _Schema(msgspec.Struct):
     schema: str
 
 
-def _message(*kinds: type[T]) -> Callable[[bytes], T]:
-    def decode(line: bytes) -> T:
-        message = codec.from_json(line)
-        if not isinstance(message, kinds):
-            raise BadMessage(f"{type(message).__name__} in the wrong log")
-        return message
-
-    return decode
-
-
-def _timing(line: bytes) -> MediaSegment | SourceEnd:
+def read_timing(line: bytes) -> MediaSegment | SourceEnd:
+    """A line of the timing log. Raises BadMessage, also for what is larger than any recorder makes it."""
     try:
         entry: MediaSegment | SourceEnd = msgspec.json.decode(line, type=MediaSegment | SourceEnd)
-        return entry
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except codec.UNREADABLE as error:
         raise BadMessage(str(error)) from error
+    times_ns: tuple[int, ...]
+    match entry:
+        case AudioSegment():
+            times_ns = tuple(run.t_ns for run in entry.runs)
+            if sum(run.samples * run.chunks for run in entry.runs) > SEGMENT_S * SAMPLE_RATE_HZ:
+                raise BadMessage(f"a segment of more than {SEGMENT_S} s")
+        case VideoSegment():
+            times_ns = entry.times_ns
+        case SourceEnd():
+            times_ns = (entry.t_ns,)
+    if max(map(abs, times_ns)) > TIME_NS or len(entry.source) > NAME_LETTERS:
+        raise BadMessage("a time or a name beyond all bounds")
+    return entry
 
 
-_features = _message(UtteranceFeatures)
-_gap = _message(Gap)
-_event: Callable[[bytes], SessionEvent] = _message(Hello, EmotionEvent, Relabel, Overload, SessionEnd)
-_DECODERS: dict[str, Callable[[bytes], object]] = {TIMING: _timing, FEATURES: _features, EVENTS: _event, FAULTS: _gap}
+def _features(line: bytes) -> UtteranceFeatures:
+    return _of_kind(line, UtteranceFeatures)
 
 
-def _read_log(path: Path, name: str) -> LogContents[object]:
-    return read_log(path / name, _DECODERS[name])
+def _gap(line: bytes) -> Gap:
+    return _of_kind(line, Gap)
+
+
+def _event(line: bytes) -> SessionEvent:
+    message = _of_kind(line, PublicMessage)
+    if isinstance(message, Gap):
+        raise BadMessage("Gap in the wrong log")
+    return message
+
+
+def _of_kind(line: bytes, kind: type[T]) -> T:
+    message = codec.from_json(line)
+    if not isinstance(message, kind):
+        raise BadMessage(f"{type(message).__name__} in the wrong log")
+    if not _in_64_bits(message):
+        raise BadMessage(f"{type(message).__name__} with a number beyond 64 bits")
+    return message
+
+
+def _in_64_bits(value: object) -> bool:
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    if isinstance(value, msgspec.Struct):
+        return all(_in_64_bits(getattr(value, name)) for name in value.__struct_fields__)
+    return not isinstance(value, tuple) or all(map(_in_64_bits, value))
+
+
+DECODERS: dict[str, Callable[[bytes], object]] = {
+    TIMING: read_timing,
+    FEATURES: _features,
+    EVENTS: _event,
+    FAULTS: _gap,
+}
 
 
 def _entries(path: Path, name: str, decode: Callable[[bytes], T]) -> tuple[T, ...]:
@@ -339,60 +349,19 @@ def _entries(path: Path, name: str, decode: Callable[[bytes], T]) -> tuple[T, ..
         log = read_log(path / name, decode)
     except OSError as error:
         raise SessionError(f"{path / name}: {error.strerror}{_REMEDY.format(path)}") from error
+    except BadMessage as error:
+        raise SessionError(f"{path / name}: {error}") from error
     if log.bad:
         raise SessionError(f"{path / name}: line {log.bad[0]} is damaged{_REMEDY.format(path)}")
     return log.values
 
 
-def _verify_log(path: Path, name: str, digests: Mapping[str, str]) -> list[str]:
-    if name not in digests:
-        return [f"{name}: missing"]
-    log = _read_log(path, name)
-    findings = [f"{name}: line {number} is damaged" for number in log.bad]
-    findings += [f"{name}: the last line is torn"] if log.torn else []
-    for segment in log.values:
-        if isinstance(segment, MediaSegment) and digests.get(segment.file) != segment.sha256:
-            findings.append(f"{segment.file}: {'changed' if segment.file in digests else 'missing'}")
-    return findings
-
-
-def _mend_log(path: Path, name: str) -> list[str]:
-    """Leave out of the log what cannot be read and, from the timing log, segments that are not there."""
-    file = path / name
-    if not file.exists():
-        write_whole(file, b"")
-        return [f"{name}: was missing"]
-    log = _read_log(path, name)
-    kept = [line for line, entry in log.entries if not isinstance(entry, MediaSegment) or _finished(path, entry)]
-    if log.bad:
-        write_whole(path / (name + _DAMAGED), file.read_bytes())
-    dropped = len(log.entries) - len(kept) + len(log.bad) + bool(log.torn)
-    if not dropped:
-        return []
-    write_whole(file, b"".join(line + b"\n" for line in kept))
-    return [f"{name}: left out {dropped} of {len(kept) + dropped} lines"]
-
-
-def _finished(path: Path, segment: MediaSegment) -> bool:
-    """Whether the segment is there and whole, or was but for its name, which is then put right."""
-    file = path / segment.file
-    if file.exists():
-        return sha256(file) == segment.sha256
-    part = part_of(file)
-    if not part.exists() or sha256(part) != segment.sha256:
-        return False
-    commit_part(file)
-    return True
-
-
-def _files(path: Path) -> set[str]:
-    """Names of all that should belong to the session, but for the checksums."""
-    files = (file for file in path.rglob("*") if file.is_file() and file.suffix not in (PART, _DAMAGED))
-    return {file.relative_to(path).as_posix() for file in files} - {CHECKSUMS}
-
-
-def _read_checksums(path: Path) -> dict[str, str]:
-    try:
-        return msgspec.json.decode((path / CHECKSUMS).read_bytes(), type=dict[str, str])
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return {}  # then nothing is part of the session: verification says so for each file
+def _counted(items: Iterator[T], count: int) -> Iterator[T]:
+    """The items. Raises MediaError where there are fewer or more than `count`."""
+    number = 0
+    for number, item in enumerate(items, 1):
+        if number > count:
+            break
+        yield item
+    if number != count:
+        raise MediaError(f"holds {'more' if number > count else 'fewer'} pictures than were recorded")

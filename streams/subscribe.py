@@ -26,7 +26,7 @@ from erc_live.streams.topics import BY_NAME
 if TYPE_CHECKING:  # not at run time: who only reads sessions does not load ZeroMQ
     from erc_live.streams.curve_keys import KeyFolder
 
-LIVE_TOPICS = ("event", "gap", "relabel", "overload", "session_end")
+LIVE_TOPICS = ("event", "gap", "relabel", "overload", "worker_lost", "session_end")
 LOST_S = 3.0  # without a sign of life; there is one a second
 _HEARTBEAT = "heartbeat"
 _ANSWER_S = 0.4  # in which a session that runs answers

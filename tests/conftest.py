@@ -4,6 +4,7 @@ import difflib
 import functools
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def _weights(name: str) -> Path | None:
     from erc_live.models.weights import locate
 
     return locate(name, models_folder(config.load().config.models))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Recordings are remembered in the user's data folder: not in that of whoever runs the tests."""
+    data = tempfile.TemporaryDirectory(prefix="erc-data-")
+    config.add_cleanup(data.cleanup)
+    os.environ["XDG_DATA_HOME"] = data.name
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at its options

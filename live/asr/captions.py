@@ -18,12 +18,13 @@ from erc_live.live.requests import Cue, TimedWord
 from erc_live.streams.errors import MediaError
 from erc_live.streams.words import legible
 
-_TIME = r"(?:(\d+):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
+_TIME = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
-_NEARLY = re.compile(r"\s*(\d+:)+\d+[.,:\d]*\s*\W+\s*(\d+:)+\d")  # times of a cue that somebody mistyped
+_NEARLY = re.compile(r"\s*(\d+:)+\d+[.,:\d]*\W+(\d+:)+\d")  # times of a cue that somebody mistyped
+_TIMING_LETTERS = 200  # a longer line is no such thing, and trying it would take long
 _STAMP = re.compile(rf"<{_TIME}>")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
-_TAG = re.compile(r"</?[A-Za-z][^>]*>|<>|</>|\{\\[^}]*\}")  # of WebVTT, HTML, and of SubStation in SubRip
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]+)>")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<>|</>|\{\\[^{}]*\}")  # of WebVTT, HTML, and of SubStation in SubRip
 _ASIDE = re.compile(r"(NOTE|STYLE|REGION)(\s|$)")
 _CLEARED_S = 5.0  # after so long nobody rolls on what stood there
 _ROLLS = 3  # a file rolls where one in so many cues, or more, begins with what the one before shows
@@ -100,7 +101,7 @@ def _without_asides(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 def _is_timing(line: str, n: int, path: Path) -> bool:
     if _TIMING.fullmatch(line):
         return True
-    if "-->" in line or _NEARLY.match(line):
+    if "-->" in line or (len(line) < _TIMING_LETTERS and _NEARLY.match(line)):
         raise MediaError(f"{path}, line {n}: not the times of a cue: write 00:00:01.000 --> 00:00:02.500")
     return False
 

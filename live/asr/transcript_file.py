@@ -8,6 +8,8 @@ stretch that is asked for again, shorter or longer, is asked for anew: only its 
 
 import codecs
 import math
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +33,25 @@ class _JsonCue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str | None = None
 
 
+class _CuesOfLength:
+    """Numbers of cues that are at most `most_s` long: so few of them can reach into a span that begins later."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._starts_s: list[float] = []
+        self._numbers: list[int] = []
+
+    def add(self, start_s: float, number: int) -> None:
+        """In order of time."""
+        self._starts_s.append(start_s)
+        self._numbers.append(number)
+
+    def near(self, start_s: float, end_s: float) -> list[int]:
+        """Those that may share time with the span."""
+        first = bisect_left(self._starts_s, start_s - self._most_s)
+        return self._numbers[first : bisect_left(self._starts_s, end_s)]
+
+
 class CueSheet:
     """The cues of a recording, and which of them were spoken where.
 
@@ -43,6 +64,11 @@ class CueSheet:
         self._cues = sorted(cues, key=lambda cue: cue.start_s)
         self._speakers = {cue.speaker for cue in cues if cue.speaker is not None}
         self._spoken: dict[int, tuple[str, float]] = {}  # number of a cue -> source and start of the span that took it
+        self._taken: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)  # the same, by source, in order
+        self._lengths: dict[int, _CuesOfLength] = {}  # by the power of two, in s, that is just above
+        for number, cue in enumerate(self._cues):
+            exponent = math.frexp(cue.end_s - cue.start_s)[1]
+            self._lengths.setdefault(exponent, _CuesOfLength(math.ldexp(1.0, exponent))).add(cue.start_s, number)
 
     def look(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[Cue]:
         """Those that `take` would give and that are said to their end, in order of time; they stay where they are."""
@@ -51,19 +77,23 @@ class CueSheet:
 
     def take(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[Cue]:
         """The cues that belong to this span, in order of time: no other span is given them, unless it replaces this."""
-        taken = self._free(start_s, end_s, source, speaker)
-        self._spoken = {number: span for number, span in self._spoken.items() if not _replaced(span, source, start_s)}
-        self._spoken |= dict.fromkeys(taken, (source, start_s))
-        return [self._cues[number] for number in taken]
+        numbers = self._free(start_s, end_s, source, speaker)
+        taken = self._taken[source]
+        while taken and taken[-1][0] >= start_s:
+            del self._spoken[taken.pop()[1]]
+        taken += [(start_s, number) for number in numbers]
+        self._spoken |= dict.fromkeys(numbers, (source, start_s))
+        return [self._cues[number] for number in numbers]
 
     def _free(self, start_s: float, end_s: float, source: str, speaker: str | None) -> list[int]:
-        return [
+        return sorted(
             number
-            for number, cue in enumerate(self._cues)
+            for cues in self._lengths.values()
+            for number in cues.near(start_s, end_s)
             if (number not in self._spoken or _replaced(self._spoken[number], source, start_s))
-            and _belong_together(cue, start_s, end_s)
-            and self._may_speak(cue, source, speaker)
-        ]
+            and _belong_together(self._cues[number], start_s, end_s)
+            and self._may_speak(self._cues[number], source, speaker)
+        )
 
     def _may_speak(self, cue: Cue, source: str, speaker: str | None) -> bool:
         if cue.source is not None and cue.source != source:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
-from erc_live.live.screen.console import err, wants_jsonl
+from erc_live.live.screen.console import err, out, wants_jsonl
 from erc_live.streams.address import public_endpoint
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe as events
@@ -31,7 +31,7 @@ def subscribe(
     settings = configuration.load(config, sets or []).config.events
     place = public_endpoint(endpoint or settings.endpoint)
     if where:
-        print(place)
+        out.print(place, soft_wrap=True)
         return
     from erc_live.live.screen import sinks  # here: the schema needs neither a screen nor ZeroMQ
 
@@ -48,4 +48,4 @@ def subscribe(
 
 def schema() -> None:
     """Print the JSON Schema of the emotion event stream."""
-    print(json.dumps(event_schema(), indent=2))
+    out.print(json.dumps(event_schema(), indent=2), soft_wrap=True)

@@ -34,7 +34,7 @@ def models_list(config: ConfigFile = None, sets: Sets = None) -> None:
         here = "yes" if row.folder else "no"
         table.add_row(row.weight.name, f"{row.weight.size / 1e6:.0f}", here, row.weight.licence, row.weight.purpose)
     out.print(table)
-    print(f"folder: {folder}")
+    out.print(f"folder: {folder}", soft_wrap=True)
 
 
 @models_app.command("fetch")
@@ -53,7 +53,7 @@ def models_fetch(
     loaded = configuration.load(config, sets or []).config
     wanted = [Need((name,)) for name in names] if names else needs(loaded)
     for folder in _fetch(wanted, models_folder(loaded.models)):
-        print(folder)
+        out.print(str(folder), soft_wrap=True)
 
 
 def _fetch(wanted: Sequence[Need], folder: Path) -> list[Path]:
@@ -86,7 +86,7 @@ def models_verify(
     problems: list[str] = []
     for name in names or [row.weight.name for row in rows(folder) if row.folder]:
         found = verify(name, folder)
-        print(f"{name}: {'; '.join(found) or 'right'}")
+        out.print(f"{name}: {'; '.join(found) or 'right'}", soft_wrap=True)
         problems += found
     if problems:
         raise WeightsError(f"{len(problems)} files are wrong; `erc-live models fetch NAME` brings them again")

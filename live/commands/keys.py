@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import out
 from erc_live.streams.curve_keys import KeyFolder
 
 keys_app = typer.Typer(
@@ -23,7 +24,7 @@ def keys_new(
     keys = KeyFolder()
     if keys.exists and not replace:
         raise ConfigError(f"{keys.folder}: there is a key already; --replace makes another, and others have to be told")
-    print(f"'{keys.renew().public}'")
+    out.print(f"'{keys.renew().public}'", soft_wrap=True)
 
 
 @keys_app.command("allow")
@@ -45,7 +46,7 @@ def keys_revoke(name: Annotated[str, typer.Argument(help="As `erc-live keys list
 def keys_list() -> None:
     """Print the public key of this user, and those that are allowed."""
     keys = KeyFolder()
-    print(f"'{keys.own().public}'  this user")
+    out.print(f"'{keys.own().public}'  this user", soft_wrap=True)
     for name, key in sorted(keys.allowed().items()):
-        print(f"'{key}'  {name}")
-    print(f"folder: {keys.folder}")
+        out.print(f"'{key}'  {name}", soft_wrap=True)
+    out.print(f"folder: {keys.folder}", soft_wrap=True)

@@ -13,6 +13,6 @@ def devices(as_json: Annotated[bool, typer.Option("--json", help="For programs."
     """List microphones and cameras and what they can do."""
     found = list_devices()
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        out.print(msgspec.json.format(msgspec.json.encode(found)).decode(), soft_wrap=True)
     else:
         out.print(render(found))

@@ -8,6 +8,7 @@ import typer
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
+from erc_live.live.screen.console import out
 
 config_app = typer.Typer(help="The configuration: which keys there are, and who set them.", no_args_is_help=True)
 
@@ -21,9 +22,10 @@ def config_show(
     """Print every key with its value; `config.toml` of the repository explains them."""
     loaded = configuration.load(config, sets or [])
     tree = msgspec.to_builtins(loaded.config)
-    print(f"# the user's own file: {configuration.user_file()}")
+    out.print(f"# the user's own file: {configuration.user_file()}", soft_wrap=True)
     for section, keys in tree.items():
-        print(f"\n[{section}]")
+        out.print(f"\n[{section}]")
         for key, value in keys.items():
             line = f"{key} = {json.dumps(value)}"
-            print(f"{line:<44}# {loaded.origin[f'{section}.{key}']}" if origin else line)
+            whose = f"{line:<44}# {loaded.origin[f'{section}.{key}']}"
+            out.print(whose if origin else line, soft_wrap=True)

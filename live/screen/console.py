@@ -1,9 +1,37 @@
-"""The two consoles of a command: results go to standard output, what people should know to standard error."""
+"""The two consoles of a command: results go to standard output, what people should know to standard error.
 
-from rich.console import Console
+The rule of this file: a terminal is written to through these, so that whatever is printed, and wherever it comes from,
+is text to it, and neither a command nor markup.
+"""
 
-out = Console()
-err = Console(stderr=True)
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from erc_live.live.screen.printable import printable
+
+
+class PlainConsole(Console):
+    """Prints what it is given through the gate of `printable.py`, line by line."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            clean = text if control else "\n".join(map(printable, text.split("\n")))
+            yield Segment(clean, style, control)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
+
+
+def print_line(line: str, console: Console = err) -> None:
+    """One line that does not wrap, whatever is in it; nothing of "" at all."""
+    if line:
+        console.print(printable(line), soft_wrap=True)
 
 
 def wants_jsonl(asked: bool) -> bool:

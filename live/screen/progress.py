@@ -44,4 +44,4 @@ def downloading() -> Progress:
 
 
 def _progress(*columns: ProgressColumn, transient: bool = True) -> Progress:
-    return Progress(TextColumn("{task.description}"), *columns, console=err, transient=transient)
+    return Progress(TextColumn("{task.description}", markup=False), *columns, console=err, transient=transient)

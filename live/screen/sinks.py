@@ -5,6 +5,7 @@ next message is waited for.
 """
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +15,11 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
+from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.panels import SKIPPED
+from erc_live.live.screen.printable import printable
 from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
-from erc_live.streams.bus import Subscriber
 from erc_live.streams.messages import (
     RELABEL_REACH,
     EmotionEvent,
@@ -27,13 +29,14 @@ from erc_live.streams.messages import (
     PublicEvent,
     Relabel,
     SessionEnd,
+    WorkerLost,
 )
 
 NO_WORDS = "(no words)"
 _WAIT_S = 0.1
 
 
-def run(bus: Subscriber, out: TextIO, stopped: Callable[[], bool]) -> None:
+def run(bus: Inlet, out: TextIO, stopped: Callable[[], bool]) -> None:
     """Write the public messages of `bus` as JSON lines to the `SessionEnd`, or until nothing comes after `stopped`."""
     write(_public(bus, stopped), out, as_json=True)
 
@@ -144,8 +147,7 @@ class TextLines:
         return self._fitted(f"{self._time(relabel.t_ns)}  {'corrected':<10}  {who} from {since}")
 
     def _fitted(self, line: str) -> str:
-        # What was said, and by whom, comes from outside: no control codes to the terminal.
-        line = "".join(c if c.isprintable() else " " for c in line).rstrip()
+        line = printable(line).rstrip()
         if self._width is None or cell_len(line) <= self._width:
             return line
         text = Text(line)
@@ -171,6 +173,8 @@ class TextLines:
                 return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
+            case WorkerLost():
+                return f"{self._time(message.t_ns)}  {message.worker:<10}  {message.reason}; {message.consequence}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  {_ended(message)}"
 
@@ -179,7 +183,7 @@ class TextLines:
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
+def _public(bus: Inlet, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
     while (messages := bus.receive(_WAIT_S)) or not stopped():
         for message in messages:
             if isinstance(message, PublicEvent):
@@ -203,12 +207,17 @@ def _ended(end: SessionEnd) -> str:
     """Why the session ended, and what is missing."""
     missing = {"lost": end.lost, "without words because the machine is too slow": end.skipped, "deaths": end.deaths}
     counts = "".join(f", {what}: {count}" for what, count in missing.items() if count)
+    counts += f", s of sound lost: {end.gaps_ns / 1e9:.1f}" if end.gaps_ns else ""
     note = f"; {end.note}" if end.note else ""
     return f"session ended ({end.reason}), utterances: {end.utterances}{counts}{note}"
 
 
 def _json_line(message: PublicEvent) -> str:
-    return codec.to_json(message).decode() + "\n"
+    """What a terminal might obey is written as JSON escapes it, which says the same to a program."""
+    text = codec.to_json(message).decode()
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
 
 
 def _forget_pipe(out: TextIO) -> None:

@@ -1,12 +1,10 @@
-"""Colours and glyphs of the screen, and the one gate through which foreign text reaches a terminal.
+"""Colours and glyphs of the screen.
 
-The rule of this file: what was said, or named by somebody, can move neither the cursor nor the columns. `Glyphs.text`
-takes out escape sequences, control characters and everything whose width terminals disagree about; nothing else that is
-drawn comes from outside. Colour only repeats what the text beside it says.
+The rule of this file: what was said, or named by somebody, can move neither the cursor nor the columns: it is drawn
+through `Glyphs.text` (`printable.py`), and nothing else that is drawn comes from outside. Colour only repeats what the
+text beside it says.
 """
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from io import StringIO
@@ -15,6 +13,8 @@ from typing import Literal
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
+
+from erc_live.live.screen.printable import printable
 
 QUIET = "dim"
 STRONG = "bold"
@@ -36,16 +36,6 @@ LABEL_STYLES = {
     "anger": "color(167)",
 }
 
-# ECMA-48: a control sequence (CSI), a control string (OSC, DCS, ...) up to its terminator, any other escape.
-_ESCAPE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
-    r"|\x1b[ -/]*[0-~]?"
-)
-# Control, format (joiners, direction overrides), lone surrogates, private and unassigned characters.
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn")
-# Selectors, skin tones and regional letters change the width of their neighbours in some terminals and not in others.
-_UNSTABLE = re.compile("[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\U000e0100-\U000e01ef]")
 _RULER = Console(file=StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
 
 
@@ -64,7 +54,7 @@ class Glyphs:
 
     def text(self, text: str) -> str:
         """`text` with nothing in it that a terminal obeys or cannot encode."""
-        return _plain(text, self.ascii_only)
+        return printable(text, self.ascii_only)
 
     def fit(self, text: str, width: int, align: Literal["left", "right"] = "left") -> str:
         """`text` in exactly `width` cells: padded, or cut with a sign that more was there."""
@@ -104,18 +94,6 @@ def label_style(label: str) -> str:
 def unit_interval(value: float) -> float:
     """`value` clamped to 0..1; NaN becomes 0."""
     return min(1.0, max(0.0, value))
-
-
-@lru_cache(maxsize=1024)
-def _plain(text: str, ascii_only: bool) -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    text = _UNSTABLE.sub("", unicodedata.normalize("NFC", _ESCAPE.sub("", text)))
-    text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
-    if ascii_only:  # letters without their accents, and a question mark for what has no such form
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-        text = text.encode("ascii", "replace").decode("ascii")
-    return text
 
 
 @lru_cache(maxsize=1024)

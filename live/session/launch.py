@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from itertools import combinations
@@ -10,7 +11,6 @@ from typing import TypeVar
 
 import msgspec
 import platformdirs
-from rich.text import Text
 
 from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.asr.whisper_models import is_here
@@ -19,7 +19,8 @@ from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mi
 from erc_live.live.config import Config
 from erc_live.live.demo.recognition import RecognitionScore
 from erc_live.live.errors import ConfigError
-from erc_live.live.screen.console import err
+from erc_live.live.screen.console import print_line
+from erc_live.live.session.recording_registry import prune
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
@@ -27,6 +28,7 @@ from erc_live.streams.address import public_endpoint
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.event_stream import check_publishable
+from erc_live.streams.journal import make_private
 from erc_live.streams.media import probe, undecodable
 from erc_live.streams.messages import AnyMessage
 
@@ -35,7 +37,7 @@ UNHEARD = (
     "Nobody listened: these words are the demo's own transcript, because no speech recogniser is on this disk. "
     "`erc-live models fetch` brings one."
 )
-MOST_SPEED = 100.0  # the processes cannot be hurried on as they like: more is what "max" is for
+MOST_SPEED = 1000.0  # more than any machine gives; "max" is for that
 Message = TypeVar("Message", bound=AnyMessage)
 
 
@@ -88,7 +90,7 @@ def _cameras_of(path: Path) -> list[str]:
     unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
     for line in (unseen, channels_hint(path)):
         if line:
-            err.print(Text(line), soft_wrap=True)
+            print_line(line)
     return [str(path)] if info.video else []
 
 
@@ -140,7 +142,7 @@ def run(session: SessionSpec) -> None:
     else:
         _run_workers(session, hearing.observe)
     if session.reference and (line := hearing.summary()):
-        err.print(Text(line), soft_wrap=True)
+        print_line(line)
 
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
@@ -167,6 +169,8 @@ def _check(session: SessionSpec) -> None:
         raise MediaError(f"--transcript {session.transcript}: no such file")
     if session.record:
         _check_room(Path(session.record))
+        for line in prune(session.config.recording.keep_days, time.time_ns()):
+            print_line(line)
     if session.picture and (session.jsonl or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():
@@ -174,13 +178,15 @@ def _check(session: SessionSpec) -> None:
 
 
 def _check_room(folder: Path) -> None:
-    """Whether a recording can be kept there. Raises SessionError."""
+    """Whether a recording can be kept there, where nobody else can read it. Raises SessionError."""
     try:
         if folder.exists() and any(folder.iterdir()):
             raise SessionError(f"--record {folder}: the folder is not empty; name a new one")
         place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         with tempfile.TemporaryFile(dir=place):
-            return
+            pass
+        if line := make_private(folder) if folder.exists() else "":
+            print_line(line)
     except OSError as error:
         raise SessionError(
             f"--record {folder}: nothing can be written there ({error.strerror}); name another"

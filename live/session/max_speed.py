@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from rich.text import Text
-
 from erc_live.live.capture.source import sound_check
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.screen import sinks
-from erc_live.live.screen.console import err
+from erc_live.live.screen.console import err, print_line
 from erc_live.live.screen.progress import remaining
 from erc_live.live.session.engines import load_engines
 from erc_live.live.session.in_process import InProcess, recorded
@@ -31,7 +29,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
         engines = load_engines(session.config, transcript)
-    _print(engines.warning)
+    print_line(engines.warning)
     core = InProcess(session, engines, checkpoint)
     with remaining() as progress:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
@@ -48,7 +46,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
                     damage.append(message.reason)
                 for name, sound in sounds.items():
                     if sound.note and sound.note not in printed:
-                        progress.console.print(Text(f"{name}: {sound.note}"), soft_wrap=True)
+                        print_line(f"{name}: {sound.note}", progress.console)
                         printed.add(sound.note)
 
         with recorder(session, t_ns=0) as bundle:
@@ -56,15 +54,9 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             produced = _observed(_observed(core.run(_observed(played(), store)), store), observe)
             public = (message for message in produced if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.jsonl)
-    _print(core.note)
+    print_line(core.note)
     if damage:
         raise MediaError(damage[0])
-
-
-def _print(line: str) -> None:
-    """A line for people, if there is one."""
-    if line:
-        err.print(Text(line), soft_wrap=True)
 
 
 def _observed(messages: Iterable[Message], observe: Callable[[AnyMessage], None]) -> Iterator[Message]:

@@ -18,7 +18,7 @@ from erc_live.live import config
 from erc_live.live.errors import ConfigError
 from erc_live.live.speakers.clustering import SpeakerClustering
 from erc_live.live.speakers.identification import alike
-from erc_live.streams.journal import write_whole
+from erc_live.streams.journal import make_private, write_whole
 
 if TYPE_CHECKING:  # not at run time: who lists prints loads no encoder
     from erc_live.live.speakers.embedding import VoiceReader
@@ -77,9 +77,9 @@ def recorded(vector: np.ndarray, seconds: float) -> VoiceRecording:
 def keep(name: str, recordings: list[VoiceRecording], encoder: str) -> Path:
     """Write the print of somebody who has agreed to `sentence(name)`; an older one is replaced."""
     path = _path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     print_ = VoicePrint(name=name, consent=sentence(name), encoder=encoder, recordings=recordings)
-    write_whole(path, msgspec.json.format(msgspec.json.encode(print_)) + b"\n", mode=0o600)  # its owner's only
+    write_whole(path, msgspec.json.format(msgspec.json.encode(print_)) + b"\n")
     return path
 
 

@@ -1,5 +1,6 @@
 """Recorded sessions for tests: what capture might send, and how to record it."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,13 +25,19 @@ def record(folder: Path, messages: Iterable[object]) -> None:
             recorder.write(message)
 
 
+def die(recorder: Recorder) -> None:
+    """What the system does with the files of a process that was killed."""
+    recorder._close_logs()
+    os.close(recorder._lock._descriptor)
+
+
 def sound(source: str, t_ns: int, samples: int, seed: int = 0) -> AudioChunk:
     pcm = np.random.default_rng([seed, t_ns % 2**32, samples]).integers(-(2**15), 2**15, samples).astype(np.int16)
     return AudioChunk(source=source, t_ns=t_ns, pcm=pcm)
 
 
 def picture(source: str, t_ns: int, size: tuple[int, int] = (32, 16), extra: bytes = b"") -> VideoFrame:
-    jpeg = b"\xff\xd8" + t_ns.to_bytes(8, "big", signed=True) + extra + b"\xff\xd9"
+    jpeg = b"\xff\xd8\xff\xda" + t_ns.to_bytes(8, "big", signed=True) + extra + b"\xff\xd9"
     return VideoFrame(source=source, t_ns=t_ns, width_px=size[0], height_px=size[1], jpeg=jpeg)
 
 

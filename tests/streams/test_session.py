@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles import SECOND, conversation, manifest, record, sound
+from bundles import SECOND, conversation, die, manifest, record, sound
 from examples import event, hello, same, session_end
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +19,9 @@ from erc_live.streams import journal
 from erc_live.streams.errors import SessionError
 from erc_live.streams.messages import AudioChunk, EmotionEvent, SourceEnd, VideoFrame
 from erc_live.streams.record import Recorder
+from erc_live.streams.recovery import recover, verify
 from erc_live.streams.replay import bundle_messages
-from erc_live.streams.session import open_session, recover, verify
+from erc_live.streams.session import open_session
 
 
 class Crash(BaseException):
@@ -55,13 +56,13 @@ def crash_at_sync(folder: Path, messages: list[object], syncs: int) -> list[obje
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Crash):
         patch.setattr(journal.os, "fsync", fsync)
         recorder = Recorder(folder, manifest())
-        patch.setattr(recorder, "_close_logs", lambda: None)
+        patch.setattr(recorder, "_let_go", lambda: None)
         for message in messages:
             recorder.write(message)
             taken.append(message)
         recorder.close()
-    for log in recorder._logs.values() if taken else ():
-        log.close()  # the system closes the files of a dead process
+    if taken:
+        die(recorder)
     return taken
 
 

@@ -233,3 +233,17 @@ def test_a_cue_that_cannot_be_is_named(text: str, complaint: str) -> None:
 def test_times_are_read_however_many_digits_they_have(times: str) -> None:
     (cue,) = vtt(f"{times}\nwell\n")
     assert 1.0 <= cue.start_s < cue.end_s <= 62.5
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "line", ["1:1" + " " * 20_000, "1:" * 20_000, "<v " * 20_000, "<a" * 20_000, "{\\" * 20_000, "9" * 20_000]
+)
+def test_a_line_that_nobody_would_write_costs_no_time(line: str) -> None:
+    text = f"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nwell\n{line}\n"
+    assert len(read_captions(text, Path("x.vtt"), subrip=False)) == 1
+
+
+def test_times_with_digits_without_end_are_named() -> None:
+    with pytest.raises(MediaError, match="line 3: not the times of a cue"):
+        read_captions(f"WEBVTT\n\n{'9' * 5000}:00:01.000 --> 00:00:02.000\nwell\n", Path("x.vtt"), subrip=False)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from erc_live.live.asr import transcript_file
 from erc_live.live.asr.transcript_file import Cue, CueSheet, overlap_s, read_cues
 from erc_live.streams.errors import MediaError
 
@@ -179,3 +180,44 @@ def test_a_detector_that_agrees_with_the_transcript_gets_every_cue(edges: list[i
     cues = tuple(Cue(a / 10, b / 10, str(a)) for a, b in zip(marks[::2], marks[1::2], strict=False))
     sheet = CueSheet(cues)
     assert [sheet.take(cue.start_s, cue.end_s, "mic", None) for cue in cues] == [[cue] for cue in cues]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from([1, 2, 7, 30]), st.sampled_from([None, "mic-0", "x"]))),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 8), st.sampled_from(["mic-0", "mic-1"]), st.booleans())),
+)
+def test_cues_are_those_that_a_look_at_each_one_gives(given_cues, asked) -> None:
+    cues = tuple(Cue(s, s + length, str(n), source=source) for n, (s, length, source) in enumerate(given_cues))
+    sheet, ordered = CueSheet(cues), sorted(cues, key=lambda cue: cue.start_s)
+    spoken: dict[Cue, tuple[str, int]] = {}
+    for start_s, length_s, source, final in asked:
+        free = [
+            cue
+            for cue in ordered
+            if (cue not in spoken or (spoken[cue][0] == source and spoken[cue][1] >= start_s))
+            and 2 * overlap_s(cue, start_s, start_s + length_s) >= min(length_s, cue.end_s - cue.start_s)
+            and cue.source in (None, source)
+        ]
+        if not final:
+            assert sheet.look(start_s, start_s + length_s, source, None) == [
+                cue for cue in free if cue.end_s <= start_s + length_s
+            ]
+            continue
+        assert sheet.take(start_s, start_s + length_s, source, None) == free
+        spoken = {cue: span for cue, span in spoken.items() if span[0] != source or span[1] < start_s}
+        spoken |= dict.fromkeys(free, (source, start_s))
+
+
+def test_of_many_cues_only_those_near_by_are_looked_at(monkeypatch) -> None:
+    looked, belong = [0], transcript_file._belong_together
+
+    def counted(*arguments) -> bool:
+        looked[0] += 1
+        return belong(*arguments)
+
+    monkeypatch.setattr(transcript_file, "_belong_together", counted)
+    film = Cue(0.0, 100_000.0, "(music)")  # one that reaches over all the others
+    sheet = CueSheet((film, *(Cue(n * 2.0, n * 2.0 + 1.5, f"word {n}") for n in range(50_000))))
+    for n in range(0, 50_000, 100):
+        assert f"word {n}" in [cue.text for cue in sheet.take(n * 2.0, n * 2.0 + 1.5, "mic-0", None)]
+    assert looked[0] <= 500 * 4

@@ -1,5 +1,6 @@
 """The conversation that ships: decodable, small, in sync, and cut by the default segmenter at its utterances."""
 
+import io
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,9 @@ from erc_live.live.demo.script import ADA, BEN, CONVERSATION
 from erc_live.live.errors import EngineError
 from erc_live.live.perception.vad import SileroVad
 from erc_live.live.vision.yunet import Yunet
-from erc_live.streams.media import decode_flac
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, UtteranceSpan
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
+from erc_live.streams.segments import decode_flac
 
 FOLDER = Path(demo.__file__).parent
 NAMES = ("ada.flac", "ben.flac", "faces.mp4", "transcript.vtt")
@@ -26,7 +27,8 @@ WINDOW_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ
 
 @pytest.fixture(scope="module")
 def tracks() -> dict[str, np.ndarray]:
-    return {s.name: decode_flac((FOLDER / f"{s.name.lower()}.flac").read_bytes()) for s in (ADA, BEN)}
+    files = {s.name: FOLDER / f"{s.name.lower()}.flac" for s in (ADA, BEN)}
+    return {name: np.concatenate([*decode_flac(io.BytesIO(file.read_bytes()))]) for name, file in files.items()}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tiny_world import options
 from virtual_room import VirtualRoom
 
 from erc_live.live import cli
-from erc_live.streams.session import verify
+from erc_live.streams.recovery import verify
 
 DEMO = Path(cli.__file__).parent / "demo"
 UTTERANCES = 6  # Ada's

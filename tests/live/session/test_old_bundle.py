@@ -10,7 +10,8 @@ from erc_live.live import cli
 from erc_live.live.asr.transcript_file import read_cues
 from erc_live.streams.errors import SessionError
 from erc_live.streams.messages import SCHEMA, Recogniser
-from erc_live.streams.session import open_session, verify
+from erc_live.streams.recovery import verify
+from erc_live.streams.session import open_session
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "bundle-v1"
 
