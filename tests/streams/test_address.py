@@ -16,7 +16,7 @@ from erc_live.streams.address import BusAddresses, check_endpoint, check_unused,
 from erc_live.streams.errors import AddressError
 from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.runtime_folder import runtime_folder
-from erc_live.streams.sockets import Outlet, guard
+from erc_live.streams.sockets import guard
 
 needs_ipc = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no ipc://")
 
@@ -85,21 +85,22 @@ def test_where_only_tcp_exists_workers_meet_at_free_ports_with_keys_of_the_sessi
         assert addresses.pair != others.pair
         check_endpoint(endpoint)
         with (
-            closing(Outlet(endpoint, 10, addresses.pair)) as outlet,
             zmq.Context() as context,
+            closing(context.socket(zmq.XPUB)) as outlet,
             closing(context.socket(zmq.SUB)) as worker,
             closing(context.socket(zmq.SUB)) as stranger,
             closing(context.socket(zmq.SUB)) as of_another_session,
         ):
+            guard(outlet, addresses.pair, server=True)
+            outlet.bind(endpoint)
             guard(worker, addresses.pair, server=False)
             assert others.pair
             guard(of_another_session, others.pair, server=False)
             for reader in (stranger, of_another_session, worker):
                 reader.connect(endpoint)
                 reader.subscribe("")
-            while not outlet.count("audio"):
-                outlet.new_subscriptions()
-            outlet.send([b"audio", b"hush"])
+            assert outlet.recv() == b"\x01"  # the worker's
+            outlet.send_multipart([b"audio", b"hush"])
             assert worker.recv_multipart() == [b"audio", b"hush"]
             assert not stranger.poll(50)
             assert not of_another_session.poll(0)
