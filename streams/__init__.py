@@ -12,6 +12,7 @@ __all__ = [
     "Overload",
     "Relabel",
     "SessionEnd",
+    "SessionState",
     "Word",
     "event_schema",
     "subscribe",

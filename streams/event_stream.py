@@ -14,7 +14,7 @@ import zmq
 from erc_live.streams import codec
 from erc_live.streams.address import check_endpoint
 from erc_live.streams.errors import BadMessage
-from erc_live.streams.messages import EmotionEvent, Hello, PublicEvent, PublicMessage, SessionEnd
+from erc_live.streams.messages import EmotionEvent, Hello, PublicEvent, PublicMessage, SessionEnd, SessionState
 from erc_live.streams.sockets import BATCH, MAX_FRAME_BYTES, QUEUE, RECONNECT_MS, Outlet, close_socket, open_socket
 from erc_live.streams.topics import BY_MESSAGE, BY_NAME
 
@@ -25,13 +25,15 @@ class EventPublisher:
     """The public stream. Whoever joins late is told who speaks and what the last `history` events were.
 
     A subscriber asks by subscribing to `snapshot.<an id of its own>` after the live topics, and is answered on that
-    topic: `Hello`, then the last events, then `SessionEnd` if it has come. Events that it reads before the `Hello` are
-    in the answer, those that follow on the live topic are not: none is missing and none comes twice.
+    topic: `Hello`, the newest `SessionState`, the last events, and `SessionEnd` if it has come. Events that it reads
+    before the `Hello` are in the answer, those that follow on the live topic are not: none is missing and none comes
+    twice.
     """
 
     def __init__(self, endpoint: str, history: int) -> None:
         self._outlet = Outlet(endpoint, QUEUE + history)  # a whole snapshot fits in any case
         self._hello: Hello | None = None
+        self._state: bytes | None = None
         self._end: bytes | None = None
         self._events: deque[bytes] = deque(maxlen=history)
         self._last_seq = -1
@@ -54,6 +56,8 @@ class EventPublisher:
             self._events.append(data)
             self._last_seq = message.seq
             self._speakers[message.speaker] = message.speaker_name
+        elif isinstance(message, SessionState):
+            self._state = data
         elif isinstance(message, SessionEnd):
             self._end = data
         self._outlet.send([BY_MESSAGE[type(message)].name.encode(), data])
@@ -66,7 +70,8 @@ class EventPublisher:
             return
         names = tuple(self._speakers.get(i, "") for i in range(max(self._speakers, default=-1) + 1))
         hello = msgspec.structs.replace(self._hello, speakers=names, last_seq=self._last_seq)
-        snapshot = [codec.to_json(hello), *self._events, *([self._end] if self._end else [])]
+        state, end = ([data] if data else [] for data in (self._state, self._end))
+        snapshot = [codec.to_json(hello), *state, *self._events, *end]
         for topic in self._waiting:
             for data in snapshot:
                 self._outlet.send([topic, data])

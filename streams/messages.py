@@ -25,6 +25,7 @@ Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Modality = Literal["text", "audio", "visual"]
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
+Command = Literal["pause", "resume"]
 Phase = Literal["starting", "ready", "running", "done", "failed"]
 
 
@@ -184,8 +185,18 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     since_ns: int | None = None
 
 
+class SessionCommand(Message, frozen=True, kw_only=True):
+    """What a person asks of a session that runs."""
+
+    command: Command
+
+
 class Hello(PublicMessage, frozen=True, kw_only=True):
-    """The first message to every subscriber. `t_ns` and `wall_ns` (Unix time) are the same instant."""
+    """The first message to every subscriber. `t_ns` and `wall_ns` (Unix time) are the same instant.
+
+    `notice` is what people must be told, in `language` (a code like `en`). `purpose`, and where that matters `setting`,
+    say what the session is for; `controller` is responsible for it, and to be reached at `contact`.
+    """
 
     schema: str
     session: str
@@ -196,6 +207,11 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
     model: str
     notice: str
     last_seq: int
+    language: str = "en"
+    purpose: str = ""
+    setting: str = ""
+    controller: str = ""
+    contact: str = ""
 
 
 class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
@@ -229,14 +245,14 @@ class Gap(PublicMessage, frozen=True, kw_only=True):
     """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times.
 
     `cause` "worker": the process `source` died; what it had not given on is lost, and all until another one took its
-    place. `lost` then counts utterances.
+    place. `lost` then counts utterances. `cause` "paused": somebody wanted it so.
     """
 
     source: str
     t_start_ns: int
     t_end_ns: int
     lost: Count
-    cause: Literal["device", "bus", "overload", "worker"]
+    cause: Literal["device", "bus", "overload", "worker", "paused"]
 
 
 class Relabel(PublicMessage, frozen=True, kw_only=True):
@@ -267,6 +283,19 @@ class Overload(PublicMessage, frozen=True, kw_only=True):
     waiting_s: float
 
 
+class SessionState(PublicMessage, frozen=True, kw_only=True):
+    """What is being done with the people in front of the devices from now on; said when it changes.
+
+    `recording`: it is being written to disk. `paused`: nothing is listened to or looked at. `purpose`: of `Hello`.
+    """
+
+    session: str
+    t_ns: int
+    recording: bool
+    paused: bool
+    purpose: str = ""
+
+
 class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     """The last message of a session: how many utterances were classified, why it ended, and what is missing.
 
@@ -285,8 +314,8 @@ class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     note: str = ""
 
 
-PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | SessionEnd
-AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | PublicEvent
+PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | SessionState | SessionEnd
+AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | SessionCommand | PublicEvent
 
 
 def seconds_to_samples(seconds: float) -> int:

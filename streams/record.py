@@ -30,6 +30,7 @@ from erc_live.streams.messages import (
     Overload,
     Relabel,
     SessionEnd,
+    SessionState,
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
@@ -60,6 +61,7 @@ _LOG_OF: dict[type, str] = {
     EmotionEvent: EVENTS,
     Relabel: EVENTS,
     Overload: EVENTS,
+    SessionState: EVENTS,
     SessionEnd: EVENTS,
 }
 

@@ -20,7 +20,7 @@ FIELDS = {
     "labels": "all labels that the model tells apart, in its order",
     "speakers": "display names so far; the place in the list is the number in the field speaker",
     "model": "fingerprint of the emotion model",
-    "notice": "what a person should know before relying on the labels",
+    "notice": "what people must be told before they are listened to, in words",
     "last_seq": "seq of the last event before this message, -1 if there was none",
     "seq": "number of the event in the stream, from 0; a jump means that events were missed",
     "dialogue": "id of the conversation",
@@ -65,12 +65,20 @@ FIELDS = {
     "waiting_s": "how long the oldest utterance waits to be worked on, in s",
     "lost": "of a gap: how many messages, device blocks or (of a process that died) utterances are missing; 0 if "
     "unknown. Of a session: how many utterances were begun or closed and never classified, as far as is known",
-    "cause": "of a gap: lost in the device, on the bus, given up because the machine was too slow, or with a process "
-    "that died; "
+    "cause": "of a gap: lost in the device, on the bus, given up because the machine was too slow, with a process "
+    "that died, or because somebody paused the session; "
     "of a relabelling: two voices turned out to be one, or an utterance had been given to the wrong one",
     "utterances": "how many utterances were classified",
     "reason": "why the session ended",
     "deaths": "how often a process of the session died",
+    "language": "of the notice, a code like en",
+    "purpose": "what the session is for: own-use, research, medical, safety, entertainment or accessibility; empty "
+    "where that was not said",
+    "setting": "where it takes place, where that matters to the law: workplace, education or other",
+    "controller": "who is responsible for the session; empty where that was not said",
+    "contact": "how they can be reached",
+    "recording": "whether the session is being written to disk",
+    "paused": "whether nothing is listened to or looked at now",
     "note": "why nothing was heard, or how much of a transcript was never used; empty if there is nothing to say",
 }
 

@@ -39,13 +39,14 @@ from erc_live.streams.messages import (
     Overload,
     Relabel,
     SessionEnd,
+    SessionState,
     SourceEnd,
     UtteranceFeatures,
     samples_to_ns,
 )
 
 T = TypeVar("T")
-SessionEvent = Hello | EmotionEvent | Relabel | Overload | SessionEnd
+SessionEvent = Hello | EmotionEvent | Relabel | Overload | SessionState | SessionEnd
 
 SESSION_SCHEMA = "erc.session/1"
 MANIFEST, CHECKSUMS = "session.json", "checksums.json"
@@ -325,7 +326,7 @@ def _timing(line: bytes) -> MediaSegment | SourceEnd:
 
 _features = _message(UtteranceFeatures)
 _gap = _message(Gap)
-_event: Callable[[bytes], SessionEvent] = _message(Hello, EmotionEvent, Relabel, Overload, SessionEnd)
+_event: Callable[[bytes], SessionEvent] = _message(Hello, EmotionEvent, Relabel, Overload, SessionState, SessionEnd)
 _DECODERS: dict[str, Callable[[bytes], object]] = {TIMING: _timing, FEATURES: _features, EVENTS: _event, FAULTS: _gap}
 
 

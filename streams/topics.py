@@ -14,7 +14,9 @@ from erc_live.streams.messages import (
     Hello,
     Overload,
     Relabel,
+    SessionCommand,
     SessionEnd,
+    SessionState,
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
@@ -48,6 +50,8 @@ TOPICS = (
     Topic("gap", Gap, "json", 0.0, "keep", 1000, True),
     Topic("relabel", Relabel, "json", 0.0, "keep", 1000, True),
     Topic("overload", Overload, "json", 0.0, "keep", 1000, True),
+    Topic("command", SessionCommand, "frames", 0.0, "keep", 100, False),
+    Topic("session_state", SessionState, "json", 0.0, "keep", 100, True),
     Topic("session_end", SessionEnd, "json", 0.0, "keep", 100, True),
 )
 

@@ -15,17 +15,24 @@ from erc_live.live.commands.session_options import (
     AsLive,
     Cameras,
     ConfigFile,
+    Ephemeral,
     Jsonl,
     Mics,
     Network,
     Picture,
+    Purpose,
+    Reason,
     Record,
     Sets,
+    Setting,
     Speed,
+    TextOnly,
     Transcript,
+    session_flags,
 )
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
+from erc_live.live.privacy.purpose import UNNAMED
 from erc_live.live.screen.console import err, wants_jsonl
 from erc_live.live.session import launch
 from erc_live.live.session.spec import SessionSpec
@@ -41,9 +48,10 @@ def live(
     network: str | None,
     config: Path | None,
     sets: list[str] | None,
+    flags: dict[str, object],
 ) -> None:
-    """Run a session of devices, which `erc-live` without a command does."""
-    loaded = configuration.load(config, sets or [], _flags(network))
+    """Run a session of devices, which `erc-live` without a command does. `flags`: as of `session_flags`."""
+    loaded = configuration.load(config, sets or [], flags | _flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
     _run(loaded, sources, "1", transcript, record, picture, jsonl)
 
@@ -61,11 +69,17 @@ def replay(
     picture: Picture = None,
     jsonl: Jsonl = False,
     network: Network = None,
+    purpose: Purpose = None,
+    setting: Setting = None,
+    reason: Reason = None,
+    text_only: TextOnly = False,
+    ephemeral: Ephemeral = False,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
     """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
-    loaded = configuration.load(config, sets or [], _flags(network))
+    flags = session_flags(purpose, setting, reason, text_only, ephemeral)
+    loaded = configuration.load(config, sets or [], flags | _flags(network))
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
@@ -116,6 +130,8 @@ def _run(
         picture=str(picture) if picture else None,
         jsonl=wants_jsonl(jsonl),
     )
+    if loaded.origin["session.purpose"] == "default" and any(source.live for source in sources):
+        err.print(Text(UNNAMED), soft_wrap=True)
     launch.run(session)
 
 

@@ -27,6 +27,7 @@ from erc_live.streams.messages import (
     PublicEvent,
     Relabel,
     SessionEnd,
+    SessionState,
 )
 
 NO_WORDS = "(no words)"
@@ -171,6 +172,8 @@ class TextLines:
                 return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
+            case SessionState():
+                return f"{self._time(message.t_ns)}  {'session':<10}  {_doing(message)}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  {_ended(message)}"
 
@@ -197,6 +200,11 @@ def _written(event: EmotionEvent) -> str:
     if event.text.strip() or not event.final:
         return event.text
     return SKIPPED if event.skipped else NO_WORDS
+
+
+def _doing(state: SessionState) -> str:
+    """What is being done with people from now on."""
+    return ("paused" if state.paused else "analysing") + (", recording" if state.recording else ", not recording")
 
 
 def _ended(end: SessionEnd) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from erc_live.live.capture.sound_check import SoundCheck
 from erc_live.live.capture.source import recorded_messages
+from erc_live.live.privacy.notice import introduced
 from erc_live.live.session.analyser import Engines
 from erc_live.live.session.engines import closing_note, front_end
 from erc_live.live.session.spec import SessionSpec
@@ -39,6 +40,7 @@ class InProcess:
 
     def __init__(self, session: SessionSpec, engines: Engines, checkpoint: Checkpoint) -> None:
         self.note = ""
+        self._session = session
         self._clock = ManualClock()
         self._transcriber = engines.transcriber
         self._front_end = front_end(session, engines, self._clock)
@@ -47,7 +49,9 @@ class InProcess:
 
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""
-        yield self._tracker.hello()
+        visual = any(source.kind == "camera" for source in self._session.sources)
+        recorded = self._session.record is not None
+        yield introduced(self._tracker.hello(), self._session.config.session, recorded, visual)
         for message in messages:
             self._clock.sleep_until(due_ns(message))
             if isinstance(message, Gap):

@@ -18,6 +18,7 @@ from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mi
 from erc_live.live.config import Config
 from erc_live.live.demo.recognition import RecognitionScore
 from erc_live.live.errors import ConfigError
+from erc_live.live.privacy import purpose
 from erc_live.live.screen.console import err
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
@@ -149,7 +150,8 @@ def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) ->
 
 
 def _check(session: SessionSpec) -> None:
-    """What can be known before anything is started: files that are not media, a folder in the way."""
+    """What can be known before anything is started: what may not be, files that are not media, a folder in the way."""
+    purpose.check(session.config.session)
     for source in session.sources:
         if source.medium == "file":
             check(source)
