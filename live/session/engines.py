@@ -26,7 +26,7 @@ from erc_live.live.session.analyser import Analyser, Engines
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.speakers.embedding import open_voice_reader
-from erc_live.live.speakers.enrolment import open_speakers
+from erc_live.live.speakers.enrolment import open_speakers, unusable
 from erc_live.live.vision.expression import open_face_reader
 from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder
@@ -59,7 +59,14 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
         voices=open_voice_reader(config.speakers),
         turns=turns,
         warning="; ".join(
-            filter(None, (makeshift(config.transcriber, transcriber), missing_detector(config.perception, turns)))
+            filter(
+                None,
+                (
+                    makeshift(config.transcriber, transcriber),
+                    missing_detector(config.perception, turns),
+                    *unusable(config.speakers.known),
+                ),
+            )
         ),
     )
     weights.card.check_encoders(engines.fingerprints)

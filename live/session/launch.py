@@ -23,6 +23,7 @@ from erc_live.live.screen.console import err
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
+from erc_live.live.speakers.enrolment import migrate
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe, undecodable
@@ -152,6 +153,7 @@ def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) ->
 def _check(session: SessionSpec) -> None:
     """What can be known before anything is started: what may not be, files that are not media, a folder in the way."""
     purpose.check(session.config.session)
+    _check_ephemeral(session)
     for source in session.sources:
         if source.medium == "file":
             check(source)
@@ -163,6 +165,17 @@ def _check(session: SessionSpec) -> None:
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():
         raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")
+
+
+def _check_ephemeral(session: SessionSpec) -> None:
+    """Refuse what would be kept of a session that keeps nothing; else bring the prints of voices up to date."""
+    if session.config.session.ephemeral:
+        for option, kept in (("--record", session.record), ("--picture", session.picture)):
+            if kept:
+                raise ConfigError(f"--ephemeral and {option} {kept} exclude each other: it writes nothing to the disk")
+        return
+    for line in migrate() if session.config.speakers.known else ():
+        err.print(Text(line), soft_wrap=True)
 
 
 def _check_room(folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_nothing_is_started_where_it_may_not_be() -> None:
     """Also not by a program that goes around the command line, and before any file is looked at."""
     settings = config.Config(session=SessionSection(setting="workplace"))
     sources = launch.demo_sources()[0]
-    with pytest.raises(ConfigError, match="session.setting is workplace"):
+    with pytest.raises(ConfigError, match=r"session\.setting is workplace"):
         launch.run(SessionSpec(session="s", config=settings, sources=sources, transcript="/nowhere"))
 
 

@@ -136,7 +136,7 @@ def test_a_terminal_without_unicode_gets_ascii():
 
 @contextmanager
 def pseudo_terminal(typed=None):
-    """A terminal that somebody looks at: one that nobody reads from blocks its writer. `typed`: gets what types there."""
+    """A terminal that somebody looks at: one that nobody reads from blocks its writer. `typed` gets what types."""
     master, slave = pty.openpty()
     if typed is not None:
         typed.append(lambda keys: os.write(master, keys))
