@@ -74,6 +74,9 @@ COMMANDS = {
         "read_notice:notice",
         "Print what people must be told before a session: to read out, and as a sign (--html).",
     ),
+    "status": ("running:status", "List the sessions that run on this machine for you, and how they do."),
+    "pause": ("running:pause", "Stop listening and looking at once, until `erc-live resume`; the session goes on."),
+    "resume": ("running:resume", "Listen and look again."),
     "subscribe": (
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",

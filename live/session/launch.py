@@ -1,8 +1,8 @@
 """From what a person asked for to a running session: checks first, then the workers, or the cores in this process."""
 
-import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
@@ -17,9 +17,11 @@ from erc_live.live.capture.source import bundle_sources, channels_hint, check
 from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.demo.recognition import RecognitionScore
-from erc_live.live.errors import ConfigError
+from erc_live.live.errors import ConfigError, WorkerError
 from erc_live.live.privacy import purpose
 from erc_live.live.screen.console import err
+from erc_live.live.session.log_file import session_log
+from erc_live.live.session.registry import Registration
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
@@ -145,9 +147,40 @@ def run(session: SessionSpec) -> None:
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     check_endpoint(session.config.events.endpoint)
     check_unused(session.config.events.endpoint)
-    logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
-    logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
-    Supervisor(session, logfile, observe).run()
+    with session_log(_log_path(session)) as log, _observers(session) as others:
+
+        def observed(message: AnyMessage) -> None:
+            for each in (observe, *others):
+                each(message)
+
+        try:
+            Supervisor(session, log.path, observed).run()
+        except WorkerError:
+            for line in log.tail:
+                err.print(Text(line), soft_wrap=True)
+            raise
+
+
+def _log_path(session: SessionSpec) -> Path | None:
+    if session.config.session.ephemeral:
+        return None
+    return platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
+
+
+@contextmanager
+def _observers(session: SessionSpec) -> Iterator[list[Callable[[AnyMessage], None]]]:
+    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics."""
+    with ExitStack() as stack:
+        observers: list[Callable[[AnyMessage], None]] = []
+        if not session.config.session.ephemeral:
+            observers.append(stack.enter_context(closing(Registration(session))).observe)
+        if session.config.metrics.port:
+            from erc_live.live.session.metrics import SessionMetrics, served  # here: few sessions are measured
+
+            metrics = SessionMetrics()
+            stack.enter_context(served(metrics, session.config.metrics.port))
+            observers.append(metrics.observe)
+        yield observers
 
 
 def _check(session: SessionSpec) -> None:
