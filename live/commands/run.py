@@ -53,7 +53,7 @@ def live(
     """Run a session of devices, which `erc-live` without a command does. `flags`: as of `session_flags`."""
     loaded = configuration.load(config, sets or [], flags | _flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
-    _run(loaded, sources, "1", transcript, record, picture, jsonl)
+    _run(loaded, sources, "1", transcript, record, picture, jsonl, cameras=bool(camera))
 
 
 def replay(
@@ -83,7 +83,7 @@ def replay(
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
-    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live, cameras=bool(camera))
 
 
 def demo(
@@ -117,7 +117,11 @@ def _run(
     jsonl: bool,
     reference: Path | None = None,
     hurry: bool = False,
+    cameras: bool = False,
 ) -> None:
+    """`cameras`: somebody asked for them by name."""
+    if loaded.config.session.text_only and not cameras:  # those of a film or a recorded session are left out
+        sources = [source for source in sources if source.kind == "mic"]
     session = SessionSpec(
         session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
         config=loaded.config,

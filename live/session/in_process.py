@@ -17,7 +17,16 @@ from erc_live.live.session.spec import SessionSpec
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, UtteranceFeatures
+from erc_live.streams.messages import (
+    EmotionEvent,
+    Gap,
+    Hello,
+    Overload,
+    Relabel,
+    SessionEnd,
+    UtteranceFeatures,
+    VideoFrame,
+)
 from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
 
 Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | Overload | SessionEnd
@@ -29,7 +38,8 @@ def recorded(session: SessionSpec, sounds: Mapping[str, SoundCheck] | None = Non
     """
     first = session.sources[0]
     if first.medium == "bundle":  # with the gaps that it knows of
-        return bundle_messages(Path(first.target), start_ns=0)
+        messages = bundle_messages(Path(first.target), start_ns=0)
+        return (m for m in messages if not (session.config.session.text_only and isinstance(m, VideoFrame)))
     config = session.config.capture
     heard = sounds or {}
     return in_time_order([recorded_messages(s, config, 0, sound=heard.get(s.name)) for s in session.sources])

@@ -187,6 +187,7 @@ def _check(session: SessionSpec) -> None:
     """What can be known before anything is started: what may not be, files that are not media, a folder in the way."""
     purpose.check(session.config.session)
     _check_ephemeral(session)
+    _check_text_only(session)
     for source in session.sources:
         if source.medium == "file":
             check(source)
@@ -209,6 +210,16 @@ def _check_ephemeral(session: SessionSpec) -> None:
         return
     for line in migrate() if session.config.speakers.known else ():
         err.print(Text(line), soft_wrap=True)
+
+
+def _check_text_only(session: SessionSpec) -> None:
+    """Refuse cameras, and the lack of words, where words alone are to decide."""
+    if not session.config.session.text_only:
+        return
+    if cameras := [source.target for source in session.sources if source.kind == "camera"]:
+        raise ConfigError(f"--text-only and --camera {cameras[0]} exclude each other: nobody may be looked at")
+    if session.config.transcriber.engine == "none":
+        raise ConfigError("--text-only with transcriber.engine none leaves nothing to decide from: name an engine")
 
 
 def _check_room(folder: Path) -> None:
