@@ -175,7 +175,7 @@ def _observers(session: SessionSpec) -> Iterator[list[Callable[[AnyMessage], Non
         if not session.config.session.ephemeral:
             observers.append(stack.enter_context(closing(Registration(session))).observe)
         if session.config.metrics.port:
-            from erc_live.live.session.metrics import SessionMetrics, served  # here: few sessions are measured
+            from erc_live.live.session.prometheus import SessionMetrics, served  # here: few sessions are measured
 
             metrics = SessionMetrics()
             stack.enter_context(served(metrics, session.config.metrics.port))

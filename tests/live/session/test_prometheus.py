@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from erc_live.live.session.metrics import SessionMetrics, served
+from erc_live.live.session.prometheus import SessionMetrics, served
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import AnyMessage, Gap, Overload, Relabel
 
