@@ -53,6 +53,7 @@ class CaptureSection(Section, frozen=True, kw_only=True):
     camera_width_px: PositiveInt = 640
     jpeg_quality: Annotated[int, Meta(ge=1, le=100)] = 85
     silent_device_s: Positive = 1.0
+    ring_s: Annotated[float, Meta(ge=1.0, le=600.0)] = 30.0
 
 
 class SegmenterSection(Section, frozen=True, kw_only=True):
@@ -71,6 +72,7 @@ class PerceptionSection(Section, frozen=True, kw_only=True):
     """[perception]"""
 
     turn_detector: Literal["auto", "smart-turn", "none"] = "auto"
+    spare: bool = True
     speculative_s: Annotated[float, Meta(ge=0.0)] = 0.1
     partial_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 

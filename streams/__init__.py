@@ -10,6 +10,7 @@ from erc_live.streams.messages import (
     SessionEnd,
     SessionState,
     Word,
+    WorkerLost,
 )
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe
@@ -24,6 +25,7 @@ __all__ = [
     "SessionEnd",
     "SessionState",
     "Word",
+    "WorkerLost",
     "event_schema",
     "subscribe",
 ]

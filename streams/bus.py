@@ -1,166 +1,329 @@
-"""Publishers and subscribers between the processes of a session, over ZeroMQ.
+r"""Publishers and subscribers between the processes of one session, over ZeroMQ.
 
-What ZeroMQ does silently is made visible here: a message lost to a slow reader or with a writer becomes a `Gap`.
-A message on the wire is
+Each publisher has one log (`ring.py`) and gives every reader what it asks for. Publish/subscribe sockets carry it, so
+that no process needs to be there before another one; a reader's questions go up the same connection:
 
-    [topic, number (8 bytes, big-endian, counts per topic from 0), header, array, array, ...]   encoded as "frames"
-    [topic, JSON]                                                                               encoded as "json"
+    down  [b"<reader>\0", publisher, number (8 bytes, big-endian), header, array, array, ...]
+          [b"status", publisher, header]                   not in the log: only the newest counts, whoever listens
+    up    0x02, then `Question` as msgpack                 several times a second
 
-The number is of the envelope and not of the message: so one mechanism finds what is missing of any kind of message.
+A question says which number the reader awaits of each publisher: so it acknowledges what was read, gives credit for
+what may follow, and tells one that began anew where to go on. What was read twice for that reason is known by its
+number and passed over. The rules: a publisher never waits for a reader, but who publishes a recording may ask whether
+it should (`full`); what was lost is a `Gap`, whoever loses it. An object belongs to one thread.
 """
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
 import zmq
 
 from erc_live.streams import codec
-from erc_live.streams.address import check_endpoint
-from erc_live.streams.errors import BadMessage
-from erc_live.streams.messages import AnyMessage, Gap, PublicMessage
-from erc_live.streams.sockets import BATCH, MAX_FRAME_BYTES, QUEUE, RECONNECT_MS, Outlet, close_socket, open_socket
+from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.errors import AddressError, BadMessage
+from erc_live.streams.messages import AnyMessage, AudioChunk, Gap, VideoFrame, WorkerStatus
+from erc_live.streams.ring import WINDOW, Entry, Retention, Ring
+from erc_live.streams.sockets import (
+    BATCH,
+    LINGER_MS,
+    MAX_FRAME_BYTES,
+    QUEUE,
+    RECONNECT_MS,
+    close_socket,
+    open_socket,
+)
 from erc_live.streams.topics import BY_MESSAGE, BY_NAME
+
+ASK_S = 0.05  # a reader asks at least as often, if it can
+MAX_QUESTION_BYTES = 64 << 10
+_QUESTION = b"\x02"
+_STATUS = b"status"
+
+
+class Question(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a reader says to all publishers. `instance`: another process of the same name has another. `awaited`: number
+    by publisher. `since_ns`, by source: what ended before is never asked for again; None: that is what was read.
+    """
+
+    reader: str
+    instance: int
+    topics: tuple[str, ...]
+    awaited: dict[str, int]
+    since_ns: dict[str, int] | None
 
 
 class Publisher:
     """The outlet of one worker, bound to `endpoint`. Raises AddressError if that cannot be used.
 
-    `queue`: messages held for each slow reader before it loses some; for video `topics.BY_NAME["video"].queue`.
+    `name` tells it from others, also from one that it takes the place of, unless it numbers its messages as that one
+    did. Call `poll` often, or `publish`: readers are answered there.
     """
 
-    def __init__(self, endpoint: str, queue: int = QUEUE) -> None:
-        self._outlet = Outlet(endpoint, queue)
-        self._next_number: Counter[str] = Counter()
+    def __init__(self, endpoint: str, name: str, retention: Retention = Retention()) -> None:  # noqa: B008 - a value
+        check_endpoint(endpoint)
+        check_unused(endpoint)
+        self._name = name.encode()
+        self._socket = open_socket(zmq.XPUB, endpoint)
+        self._socket.set(zmq.SNDHWM, QUEUE)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_QUESTION_BYTES)
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            close_socket(self._socket, linger_ms=0)
+            raise AddressError(f"cannot listen on {endpoint}: {error.strerror}") from error
+        self._ring = Ring(retention)
+        self.bad = 0  # questions that were refused
 
-    def publish(self, message: AnyMessage, source: str = "") -> None:
-        """Send to whoever listens to the topic of this type of message, or to `<topic>.<source>`."""
-        topic = BY_MESSAGE[type(message)]
-        full = f"{topic.name}.{source}" if source else topic.name
-        if topic.encoding == "json":
-            frames = [codec.to_json(message)]
-        else:
-            frames = [self._next_number[full].to_bytes(8, "big"), *codec.encode(message)]
-            self._next_number[full] += 1
-        self._outlet.send([full.encode(), *frames])
+    @property
+    def end(self) -> int:
+        """The number of the next message."""
+        return self._ring.end
 
-    def subscribers(self, topic: str) -> int:
-        """How many subscriptions cover `topic` now: one for each `Subscriber` that asked for it."""
-        self._outlet.new_subscriptions()
-        return self._outlet.count(topic)
+    def publish(self, message: AnyMessage, *, topic: str = "", passing: bool = False) -> int:
+        """Number a message, keep it and send it to whoever wants it; returns its number. A sign of life is only sent.
+
+        `topic`: under which readers ask for it; default: that of its type. `passing`: need not be kept for long.
+        """
+        frames = codec.encode(message)
+        if isinstance(message, WorkerStatus):
+            self._socket.send_multipart([_STATUS, self._name, *frames])
+            return self._ring.end
+        start_ns, end_ns = times(message)
+        topic = topic or BY_MESSAGE[type(message)].name
+        entry = Entry(topic, getattr(message, "source", ""), start_ns, end_ns, tuple(frames))
+        number = self._ring.append(entry, passing=passing)
+        self._send()
+        return number
+
+    def poll(self) -> None:
+        """Take the questions of readers, and send what they may have."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                data = self._socket.recv(zmq.NOBLOCK)
+                if data[:1] == _QUESTION:  # the rest are the subscriptions of ZeroMQ itself
+                    self._take(data[1:])
+        self._send()
+
+    def excuse(self, reader: str) -> None:
+        """Keep nothing for this reader any more."""
+        self._ring.excuse(reader)
+
+    def awaited_by(self, reader: str) -> int:
+        """The number of the first message that this reader has not said to have read."""
+        return self._ring.awaited_by(reader)
+
+    @property
+    def full(self) -> bool:
+        """Whether who publishes a recording should wait for its readers."""
+        self.poll()
+        return self._ring.full
+
+    @property
+    def settled(self) -> bool:
+        """Whether every reader has read everything."""
+        self.poll()
+        return self._ring.settled
 
     def close(self) -> None:
-        """Let what was published leave (at most `LINGER_MS`), and stop listening."""
-        self._outlet.close()
+        """Let what was sent leave (at most `LINGER_MS`), and stop listening."""
+        close_socket(self._socket, LINGER_MS)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            question = msgspec.msgpack.decode(data, type=Question)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.bad += 1
+            return
+        awaited = question.awaited.get(self._name.decode())
+        gone = self._ring.ask(
+            question.reader, question.instance, question.topics, awaited, question.since_ns, time.monotonic()
+        )
+        self._tell(question.reader, gone)
+
+    def _send(self) -> None:
+        for reader in self._ring.readers:
+            self._tell(reader, self._ring.missed(reader))
+            for number, entry in self._ring.due(reader):
+                self._socket.send_multipart([_address(reader), self._name, number.to_bytes(8, "big"), *entry.frames])
+
+    def _tell(self, reader: str, gaps: Iterable[Gap]) -> None:
+        """Of a loss: for this reader only, so without a number."""
+        for gap in gaps:
+            self._socket.send_multipart([_address(reader), self._name, b"", *codec.encode(gap)])
 
 
-class _Last(NamedTuple):
+class Received(NamedTuple):
+    """A message and its number in the log of its publisher; -1: it is in none."""
+
+    message: AnyMessage
     number: int
+
+
+class _Heard(NamedTuple):
+    """The last of a source: who published it, when it began and ended, and how long after the one before."""
+
+    publisher: bytes
+    t_start_ns: int
     t_end_ns: int
+    each_ns: int
 
 
 class Subscriber:
     """The inlet of one worker: one socket, connected to several publishers, whether or not they are there yet.
 
-    `topics` are names of the table ("audio": of all sources), full topics ("audio.mic"), or a snapshot topic. A peer
-    that dies is reconnected to when it is back. `keep_all`, for recording, keeps all messages where the table says that
-    only the newest counts. Attributes: `bad` messages refused, and messages `skipped` because a newer one was there.
+    `topics` are names of the table. `since_ns`: where to begin of each source, for who takes another's place, and from
+    then on what will never be asked for again (`let_go`); None: what was read. `awaited`: of each publisher, the number
+    to begin with. `bad` counts messages refused.
     """
 
-    def __init__(self, endpoints: Iterable[str], topics: Iterable[str], *, keep_all: bool = False) -> None:
+    def __init__(
+        self,
+        endpoints: Iterable[str],
+        topics: Iterable[str],
+        reader: str,
+        since_ns: Mapping[str, int] | None = None,
+        awaited: Mapping[str, int] | None = None,
+    ) -> None:
         self.bad = 0
-        self.skipped = 0
+        self._drained_s = time.monotonic()  # when nothing waited last
         self._topics = tuple(topics)
-        self._newest = {t.name for t in BY_NAME.values() if t.late == "newest" and not keep_all}
-        self._last: dict[str, _Last] = {}
-        endpoints = tuple(endpoints)
-        for endpoint in endpoints:
-            check_endpoint(endpoint)
-        self._socket = open_socket(zmq.SUB, *endpoints)
+        self._reader = reader
+        self._instance = os.getpid() << 32 | time.monotonic_ns() & 0xFFFFFFFF
+        self.since_ns = None if since_ns is None else dict(since_ns)
+        self._awaited: dict[str, int] = dict(awaited or {})
+        self._heard: dict[tuple[type, str], _Heard] = {}
+        self._barred: set[bytes] = set()
+        self._asked_s = 0.0
+        self._unasked = 0  # messages since
+        self._socket = open_socket(zmq.XSUB)
         self._socket.set(zmq.RCVHWM, QUEUE)
+        self._socket.set(zmq.SNDHWM, QUEUE)
         self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._socket.send(b"\x01" + _address(reader))
+        if "status" in self._topics:
+            self._socket.send(b"\x01" + _STATUS)
         for endpoint in endpoints:
-            self._socket.connect(endpoint)
-        for topic in self._topics:  # in this order: the snapshot topic after those of the live messages
-            self._socket.subscribe(topic)
+            self.connect(endpoint)
+
+    def connect(self, endpoint: str) -> None:
+        """Listen to one more publisher."""
+        check_endpoint(endpoint)
+        self._socket.connect(endpoint)
+        self._asked_s = 0.0
+
+    def bar(self, publisher: str) -> None:
+        """Take nothing of this publisher any more: it is dead, and another one says it again."""
+        self._barred.add(publisher.encode())
+
+    @property
+    def behind_s(self) -> float:
+        """For how long messages have waited here, in s."""
+        return time.monotonic() - self._drained_s
+
+    def let_go(self, since_ns: Mapping[str, int]) -> None:
+        """Of each source, what ended before this is never asked for again, by whoever takes this reader's place."""
+        self.since_ns = dict(since_ns)
 
     def receive(self, timeout_s: float) -> list[AnyMessage]:
+        """The messages of `receive_numbered`."""
+        return [message for message, _ in self.receive_numbered(timeout_s)]
+
+    def receive_numbered(self, timeout_s: float) -> list[Received]:
         """Wait at most `timeout_s` for a message; return it and those behind it, in order for each publisher.
 
-        A `Gap` stands where numbers are missing (`lost` is 0 where a publisher began again: nobody knows). Call it
-        often: ZeroMQ reconnects in the background, but asks for its topics again from here.
+        A `Gap` stands where something was lost: because this reader was too slow for a device, or because a publisher
+        died and another one went on. Call it often: what is not asked for is not sent.
         """
+        self._ask()
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
+            self._drained_s = time.monotonic()
             return []
-        batch: list[tuple[str, AnyMessage]] = []
-        with contextlib.suppress(zmq.Again):
+        batch: list[Received] = []
+        try:
             for _ in range(BATCH):
                 batch += self._read(self._socket.recv_multipart(zmq.NOBLOCK))
-        return self._without_outdated(batch)
+        except zmq.Again:
+            self._drained_s = time.monotonic()
+        self._ask()
+        return _without_outdated(batch)
 
     def close(self) -> None:
-        close_socket(self._socket, linger_ms=0)
+        """Acknowledge what was read, and stop listening."""
+        self._asked_s = 0.0
+        self._ask()
+        close_socket(self._socket, linger_ms=100)
 
-    def _read(self, frames: list[bytes]) -> list[tuple[str, AnyMessage]]:
-        """The full topic and message of an envelope, after a Gap if some are missing; nothing if it is not ours."""
+    def _ask(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._asked_s < ASK_S and self._unasked < WINDOW // 4:
+            return
+        self._asked_s, self._unasked = now_s, 0
+        question = Question(self._reader, self._instance, self._topics, self._awaited, self.since_ns)
+        with contextlib.suppress(zmq.Again):
+            self._socket.send(_QUESTION + msgspec.msgpack.encode(question), zmq.NOBLOCK)
+
+    def _read(self, frames: list[bytes]) -> list[Received]:
+        """What an envelope brings: nothing if it is not ours, or was read before."""
         try:
-            full = frames[0].decode()
-            if not any(full == topic or full.startswith(topic + ".") for topic in self._topics):
-                return []  # ZeroMQ matches prefixes: who asks for audio.mic is sent audio.mic2, too
-            number, message = _open_envelope(full, frames[1:])
-        except (BadMessage, UnicodeDecodeError):
+            address, publisher, *rest = frames
+            if publisher in self._barred:
+                return []
+            if address == _STATUS:
+                return [Received(codec.decode(rest), -1)]
+            number = int.from_bytes(rest[0], "big") if rest[0] else -1
+            name = publisher.decode()
+            if rest[0] and number < self._awaited.get(name, 0):
+                return []
+            message = codec.decode(rest[1:])
+        except (BadMessage, ValueError, IndexError):
             self.bad += 1
             return []
-        gap = self._gap_before(full, number, message) if number is not None else None
-        return [("", gap), (full, message)] if gap else [(full, message)]
+        if rest[0]:
+            self._awaited[name] = number + 1
+            self._unasked += 1
+        hole = self._hole_before(publisher, message)
+        return [*([Received(hole, -1)] if hole else []), Received(message, number)]
 
-    def _gap_before(self, full: str, number: int, message: AnyMessage) -> Gap | None:
-        last = self._last.get(full)
-        t_start_ns, t_end_ns = _times(message)
-        self._last[full] = _Last(number, t_end_ns)
-        name, _, source = full.partition(".")
-        if last is None or number == last.number + 1 or not BY_NAME[name].recorded:
-            return None  # the topic that is not recorded, status, says everything each time
-        return Gap(
-            source=source or name,
-            t_start_ns=last.t_end_ns,
-            t_end_ns=max(t_start_ns, last.t_end_ns),
-            lost=max(0, number - last.number - 1),
-            cause="bus",
-        )
-
-    def _without_outdated(self, batch: list[tuple[str, AnyMessage]]) -> list[AnyMessage]:
-        kept: list[AnyMessage] = []
-        seen: set[str] = set()
-        for full, message in reversed(batch):
-            if full in seen:
-                self.skipped += 1
-                continue
-            if full.partition(".")[0] in self._newest:
-                seen.add(full)
-            kept.append(message)
-        return kept[::-1]
+    def _hole_before(self, publisher: bytes, message: AnyMessage) -> Gap | None:
+        """What was lost where another publisher goes on with a source."""
+        if not isinstance(message, AudioChunk | VideoFrame):
+            return None
+        start_ns, end_ns = times(message)
+        key = type(message), message.source
+        before = self._heard.get(key)
+        each_ns = start_ns - before.t_start_ns if before and before.publisher == publisher else 0
+        self._heard[key] = _Heard(publisher, start_ns, end_ns, each_ns)
+        if before is None or before.publisher == publisher or start_ns <= before.t_end_ns:
+            return None
+        lost = round((start_ns - before.t_end_ns) / before.each_ns) if before.each_ns else 0
+        return Gap(source=message.source, t_start_ns=before.t_end_ns, t_end_ns=start_ns, lost=lost, cause="worker")
 
 
-def _open_envelope(full: str, frames: list[bytes]) -> tuple[int | None, AnyMessage]:
-    """The number (None on topics encoded as JSON) and the message. Raises BadMessage."""
-    topic = BY_NAME.get(full.partition(".")[0])
-    if topic is not None and topic.encoding == "frames":
-        if len(frames) < 2 or len(frames[0]) != 8:
-            raise BadMessage(f"{full}: no number, or no message")
-        number, message = int.from_bytes(frames[0], "big"), codec.decode(frames[1:])
-    elif len(frames) == 1:
-        number, message = None, codec.from_json(frames[0])
-    else:
-        raise BadMessage(f"{full}: {len(frames)} frames of JSON")
-    if not isinstance(message, topic.message if topic else PublicMessage):
-        raise BadMessage(f"{full}: unexpected {type(message).__name__}")
-    return number, message
-
-
-def _times(message: AnyMessage) -> tuple[int, int]:
+def times(message: AnyMessage) -> tuple[int, int]:
     """When what the message tells of began and ended; the same instant for messages of one stamp."""
     start: int = getattr(message, "t_start_ns", getattr(message, "t_ns", 0))
     return start, getattr(message, "t_end_ns", start)
+
+
+def _address(reader: str) -> bytes:
+    """ZeroMQ matches prefixes; no name holds a zero byte, so no name is a prefix of another."""
+    return reader.encode() + b"\0"
+
+
+def _without_outdated(batch: list[Received]) -> list[Received]:
+    """The same, of messages of which only the newest counts, the newest of each worker."""
+    kept: list[Received] = []
+    seen: set[tuple[str, int]] = set()
+    for received in reversed(batch):
+        message = received.message
+        if isinstance(message, WorkerStatus) and BY_NAME["status"].late == "newest":
+            if (message.worker, message.pid) in seen:
+                continue
+            seen.add((message.worker, message.pid))
+        kept.append(received)
+    return kept[::-1]

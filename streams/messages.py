@@ -167,8 +167,9 @@ class UtteranceFeatures(Message, UtteranceFields, frozen=True, kw_only=True):
 class WorkerStatus(Message, frozen=True, kw_only=True):
     """A sign of life, several times a second. `level_db` (dBFS) and `rate_hz` are of capture workers.
 
-    `warning` is what people should be told once. What would be lost if the worker died now: `waiting` utterances, being
-    said or closed and not yet given on, and all that it heard from `since_ns` on (session time; None: nothing yet).
+    `warning` is what people should be told once. Of perception: `waiting` utterances, being said or closed and not yet
+    given on, and `closed` ones in all; `since_ns`, by source: what ended before is worked off, so who takes its place
+    begins there (session time).
     """
 
     worker: str
@@ -182,7 +183,8 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     rate_hz: float | None = None
     warning: str = ""
     waiting: Count = 0
-    since_ns: int | None = None
+    closed: Count = 0
+    since_ns: dict[str, int] = {}
 
 
 class SessionCommand(Message, frozen=True, kw_only=True):
@@ -242,10 +244,11 @@ class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):
-    """Something was lost, and where: `lost` messages (or device blocks) of `source` between the two times.
+    """Sound or pictures were lost, and where: `lost` messages (or device blocks) of `source` between the two times.
 
-    `cause` "worker": the process `source` died; what it had not given on is lost, and all until another one took its
-    place. `lost` then counts utterances. `cause` "paused": somebody wanted it so.
+    `cause`: the "device" delivered nothing; the "bus": a reader was too slow for a device for too long; "worker": the
+    process that captured it died; "overload": it was not finished before the end, and `lost` counts utterances;
+    "paused": people wanted it.
     """
 
     source: str
@@ -253,6 +256,22 @@ class Gap(PublicMessage, frozen=True, kw_only=True):
     t_end_ns: int
     lost: Count
     cause: Literal["device", "bus", "overload", "worker", "paused"]
+
+
+class WorkerLost(PublicMessage, frozen=True, kw_only=True):
+    """A process of the session died, or no longer answered and was ended.
+
+    `reason` in one line: what it said itself, or by what it was killed. `consequence`: what follows for the session.
+    `restarts`: how often one of its kind was started anew, this time included. `lost`: utterances that were lost with
+    it, as far as is known now; what of sound and pictures was, stands in a `Gap`.
+    """
+
+    t_ns: int
+    worker: str
+    reason: str
+    consequence: str
+    restarts: Count
+    lost: Count
 
 
 class Relabel(PublicMessage, frozen=True, kw_only=True):
@@ -301,7 +320,8 @@ class SessionEnd(PublicMessage, frozen=True, kw_only=True):
 
     `lost`: utterances that were begun or closed and never classified, as far as is known. `deaths`: how often a process
     of the session died. `skipped`: classified utterances whose words were given up because the machine did not keep up.
-    `note`: why nothing was heard, or what of a transcript was never used; "" if there is nothing to say.
+    `gaps`: how many there were, and `gaps_ns` how long those of microphones were together. `note`: why nothing was
+    heard, or what of a transcript was never used; "" if there is nothing to say.
     """
 
     session: str
@@ -311,10 +331,12 @@ class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     lost: Count = 0
     deaths: Count = 0
     skipped: Count = 0
+    gaps: Count = 0
+    gaps_ns: Count = 0
     note: str = ""
 
 
-PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | SessionState | SessionEnd
+PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | WorkerLost | SessionState | SessionEnd
 AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | SessionCommand | PublicEvent
 
 

@@ -34,6 +34,7 @@ from erc_live.streams.messages import (
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
+    WorkerLost,
 )
 from erc_live.streams.session import (
     EVENTS,
@@ -61,6 +62,7 @@ _LOG_OF: dict[type, str] = {
     EmotionEvent: EVENTS,
     Relabel: EVENTS,
     Overload: EVENTS,
+    WorkerLost: EVENTS,
     SessionState: EVENTS,
     SessionEnd: EVENTS,
 }
@@ -147,7 +149,7 @@ class Recorder:
         """Features of what was still being said; and what both who noticed it and who passed it on tell us."""
         if isinstance(message, UtteranceFeatures):
             return not message.final
-        if isinstance(message, Gap | Relabel | Overload):
+        if isinstance(message, Gap | Relabel | Overload | WorkerLost):
             repeated, self._recent = message in self._recent, deque([*self._recent, message], maxlen=RECENT)
             return repeated
         return False

@@ -53,19 +53,19 @@ def due_ns(message: Replayed) -> int:
 
 def in_time_order(streams: Iterable[Iterator[Replayed]]) -> Iterator[Replayed]:
     """Merge sources: by the time a message is due, then its kind, then its source. Each keeps its own order."""
-    return heapq.merge(*streams, key=lambda message: (due_ns(message), _ORDER.index(type(message)), message.source))
+    return heapq.merge(*streams, key=order_of)
+
+
+def order_of(message: Replayed) -> tuple[int, int, str]:
+    """What messages of several sources are ordered by."""
+    return due_ns(message), _ORDER.index(type(message)), message.source
 
 
 def bundle_messages(path: Path, start_ns: int) -> Iterator[Replayed]:
-    """All sources of a bundle and its gaps; its first media are at `start_ns`. Raises SessionError."""
+    """All sources of a bundle, with their gaps; its first media are at `start_ns`. Raises SessionError."""
     session = open_session(path)
     shift_ns = start_ns - session.t_first_ns
-    gaps = (
-        msgspec.structs.replace(g, t_start_ns=g.t_start_ns + shift_ns, t_end_ns=g.t_end_ns + shift_ns)
-        for g in session.gaps
-    )
-    tracks = [_track(session, kind, source, shift_ns) for kind, source in session.tracks()]
-    return in_time_order([iter(sorted(gaps, key=due_ns)), *tracks])
+    return in_time_order([_track(session, kind, source, shift_ns) for kind, source in session.tracks()])
 
 
 def source_messages(source: MediaSource, start_ns: int, settings: FrameSettings) -> Iterator[Replayed]:
@@ -103,23 +103,31 @@ def _to_its_end(
 
 
 def _track(session: RecordedSession, kind: Kind, source: str, shift_ns: int) -> Iterator[Replayed]:
+    """One source with its gaps, to its end."""
+    gaps = [
+        msgspec.structs.replace(g, t_start_ns=g.t_start_ns + shift_ns, t_end_ns=g.t_end_ns + shift_ns)
+        for g in session.gaps
+        if g.source == source
+    ]
     t_ns = session.t_first_ns + shift_ns
+    for message in heapq.merge(sorted(gaps, key=due_ns), _media(session, kind, source, shift_ns), key=order_of):
+        t_ns = due_ns(message)
+        yield message
+    recorded = [end for end in session.ends if end.source == source]
+    if recorded:
+        yield msgspec.structs.replace(recorded[-1], t_ns=max(recorded[-1].t_ns + shift_ns, t_ns))
+    else:
+        yield SourceEnd(source=source, t_ns=t_ns, reason="end of recording")
+
+
+def _media(session: RecordedSession, kind: Kind, source: str, shift_ns: int) -> Iterator[AudioChunk | VideoFrame]:
     for segment in session.segments:
         if segment.source != source:
             continue
-        messages: Iterator[AudioChunk | VideoFrame] = iter(())
         if kind == "audio" and isinstance(segment, AudioSegment):
-            messages = _chunks(session, segment, shift_ns)
+            yield from _chunks(session, segment, shift_ns)
         elif kind == "video" and isinstance(segment, VideoSegment):
-            messages = _frames(session, segment, shift_ns)
-        for message in messages:
-            t_ns = due_ns(message)
-            yield message
-    recorded = [end for end in session.ends if end.source == source]
-    if recorded:
-        yield msgspec.structs.replace(recorded[-1], t_ns=recorded[-1].t_ns + shift_ns)
-    else:
-        yield SourceEnd(source=source, t_ns=t_ns, reason="end of recording")
+            yield from _frames(session, segment, shift_ns)
 
 
 def _chunks(session: RecordedSession, segment: AudioSegment, shift_ns: int) -> Iterator[AudioChunk]:

@@ -168,6 +168,11 @@ class Segmenter:
         return self._position
 
     @property
+    def pending(self) -> int:
+        """Sample from which on sound may still be part of an utterance that was not given out."""
+        return self._position if self._state is _State.SILENCE else self._start
+
+    @property
     def speaking(self) -> bool:
         """Whether an utterance is open: there was enough speech, and not yet enough silence after it."""
         return self._state in (_State.SPEECH, _State.TRAILING)

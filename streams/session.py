@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -42,11 +42,12 @@ from erc_live.streams.messages import (
     SessionState,
     SourceEnd,
     UtteranceFeatures,
+    WorkerLost,
     samples_to_ns,
 )
 
 T = TypeVar("T")
-SessionEvent = Hello | EmotionEvent | Relabel | Overload | SessionState | SessionEnd
+SessionEvent = Hello | EmotionEvent | Relabel | Overload | WorkerLost | SessionState | SessionEnd
 
 SESSION_SCHEMA = "erc.session/1"
 MANIFEST, CHECKSUMS = "session.json", "checksums.json"
@@ -326,7 +327,7 @@ def _timing(line: bytes) -> MediaSegment | SourceEnd:
 
 _features = _message(UtteranceFeatures)
 _gap = _message(Gap)
-_event: Callable[[bytes], SessionEvent] = _message(Hello, EmotionEvent, Relabel, Overload, SessionState, SessionEnd)
+_event: Callable[[bytes], SessionEvent] = _message(*get_args(SessionEvent))
 _DECODERS: dict[str, Callable[[bytes], object]] = {TIMING: _timing, FEATURES: _features, EVENTS: _event, FAULTS: _gap}
 
 

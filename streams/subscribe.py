@@ -10,9 +10,19 @@ from collections.abc import Callable, Iterator
 
 from erc_live.streams.address import DEFAULT_ENDPOINT
 from erc_live.streams.errors import AddressError
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicEvent, Relabel, SessionEnd, SessionState
+from erc_live.streams.messages import (
+    EmotionEvent,
+    Gap,
+    Hello,
+    Overload,
+    PublicEvent,
+    Relabel,
+    SessionEnd,
+    SessionState,
+    WorkerLost,
+)
 
-LIVE_TOPICS = ("event", "gap", "relabel", "overload", "session_state", "session_end")
+LIVE_TOPICS = ("event", "gap", "relabel", "overload", "worker_lost", "session_state", "session_end")
 _ANSWER_S = 0.4  # in which a session that runs answers
 _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
 
@@ -73,7 +83,7 @@ class InOrder:
             return
         elif isinstance(message, EmotionEvent):
             yield from self._event(message)
-        elif isinstance(message, Gap | Relabel | Overload | SessionState):
+        elif isinstance(message, Gap | Relabel | Overload | WorkerLost | SessionState):
             yield message
         elif isinstance(message, SessionEnd):
             self.ended = True

@@ -1,8 +1,4 @@
-"""The one table of what travels on the bus.
-
-A topic on the wire is the name in the table, plus `.<source>` where several workers publish the same kind, so that each
-full topic has one publisher and one unbroken sequence of numbers.
-"""
+"""The one table of what travels on the bus and on the public stream."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,39 +16,39 @@ from erc_live.streams.messages import (
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
+    WorkerLost,
     WorkerStatus,
 )
 
 
 @dataclass(frozen=True)
 class Topic:
-    """`rate_hz`: expected per source. `late`: keep every message, or only the newest when the reader falls behind.
-    `queue`: messages a socket holds for a slow reader before it drops, which becomes a `Gap`.
+    """`rate_hz`: expected per source. `late`: every message is kept for a reader that falls behind, or only the newest
+    counts.
     """
 
     name: str
     message: type
-    encoding: Literal["frames", "json"]
     rate_hz: float
     late: Literal["keep", "newest"]
-    queue: int
     recorded: bool
 
 
 TOPICS = (
-    Topic("audio", AudioChunk, "frames", 31.25, "keep", 1000, True),  # 32 s
-    Topic("video", VideoFrame, "frames", 10.0, "newest", 32, True),  # a burst fits; 1.3 MB of 40 kB pictures
-    Topic("end", SourceEnd, "frames", 0.0, "keep", 100, True),
-    Topic("features", UtteranceFeatures, "frames", 0.5, "keep", 1000, True),
-    Topic("status", WorkerStatus, "frames", 4.0, "newest", 10, False),
-    Topic("event", EmotionEvent, "json", 0.5, "keep", 1000, True),
-    Topic("hello", Hello, "json", 0.0, "keep", 100, True),
-    Topic("gap", Gap, "json", 0.0, "keep", 1000, True),
-    Topic("relabel", Relabel, "json", 0.0, "keep", 1000, True),
-    Topic("overload", Overload, "json", 0.0, "keep", 1000, True),
-    Topic("command", SessionCommand, "frames", 0.0, "keep", 100, False),
-    Topic("session_state", SessionState, "json", 0.0, "keep", 100, True),
-    Topic("session_end", SessionEnd, "json", 0.0, "keep", 100, True),
+    Topic("audio", AudioChunk, 31.25, "keep", True),
+    Topic("video", VideoFrame, 10.0, "keep", True),
+    Topic("end", SourceEnd, 0.0, "keep", True),
+    Topic("features", UtteranceFeatures, 0.5, "keep", True),
+    Topic("status", WorkerStatus, 4.0, "newest", False),
+    Topic("event", EmotionEvent, 0.5, "keep", True),
+    Topic("hello", Hello, 0.0, "keep", True),
+    Topic("gap", Gap, 0.0, "keep", True),
+    Topic("relabel", Relabel, 0.0, "keep", True),
+    Topic("overload", Overload, 0.0, "keep", True),
+    Topic("worker_lost", WorkerLost, 0.0, "keep", True),
+    Topic("command", SessionCommand, 0.0, "keep", False),
+    Topic("session_state", SessionState, 0.0, "keep", True),
+    Topic("session_end", SessionEnd, 0.0, "keep", True),
 )
 
 BY_NAME = {topic.name: topic for topic in TOPICS}

@@ -101,6 +101,7 @@ class Camera:
     """
 
     finished = False
+    end_ns = None
     level_db = None
 
     def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:

@@ -34,6 +34,7 @@ class Microphone:
     """
 
     finished = False
+    end_ns = None
 
     def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self._spec = spec

@@ -32,13 +32,16 @@ AUDIBLE_DB = -50.0
 class Source(Protocol):
     """An open microphone, camera or recording.
 
-    `finished`: nothing will come any more. `level_db`: dBFS of the latest chunk, None without sound. `rate_hz`: samples
-    or pictures per second at the source. `dropped`: chunks or pictures that were lost. `note`: what a person should
-    know, "" when all is well.
+    `finished`: nothing will come any more; `end_ns`: from when on, None where that is not known. `level_db`: dBFS of
+    the latest chunk, None without sound. `rate_hz`: samples or pictures per second at the source. `dropped`: chunks or
+    pictures that were lost. `note`: what a person should know, "" when all is well.
     """
 
     @property
     def finished(self) -> bool: ...
+
+    @property
+    def end_ns(self) -> int | None: ...
 
     @property
     def level_db(self) -> float | None: ...
@@ -134,6 +137,7 @@ class RecordingSource:
 
     def __init__(self, spec: SourceSpec, config: CaptureSection) -> None:
         self.finished = False
+        self.end_ns: int | None = None
         self._damage = ""
         self._spec = spec
         self._config = config
@@ -184,6 +188,7 @@ class RecordingSource:
             return None
         if isinstance(message, SourceEnd):
             self._damage, self.finished = message.reason if message.damaged else "", True
+            self.end_ns = message.t_ns
             return None
         return message
 

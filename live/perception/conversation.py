@@ -38,17 +38,23 @@ class Conversation:
     """`describe` what was analysed, in the order in which it is released; stamps are of `clock`.
 
     `speakers` is None where one microphone is one voice. `start_ns`: session time at which the media begins, from which
-    ids of utterances count.
+    ids of utterances count. `context`: who said what before this conversation is heard, the newest last.
     """
 
     def __init__(
-        self, encoder: UtteranceEncoder, speakers: SpeakerClustering | None, clock: Clock, start_ns: int
+        self,
+        encoder: UtteranceEncoder,
+        speakers: SpeakerClustering | None,
+        clock: Clock,
+        start_ns: int,
+        context: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._encoder = encoder
         self._speakers = speakers
         self._faces = ActiveSpeaker()
         self._clock = clock
         self._start_ns = start_ns
+        self._context = tuple(context)
         self._utterances: deque[UtteranceFeatures] = deque(maxlen=RELABEL_REACH)
 
     def describe(self, analysis: Analysis) -> list[UtteranceFeatures | Relabel]:
@@ -117,8 +123,8 @@ class Conversation:
         """The same with its text vector; without one where nothing was recognised."""
         if not features.text.strip():
             return features
-        spoken = [*before, features]
-        vector = self._encoder.encode_last([_who(each) for each in spoken], [each.text for each in spoken])
+        spoken = [*self._context, *((_who(each), each.text) for each in (*before, features))]
+        vector = self._encoder.encode_last(*zip(*spoken, strict=True))
         vectors = {**features.vectors, "text": vector}
         return structs.replace(features, vectors=vectors, t_features_ns=self._clock.now_ns())
 

@@ -9,6 +9,7 @@ That makes the order of events, and so the state of the dialogue, the same live 
 of the people at the others is no speech of its own (`crosstalk.py`). The rule of this file: no I/O, no engine.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from erc_live.streams.messages import (
 )
 from erc_live.streams.segmenter import Segmenter, SegmenterConfig
 
-STALLED_NS = 1_000_000_000  # of the host: a microphone that sends nothing for longer no longer holds back the others
+STALLED_NS = 1_000_000_000  # a device that sends nothing for longer no longer holds back the others
+CONTEXT_NS = 500_000_000  # before what is not worked off: for the speech detector to know where it is
 
 
 class SpeechDetector(Protocol):
@@ -67,9 +69,10 @@ class Endpointer:
     """Feed messages and answers; get requests and analysed utterances, in the order of media time.
 
     `microphones`: the name of each, and of the one person it belongs to; None: nobody, or several people. `start_ns` is
-    the session time at which the media begins: utterance ids and sidecar times count from it. `speed`: seconds of the
-    session per second of the host, on which microphones stall. `turns`: None where pauses alone decide. It is asked
-    within `feed`, so a pause ends at the same sample however fast it answers.
+    the session time at which the media begins: utterance ids and sidecar times count from it. `stalled_ns`: how far a
+    microphone may be behind before the others go on without it; recordings cannot stall, and are waited for. `turns`:
+    None where pauses alone decide. It is asked within `feed`, so a pause ends at the same sample however fast it
+    answers.
     """
 
     def __init__(
@@ -78,10 +81,10 @@ class Endpointer:
         detector: Callable[[], SpeechDetector],
         settings: Settings,
         start_ns: int,
-        speed: float = 1.0,
+        stalled_ns: float = math.inf,
         turns: TurnDetector | None = None,
     ) -> None:
-        self._stalled_ns = STALLED_NS * speed
+        self._stalled_ns = stalled_ns
         self._alignment = MicAlignment([*microphones], start_ns, self._stalled_ns)
         self._crosstalk = Crosstalk([*microphones])
         self._speakers = dict(microphones)
@@ -95,6 +98,12 @@ class Endpointer:
         self._waiting: dict[str, Request] = {}  # final requests by utterance
         self._answers: dict[str, Analysis] = {}
         self._partial: list[Analysis] = []
+
+    def go_on(self, since_ns: Mapping[str, int]) -> None:
+        """Begin each microphone at its time, where another process had worked off what was before."""
+        for source, t_ns in since_ns.items():
+            if source in self._microphones:
+                self._microphones[source].covered_ns = self._microphones[source].closed_ns = t_ns
 
     def feed(self, message: AudioChunk | VideoFrame | Gap | SourceEnd) -> list[Request]:
         """Take one message of a source; messages of sources that are not ours are ignored."""
@@ -135,6 +144,14 @@ class Endpointer:
     def ended(self) -> bool:
         """Whether every microphone has ended and every utterance was released."""
         return not self._waiting and all(microphone.ended for microphone in self._microphones.values())
+
+    @property
+    def since_ns(self) -> dict[str, int]:
+        """Of each microphone, before what time everything was released: who begins anew there loses nothing."""
+        since = {source: microphone.pending_ns for source, microphone in self._microphones.items()}
+        for request in self._waiting.values():
+            since[request.source] = min(since[request.source], request.t_start_ns)
+        return since
 
     def _remember(self, frame: VideoFrame) -> None:
         self._frames.append(frame)
@@ -212,6 +229,7 @@ class _MicrophoneEndpointer:
 
     def __init__(self, detector: SpeechDetector, turns: TurnDetector | None, settings: Settings, start_ns: int) -> None:
         self.covered_ns = start_ns  # all sound of before has come
+        self.closed_ns = start_ns  # all sound of before was given out
         self.ended = False
         self.utterance: str | None  # the one that goes on, once there was a request about it
         self._detector = detector
@@ -231,6 +249,14 @@ class _MicrophoneEndpointer:
         self._partials = (0, 0)  # start of the utterance that goes on, and how many partial requests it had
         self.utterance = None
         self._detector.reset()
+
+    @property
+    def pending_ns(self) -> int:
+        """Before this, all that was said was given out, and a little more that was not said."""
+        if self._origin_ns is None:
+            return max(self.closed_ns, self.covered_ns)
+        silent = self._segmenter.pending == self._segmenter.position
+        return max(self.closed_ns, self._time_ns(self._segmenter.pending) - silent * CONTEXT_NS)
 
     def feed(self, window: AudioChunk, crosstalk: Crosstalk) -> list[_SpeechSpan]:
         """What this window closes, and what is to be looked at before."""
@@ -255,6 +281,7 @@ class _MicrophoneEndpointer:
 
     def _closed(self, span: UtteranceSpan) -> _SpeechSpan:
         revision = self._partials_of(span.start)
+        self.closed_ns = self._time_ns(span.end)
         return self._speech(RequestKind.FINAL, revision, (span.start, span.end, span.closed), span.closed_by)
 
     def _running(self) -> list[_SpeechSpan]:

@@ -27,6 +27,8 @@ from erc_live.streams.messages import AudioChunk, Gap, Overload, Relabel, Source
 # utterance to the detector between -46 and -64 dB.
 QUIET_DB = -45.0
 
+CROWDED = 8  # closed utterances that wait for words
+
 
 class InlineExecutor(Executor):
     """Does at once what it is given."""
@@ -76,6 +78,16 @@ class FrontEnd:
         """Whether every microphone has ended and every utterance was given out."""
         return self._endpointer.ended
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many utterances wait for words that a recording should wait, too."""
+        return self._scheduler.waiting >= CROWDED
+
+    @property
+    def since_ns(self) -> dict[str, int]:
+        """Of each microphone, what ended before is worked off: who takes this one's place begins there."""
+        return self._endpointer.since_ns
+
     def lag_s(self, now_ns: int) -> float:
         """How long the oldest utterance that was not given out has waited, in s of the session."""
         return self._endpointer.lag_s(now_ns)
@@ -89,14 +101,18 @@ class FrontEnd:
         self.account.ask(requests)
         self._scheduler.take(requests, host_ns)
 
-    def poll(self, now_ns: int, host_ns: int = 0) -> Iterator[UtteranceFeatures | Relabel | Overload]:
-        """What is ready at `now_ns` of the session, in order; an error of an engine is raised here."""
+    def poll(
+        self, now_ns: int, host_ns: int = 0, behind_s: float = 0.0
+    ) -> Iterator[UtteranceFeatures | Relabel | Overload]:
+        """What is ready at `now_ns` of the session, in order; an error of an engine is raised here. `behind_s`: for how
+        long messages have waited for who feeds this.
+        """
         for answer in self._scheduler.answers(host_ns):
             self._endpointer.accept(answer)
         for analysis in self._endpointer.poll(now_ns):
             yield from self._conversation.describe(analysis)
             self.account.answer(analysis)
-        if change := self._shedder.observe(self._scheduler.waiting_s(host_ns), host_ns):
+        if change := self._shedder.observe(max(self._scheduler.waiting_s(host_ns), behind_s), host_ns):
             yield structs.replace(change, t_ns=now_ns)
 
 
@@ -163,10 +179,9 @@ class Account:
         return len(self._open)
 
     @property
-    def since_ns(self) -> int | None:
-        """Before this, all that was heard was given on; None before anything was heard."""
-        heard = [m.covered_ns for m in self._deliveries.values() if m.covered_ns is not None]
-        return min([*heard, *(request.t_start_ns for request in self._open.values())]) if heard else None
+    def closed(self) -> int:
+        """Utterances that have closed in all."""
+        return self._closed
 
     def note(self, unused: Sequence[Cue] = (), cues: int = 0) -> str:
         """Why there was no utterance, and what of a transcript of so many cues was never used; "" if all is well."""

@@ -49,6 +49,11 @@ class Scheduler:
                 self._take_end(request, now_ns)
         self._begin(now_ns)
 
+    @property
+    def waiting(self) -> int:
+        """Closed utterances that nobody works on yet."""
+        return len(self._final)
+
     def waiting_s(self, now_ns: int) -> float:
         """How long the oldest closed utterance has waited here until somebody works on it, in s of the host.
 

@@ -28,6 +28,7 @@ from erc_live.streams.messages import (
     Relabel,
     SessionEnd,
     SessionState,
+    WorkerLost,
 )
 
 NO_WORDS = "(no words)"
@@ -170,12 +171,21 @@ class TextLines:
                 who = message.speaker_name or "another voice"
                 before = f"{len(message.moved)} of the utterances before"
                 return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
+            case _:
+                return self._of_the_session(message)
+
+    def _of_the_session(self, message: PublicEvent) -> str:
+        match message:
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
+            case WorkerLost():
+                return f"{self._time(message.t_ns)}  {message.worker:<10}  {message.reason}; {message.consequence}"
             case SessionState():
                 return f"{self._time(message.t_ns)}  {'session':<10}  {_doing(message)}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  {_ended(message)}"
+            case _:
+                raise AssertionError(f"no sentence for {type(message).__name__}")
 
     def _time(self, t_ns: int) -> str:
         seconds = max(0, t_ns - self._start_ns) // 1_000_000_000
@@ -211,6 +221,7 @@ def _ended(end: SessionEnd) -> str:
     """Why the session ended, and what is missing."""
     missing = {"lost": end.lost, "without words because the machine is too slow": end.skipped, "deaths": end.deaths}
     counts = "".join(f", {what}: {count}" for what, count in missing.items() if count)
+    counts += f", s of sound lost: {end.gaps_ns / 1e9:.1f}" if end.gaps_ns else ""
     note = f"; {end.note}" if end.note else ""
     return f"session ended ({end.reason}), utterances: {end.utterances}{counts}{note}"
 

@@ -4,6 +4,7 @@ Loading happens once, before a session says that it is ready; the first call of 
 first utterance does not pay for it.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -16,7 +17,7 @@ from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
 from erc_live.live.perception.conversation import Conversation
-from erc_live.live.perception.endpointing import Endpointer, Settings
+from erc_live.live.perception.endpointing import STALLED_NS, Endpointer, Settings
 from erc_live.live.perception.front_end import INLINE, Account, FrontEnd
 from erc_live.live.perception.load_shedding import levels
 from erc_live.live.perception.turn_detection import missing_detector, open_turn_detector
@@ -24,7 +25,7 @@ from erc_live.live.perception.vad import SileroVad
 from erc_live.live.privacy.redaction import open_redactor
 from erc_live.live.requests import Request, RequestKind
 from erc_live.live.session.analyser import Analyser, Engines
-from erc_live.live.session.spec import SessionSpec
+from erc_live.live.session.spec import SessionSpec, Start
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.speakers.embedding import open_voice_reader
 from erc_live.live.speakers.enrolment import open_speakers, unusable
@@ -92,20 +93,23 @@ def front_end(
     session: SessionSpec,
     engines: Engines,
     clock: Clock,
-    start_ns: int = 0,
+    start: Start = Start(t_ns=0),  # noqa: B008 - a value
     executor: Executor = INLINE,
 ) -> FrontEnd:
-    """Perception of a session whose media begins at `start_ns`, on its clock; analyses run in `executor`."""
+    """Perception of a session from `start` on, on its clock; analyses run in `executor`."""
     config = session.config
     speakers = None if engines.voices is None else open_speakers(config.speakers, engines.voices)
     cameras = any(source.kind == "camera" for source in session.sources)
     shed = levels(quick=engines.transcriber.quick, video=cameras, spare=engines.spare is not None)
     sources = microphones(session.sources)
     names = {*config.speakers.known, *(source.speaker for source in session.sources if source.speaker)}
+    stalled_ns = STALLED_NS * session.speed if session.hurry else math.inf
+    endpointer = Endpointer(sources, SileroVad, perception_settings(config), start.t_ns, stalled_ns, engines.turns)
+    endpointer.go_on(start.since_ns)
     return FrontEnd(
-        Endpointer(sources, SileroVad, perception_settings(config), start_ns, session.speed, engines.turns),
-        Account(sources, start_ns),
-        Conversation(engines.text_encoder, speakers, clock, start_ns),
+        endpointer,
+        Account(sources, start.t_ns),
+        Conversation(engines.text_encoder, speakers, clock, start.t_ns, start.context),
         Analyser(engines, clock, open_redactor(names) if config.text.redact else None),
         executor,
         shed if session.hurry else (),

@@ -21,6 +21,7 @@ from erc_live.streams.messages import (
     Overload,
     Relabel,
     SessionState,
+    WorkerLost,
     WorkerStatus,
 )
 
@@ -58,6 +59,7 @@ class SessionMetrics:
         self._overload = gauge("overload_level", "How many things are given up for speed")
         self._recording = gauge("recording", "Whether the session is written to disk")
         self._paused = gauge("paused", "Whether nothing is listened to or looked at")
+        self._deaths = counter("worker_deaths", "How often the process died", "worker")
         self._running = gauge("worker_running", "Whether the process runs", "worker")
         self._lag = gauge("worker_lag_seconds", "How far the process is behind", "worker")
         self._dropped = gauge("worker_dropped", "What the process has dropped so far", "worker")
@@ -80,12 +82,17 @@ class SessionMetrics:
                 self._relabels.inc()
             case Overload():
                 self._overload.set(message.level)
-            case SessionState():
-                self._recording.set(message.recording)
-                self._paused.set(message.paused)
-            case Hello():
-                names = {"session": message.session, "model": message.model, "purpose": message.purpose}
-                self._info.info(names)
+            case WorkerLost():
+                self._deaths.labels(message.worker).inc()
+            case Hello() | SessionState():
+                self._session(message)
+
+    def _session(self, message: Hello | SessionState) -> None:
+        if isinstance(message, SessionState):
+            self._recording.set(message.recording)
+            self._paused.set(message.paused)
+        else:
+            self._info.info({"session": message.session, "model": message.model, "purpose": message.purpose})
 
     def _event(self, event: EmotionEvent) -> None:
         if not event.final:

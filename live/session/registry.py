@@ -20,7 +20,7 @@ import platformdirs
 
 from erc_live.live.errors import ConfigError
 from erc_live.live.session.spec import SessionSpec
-from erc_live.streams.messages import AnyMessage, Command, EmotionEvent, Gap, SessionState, WorkerStatus
+from erc_live.streams.messages import AnyMessage, Command, EmotionEvent, SessionState, WorkerLost, WorkerStatus
 
 ENTRY, COMMAND = ".json", ".command"
 WRITE_S = 1.0  # between two writings of an entry, at least
@@ -84,7 +84,7 @@ class Registration:
                 fields = {"lag_s": max(self._lags.values())}
             case SessionState():
                 fields = {"recording": message.recording, "paused": message.paused}
-            case Gap(cause="worker"):
+            case WorkerLost():
                 fields = {"deaths": entry.deaths + 1}
         self._entry = msgspec.structs.replace(entry, **fields)
         due_ns = entry.updated_ns + int(WRITE_S * 1e9)

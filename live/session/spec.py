@@ -1,21 +1,19 @@
 """What a session is asked to be, and what each of its processes is told when it starts: one JSON line, nothing by
 environment or inheritance.
 
-The rule of this file: data alone. Who listens to whom stands in one table (`SUBSCRIPTIONS`), from which follow what a
-process subscribes to and how many subscribers it waits for; what the end of a process means stands in another
-(`ENDINGS`).
+The rule of this file: data alone. Who listens to whom stands in one table (`SUBSCRIPTIONS`), from which follows whom a
+publisher waits for; what the end of a process means stands in another (`ENDINGS`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.streams.subscribe import LIVE_TOPICS
-from erc_live.streams.topics import TOPICS
 
+PUBLIC = "public"  # topic in the log of a session of all that subscribers are told
 Kind = Literal["capture", "perception", "tracker", "recorder", "screen"]
 
 
@@ -35,7 +33,9 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What a process subscribes to, and at whom. "events" is the public stream, which the tracker publishes."""
+    """What a process subscribes to, and at whom. The supervisor publishes the log of the session: what perception and
+    tracker say, in one order, and all that is public.
+    """
 
     publishers: tuple[str, ...]
     topics: tuple[str, ...]
@@ -43,77 +43,81 @@ class Subscription(msgspec.Struct, frozen=True):
 
 SUBSCRIPTIONS: dict[str, Subscription] = {
     "perception": Subscription(("capture", "supervisor"), ("audio", "video", "end", "gap")),
-    "tracker": Subscription(("capture", "perception", "supervisor"), ("features", "relabel", "overload", "end", "gap")),
-    "recorder": Subscription(
-        ("capture", "perception", "events", "supervisor"), tuple(topic.name for topic in TOPICS if topic.recorded)
-    ),
-    "screen": Subscription(
-        ("capture", "perception", "tracker", "recorder", "events", "supervisor"), ("hello", *LIVE_TOPICS, "status")
-    ),
-    # From the public stream alone: the tracker passes on what others publish, and it comes once.
-    "lines": Subscription(("events",), ("hello", *LIVE_TOPICS)),
+    # Under "features" is all that perception says of the conversation: utterances, corrections, its end.
+    "tracker": Subscription(("supervisor",), ("features",)),
+    "recorder": Subscription(("capture", "supervisor"), ("audio", "video", "end", "features", PUBLIC)),
+    "screen": Subscription(("supervisor",), (PUBLIC, "status")),
+    "lines": Subscription(("supervisor",), (PUBLIC,)),
     "supervisor": Subscription(
-        ("capture", "perception", "tracker", "recorder", "events"), ("status", "end", "event", "session_end")
+        ("capture", "perception", "tracker", "recorder", "screen"),
+        ("status", "end", "gap", "features", "relabel", "overload", "event", "hello"),
     ),
-}
-
-# Topics of which nothing may be lost: who publishes them is not ready before everybody listens.
-AWAITED = {
-    "capture": ("audio", "video"),
-    "perception": ("features",),
-    "events": ("event",),
 }
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """What it means for the session that a process died. `restarts`: how often it is started anew at most.
+    """What follows for the session when a process died for good: it was started anew, and died of the same again.
 
-    Then: `end source`, nothing more comes of it; `end session`; `go on` without it; `stop` the session in order, as the
-    person wants who closed it. `required`: without it something is lost, so the session has failed.
+    `end source`: nothing more comes of it; `end session`; `go on` without it. `required`: without it something is
+    lost, so the session has failed.
     """
 
-    then: Literal["end source", "end session", "go on", "stop"]
-    restarts: int = 0
+    then: Literal["end source", "end session", "go on"]
     required: bool = True
 
 
-RESTARTS = 3
 ENDINGS: dict[Kind, Ending] = {
-    "capture": Ending(then="end source"),  # of a file, which would begin again; a device is another matter (`plan`)
-    "perception": Ending(then="end source", restarts=RESTARTS),
-    "tracker": Ending(then="end session"),  # with it the state of the dialogue is lost
+    "capture": Ending(then="end source"),
+    "perception": Ending(then="end session"),
+    "tracker": Ending(then="end session"),
     "recorder": Ending(then="go on"),
-    "screen": Ending(then="stop"),
+    "screen": Ending(then="go on"),
 }
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process of a session.
 
-    `address` is where it publishes, `events` where the public stream is. It subscribes to `topics` at `upstream`.
-    `consumers` says, for each topic that it publishes and of which nothing may be lost, how many subscribers it waits
-    for before it is ready.
+    It publishes at `address`, and subscribes to `topics` at `upstream`. `readers` are those who need all that it
+    publishes: it is not ready before they listen. A `spare` loads what is slow to load, and listens to nobody before it
+    takes the place of another one.
     """
 
     kind: Kind
     worker: str
     session: SessionSpec
     address: str
-    events: str
     upstream: tuple[str, ...]
     topics: tuple[str, ...]
-    consumers: dict[str, int]
+    readers: tuple[str, ...]
     ending: Ending
     source: SourceSpec | None = None  # of a capture worker
+    spare: bool = False
+    number: int = 0  # of a screen: of the session's log, where it begins
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the media begins, in session time; and to one that takes the place of a dead one, where to go on.
+
+    `at_ns`: from when on a device is heard. `since_ns`, by source: what ended before is worked off. `context`: who said
+    what until then, the newest last.
+    `number` of the session's log, and of the next event (`seq`): before this, all was published.
+    """
+
+    t_ns: int
+    anew: bool = False
+    at_ns: int = 0
+    since_ns: dict[str, int] = {}
+    context: tuple[tuple[str, str], ...] = ()
+    number: int = 0
+    seq: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The workers of a session, in the order in which they start, and what their supervisor is told."""
+    """The workers of a session, in the order in which they start, and where their supervisor publishes."""
 
     workers: tuple[WorkerSpec, ...]
-    supervisor: str  # where it publishes
-    upstream: tuple[str, ...]
-    topics: tuple[str, ...]
+    supervisor: str
 
 
 def plan(session: SessionSpec, address: Callable[[str], str]) -> Plan:
@@ -123,55 +127,40 @@ def plan(session: SessionSpec, address: Callable[[str], str]) -> Plan:
         kinds.insert(1, "recorder")
     members: list[tuple[Kind, str, SourceSpec | None]] = [(kind, kind, None) for kind in kinds]
     members += [("capture", source.name, source) for source in session.sources]
-    places: dict[str, list[str]] = {"events": [session.config.events.endpoint], "supervisor": [address("supervisor")]}
+    places: dict[str, list[str]] = {"supervisor": [address("supervisor")]}
     for kind, name, _ in members:
         places.setdefault(kind, []).append(address(name))
-    readers = [_subscription(kind, session) for kind in (*kinds, "supervisor")]
-    own = {kind: iter(endpoints) for kind, endpoints in places.items()}
-    workers = tuple(
-        WorkerSpec(
-            kind=kind,
-            worker=name,
-            session=session,
-            address=next(own[kind]),
-            events=session.config.events.endpoint,
-            upstream=_upstream(_subscription(kind, session), places),
-            topics=_subscription(kind, session).topics,
-            consumers=_consumers(kind, source, readers),
-            ending=_ending(kind, source),
-            source=source,
+    workers = []
+    for kind, name, source in members:
+        row = SUBSCRIPTIONS.get("lines" if kind == "screen" and session.jsonl else kind, Subscription((), ()))
+        workers.append(
+            WorkerSpec(
+                kind=kind,
+                worker=name,
+                session=session,
+                address=address(name),
+                upstream=tuple(place for publisher in row.publishers for place in places.get(publisher, ())),
+                topics=row.topics,
+                readers=_readers(kind, kinds),
+                ending=_ending(kind, source),
+                source=source,
+            )
         )
-        for kind, name, source in members
-    )
-    watching = SUBSCRIPTIONS["supervisor"]
-    return Plan(workers, places["supervisor"][0], _upstream(watching, places), watching.topics)
+    return Plan(tuple(workers), places["supervisor"][0])
 
 
-def _subscription(kind: str, session: SessionSpec) -> Subscription:
-    nothing = Subscription((), ())
-    return SUBSCRIPTIONS.get("lines" if kind == "screen" and session.jsonl else kind, nothing)
+def waits(session: SessionSpec, source: SourceSpec) -> bool:
+    """Whether a source is read as fast as its readers can, and none of it is given up."""
+    return not (source.live or session.hurry)
 
 
-def _upstream(subscription: Subscription, places: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    return tuple(place for publisher in subscription.publishers for place in places.get(publisher, ()))
-
-
-def _consumers(kind: Kind, source: SourceSpec | None, readers: Sequence[Subscription]) -> dict[str, int]:
-    """How many of the readers listen to each topic of which nothing may be lost."""
-    publisher = "events" if kind == "tracker" else kind
-    topics = AWAITED.get(publisher, ())
-    counts = {
-        topic: sum(publisher in reader.publishers and topic in reader.topics for reader in readers) for topic in topics
-    }
-    if source is None:
-        return counts
-    medium = "audio" if source.kind == "mic" else "video"
-    return {f"{medium}.{source.name}": counts[medium]}
+def _readers(kind: Kind, kinds: list[Kind]) -> tuple[str, ...]:
+    """Who needs all that a process of this kind publishes."""
+    if kind == "capture":
+        return tuple(k for k in kinds if kind in SUBSCRIPTIONS.get(k, Subscription((), ())).publishers)
+    return ("supervisor",)
 
 
 def _ending(kind: Kind, source: SourceSpec | None) -> Ending:
-    """Of a device: opened anew, it goes on where it is now. Who is heard need not be seen."""
-    if source is None:
-        return ENDINGS[kind]
-    restarts = RESTARTS if source.live else 0
-    return msgspec.structs.replace(ENDINGS[kind], restarts=restarts, required=source.kind == "mic")
+    """Who is heard need not be seen."""
+    return ENDINGS[kind] if source is None else msgspec.structs.replace(ENDINGS[kind], required=source.kind == "mic")

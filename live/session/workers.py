@@ -2,17 +2,18 @@
 are short.
 
 A worker is started as `python -m erc_live.live.session.workers`. Its standard input carries, in order: one line of JSON
-(`WorkerSpec`); one line `start <t_ns>`, the session time at which media begins (to one that takes the place of a dead
-one also from when on, and how many utterances, that one lost); and, as its end, the request to stop.
-So a worker whose supervisor dies stops too, and no worker outlives its session. It is a plain sub-process, never a
-fork: one mechanism on every system. Its standard error is the supervisor's to show.
+(`WorkerSpec`); one line `start` with the instant at which media begins, or where the one before it was (`Start`); then
+`excuse <reader>`, `pause` or `resume`, if any; and, as its end, the request to stop. So a worker whose supervisor dies
+stops too, and no worker outlives its session. It is a plain sub-process, never a fork: one mechanism on every system.
+Its standard error is the supervisor's to show.
 
 There are five kinds: capture, perception, tracker, recorder and screen. They are processes because a recogniser's
 native code can abort its process, and must not take the dialogue with it. The cores that they call do no I/O: replay at
 maximum speed, training and the tests compose the same ones in one process.
 
 Every session ends the same way, live or in replay: capture publishes `SourceEnd`; perception finishes what was said,
-then publishes its own; the tracker answers with `SessionEnd`; recorder and screen stop at that.
+then publishes its own, and so does the tracker; the supervisor answers with `SessionEnd`; recorder and screen stop at
+that.
 """
 
 import os
@@ -20,6 +21,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -33,16 +35,16 @@ import msgspec
 from msgspec import structs
 
 from erc_live.live.errors import exit_code
-from erc_live.live.session.spec import WorkerSpec
-from erc_live.streams.bus import Publisher, Subscriber
+from erc_live.live.session.hub import SPARE
+from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, waits
+from erc_live.live.session.worker_process import publisher_name
+from erc_live.streams.bus import Publisher, Subscriber, times
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.errors import MediaError
-from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
     Gap,
-    Overload,
     Phase,
     Relabel,
     SourceEnd,
@@ -50,18 +52,18 @@ from erc_live.streams.messages import (
     VideoFrame,
     WorkerStatus,
 )
-from erc_live.streams.sockets import QUEUE
-from erc_live.streams.topics import BY_NAME
+from erc_live.streams.ring import Retention
 
 if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
+    from erc_live.live.capture.source import Source
     from erc_live.live.perception.front_end import FrontEnd
-    from erc_live.live.session.analyser import Engines
+    from erc_live.live.perception.time_order import TimeOrder
+    from erc_live.live.tracking.tracker import Tracker
 
 POLL_S = 0.02
 BUSY_POLL_S = 0.005  # while an answer is awaited
 STATUS_S = 0.25
 SCREENSHOT = (100, 26)  # columns and rows
-PATIENCE_S = 60.0  # how long a worker waits for those it publishes to: the slowest loads models
 ORPHANED_S = 12.0  # after the request to stop, in case nobody is left to end the process
 
 
@@ -74,9 +76,10 @@ class Control:
 
     def __init__(self) -> None:
         self.spec = msgspec.json.decode(sys.stdin.readline(), type=WorkerSpec)
-        self.start_ns = 0
-        self.loss: tuple[int, int] | None = None  # from when on, and how many utterances, the one before lost
+        self.start = Start(t_ns=0)
         self.started = threading.Event()
+        self.excused: list[str] = []  # readers that are waited for no more
+        self.paused = False
         self._stopped = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -86,11 +89,15 @@ class Control:
 
     def _read(self) -> None:
         for line in sys.stdin:
-            word, _, value = line.partition(" ")
-            if word == "start":
-                self.start_ns, *loss = map(int, value.split())
-                self.loss = (loss[0], loss[1]) if loss else None
-                self.started.set()
+            word, _, value = line.strip().partition(" ")
+            match word:
+                case "start":
+                    self.start = msgspec.json.decode(value, type=Start)
+                    self.started.set()
+                case "excuse":
+                    self.excused.append(value)
+                case "pause" | "resume":
+                    self.paused = word == "pause"
         self._stopped.set()
         time.sleep(ORPHANED_S)
         os._exit(1)
@@ -102,44 +109,46 @@ class Shell:
     def __init__(self, control: Control) -> None:
         self.control = control
         self.spec = control.spec
-        queues = [BY_NAME[topic.partition(".")[0]].queue for topic in self.spec.consumers]
-        self.publisher = Publisher(self.spec.address, min(queues, default=QUEUE))
+        self.publisher = Publisher(
+            self.spec.address, publisher_name(self.spec, os.getpid()), _retention(self.spec, control)
+        )
         self._phase: Phase = "starting"
         self._last_s = 0.0
-        self._at_stake: dict[str, Any] = {}
+        self.said: dict[str, Any] = {}
+
+    def subscribe(self, **begin: Any) -> Subscriber:
+        """Listen to all that this worker subscribes to."""
+        return Subscriber(self.spec.upstream, self.spec.topics, self.spec.worker, **begin)
 
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
         """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
-        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self._at_stake.get("waiting", 0)
-        self._at_stake |= {name: fields[name] for name in ("waiting", "since_ns") if name in fields}
+        self.publisher.poll()
+        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self.said.get("waiting", 0)
         now_s = time.monotonic()
         if same and now_s - self._last_s < STATUS_S:
             return
+        self.said |= fields
         self._phase = phase or self._phase
         self._last_s = now_s
+        spare = self.spec.spare and not self.control.started.is_set()
         status = WorkerStatus(
-            worker=self.spec.worker,
+            worker=SPARE + self.spec.worker if spare else self.spec.worker,
             pid=os.getpid(),
             t_ns=time.monotonic_ns(),
             phase=self._phase,
-            **(self._at_stake | fields),
+            **self.said,
         )
-        self.publisher.publish(status, self.spec.worker)
+        self.publisher.publish(status)
 
-    def ready(self, publisher: Publisher | EventPublisher | None = None) -> Clock:
-        """Wait for the subscribers of `publisher` (default: this worker's), report ready, wait for the start.
-
-        Returns the clock of the session. Raises Stopped when there will be none.
-        """
-        publisher = publisher or self.publisher
-        deadline_s = time.monotonic() + PATIENCE_S
-        while any(publisher.subscribers(topic) < n for topic, n in self.spec.consumers.items()):
-            self._wait()
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"{self.spec.worker}: nobody subscribed to {self.spec.consumers}")
+    def ready(self) -> Clock:
+        """Report ready, wait for the start, and return the clock of the session. Raises Stopped when there is none."""
         while not self.control.started.is_set():
-            self._wait("ready")
-        return SessionClock(self.control.start_ns, self.spec.session.speed)
+            if self.control.stopped():
+                raise Stopped
+            self.beat("ready")
+            self.control.started.wait(POLL_S)
+        session = self.spec.session
+        return SessionClock(self.control.start.t_ns if session.speed != 1.0 else 0, session.speed)
 
     def stay(self) -> None:
         """Until the supervisor ends the session: what a reader that is behind has not taken yet waits here, and would
@@ -149,11 +158,12 @@ class Shell:
             self.beat("done")
             time.sleep(POLL_S)
 
-    def _wait(self, phase: Phase | None = None) -> None:
-        if self.control.stopped():
-            raise Stopped
-        self.beat(phase)
-        self.control.started.wait(POLL_S)
+
+def _retention(spec: WorkerSpec, control: Control) -> Retention:
+    """A device cannot wait for its readers; a recording can."""
+    if spec.source is None or waits(spec.session, spec.source):
+        return Retention(readers=spec.readers)
+    return Retention(keep_s=spec.session.config.capture.ring_s)
 
 
 def capture(shell: Shell) -> None:
@@ -162,118 +172,135 @@ def capture(shell: Shell) -> None:
 
     spec, control = shell.spec, shell.control
     assert spec.source is not None
-    name = spec.source.name
     source = open_source(spec.source, spec.session.config.capture)
     try:
         clock = shell.ready()
-        source.start(clock, control.start_ns)
-        while not control.stopped() and not source.finished:
-            for message in source.read(POLL_S):
-                shell.publisher.publish(message, name)
-            shell.beat(
-                "running", dropped=source.dropped, note=source.note, level_db=source.level_db, rate_hz=source.rate_hz
-            )
+        source.start(clock, control.start.at_ns if spec.source.live and control.start.anew else control.start.t_ns)
+        _deliver(shell, source)
     finally:
         source.close()
     damage = source.note if source.finished else ""
     reason = damage or ("end of file" if source.finished else "stopped")
-    shell.publisher.publish(SourceEnd(source=name, t_ns=clock.now_ns(), reason=reason), name)
+    end_ns = source.end_ns if source.finished else None
+    shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=end_ns or clock.now_ns(), reason=reason))
     shell.stay()
     if damage:
         raise MediaError(damage)
 
 
+def _deliver(shell: Shell, source: "Source") -> None:
+    """The loop of capture: publish what a source has, or let it wait for its readers, if it can."""
+    spec, control = shell.spec, shell.control
+    assert spec.source is not None
+    waiting = waits(spec.session, spec.source)
+    while not control.stopped() and not source.finished:
+        while control.excused:
+            shell.publisher.excuse(control.excused.pop())
+        if waiting and shell.publisher.full:
+            time.sleep(BUSY_POLL_S)
+        else:
+            for message in source.read(POLL_S):
+                if waiting or times(message)[1] > control.start.at_ns:  # the rest passed while nobody captured it
+                    shell.publisher.publish(message)
+        shell.beat(
+            "running", dropped=source.dropped, note=source.note, level_db=source.level_db, rate_hz=source.rate_hz
+        )
+
+
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
+    from erc_live.live.perception.time_order import TimeOrder
     from erc_live.live.session.engines import closing_note, front_end, load_engines
 
-    spec, session = shell.spec, shell.spec.session
+    spec, session, control = shell.spec, shell.spec.session, shell.control
+    transcript = Path(session.transcript) if session.transcript else None
+    engines = load_engines(session.config, transcript)
+    clock = shell.ready()
+    order = TimeOrder(source.name for source in session.sources if waits(session, source))
     with (
-        closing(Subscriber(spec.upstream, spec.topics, keep_all=True)) as bus,
+        closing(shell.subscribe(since_ns=control.start.since_ns)) as bus,
         ThreadPoolExecutor(1) as executor,
     ):
-        transcript = Path(session.transcript) if session.transcript else None
-        engines = load_engines(session.config, transcript)
-        clock = shell.ready()
-        restarted = shell.control.loss is not None  # then who knows the beginning is dead
-        core = front_end(session, engines, clock, shell.control.start_ns, executor)
-        _perceive(shell, bus, core, engines, clock)
+        core = front_end(session, engines, clock, control.start, executor)
+        since_ns = said_ns = control.start.since_ns
+        while not core.ended and not control.stopped():
+            behind_s = _listen(shell, bus, core, order)
+            for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
+                shell.publisher.publish(result)
+            if shell.publisher.settled:  # what was given on has arrived: only then it is worked off
+                since_ns = _since(core.since_ns, session)
+            shell.beat(
+                "running",
+                lag_s=core.lag_s(clock.now_ns()) / session.speed,
+                note=engines.transcriber.name,
+                warning=engines.warning,
+                waiting=core.account.waiting,
+                closed=core.account.closed,
+                since_ns=since_ns,
+            )
+            if shell.said["since_ns"] is not said_ns:  # what is let go, the supervisor must have been told before
+                bus.let_go(said_ns)
+                said_ns = shell.said["since_ns"]
+
         executor.shutdown(cancel_futures=True)
-    note = "" if restarted else closing_note(core.account, engines.transcriber)
-    end = SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note)
-    shell.publisher.publish(end, spec.worker)
+    note = "" if control.start.anew else closing_note(core.account, engines.transcriber)  # else it heard a part
+    shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note))
     shell.stay()
 
 
-def _perceive(shell: Shell, bus: Subscriber, front_end: "FrontEnd", engines: "Engines", clock: Clock) -> None:
-    """The loop of perception, until all sources have ended or the supervisor asks to stop."""
-    speed = shell.spec.session.speed
-    while not front_end.ended and not shell.control.stopped():
-        for message in bus.receive(BUSY_POLL_S if front_end.busy else POLL_S):
-            if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
-                front_end.feed(message, time.monotonic_ns())
-            _pass_on(message, shell)
-        shell.beat(
-            "running",
-            lag_s=front_end.lag_s(clock.now_ns()) / speed,
-            note=engines.transcriber.name,
-            warning=engines.warning,
-            waiting=front_end.account.waiting,
-            since_ns=front_end.account.since_ns,
-        )
-        for result in front_end.poll(clock.now_ns(), time.monotonic_ns()):
-            shell.publisher.publish(result, shell.spec.worker if isinstance(result, Overload) else "")
+def _listen(shell: Shell, bus: Subscriber, front_end: "FrontEnd", order: "TimeOrder") -> float:
+    """Feed perception with what has come; returns for how long messages have waited on the bus, in s."""
+    poll_s = BUSY_POLL_S if front_end.busy else POLL_S
+    if front_end.crowded and not shell.spec.session.hurry:
+        time.sleep(poll_s)  # a recording waits
+        return 0.0
+    for message, number in bus.receive_numbered(poll_s):
+        if isinstance(message, Gap) and number < 0:
+            shell.publisher.publish(message)  # a loss that is noticed here
+        if isinstance(message, AudioChunk | VideoFrame | Gap | SourceEnd):
+            for due in order.take(message):
+                front_end.feed(due, time.monotonic_ns())
+    return bus.behind_s
 
 
-def _pass_on(message: AnyMessage, shell: Shell) -> None:
-    """A loss on the bus is noticed by who reads it, and told to all; so is, when sound comes again, what was lost with
-    the process before this one.
-    """
-    name, control = shell.spec.worker, shell.control
-    if isinstance(message, Gap) and message.cause == "bus":
-        shell.publisher.publish(message, name)
-    if control.loss and isinstance(message, AudioChunk | SourceEnd):
-        (since_ns, lost), control.loss = control.loss, None
-        until_ns = max(since_ns, message.t_ns)
-        gap = Gap(source=name, t_start_ns=since_ns, t_end_ns=until_ns, lost=lost, cause="worker")
-        shell.publisher.publish(gap, name)
+def _since(microphones: Mapping[str, int], session: SessionSpec) -> dict[str, int]:
+    """Of each source what is worked off; pictures are needed for as long as sound of their time is."""
+    latest = min(microphones.values())
+    return {source.name: microphones.get(source.name, latest) for source in session.sources}
 
 
 def tracker(shell: Shell) -> None:
-    """`UtteranceFeatures` -> `EmotionEvent` on the public stream."""
+    """`UtteranceFeatures` -> `EmotionEvent`. Who takes another's place reads all of the log, and says what is new."""
     from erc_live.live.tracking.tracker import SessionStart, Tracker
     from erc_live.models.checkpoint import load
 
     spec, control, config = shell.spec, shell.control, shell.spec.session.config
-    with (
-        closing(EventPublisher(spec.events, config.events.history)) as events,
-        closing(Subscriber(spec.upstream, spec.topics)) as bus,
-    ):
-        checkpoint = load(config.tracker.weights)
-        clock = shell.ready(events)
-        start = SessionStart(spec.session.session, control.start_ns, time.time_ns())
-        core = Tracker(checkpoint, start, clock, config.tracker.device)
-        events.publish(core.hello())
+    checkpoint = load(config.tracker.weights)
+    clock = shell.ready()
+    session = SessionStart(spec.session.session, control.start.t_ns, time.time_ns())
+    core = Tracker(checkpoint, session, clock, config.tracker.device)
+    core.go_on(control.start.seq)
+    shell.publisher.publish(core.hello())
+    with closing(shell.subscribe()) as bus:
         while not control.stopped():
-            for message in bus.receive(POLL_S):
-                if isinstance(message, UtteranceFeatures):
-                    event = core.observe(message)
-                    events.publish(structs.replace(event, t_published_ns=clock.now_ns()))
-                elif isinstance(message, Relabel):
-                    core.go_back(message)
-                    events.publish(message)
-                elif isinstance(message, Gap | Overload) and not _is_restart(message):
-                    core.miss(message)
-                    events.publish(message)
-                elif isinstance(message, SourceEnd) and message.source == "perception":
-                    events.publish(core.end(message.reason, message.note))
-            events.poll()
+            for message, number in bus.receive_numbered(POLL_S):
+                _track(shell, core, message, number < control.start.number)
             shell.beat("running", dropped=core.spoilt)
 
 
-def _is_restart(message: Gap | Overload) -> bool:
-    """Whether a gap only says that perception began again, which it and the supervisor tell better themselves."""
-    return isinstance(message, Gap) and message.source == "features" and not message.lost
+def _track(shell: Shell, core: "Tracker", message: AnyMessage, answered: bool) -> None:
+    """Take a message of the log; of what a dead tracker has `answered`, only remember it."""
+    if isinstance(message, UtteranceFeatures):
+        if answered:
+            core.remember(message)
+        else:
+            shell.publisher.publish(core.observe(message))
+    elif isinstance(message, Relabel):
+        core.go_back(message)
+        if not answered:
+            shell.publisher.publish(message)
+    elif isinstance(message, SourceEnd):
+        shell.publisher.publish(structs.replace(message, source=shell.spec.worker))
 
 
 def recorder(shell: Shell) -> None:
@@ -281,21 +308,23 @@ def recorder(shell: Shell) -> None:
     from erc_live.live.session import recording
 
     spec = shell.spec
-    with closing(Subscriber(spec.upstream, spec.topics, keep_all=True)) as bus:
-        shell.ready()
-        with recording.recorder(spec.session, shell.control.start_ns) as bundle:
-            assert bundle is not None
-            while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
-                for message in messages:
-                    bundle.write(message)
-                shell.beat("running", note=spec.session.record)
+    shell.ready()
+    with (
+        recording.recorder(spec.session, shell.control.start.t_ns) as bundle,
+        closing(shell.subscribe(since_ns={})) as bus,
+    ):
+        assert bundle is not None
+        while (messages := bus.receive(STATUS_S)) or not shell.control.stopped():  # to the last message
+            for message in messages:
+                bundle.write(message)
+            shell.beat("running", note=spec.session.record)
 
 
 def screen(shell: Shell) -> None:
     """Events and signs of life -> the terminal, or JSON lines where there is none."""
     spec, session = shell.spec, shell.spec.session
     stopped = shell.control.stopped
-    with closing(Subscriber(spec.upstream, spec.topics)) as bus:
+    with closing(shell.subscribe(awaited={"supervisor": spec.number})) as bus:
         if session.jsonl:
             from erc_live.live.screen import sinks
 

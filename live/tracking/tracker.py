@@ -31,12 +31,9 @@ from erc_live.streams.messages import (
     RELABEL_REACH,
     SCHEMA,
     EmotionEvent,
-    Gap,
     Hello,
     Modality,
-    Overload,
     Relabel,
-    SessionEnd,
     UtteranceFeatures,
     UtteranceFields,
 )
@@ -71,7 +68,6 @@ class _Past:
     """An utterance that was observed, and what its dialogue was before it."""
 
     utterance: str
-    skipped: bool
     dialogue: _DialogueMemory
 
 
@@ -88,10 +84,6 @@ class Tracker:
         self._dialogues: dict[str, _DialogueMemory] = {}
         self._before: dict[str, deque[_Past]] = {}  # dialogue -> last utterances
         self._seq = 0
-        self._finals = 0
-        self._skipped = 0  # of them
-        self._lost = 0
-        self._deaths = 0
         self._encoders: Mapping[Modality, str] | None = None  # of the last utterance, which fit the weights
         self.spoilt = 0  # vectors that held a value that is no number, and counted as missing
 
@@ -112,13 +104,18 @@ class Tracker:
         event = self._event(features, dialogue, speaker, probs)
         if features.final:
             before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
-            before.append(_Past(features.utterance, features.skipped, dialogue))
+            before.append(_Past(features.utterance, dialogue))
             last_label = {**dialogue.last_label, speaker: event.label}
             self._dialogues[features.dialogue] = _DialogueMemory(state, dialogue.utterances + 1, speakers, last_label)
-            self._finals += 1
-            self._skipped += features.skipped
         self._seq += 1
         return event
+
+    def remember(self, features: UtteranceFeatures) -> None:
+        """Take an utterance that was classified before, by another process: the dialogue goes on from it."""
+        if features.final:
+            seq = self._seq
+            self.observe(features)
+            self._seq = seq
 
     def _classify(self, features: UtteranceFeatures, speaker: int, state: Any) -> tuple[Tensor, Any]:
         """The probabilities of the labels, and the state that follows.
@@ -150,14 +147,11 @@ class Tracker:
         dialogue = replace(before[first].dialogue, speakers=self._dialogues[relabel.dialogue].speakers)
         self._dialogues[relabel.dialogue] = dialogue
         while len(before) > first:
-            self._skipped -= before.pop().skipped
-            self._finals -= 1
+            before.pop()
 
-    def miss(self, loss: Gap | Overload) -> None:
-        """Count, for the end of the session, processes that died and the utterances that were lost with them."""
-        if isinstance(loss, Gap):
-            self._deaths += loss.cause == "worker"
-            self._lost += loss.lost if loss.cause == "worker" or loss.source == "perception" else 0
+    def go_on(self, seq: int) -> None:
+        """Number events from `seq` on: those before were another process's."""
+        self._seq = seq
 
     def hello(self) -> Hello:
         """How the stream introduces itself; the publisher adds who has spoken and how far it has come."""
@@ -171,19 +165,6 @@ class Tracker:
             model=self._checkpoint.fingerprint,
             notice=NOTICE,
             last_seq=-1,
-        )
-
-    def end(self, reason: str, note: str = "") -> SessionEnd:
-        """The last message of the session. `note`: what people should know of it."""
-        return SessionEnd(
-            session=self._start.session,
-            t_ns=self._clock.now_ns(),
-            utterances=self._finals,
-            reason=reason,
-            lost=self._lost,
-            deaths=self._deaths,
-            skipped=self._skipped,
-            note=note,
         )
 
     def _usable(self, features: UtteranceFeatures) -> UtteranceFeatures:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from erc_live.live.session.prometheus import SessionMetrics, served
 from erc_live.streams.errors import AddressError
-from erc_live.streams.messages import AnyMessage, Gap, Overload, Relabel
+from erc_live.streams.messages import AnyMessage, Gap, Overload, Relabel, WorkerLost
 
 MS = 1_000_000
 
@@ -60,11 +60,13 @@ def test_latencies_are_those_of_the_stages() -> None:
 def test_losses_and_workers_and_the_state_are_told() -> None:
     gaps = (Gap(source="mic-0", t_start_ns=0, t_end_ns=1, lost=n, cause="device") for n in (3, 4))
     overload = Overload(t_ns=0, level=2, step="", waiting_s=0.0)
+    died = WorkerLost(t_ns=0, worker="mic-0", reason="r", consequence="c", restarts=1, lost=0)
     worker = status("mic-0", lag_s=1.5, dropped=7, level_db=-30.0, waiting=2)
-    metrics = observed(*gaps, overload, worker, state(recording=True, paused=True), hello(purpose="research"))
+    metrics = observed(*gaps, overload, died, worker, state(recording=True, paused=True), hello(purpose="research"))
     assert value(metrics, "gaps_total", cause="device") == 2
     assert value(metrics, "lost_total", cause="device") == 7
     assert value(metrics, "overload_level") == 2
+    assert value(metrics, "worker_deaths_total", worker="mic-0") == 1
     names = ("running", "lag_seconds", "dropped", "level_dbfs", "waiting")
     assert [value(metrics, f"worker_{name}", worker="mic-0") for name in names] == [1, 1.5, 7, -30, 2]
     assert value(metrics, "worker_rate_hz", worker="mic-0") is None

@@ -15,11 +15,11 @@ from erc_live.live.session import registry
 from erc_live.live.session.launch import demo_sources
 from erc_live.live.session.registry import Registration, SessionEntry, ask, running
 from erc_live.live.session.spec import SessionSpec
-from erc_live.streams.messages import Gap
+from erc_live.streams.messages import WorkerLost
 
 S = 1_000_000_000
 T_NS = 1_700_000_000 * S
-DEATH = Gap(source="mic-0", t_start_ns=0, t_end_ns=1, lost=0, cause="worker")
+DEATH = WorkerLost(t_ns=0, worker="mic-0", reason="was killed", consequence="it is started again", restarts=1, lost=0)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,256 @@
+"""The processes of a session: started, watched, and replaced where one dies or no longer answers.
+
+Who takes the place of a dead one goes on where that one was: perception hears again what was not worked off, the
+tracker reads the log of the session from the start and says what is new, the recorder opens its bundle again. So a
+death loses nothing but time; of a device, what is older than its ring (`streams/ring.py`). For perception, which loads
+for seconds, a spare stands ready where somebody waits for the answers.
+The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: in the stream, on the screen, in a line.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import IO
+
+from msgspec import structs
+
+from erc_live.live.errors import WorkerError
+from erc_live.live.session.hub import Hub
+from erc_live.live.session.restarts import Restarts
+from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, plan, waits
+from erc_live.live.session.worker_process import Worker
+from erc_live.streams.address import BusAddresses
+from erc_live.streams.messages import SourceEnd, WorkerLost, WorkerStatus
+
+SPARE_AFTER_S = 3.0  # of a session: the spare loads when the rest has settled
+LATE_S = 0.5  # a supervisor that looks so late judges nobody: the whole machine was late
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """`start`, `begin`, then `watch` often. `say` a line to people."""
+
+    def __init__(
+        self, session: SessionSpec, addresses: BusAddresses, hub: Hub, logfile: IO[str], say: Callable[[str], None]
+    ) -> None:
+        self.workers: dict[str, Worker] = {}
+        self.failure: WorkerError | None = None
+        self.ended: dict[str, SourceEnd] = {}  # of sources
+        self.reader_left = False  # who read the lines of the session reads no more
+        self._session = session
+        self._addresses = addresses
+        self._hub = hub
+        self._logfile = logfile
+        self._say = say
+        self._start: Start | None = None
+        self._spare: Worker | None = None
+        self._spare_due_s = float("inf")
+        self._restarts: dict[str, Restarts] = {}
+        self._due: dict[str, tuple[float, WorkerSpec]] = {}  # who is started again, when
+        self._looked_s = time.monotonic()
+        self.since_ns: dict[str, int] = {}  # what perception said last of what is worked off
+        self._places = 0
+
+    def start(self) -> None:
+        """Start every worker; they load, and wait."""
+        for spec in plan(self._session, self._addresses.endpoint).workers:
+            self._spawn(spec)
+
+    def waiting(self) -> list[str]:
+        """Who is not ready. Raises WorkerError if one has died."""
+        for worker in self.workers.values():
+            if worker.process.poll() is not None:
+                raise worker.error()
+        return [name for name, worker in self.workers.items() if not worker.ready and worker.spec.kind != "screen"]
+
+    def begin(self, start: Start) -> None:
+        """Tell all when the media begins."""
+        self._start = start
+        for worker in self.workers.values():
+            worker.begin(start)
+        if self._session.hurry and self._session.config.perception.spare:
+            self._spare_due_s = time.monotonic() + SPARE_AFTER_S
+
+    def note(self, status: WorkerStatus) -> None:
+        """A sign of life."""
+        for worker in (*self.workers.values(), *([self._spare] if self._spare else [])):
+            if worker.process.pid != status.pid:
+                continue
+            worker.alive(status)
+            self.since_ns = status.since_ns or self.since_ns
+            if worker.ready and self._start is not None and not (worker.begun or worker is self._spare):
+                worker.begin(self._going_on(worker.spec))
+
+    @property
+    def complete(self) -> bool:
+        """Whether nobody is missing or still loads."""
+        return not self._due and all(worker.begun for worker in self.workers.values())
+
+    def watch(self, stopping: bool) -> None:
+        """Replace who died or is stuck, unless all are to end (`stopping`); start who is due."""
+        now_s = time.monotonic()
+        judged, self._looked_s = now_s - self._looked_s < LATE_S, now_s
+        for worker in list(self.workers.values()):
+            dead = worker.process.poll() is not None
+            if not dead and judged and worker.stuck(now_s):
+                log.warning("worker=%s stuck: it is ended", worker.name)
+                worker.process.kill()
+                worker.process.wait()
+                worker.last_line = worker.last_line or "no sign of life"
+                dead = True
+            if dead and not worker.stopping:
+                self._died(worker, now_s)
+        for name, (due_s, spec) in [*self._due.items()]:
+            if now_s >= due_s:
+                del self._due[name]
+                self._replace(spec)
+        if self._spare is not None and self._spare.process.poll() is not None:
+            self._say(f"{self._spare.error()}; a new spare is started")
+            self._spare, self._spare_due_s = None, now_s + 2 * SPARE_AFTER_S
+        if self._spare is None and now_s >= self._spare_due_s and not stopping:
+            self._spare_due_s = float("inf")
+            self._spare = self._process(structs.replace(self.workers["perception"].spec, spare=True))
+
+    def stop_capture(self) -> None:
+        """Ask all sources to end."""
+        for worker in self.workers.values():
+            if worker.spec.kind == "capture":
+                worker.stop()
+
+    def send(self, kind: str, line: str) -> None:
+        """Write a line to all workers of a kind."""
+        for worker in self.workers.values():
+            if worker.spec.kind == kind:
+                worker.send(line)
+
+    def terminate(self) -> None:
+        """End all at once, but let the screen give the terminal back."""
+        for worker in self.workers.values():
+            worker.process.terminate()
+
+    def finish(self, deadline_s: float) -> None:
+        """End who still runs: what feeds first, what keeps and shows last."""
+        every = [*self.workers.values(), *([self._spare] if self._spare else [])]
+        for worker in reversed(every):
+            worker.stop()
+            if not worker.begun:  # nothing is lost with it; and who loads models does not listen
+                worker.process.terminate()
+        for worker in reversed(every):
+            worker.wait(deadline_s - time.monotonic())
+        for worker in self.workers.values():  # a file that broke off is a failure, however the session ended
+            if worker.spec.kind == "capture" and worker.spec.worker in self.ended and worker.process.returncode > 0:
+                self.failure = self.failure or worker.error()
+
+    def _spawn(self, spec: WorkerSpec) -> None:
+        self.workers[spec.worker] = self._process(spec)
+
+    def _process(self, spec: WorkerSpec) -> Worker:
+        """Start a process where nobody else publishes; of a capture worker readers know the place."""
+        if spec.kind != "capture":
+            self._places += 1
+            spec = structs.replace(spec, address=self._addresses.endpoint(f"{spec.worker}-{self._places}"))
+        self._hub.connect(spec.address)
+        return Worker(spec, self._logfile)
+
+    def _died(self, worker: Worker, now_s: float) -> None:
+        worker.stopping = True
+        spec, name = worker.spec, worker.spec.worker
+        for _ in range(3):
+            self._hub.receive(0.0)  # its last words
+        if spec.kind != "capture":
+            self._hub.bar(worker.publisher)  # what is still on its way would be heard again from the next one
+        if spec.kind == "capture" and name in self.ended:  # it gave all it had, and says why that was not everything
+            self.failure = self.failure if worker.process.returncode == 0 else self.failure or worker.error()
+            return
+        if spec.kind == "screen" and self._session.jsonl and worker.process.returncode == 0:
+            self.reader_left = True
+            return
+        restarts = self._restarts.setdefault(name, Restarts())
+        wait_s = restarts.died(now_s, worker.exception)
+        if wait_s is None:
+            self._do_without(worker, restarts.count)
+            return
+        self._announce(worker, "it is started again", restarts.count, 0)
+        self._due[name] = now_s + wait_s, structs.replace(spec, spare=False)
+
+    def _replace(self, spec: WorkerSpec) -> None:
+        """A new process goes on in the place of a dead one: the spare, if it is ready."""
+        if spec.kind == "perception" and self._spare is not None and self._spare.ready:
+            self.workers[spec.worker], self._spare = self._spare, None
+            self._spare_due_s = time.monotonic() + SPARE_AFTER_S
+            self.workers[spec.worker].begin(self._going_on(spec))
+            return
+        if spec.kind == "screen":
+            number = self._hub.awaited_by(spec.worker) if self._session.jsonl else 0
+            self._spawn(structs.replace(spec, number=number))
+            self.workers[spec.worker].begin(self._going_on(spec))
+            return
+        self._spawn(spec)
+
+    def _going_on(self, spec: WorkerSpec) -> Start:
+        """Where a new process goes on."""
+        assert self._start is not None
+        assert self._hub.clock is not None
+        if spec.source is not None:
+            at_ns = self._start.t_ns if waits(self._session, spec.source) else self._hub.clock.now_ns()
+            return structs.replace(self._start, anew=True, at_ns=at_ns)
+        number, seq = self._hub.resume
+        log_ns = self._hub.last_end_ns  # may know more of an utterance than the last sign of life did
+        return structs.replace(
+            self._start,
+            anew=True,
+            since_ns={name: max(t_ns, log_ns.get(name, 0)) for name, t_ns in self.since_ns.items()},
+            context=tuple(self._hub.context),
+            number=number,
+            seq=seq,
+        )
+
+    def _do_without(self, worker: Worker, restarts: int) -> None:
+        """It died of the same again: no restart mends that."""
+        name, ending = worker.spec.worker, worker.spec.ending
+        if ending.required:
+            self.failure = self.failure or worker.error()
+        lost = worker.status.waiting if worker.status else 0
+        consequence = {
+            "end session": "the session ends with it",
+            "end source": "nothing more comes of it",
+            "go on": "nothing is recorded from here on" if name == "recorder" else "the session goes on without it",
+        }[ending.then]
+        self._announce(worker, consequence, restarts, lost)
+        match ending.then:
+            case "end session":
+                self._hub.end(worker.reason())
+            case "go on":
+                self._hub.excuse(name)
+                self.send("capture", f"excuse {name}")
+            case "end source":
+                assert self._hub.clock is not None
+                self._hub.end_source(SourceEnd(source=name, t_ns=self._hub.clock.now_ns(), reason=worker.reason()))
+
+    def _announce(self, worker: Worker, consequence: str, restarts: int, lost: int) -> None:
+        """Tell people and programs that a worker died."""
+        assert self._hub.clock is not None
+        name, line = worker.spec.worker, f"{worker.error()}; {consequence}"
+        self._say(line)
+        reason = worker.reason().removeprefix(f"the {name} process ")
+        self._hub.tell(
+            WorkerStatus(
+                worker=name,
+                pid=worker.process.pid,
+                t_ns=time.monotonic_ns(),
+                phase="failed",
+                note=reason,
+                warning=line,
+            )
+        )
+        self._hub.tell(
+            WorkerLost(
+                t_ns=self._hub.clock.now_ns(),
+                worker=name,
+                reason=reason,
+                consequence=consequence,
+                restarts=restarts,
+                lost=lost,
+            )
+        )

@@ -1,0 +1,188 @@
+"""The log of a session and its public stream, in the one process that lives as long as the session does.
+
+Perception, tracker, recorder and screen each talk to the hub alone; so each of them may die, and another one goes on
+where the log says, while subscribers notice nothing. What is said of the conversation stands in the log in one order:
+what perception heard, what the tracker made of it, what was lost. The log lies in a file without a name, which the
+system removes with the process, or in memory (`spool`).
+The rule of this file: it starts no process and decides nothing; the supervisor does.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from msgspec import structs
+
+from erc_live.live.session.spec import PUBLIC, SUBSCRIPTIONS, SessionSpec
+from erc_live.live.session.tally import Tally
+from erc_live.streams.bus import Publisher, Subscriber
+from erc_live.streams.clock import Clock
+from erc_live.streams.event_stream import EventPublisher
+from erc_live.streams.messages import (
+    AnyMessage,
+    EmotionEvent,
+    Hello,
+    PublicMessage,
+    Relabel,
+    SourceEnd,
+    UtteranceFeatures,
+    UtteranceFields,
+    WorkerStatus,
+)
+from erc_live.streams.ring import Retention
+
+NAME = "supervisor"  # of this publisher and reader
+PASSING_S = 30.0  # for how long what is provisional is kept
+SPARE = "spare-"  # how a process is called that stands in for nobody yet
+CONTEXT = 32  # utterances whose words who takes the place of perception is told
+
+Heard = tuple[str, int, bool] | Relabel  # an utterance with its revision, and whether it is final
+
+
+class Hub:
+    """`receive` what workers say, and pass it on. `endpoint`: where they listen. `observe` is called with each message
+    afterwards. Raises AddressError where the public stream cannot be published.
+    """
+
+    def __init__(
+        self, session: SessionSpec, endpoint: str, spool: BinaryIO, observe: Callable[[AnyMessage], None]
+    ) -> None:
+        self.tally = Tally(session.session, [source.name for source in session.sources if source.kind == "mic"])
+        self.over = False
+        self.clock: Clock | None = None
+        self.last_end_ns: dict[str, int] = {}  # by microphone: before it, every utterance is in the log
+        self.context: deque[tuple[str, str]] = deque(maxlen=CONTEXT)
+        self._observe = observe
+        self._unanswered: deque[tuple[int, Heard]] = deque()  # by the tracker, with their numbers in the log
+        self._next_seq = 0
+        self._greeted = False
+        self._log = Publisher(endpoint, NAME, Retention(keep_s=PASSING_S, spool=spool))
+        try:
+            self._public = EventPublisher(session.config.events.endpoint, session.config.events.history)
+        except Exception:
+            self._log.close()
+            raise
+        self._bus = Subscriber((), SUBSCRIPTIONS[NAME].topics, NAME)
+
+    def close(self) -> None:
+        """Let what was published leave."""
+        self._bus.close()
+        self._public.close()
+        self._log.close()
+
+    def connect(self, endpoint: str) -> None:
+        """Listen to one more worker."""
+        self._bus.connect(endpoint)
+
+    def bar(self, publisher: str) -> None:
+        """Take nothing more of a process that is dead."""
+        self._bus.bar(publisher)
+
+    def receive(self, timeout_s: float) -> None:
+        """Wait at most `timeout_s` for workers to say something, and pass it on."""
+        for message in self._bus.receive(timeout_s):
+            self.tell(message)
+        self._log.poll()
+        self._public.poll()
+
+    def tell(self, message: AnyMessage) -> None:
+        """Pass on what a worker says, or what the supervisor has to say: a loss, the end of a source."""
+        self._pass_on(message)
+        self._observe(message)
+
+    def end_source(self, end: SourceEnd) -> None:
+        """Say in the place of a dead one that nothing more comes of a source."""
+        self._log.publish(end)
+        self._observe(end)
+
+    def end(self, reason: str, note: str = "") -> None:
+        """Say that the session has ended; only once."""
+        if not self.over:
+            self.over = True
+            assert self.clock is not None
+            self.tell(self.tally.end(self.clock.now_ns(), reason, note))
+
+    @property
+    def resume(self) -> tuple[int, int]:
+        """Where a new tracker goes on: the number of the first message that was not answered, and the next `seq`."""
+        return (self._unanswered[0][0] if self._unanswered else self._log.end), self._next_seq
+
+    @property
+    def unanswered(self) -> int:
+        """Utterances that the tracker has not classified yet."""
+        return sum(not isinstance(heard, Relabel) and heard[2] for _, heard in self._unanswered)
+
+    def awaited_by(self, reader: str) -> int:
+        """The number of the first message that this reader has not read."""
+        return self._log.awaited_by(reader)
+
+    def excuse(self, reader: str) -> None:
+        """Wait for this reader no more."""
+        self._log.excuse(reader)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every reader has read everything."""
+        return self._log.settled
+
+    def _pass_on(self, message: AnyMessage) -> None:
+        match message:
+            case UtteranceFeatures():
+                self._hear(message)
+            case Relabel() if not self._settle(message):  # perception says it; when the tracker does, it is public
+                self._hear(message)
+            case EmotionEvent():
+                self._answer(message)
+            case SourceEnd():
+                self._end_source(message)
+            case Hello() if self._greeted:
+                pass  # the first tracker has greeted, and those after it go on
+            case WorkerStatus() if not message.worker.startswith(SPARE):
+                self._log.publish(message)
+            case PublicMessage():
+                self._publish(message)
+
+    def _end_source(self, end: SourceEnd) -> None:
+        """At the end of all sources perception ends; at that the tracker, and at that the session."""
+        if end.source == "tracker":
+            self.end(end.reason, end.note)
+        elif end.source == "perception":
+            self._log.publish(end, topic="features")
+
+    def _hear(self, message: UtteranceFeatures | Relabel) -> None:
+        """What perception says of the conversation: for the tracker, in this order."""
+        passing = isinstance(message, UtteranceFeatures) and not message.final
+        number = self._log.publish(message, topic="features", passing=passing)
+        self._unanswered.append((number, message if isinstance(message, Relabel) else _key(message)))
+        if isinstance(message, UtteranceFeatures) and message.final:
+            last_ns = self.last_end_ns.get(message.source, 0)
+            self.last_end_ns[message.source] = max(last_ns, message.t_end_ns)
+            if message.t_end_ns > last_ns:
+                self.context.append((message.speaker_name or message.voice or message.source, message.text))
+
+    def _answer(self, event: EmotionEvent) -> None:
+        """What the tracker says of an utterance. What a dead one had said before is not said again."""
+        if event.seq < self._next_seq:
+            return
+        self._next_seq = event.seq + 1
+        self._settle(_key(event))
+        assert self.clock is not None
+        self._publish(structs.replace(event, t_published_ns=self.clock.now_ns()), passing=not event.final)
+
+    def _settle(self, answered: Heard) -> bool:
+        """Whether the tracker has answered this, and so everything before it; False if nobody waits for that."""
+        if not any(heard == answered for _, heard in self._unanswered):
+            return False
+        while self._unanswered.popleft()[1] != answered:
+            pass
+        return True
+
+    def _publish(self, message: Any, passing: bool = False) -> None:
+        self._greeted = self._greeted or isinstance(message, Hello)
+        self.tally.take(message)
+        self._public.publish(message)
+        self._log.publish(message, topic=PUBLIC, passing=passing)
+
+
+def _key(message: UtteranceFields) -> Heard:
+    return message.utterance, message.revision, message.final
