@@ -23,9 +23,10 @@ from erc_live.live.errors import ConfigError
 from erc_live.live.privacy.consent import ConsentReceipt, agreement, last_day, sentence
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import plain
-from erc_live.live.speakers import enrolment
+from erc_live.live.speakers import voice_prints
 from erc_live.live.speakers.clustering import SpeakerClustering
-from erc_live.live.speakers.enrolment import VoicePrint
+from erc_live.live.speakers.enrolment import outlook
+from erc_live.live.speakers.voice_prints import VoicePrint
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, samples_to_ns
 
@@ -134,14 +135,14 @@ def enrol(
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
 ) -> None:
     """Keep a print of one person's voice, so that sessions with `speakers.known` call that person by name."""
-    for line in enrolment.migrate() if forget is None else []:
+    for line in voice_prints.migrate() if forget is None else []:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if listed:
-        for found in enrolment.stored():
+        for found in voice_prints.stored():
             out.print(_entry(found), highlight=False, markup=False, soft_wrap=True)
-        out.print(f"folder: {enrolment.folder()}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"folder: {voice_prints.folder()}", highlight=False, markup=False, soft_wrap=True)
     elif forget is not None:
-        enrolment.forget(forget)
+        voice_prints.forget(forget)
         out.print(f"{forget}: forgotten", highlight=False, markup=False)
     elif name is None:
         raise ConfigError("whose voice? erc-live enrol NAME --mic MIC, or --list, or --forget NAME")
@@ -156,15 +157,15 @@ def _entry(entry: VoicePrint) -> str:
     """A line of the list: who, what is kept, and what was agreed to."""
     seconds = sum(recording.seconds for recording in entry.recordings)
     dates = ", ".join(dict.fromkeys(recording.date for recording in entry.recordings))
-    receipt = enrolment.receipt_of(entry.name)
+    receipt = voice_prints.receipt_of(entry.name)
     agreed = "" if receipt is None else f"  agreed {receipt.given[:10]} ({receipt.evidence}) until {receipt.until}"
-    reason = enrolment.objection(entry.name)
+    reason = voice_prints.objection(entry.name)
     return f"{entry.name}  {dates}  {seconds:.0f} s{agreed}" + (f"  NOT USED: {reason}" if reason else "")
 
 
 def _agreed(name: str, consent: bool, until: date, config: Config) -> ConsentReceipt:
     """What the person agrees to. Raises ConfigError where they do not."""
-    enrolment.check(name)
+    voice_prints.check(name)
     name = name.strip()
     if consent:
         return agreement(name, until, "reported", config.session)
@@ -184,15 +185,15 @@ def _enrol(receipt: ConsentReceipt, specs: list[SourceSpec], add: bool, config: 
     if reader is None:
         raise ConfigError("speakers.most is 1: there is nobody to tell apart")
     name, encoder = receipt.person, reader.encoder.fingerprint
-    recordings = enrolment.enrolled(name, encoder) if add else []
+    recordings = voice_prints.enrolled(name, encoder) if add else []
     for spec in specs:
         sample = _listen(name, spec, reader, config)
-        recordings = [*recordings, enrolment.recorded(sample.vector(), sample.seconds)]
-    path = enrolment.keep(recordings, encoder, receipt)
+        recordings = [*recordings, voice_prints.recorded(sample.vector(), sample.seconds)]
+    path = voice_prints.keep(recordings, encoder, receipt)
     seconds = sum(recording.seconds for recording in recordings)
     lines = [
         f"{name}: {seconds:.0f} s of speech, kept in {path}, with the consent to it until {receipt.until} beside it",
-        *enrolment.outlook(name, recordings, reader.encoder.centre, encoder),
+        *outlook(name, recordings, reader.encoder.centre, encoder),
         f"to use it: --set 'speakers.known=[\"{name}\"]'; to delete it: erc-live enrol --forget {name!r}",
     ]
     out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

@@ -28,7 +28,8 @@ from erc_live.live.session.analyser import Analyser, Engines
 from erc_live.live.session.spec import SessionSpec, Start
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.speakers.embedding import open_voice_reader
-from erc_live.live.speakers.enrolment import open_speakers, unusable
+from erc_live.live.speakers.enrolment import open_speakers
+from erc_live.live.speakers.voice_prints import unusable
 from erc_live.live.vision.expression import open_face_reader
 from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder

@@ -25,7 +25,7 @@ from erc_live.live.session.registry import Registration
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
-from erc_live.live.speakers.enrolment import migrate
+from erc_live.live.speakers.voice_prints import migrate
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe, undecodable

@@ -18,7 +18,7 @@ from erc_live.live import config
 from erc_live.live.commands.enrol import enrol
 from erc_live.live.errors import ConfigError
 from erc_live.live.privacy.consent import VALID, agreement, today
-from erc_live.live.speakers import enrolment
+from erc_live.live.speakers import enrolment, voice_prints
 from erc_live.live.speakers.embedding import VoiceReader, open_voice_reader
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, samples_to_ns
@@ -53,13 +53,13 @@ def refused(*arguments: str) -> str:
     return str(result.exception)
 
 
-def recordings() -> list[enrolment.VoiceRecording]:
-    return [enrolment.recorded(np.zeros(256, np.float32), 15.0)]
+def recordings() -> list[voice_prints.VoiceRecording]:
+    return [voice_prints.recorded(np.zeros(256, np.float32), 15.0)]
 
 
 def kept(name: str, encoder: str = "encoder", until: date | None = None) -> Path:
     receipt = agreement(name, until or today() + VALID, "reported", config.SessionSection())
-    return enrolment.keep(recordings(), encoder, receipt)
+    return voice_prints.keep(recordings(), encoder, receipt)
 
 
 def files(data: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def test_a_voice_is_kept_listed_recognised_and_forgotten(data: Path, reader: Voi
     assert [path.name for path in (receipt, print_)] == ["Ann Lee.consent", "Ann Lee.voice"]
     for word in (b"Ann", b"vector", reader.encoder.fingerprint.encode()):
         assert word not in print_.read_bytes()
-    (entry,) = enrolment.stored()
+    (entry,) = voice_prints.stored()
     assert (entry.name, entry.encoder) == ("Ann Lee", reader.encoder.fingerprint)
     agreed = json.loads(receipt.read_text())
     assert agreed["agreed"].startswith("I, Ann Lee, agree")
@@ -103,13 +103,13 @@ def test_recordings_add_up_and_their_outlook_is_told(data: Path, reader: VoiceRe
     result = run("Ann", "--mic", str(DEMO / "ada.flac"), "--add", "--consent")
     assert "2 recordings, the least alike 1.00" in result.output
     assert "they agree" in result.output
-    assert len(enrolment.stored()[0].recordings) == 2
+    assert len(voice_prints.stored()[0].recordings) == 2
     result = run("Ben", "--mic", str(DEMO / "ben.flac"), "--consent")
     assert "Ann is most alike" in result.output
     assert "told apart" in result.output
     assert "may be confused" in run("Twin", "--mic", str(DEMO / "ada.flac"), "--consent").output
     run("Ann", "--mic", str(DEMO / "ada.flac"), "--consent")  # without --add a print is replaced
-    assert len(enrolment.enrolled("Ann", reader.encoder.fingerprint)) == 1
+    assert len(voice_prints.enrolled("Ann", reader.encoder.fingerprint)) == 1
 
 
 class Device:
@@ -178,7 +178,7 @@ def test_a_name_is_a_name(name: str) -> None:
 def test_a_name_cannot_leave_the_folder(data: Path) -> None:
     path = kept("../../Ann")
     assert path.parent == data / "voices"
-    assert [found.name for found in enrolment.stored()] == ["../../Ann"]
+    assert [found.name for found in voice_prints.stored()] == ["../../Ann"]
 
 
 def test_without_a_name_the_ways_are_said() -> None:
@@ -198,7 +198,7 @@ def test_a_damaged_print_is_named(data: Path) -> None:
     path = kept("Ann")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ConfigError, match=r"Ann\.voice cannot be used"):
-        enrolment.stored()
+        voice_prints.stored()
 
 
 ENDED = today() - timedelta(days=1)
@@ -210,19 +210,19 @@ def test_after_its_end_a_consent_allows_nothing_and_that_is_told(reader: VoiceRe
     kept("Ben", encoder, ENDED)
     wanted = config.SpeakersSection(known=["Ann", "Ben"])
     assert enrolment.open_speakers(wanted, reader).assign("mic", "u", np.zeros(256, np.float32), 0, 1)
-    (line,) = enrolment.unusable(wanted.known)
+    (line,) = voice_prints.unusable(wanted.known)
     assert line.startswith(f"Ben is not recognised: the consent ended on {ENDED}")
-    assert enrolment.objection("Ann", today() + timedelta(days=1))
+    assert voice_prints.objection("Ann", today() + timedelta(days=1))
     listed = run("--list").output
     assert [("NOT USED" in row) for row in listed.splitlines()[:2]] == [False, True]
-    vector = enrolment.recorded(np.ones(256, np.float32), 15.0)
+    vector = voice_prints.recorded(np.ones(256, np.float32), 15.0)
     outlook = " ".join(enrolment.outlook("Cara", [vector], reader.encoder.centre, encoder))
     assert "Ben" not in outlook, "to compare with a print is to use it"
 
 
 def test_a_print_without_a_receipt_is_not_used(reader: VoiceReader) -> None:
     kept("Ann", reader.encoder.fingerprint).with_suffix(".consent").unlink()
-    assert "no receipt" in enrolment.unusable(["Ann"])[0]
+    assert "no receipt" in voice_prints.unusable(["Ann"])[0]
     assert run("--forget", "Ann").exit_code == 0
 
 
@@ -249,16 +249,16 @@ def test_an_old_print_is_encrypted_and_its_consent_noted(data: Path) -> None:
     (data / "voices" / "Ann.json").write_text(json.dumps(old | {"recordings": vectors}))
     (data / "voices" / "Bo.json").write_text("{}")
     with pytest.raises(ConfigError, match="older version"):
-        enrolment._known("Ann", "encoder")
+        voice_prints.known_print("Ann", "encoder")
     assert "Bo.json is no voice print" in refused("--list")
     (data / "voices" / "Bo.json").unlink()
     lines = run("--list").output
     assert "is encrypted now" not in lines, "Ann was brought up to date before Bo was looked at"
-    receipt = enrolment.receipt_of("Ann")
+    receipt = voice_prints.receipt_of("Ann")
     assert receipt is not None
     assert (receipt.agreed, receipt.evidence, receipt.given) == ("I, Ann, agree.", "migrated", given.isoformat())
     assert receipt.last_day == given + VALID
-    (entry,) = enrolment.stored()
+    (entry,) = voice_prints.stored()
     assert len(entry.recordings) == 2
     assert {path.suffix for path in files(data)} == {".voice", ".consent"}
 
@@ -266,7 +266,7 @@ def test_an_old_print_is_encrypted_and_its_consent_noted(data: Path) -> None:
 def test_who_is_responsible_stands_on_the_receipt(data: Path) -> None:
     arguments = ("Ann", "--mic", str(DEMO / "ada.flac"), "--consent", "--set", "session.controller=Lab")
     assert run(*arguments).exit_code == 0
-    receipt = enrolment.receipt_of("Ann")
+    receipt = voice_prints.receipt_of("Ann")
     assert receipt is not None
     assert receipt.controller == "Lab"
     assert "--forget 'Ann'" in receipt.withdrawal
