@@ -161,6 +161,24 @@ def test_the_commands_of_the_readme_are_understood(command):
     assert context is not None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--mic", "0"], True),
+        (["--mic", "0", "--purpose", "own-use"], False),
+        (["--mic", "0", "--set", "session.purpose=research"], False),
+        (["--mic", "quiet.flac"], False),
+    ],
+)
+def test_of_devices_people_are_told_what_was_taken_for_the_purpose(run, quiet, monkeypatch, arguments, told):
+    """A file is a recording of those whom somebody has told already."""
+    begun = []
+    monkeypatch.setattr("erc_live.live.session.launch.run", lambda session, beginning: begun.append(beginning))
+    assert run(*arguments)[0] == 0
+    assert [bool(line) for line in begun] == [told]
+    assert "erc-live notice" in begun[0] or not told
+
+
 WRONG = {
     "no such file": (4, ["replay", "absent.mp4"], "absent.mp4: no such file"),
     "no such recording": (2, ["replay", "--mic", "absent.wav"], "absent.wav: no such file"),
