@@ -22,13 +22,19 @@ from typer.main import get_command
 from erc_live.live.commands.session_options import (
     Cameras,
     ConfigFile,
+    Ephemeral,
     Jsonl,
     Mics,
     Network,
     Picture,
+    Purpose,
+    Reason,
     Record,
     Sets,
+    Setting,
+    TextOnly,
     Transcript,
+    session_flags,
 )
 from erc_live.live.errors import exit_code
 from erc_live.live.screen.console import err
@@ -67,6 +73,13 @@ COMMANDS = {
         "Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic.",
     ),
     "demo": ("run:demo", "Play a short conversation that comes with erc-live: no microphone, camera, network or GPU."),
+    "notice": (
+        "read_notice:notice",
+        "Print what people must be told before a session: to read out, and as a sign (--html).",
+    ),
+    "status": ("running:status", "List the sessions that run on this machine for you, and how they do."),
+    "pause": ("running:pause", "Stop listening and looking at once, until `erc-live resume`; the session goes on."),
+    "resume": ("running:resume", "Listen and look again."),
     "subscribe": (
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",
@@ -156,6 +169,11 @@ def live(
     picture: Picture = None,
     jsonl: Jsonl = False,
     network: Network = None,
+    purpose: Purpose = None,
+    setting: Setting = None,
+    reason: Reason = None,
+    text_only: TextOnly = False,
+    ephemeral: Ephemeral = False,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
@@ -163,7 +181,8 @@ def live(
     emotion).
     """
     if not context.invoked_subcommand:
-        _load("run:live")(mic, camera, transcript, record, picture, jsonl, network, config, sets)
+        flags = session_flags(purpose, setting, reason, text_only, ephemeral)
+        _load("run:live")(mic, camera, transcript, record, picture, jsonl, network, config, sets, flags)
 
 
 def main() -> None:

@@ -24,10 +24,26 @@ MOST = 1_000_000  # of anything: more overflows somewhere, or is never waited fo
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, Meta(ge=0.001)]  # so that what is divided by it stays finite, too
 PositiveInt = Annotated[int, Meta(ge=1)]
+Purpose = Literal["own-use", "research", "medical", "safety", "entertainment", "accessibility"]
+Setting = Literal["other", "workplace", "education"]
+Language = Literal["en", "de", "fr"]  # of what people are told
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of the configuration."""
+
+
+class SessionSection(Section, frozen=True, kw_only=True):
+    """[session]"""
+
+    purpose: Purpose = "own-use"
+    setting: Setting = "other"
+    reason: str = ""
+    controller: str = ""
+    contact: str = ""
+    language: Language = "en"
+    text_only: bool = False
+    ephemeral: bool = False
 
 
 class CaptureSection(Section, frozen=True, kw_only=True):
@@ -72,6 +88,12 @@ class TranscriberSection(Section, frozen=True, kw_only=True):
     short_windows: bool = True
 
 
+class TextSection(Section, frozen=True, kw_only=True):
+    """[text]"""
+
+    redact: bool = False
+
+
 class SpeakersSection(Section, frozen=True, kw_only=True):
     """[speakers]"""
 
@@ -103,6 +125,12 @@ class EventsSection(Section, frozen=True, kw_only=True):
     history: PositiveInt = 200
 
 
+class MetricsSection(Section, frozen=True, kw_only=True):
+    """[metrics]"""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
 class SupervisorSection(Section, frozen=True, kw_only=True):
     """[supervisor]"""
 
@@ -130,14 +158,17 @@ class ModelsSection(Section, frozen=True, kw_only=True):
 class Config(Section, frozen=True, kw_only=True):
     """The whole tree."""
 
+    session: SessionSection = SessionSection()
     capture: CaptureSection = CaptureSection()
     segmenter: SegmenterSection = SegmenterSection()
     perception: PerceptionSection = PerceptionSection()
     transcriber: TranscriberSection = TranscriberSection()
+    text: TextSection = TextSection()
     speakers: SpeakersSection = SpeakersSection()
     visual: VisualSection = VisualSection()
     tracker: TrackerSection = TrackerSection()
     events: EventsSection = EventsSection()
+    metrics: MetricsSection = MetricsSection()
     supervisor: SupervisorSection = SupervisorSection()
     dashboard: DashboardSection = DashboardSection()
     recording: RecordingSection = RecordingSection()
@@ -217,7 +248,8 @@ def _value(text: str) -> object:
 
 def _known(path: str, known: Mapping[str, str], layer: str) -> tuple[str, str]:
     if path not in known:
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
+        same = [key for key in known if key.partition(".")[2] == path]
+        near = same or difflib.get_close_matches(path, known, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else "; `erc-live config show` lists all keys"
         raise ConfigError(f"{layer}: unknown key {path}{hint}")
     section, _, key = path.partition(".")

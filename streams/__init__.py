@@ -1,7 +1,18 @@
 """The public names: what another program needs to follow a session."""
 
 from erc_live.streams.errors import StreamLost
-from erc_live.streams.messages import SCHEMA, EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, Word, WorkerLost
+from erc_live.streams.messages import (
+    SCHEMA,
+    EmotionEvent,
+    Gap,
+    Hello,
+    Overload,
+    Relabel,
+    SessionEnd,
+    SessionState,
+    Word,
+    WorkerLost,
+)
 from erc_live.streams.schema import event_schema
 from erc_live.streams.subscribe import subscribe
 
@@ -13,6 +24,7 @@ __all__ = [
     "Overload",
     "Relabel",
     "SessionEnd",
+    "SessionState",
     "StreamLost",
     "Word",
     "WorkerLost",

@@ -18,7 +18,15 @@ from erc_live.streams.address import check_endpoint, check_unused, public_endpoi
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.curve_keys import KeyFolder, is_key
 from erc_live.streams.errors import AddressError, BadMessage
-from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, PublicEvent, PublicMessage, SessionEnd
+from erc_live.streams.messages import (
+    EmotionEvent,
+    Heartbeat,
+    Hello,
+    PublicEvent,
+    PublicMessage,
+    SessionEnd,
+    SessionState,
+)
 from erc_live.streams.public_outlet import PublicOutlet
 from erc_live.streams.relay import Allowance
 from erc_live.streams.sockets import BATCH, MAX_FRAME_BYTES, QUEUE, RECONNECT_MS, close_socket, open_socket
@@ -35,9 +43,10 @@ class EventPublisher:
     """The public stream. Whoever joins late is told who speaks and what the last `history` events were.
 
     A subscriber asks by subscribing to `snapshot.<an id of its own>` after the live topics, and is answered on that
-    topic: `Hello`, then the last events, then `SessionEnd` if it has come. Events that it reads before the `Hello` are
-    in the answer, those that follow on the live topic are not: none is missing and none comes twice. From the `Hello`
-    on, a `Heartbeat` is sent once a second. `clock` is that of its stamps, and may be set when the session starts.
+    topic: `Hello`, the newest `SessionState`, the last events, and `SessionEnd` if it has come. Events that it reads
+    before the `Hello` are in the answer, those that follow on the live topic are not: none is missing and none comes
+    twice. From the `Hello` on, a `Heartbeat` is sent once a second. `clock` is that of its stamps, and may be set when
+    the session starts.
 
     On TCP the stream is encrypted, and read by who has a key of `keys` (default: the keys of this user). `keyless`, on
     this machine alone: whoever can reach the endpoint reads. Raises AddressError if it cannot be used like that.
@@ -63,6 +72,7 @@ class EventPublisher:
         self._now = now
         self._heartbeat_at = now() + HEARTBEAT_S
         self._hello: Hello | None = None
+        self._state: zmq.Frame | None = None
         self._end: zmq.Frame | None = None
         self._events: deque[zmq.Frame] = deque(maxlen=history)  # frames: all that are sent one share its bytes
         self._last_seq = -1
@@ -86,6 +96,8 @@ class EventPublisher:
             self._events.append(data)
             self._last_seq = message.seq
             self._speakers[message.speaker] = message.speaker_name
+        elif isinstance(message, SessionState):
+            self._state = data
         elif isinstance(message, SessionEnd):
             self._end = data
         topic = BY_MESSAGE[type(message)].name
@@ -99,7 +111,7 @@ class EventPublisher:
         """
         for peer, topic in self._outlet.requests():
             self._waiting.setdefault(peer, deque(maxlen=_PENDING_OF_ONE)).append(topic)
-        if self._hello is not None and self._waiting and self._snapshots.take(min(_SNAPSHOTS, len(self._events) + 2)):
+        if self._hello is not None and self._waiting and self._snapshots.take(min(_SNAPSHOTS, len(self._events) + 3)):
             self._answer()
         if self._now() >= self._heartbeat_at:
             self._heartbeat_at = self._now() + HEARTBEAT_S
@@ -127,7 +139,8 @@ class EventPublisher:
         topic = owed.popleft()
         if owed:
             self._waiting[peer] = owed  # at the end of the line
-        for frame in (hello, *self._events, *([self._end] if self._end else [])):
+        state, end = ([frame] if frame else [] for frame in (self._state, self._end))
+        for frame in (hello, *state, *self._events, *end):
             self._outlet.send([topic, frame])
 
     def _current(self, hello: Hello) -> Hello:
@@ -245,7 +258,7 @@ _REFUSALS = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCO
 
 
 def _is_counted(kind: type) -> bool:
-    return issubclass(kind, PublicMessage) and kind not in (Hello, Heartbeat)
+    return issubclass(kind, PublicMessage) and kind not in (Hello, Heartbeat, SessionState)
 
 
 def _curve(endpoint: str, server_key: str | None, keys: KeyFolder) -> dict[int, bytes]:

@@ -25,6 +25,7 @@ Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Modality = Literal["text", "audio", "visual"]
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
+Command = Literal["pause", "resume"]
 Phase = Literal["starting", "ready", "running", "done", "failed"]
 
 
@@ -186,10 +187,18 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     since_ns: dict[str, int] = {}
 
 
+class SessionCommand(Message, frozen=True, kw_only=True):
+    """What a person asks of a session that runs."""
+
+    command: Command
+
+
 class Hello(PublicMessage, frozen=True, kw_only=True):
     """The first message to every subscriber. `t_ns` and `wall_ns` (Unix time) are the same instant.
 
     `published` as in `Heartbeat`; None of publishers that give no sign of life.
+    `notice` is what people must be told, in `language` (a code like `en`). `purpose`, and where that matters `setting`,
+    say what the session is for; `controller` is responsible for it, and to be reached at `contact`.
     """
 
     schema: str
@@ -202,6 +211,11 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
     notice: str
     last_seq: int
     published: dict[str, Count] | None = None
+    language: str = "en"
+    purpose: str = ""
+    setting: str = ""
+    controller: str = ""
+    contact: str = ""
 
 
 class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
@@ -290,6 +304,19 @@ class Overload(PublicMessage, frozen=True, kw_only=True):
     waiting_s: float
 
 
+class SessionState(PublicMessage, frozen=True, kw_only=True):
+    """What is being done with the people in front of the devices from now on; said when it changes.
+
+    `recording`: it is being written to disk. `paused`: nothing is listened to or looked at. `purpose`: of `Hello`.
+    """
+
+    session: str
+    t_ns: int
+    recording: bool
+    paused: bool
+    purpose: str = ""
+
+
 class SessionEnd(PublicMessage, frozen=True, kw_only=True):
     """The last message of a session: how many utterances were classified, why it ended, and what is missing.
 
@@ -324,8 +351,9 @@ class Heartbeat(PublicMessage, frozen=True, kw_only=True):
     published: dict[str, Count]
 
 
-PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | WorkerLost | SessionEnd
-AnyMessage = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | PublicEvent | Heartbeat
+PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | WorkerLost | SessionState | SessionEnd
+Internal = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | SessionCommand
+AnyMessage = Internal | PublicEvent | Heartbeat
 
 
 def seconds_to_samples(seconds: float) -> int:

@@ -20,7 +20,7 @@ FIELDS = {
     "labels": "all labels that the model tells apart, in its order",
     "speakers": "display names so far; the place in the list is the number in the field speaker",
     "model": "fingerprint of the emotion model",
-    "notice": "what a person should know before relying on the labels",
+    "notice": "what people must be told before they are listened to, in words",
     "last_seq": "seq of the last event before this message, -1 if there was none",
     "published": "how many messages of each topic were sent before this one, hello and heartbeat apart; null of "
     "publishers that send no heartbeat",
@@ -79,6 +79,14 @@ FIELDS = {
     "utterances": "how many utterances were classified",
     "reason": "why the session ended, or the process died",
     "deaths": "how often a process of the session died",
+    "language": "of the notice, a code like en",
+    "purpose": "what the session is for: own-use, research, medical, safety, entertainment or accessibility; empty "
+    "where that was not said",
+    "setting": "where it takes place, where that matters to the law: workplace, education or other",
+    "controller": "who is responsible for the session; empty where that was not said",
+    "contact": "how they can be reached",
+    "recording": "whether the session is being written to disk",
+    "paused": "whether nothing is listened to or looked at now",
     "note": "why nothing was heard, or how much of a transcript was never used; empty if there is nothing to say",
 }
 

@@ -20,18 +20,19 @@ from erc_live.streams.messages import (
     Hello,
     PublicEvent,
     SessionEnd,
+    SessionState,
 )
 from erc_live.streams.topics import BY_NAME
 
 if TYPE_CHECKING:  # not at run time: who only reads sessions does not load ZeroMQ
     from erc_live.streams.curve_keys import KeyFolder
 
-LIVE_TOPICS = ("event", "gap", "relabel", "overload", "worker_lost", "session_end")
+LIVE_TOPICS = ("event", "gap", "relabel", "overload", "worker_lost", "session_state", "session_end")
 LOST_S = 3.0  # without a sign of life; there is one a second
 _HEARTBEAT = "heartbeat"
 _ANSWER_S = 0.4  # in which a session that runs answers
 _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
-_OTHERS = {BY_NAME[name].message: name for name in LIVE_TOPICS if name not in ("event", "session_end")}
+_OTHERS = {BY_NAME[name].message: name for name in LIVE_TOPICS if name not in ("event", "session_state", "session_end")}
 
 
 def subscribe(
@@ -160,6 +161,8 @@ class InOrder:
             yield from self._event(message)
         elif isinstance(message, Heartbeat):
             yield from self._live(message)
+        elif isinstance(message, SessionState):
+            yield message
         elif isinstance(message, SessionEnd):
             self.ended = True
             yield message

@@ -11,7 +11,9 @@ from erc_live.streams.messages import (
     Hello,
     Overload,
     Relabel,
+    SessionCommand,
     SessionEnd,
+    SessionState,
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
@@ -46,6 +48,8 @@ TOPICS = (
     Topic("overload", Overload, 0.0, "keep", True),
     Topic("worker_lost", WorkerLost, 0.0, "keep", True),
     Topic("heartbeat", Heartbeat, 1.0, "newest", False),
+    Topic("command", SessionCommand, 0.0, "keep", False),
+    Topic("session_state", SessionState, 0.0, "keep", True),
     Topic("session_end", SessionEnd, 0.0, "keep", True),
 )
 

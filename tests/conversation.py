@@ -7,7 +7,7 @@ import msgspec
 from examples import LABELS, event, hello
 
 from erc_live.live.screen.view import SessionView, reduce
-from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, Recogniser, WorkerStatus
+from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Phase, Recogniser, SessionState, WorkerStatus
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -67,6 +67,10 @@ def utterance(seq: int, line: int, t_ns: int, **fields: object) -> EmotionEvent:
 
 def status(worker: str, t_ns: int = NOW_NS, phase: Phase = "running", **fields: Any) -> WorkerStatus:
     return WorkerStatus(worker=worker, pid=1, t_ns=t_ns, phase=phase, **fields)
+
+
+def state(recording: bool = True, paused: bool = False, t_ns: int = NOW_NS) -> SessionState:
+    return SessionState(session="s1", t_ns=t_ns, recording=recording, paused=paused, purpose="research")
 
 
 def workers(t_ns: int = NOW_NS) -> Iterator[WorkerStatus]:

@@ -1,6 +1,7 @@
 """`erc-live enrol`: listen to one person, with their consent, so that sessions can call them by name.
 
-Nothing is written before the person agreed, and nothing of the sound at all: what stays is one vector. A print that
+Nothing is written before the person agreed, and nothing of the sound at all: what stays is one vector, encrypted, and
+the receipt of the consent. A print that
 would not work is refused: of too little speech, of a noisy place, of two voices.
 """
 
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -18,10 +20,13 @@ from erc_live.live.capture.source import open_source, recorded_messages
 from erc_live.live.capture.source_spec import SourceSpec, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
+from erc_live.live.privacy.consent import ConsentReceipt, agreement, last_day, sentence
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import plain
-from erc_live.live.speakers import enrolment
+from erc_live.live.speakers import voice_prints
 from erc_live.live.speakers.clustering import SpeakerClustering
+from erc_live.live.speakers.enrolment import outlook
+from erc_live.live.speakers.voice_prints import VoicePrint
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, samples_to_ns
 
@@ -123,56 +128,72 @@ def enrol(
     add: Annotated[bool, typer.Option("--add", help="Keep the recordings there are, too.")] = False,
     consent: Annotated[bool, typer.Option("--consent", help="The person has agreed; do not ask.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Who is enrolled.")] = False,
+    until: Annotated[
+        str | None, typer.Option(help="Last day on which the consent holds. Default: a year from now.", metavar="DATE")
+    ] = None,
     forget: Annotated[str | None, typer.Option(help="Delete a voice.", metavar="NAME")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
 ) -> None:
     """Keep a print of one person's voice, so that sessions with `speakers.known` call that person by name."""
+    for line in voice_prints.migrate() if forget is None else []:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     if listed:
-        for found in enrolment.stored():
-            seconds = sum(recording.seconds for recording in found.recordings)
-            dates = ", ".join(dict.fromkeys(recording.date for recording in found.recordings))
-            out.print(f"{found.name}  {dates}  {seconds:.0f} s", highlight=False, markup=False)
-        out.print(f"folder: {enrolment.folder()}", highlight=False, markup=False, soft_wrap=True)
+        for found in voice_prints.stored():
+            out.print(_entry(found), highlight=False, markup=False, soft_wrap=True)
+        out.print(f"folder: {voice_prints.folder()}", highlight=False, markup=False, soft_wrap=True)
     elif forget is not None:
-        enrolment.forget(forget)
+        voice_prints.forget(forget)
         out.print(f"{forget}: forgotten", highlight=False, markup=False)
     elif name is None:
         raise ConfigError("whose voice? erc-live enrol NAME --mic MIC, or --list, or --forget NAME")
     else:
-        _agreed(name, consent)
+        config = configuration.load(sets=sets or []).config
+        receipt = _agreed(name, consent, last_day(until), config)
         specs = [parse_mic(mic, number) for number, mic in enumerate(mics or ["default"])]
-        _enrol(name, specs, add, configuration.load(sets=sets or []).config)
+        _enrol(receipt, specs, add, config)
 
 
-def _agreed(name: str, consent: bool) -> None:
-    """Raise ConfigError unless the person agrees."""
-    enrolment.check(name)
+def _entry(entry: VoicePrint) -> str:
+    """A line of the list: who, what is kept, and what was agreed to."""
+    seconds = sum(recording.seconds for recording in entry.recordings)
+    dates = ", ".join(dict.fromkeys(recording.date for recording in entry.recordings))
+    receipt = voice_prints.receipt_of(entry.name)
+    agreed = "" if receipt is None else f"  agreed {receipt.given[:10]} ({receipt.evidence}) until {receipt.until}"
+    reason = voice_prints.objection(entry.name)
+    return f"{entry.name}  {dates}  {seconds:.0f} s{agreed}" + (f"  NOT USED: {reason}" if reason else "")
+
+
+def _agreed(name: str, consent: bool, until: date, config: Config) -> ConsentReceipt:
+    """What the person agrees to. Raises ConfigError where they do not."""
+    voice_prints.check(name)
+    name = name.strip()
     if consent:
-        return
+        return agreement(name, until, "reported", config.session)
     refused = "nothing was listened to and nothing was kept"
     if not sys.stdin.isatty():
         raise ConfigError(f"enrol needs the person's consent: --consent says that they agreed; {refused}")
-    out.print(enrolment.sentence(name), highlight=False, markup=False)
+    out.print(sentence(name, until), highlight=False, markup=False)
     if not typer.confirm("Do you agree?"):
         raise ConfigError(f"without consent nobody is enrolled: {refused}")
+    return agreement(name, until, "asked", config.session)
 
 
-def _enrol(name: str, specs: list[SourceSpec], add: bool, config: Config) -> None:
+def _enrol(receipt: ConsentReceipt, specs: list[SourceSpec], add: bool, config: Config) -> None:
     from erc_live.live.speakers.embedding import open_voice_reader
 
     reader = open_voice_reader(config.speakers)
     if reader is None:
         raise ConfigError("speakers.most is 1: there is nobody to tell apart")
-    encoder = reader.encoder.fingerprint
-    recordings = enrolment.enrolled(name, encoder) if add else []
+    name, encoder = receipt.person, reader.encoder.fingerprint
+    recordings = voice_prints.enrolled(name, encoder) if add else []
     for spec in specs:
         sample = _listen(name, spec, reader, config)
-        recordings = [*recordings, enrolment.recorded(sample.vector(), sample.seconds)]
-    path = enrolment.keep(name, recordings, encoder)
+        recordings = [*recordings, voice_prints.recorded(sample.vector(), sample.seconds)]
+    path = voice_prints.keep(recordings, encoder, receipt)
     seconds = sum(recording.seconds for recording in recordings)
     lines = [
-        f"{name}: {seconds:.0f} s of speech, kept in {path}",
-        *enrolment.outlook(name, recordings, reader.encoder.centre, encoder),
+        f"{name}: {seconds:.0f} s of speech, kept in {path}, with the consent to it until {receipt.until} beside it",
+        *outlook(name, recordings, reader.encoder.centre, encoder),
         f"to use it: --set 'speakers.known=[\"{name}\"]'; to delete it: erc-live enrol --forget {name!r}",
     ]
     out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ import typer
 
 from erc_live.live.screen.console import out, print_line
 from erc_live.live.session import recording_registry
-from erc_live.live.speakers import enrolment
+from erc_live.live.speakers import voice_prints
 from erc_live.streams import forgetting
 from erc_live.streams.errors import SessionError
 from erc_live.streams.session import open_session
@@ -25,7 +25,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be done.")] = False,
 ) -> None:
     """Take one person out of recorded sessions, and delete the print of their voice."""
-    enrolment.check(speaker)
+    voice_prints.check(speaker)
     paths = bundles or recording_registry.recordings()
     failures: list[SessionError] = []
     known = _forget_voice(speaker, yes)
@@ -45,10 +45,10 @@ def forget(
 
 def _forget_voice(speaker: str, yes: bool) -> bool:
     """Whether there is a print of their voice."""
-    names = [entry.name for entry in enrolment.stored() if forgetting.alike(entry.name, speaker)]
+    names = [entry.name for entry in voice_prints.stored() if forgetting.alike(entry.name, speaker)]
     for name in names:
         if yes:
-            enrolment.forget(name)
+            voice_prints.forget(name)
         print_line(f"{name}: the print of their voice{_done(yes)}", out)
     return bool(names)
 

@@ -20,17 +20,24 @@ from erc_live.live.commands.session_options import (
     AsLive,
     Cameras,
     ConfigFile,
+    Ephemeral,
     Jsonl,
     Mics,
     Network,
     Picture,
+    Purpose,
+    Reason,
     Record,
     Sets,
+    Setting,
     Speed,
+    TextOnly,
     Transcript,
+    session_flags,
 )
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
+from erc_live.live.privacy.purpose import UNNAMED
 from erc_live.live.screen.console import err, wants_jsonl
 from erc_live.live.session import launch
 from erc_live.live.session.spec import SessionSpec
@@ -46,11 +53,12 @@ def live(
     network: str | None,
     config: Path | None,
     sets: list[str] | None,
+    flags: dict[str, object],
 ) -> None:
-    """Run a session of devices, which `erc-live` without a command does."""
-    loaded = configuration.load(config, sets or [], _flags(network))
+    """Run a session of devices, which `erc-live` without a command does. `flags`: as of `session_flags`."""
+    loaded = configuration.load(config, sets or [], flags | _flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
-    _run(loaded, sources, "1", transcript, record, picture, jsonl)
+    _run(loaded, sources, "1", transcript, record, picture, jsonl, cameras=bool(camera))
 
 
 def replay(
@@ -66,15 +74,21 @@ def replay(
     picture: Picture = None,
     jsonl: Jsonl = False,
     network: Network = None,
+    purpose: Purpose = None,
+    setting: Setting = None,
+    reason: Reason = None,
+    text_only: TextOnly = False,
+    ephemeral: Ephemeral = False,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
     """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
-    loaded = configuration.load(config, sets or [], _flags(network))
+    flags = session_flags(purpose, setting, reason, text_only, ephemeral)
+    loaded = configuration.load(config, sets or [], flags | _flags(network))
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
-    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live)
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live, cameras=bool(camera))
 
 
 def demo(
@@ -108,7 +122,11 @@ def _run(
     jsonl: bool,
     reference: Path | None = None,
     hurry: bool = False,
+    cameras: bool = False,
 ) -> None:
+    """`cameras`: somebody asked for them by name."""
+    if loaded.config.session.text_only and not cameras:  # those of a film or a recorded session are left out
+        sources = [source for source in sources if source.kind == "mic"]
     session = SessionSpec(
         session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
         config=loaded.config,
@@ -121,7 +139,8 @@ def _run(
         picture=str(picture) if picture else None,
         jsonl=wants_jsonl(jsonl),
     )
-    launch.run(session)
+    unnamed = loaded.origin["session.purpose"] == "default" and any(source.live for source in sources)
+    launch.run(session, UNNAMED if unnamed else "")
 
 
 def _flags(network: str | None) -> dict[str, object]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from erc_live.live.privacy import purpose as purposes
+
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Configuration file, over the user's own.", metavar="FILE")
 ]
@@ -39,3 +41,35 @@ Speed = Annotated[str, typer.Option(help="1 real time, N times as fast, or max (
 AsLive = Annotated[
     bool, typer.Option("--as-live", help="Rather give words up than be late, as with microphones. Files can wait.")
 ]
+Purpose = Annotated[
+    str | None,
+    typer.Option(
+        help="What it is for: own-use (default), research, medical, safety, entertainment or accessibility.",
+        metavar="PURPOSE",
+    ),
+]
+Setting = Annotated[
+    str | None,
+    typer.Option(help="workplace or education: needs a medical or safety purpose, and --reason.", metavar="SETTING"),
+]
+Reason = Annotated[str | None, typer.Option(help="Why it is needed there; is recorded.", metavar="TEXT")]
+TextOnly = Annotated[bool, typer.Option("--text-only", help="Words alone: no model of emotion gets voices or faces.")]
+Ephemeral = Annotated[bool, typer.Option("--ephemeral", help="Nothing is written to the disk: no log file, either.")]
+
+
+def session_flags(
+    purpose: str | None,
+    setting: str | None,
+    reason: str | None,
+    text_only: bool = False,
+    ephemeral: bool = False,
+) -> dict[str, object]:
+    """The options of a session as keys of the configuration; what was not given is left to the other layers."""
+    if purpose is not None:
+        purposes.check_purpose(purpose)
+    named = {"purpose": purpose, "setting": setting, "reason": reason}
+    switched = {"text_only": text_only, "ephemeral": ephemeral}
+    return {
+        **{f"session.{key}": value for key, value in named.items() if value is not None},
+        **{f"session.{key}": True for key, on in switched.items() if on},
+    }

@@ -6,6 +6,7 @@ screen, only this one does I/O.
 """
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,12 +21,15 @@ from erc_live.live.screen.panels import clock_text
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.clock import Clock, SessionClock
-from erc_live.streams.messages import SessionEnd
+from erc_live.streams.messages import Command, SessionEnd
 
 if sys.platform != "win32":
+    import fcntl
     import termios
 
     INPUT_FLAGS, LOCAL_FLAGS, CONTROL_CHARACTERS = 0, 3, 6  # places in what tcgetattr returns
+
+KEYS_S = 0.03  # how often keys are looked for: who asks for a pause is to have it within 100 ms
 
 # rich's own format names fonts on a web server; a picture in a README must not call anybody.
 _SVG = """\
@@ -53,23 +57,25 @@ _SVG = """\
 """
 
 
-def run(
+def run(  # noqa: PLR0913 - `host` is for tests
     inlet: Inlet,
     console: Console,
     refresh_hz: float,
     stopped: Callable[[], bool],
     speed: float = 1.0,
     host: Clock | None = None,
+    command: Callable[[Command], None] = lambda command: None,
 ) -> SessionView:
     """Show a session on the terminal of `console` until it ends, `stopped()` says so, or SIGINT or SIGTERM asks.
 
     Returns what was seen last. Redraws at most `refresh_hz` times a second and only when something has changed; the
-    elapsed time does once a second. `speed`: seconds of the session per second. `host`: the host's clock. Call it from
-    the main thread.
+    elapsed time does once a second. `speed`: seconds of the session per second. `host`: the host's clock. `command` is
+    called with what somebody asks for by a key: p pauses and resumes. Call it from the main thread.
     """
     painter = _Painter(console, speed)
-    with _signals() as asked, _quiet_keys(console), console.screen():
-        view = _follow(inlet, painter, 1.0 / refresh_hz, lambda: bool(asked) or stopped(), host or SessionClock())
+    with _signals() as asked, _quiet_keys(console) as keyboard, console.screen():
+        keys = _Keys(keyboard, command)
+        view = _follow(inlet, painter, 1.0 / refresh_hz, lambda: bool(asked) or stopped(), host or SessionClock(), keys)
     for line in summary(view):
         console.print(painter.glyphs.text(line), markup=False, highlight=False, soft_wrap=True)
     return view
@@ -131,13 +137,42 @@ class _Painter:
             self._painted = subject
 
 
-def _follow(inlet: Inlet, painter: _Painter, period_s: float, over: Callable[[], bool], host: Clock) -> SessionView:
+class _Keys:
+    """What is typed on the terminal `keyboard`, None where nobody can: p asks for a pause, or for its end."""
+
+    def __init__(self, keyboard: int | None, command: Callable[[Command], None]) -> None:
+        self._keyboard = keyboard
+        self._command = command
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait at most before they are looked for again."""
+        return KEYS_S if self._keyboard is not None else float("inf")
+
+    def obey(self, view: SessionView) -> None:
+        """Pass on what was typed. Who asks twice before the screen says PAUSED gets one pause."""
+        if self._keyboard is None or not select.select([self._keyboard], [], [], 0)[0]:
+            return
+        try:
+            typed = os.read(self._keyboard, 64)
+        except OSError:
+            typed = b""
+        if not typed:  # the terminal has gone
+            self._keyboard = None
+        if b"p" in typed.lower():
+            self._command("resume" if view.paused else "pause")
+
+
+def _follow(
+    inlet: Inlet, painter: _Painter, period_s: float, over: Callable[[], bool], host: Clock, keys: _Keys
+) -> SessionView:
     view = SessionView()
     due_ns = host.now_ns()
     while True:
         last = over()  # and what has arrived by now is still shown
-        for message in inlet.receive(max(0, due_ns - host.now_ns()) / 1e9):
+        for message in inlet.receive(min(keys.patience_s, max(0, due_ns - host.now_ns()) / 1e9)):
             view = reduce(view, message)
+        keys.obey(view)
         last = last or view.end is not None
         if last or host.now_ns() >= due_ns:
             painter.paint(view, host.now_ns())
@@ -160,27 +195,29 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _quiet_keys(console: Console) -> Iterator[None]:
-    """Keys leave no trace on the screen or, afterwards, in the shell.
+def _quiet_keys(console: Console) -> Iterator[int | None]:
+    """Keys leave no trace on the screen or, afterwards, in the shell. Yields where they can be read, None if nowhere:
+    standard input is the supervisor's.
 
     Ctrl-C works. Ctrl-Z, which would leave the screen half open, does not, nor does Ctrl-S, which would stop the screen
     while everything else goes on. Where there is no terminal, nothing happens.
     """
     if sys.platform == "win32":
-        yield
+        yield None
         return
     try:
         terminal = console.file.fileno()
         before = termios.tcgetattr(terminal)
     except (OSError, termios.error):
-        yield
+        yield None
         return
     quiet = termios.tcgetattr(terminal)
     quiet[INPUT_FLAGS] &= ~termios.IXON
     quiet[LOCAL_FLAGS] &= ~(termios.ECHO | termios.ICANON)
     quiet[CONTROL_CHARACTERS][termios.VSUSP] = bytes([os.fpathconf(terminal, "PC_VDISABLE")])
     termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
+    readable = fcntl.fcntl(terminal, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     try:
-        yield
+        yield terminal if readable else None
     finally:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, before)

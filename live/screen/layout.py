@@ -17,7 +17,7 @@ from rich.segment import Segment
 from erc_live.live.screen import panels
 from erc_live.live.screen.panels import Cell, Row, Sheet, cells, clock_text
 from erc_live.live.screen.speaker_cells import short_name
-from erc_live.live.screen.theme import HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
+from erc_live.live.screen.theme import ALARM, HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
 from erc_live.live.screen.view import SessionView
 
 NOTICE = "estimated expressed emotion, not a person's inner state"
@@ -103,6 +103,8 @@ def _header(sheet: Sheet) -> Row:
     left: Row = [(" erc-live", STRONG)]
     if view.hello is not None and room >= MIN_TITLE_CELLS:
         left.append((f"  {view.hello.session}", QUIET))
+        if view.hello.purpose:
+            left.append((f"  {view.hello.purpose}", QUIET))
     return [*panels.fitted(left, room, glyphs), *right]
 
 
@@ -115,11 +117,15 @@ def _indicators(view: SessionView, glyphs: Glyphs) -> Row:
         doing = ("STARTING", WARNING)
     elif view.finishing:
         doing = ("FINISHING", WARNING)
+    elif view.paused:
+        doing = ("PAUSED", ALARM)
     return [doing, ("  ", ""), (f"{glyphs.dot} REC", HOT)] if view.recording else [doing]
 
 
 def _footer(sheet: Sheet, compact: bool) -> Row:
-    keys = "" if compact else "  Ctrl-C ends "
+    switch = "resumes" if sheet.view.paused else "pauses"
+    pause = f"  p {switch}" if sheet.view.state and not sheet.view.end else ""
+    keys = "" if compact else f"{pause}  Ctrl-C ends "
     room = sheet.width - len(keys)
     notice = NOTICE if len(NOTICE) < room else NOTICE.partition(",")[0]
     return [*panels.fitted([(f" {notice}", QUIET)], room, sheet.glyphs), (keys, QUIET)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from erc_live.live.screen.inlet import Inlet
@@ -29,11 +30,14 @@ from erc_live.streams.messages import (
     PublicEvent,
     Relabel,
     SessionEnd,
+    SessionState,
     WorkerLost,
 )
 
 NO_WORDS = "(no words)"
+LEAST_CELLS = 2  # of a row: the widest signs need as many
 _WAIT_S = 0.1
+_RULER = Console(file=io.StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
 
 
 def run(bus: Inlet, out: TextIO, stopped: Callable[[], bool]) -> None:
@@ -123,9 +127,10 @@ class Page:
     def _put(self, line: str, end: str = "\n") -> str:
         """A line over what is provisional; with another `end` than a new row it is provisional itself."""
         start = "\r" if self._standing else ""
-        over = " " * (self._standing - cell_len(line))
+        first, row_end, others = line.partition("\n")
+        over = " " * (self._standing - cell_len(first))
         self._standing = 0 if end else cell_len(line)
-        return start + line + over + end
+        return start + first + over + row_end + others + end
 
 
 class TextLines:
@@ -138,6 +143,7 @@ class TextLines:
     def __call__(self, message: PublicEvent) -> str:
         if isinstance(message, Hello):
             self._start_ns = message.t_ns
+            return self._greeting(message)
         return self._fitted(self._sentence(message))
 
     def correction(self, relabel: Relabel, before: EmotionEvent | None, now: EmotionEvent) -> str:
@@ -145,6 +151,15 @@ class TextLines:
         who = f"{_who(before) if before else 'somebody else'} > {_who(now)}"
         since = f"{self._time(now.t_start_ns)}, utterances: {len(relabel.moved)}"
         return self._fitted(f"{self._time(relabel.t_ns)}  {'corrected':<10}  {who} from {since}")
+
+    def _greeting(self, hello: Hello) -> str:
+        """Who greets, and the whole notice: people must be able to read it, however narrow their terminal is."""
+        line = _printable(f"session {hello.session}, model {hello.model}. {hello.notice}").rstrip()
+        if self._width is None:
+            return line
+        return "\n".join(
+            map(self._fitted, (row.plain for row in Text(line).wrap(_RULER, max(self._width, LEAST_CELLS))))
+        )
 
     def _fitted(self, line: str) -> str:
         line = printable(line).rstrip()
@@ -156,8 +171,6 @@ class TextLines:
 
     def _sentence(self, message: PublicEvent) -> str:
         match message:
-            case Hello():
-                return f"session {message.session}, model {message.model}. {message.notice}"
             case EmotionEvent():
                 doubt = "" if message.certain else "?"
                 share = f"{message.label}{doubt} {message.probs.get(message.label, 0.0):.0%}"
@@ -171,12 +184,21 @@ class TextLines:
                 who = message.speaker_name or "another voice"
                 before = f"{len(message.moved)} of the utterances before"
                 return f"{self._time(message.t_ns)}  {'corrected':<10}  {before} said by {who}"
+            case _:
+                return self._of_the_session(message)
+
+    def _of_the_session(self, message: PublicEvent) -> str:
+        match message:
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
             case WorkerLost():
                 return f"{self._time(message.t_ns)}  {message.worker:<10}  {message.reason}; {message.consequence}"
+            case SessionState():
+                return f"{self._time(message.t_ns)}  {'session':<10}  {_doing(message)}"
             case SessionEnd():
                 return f"{self._time(message.t_ns)}  {_ended(message)}"
+            case _:
+                raise AssertionError(f"no sentence for {type(message).__name__}")
 
     def _time(self, t_ns: int) -> str:
         seconds = max(0, t_ns - self._start_ns) // 1_000_000_000
@@ -196,11 +218,21 @@ def _who(event: EmotionEvent) -> str:
     return event.speaker_name or f"speaker {event.speaker}"
 
 
+def _printable(text: str) -> str:
+    """The text without control codes for the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _written(event: EmotionEvent) -> str:
     """The words of an utterance, or why there are none."""
     if event.text.strip() or not event.final:
         return event.text
     return SKIPPED if event.skipped else NO_WORDS
+
+
+def _doing(state: SessionState) -> str:
+    """What is being done with people from now on."""
+    return ("paused" if state.paused else "analysing") + (", recording" if state.recording else ", not recording")
 
 
 def _ended(end: SessionEnd) -> str:

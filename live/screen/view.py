@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from erc_live.streams.messages import AnyMessage, EmotionEvent, Gap, Hello, Overload, SessionEnd, WorkerStatus
+from erc_live.streams.messages import (
+    AnyMessage,
+    EmotionEvent,
+    Gap,
+    Hello,
+    Overload,
+    SessionEnd,
+    SessionState,
+    WorkerStatus,
+)
 
 MAX_UTTERANCES = 200
 MAX_TREND = 30
@@ -57,7 +66,7 @@ class SpeakerChange:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionView:
-    """Everything that is drawn.
+    """Everything that is drawn. `state` is None where the session did not say what it does.
 
     `utterances` are in the order in which they were first heard of, `speakers` in the order in which they last spoke,
     `workers` by name. `changes`: utterances that turned out to be another speaker's, the newest last. `gaps` and `lost`
@@ -74,6 +83,7 @@ class SessionView:
     lost: int = 0
     recent_gaps: tuple[Gap, ...] = ()
     overload: Overload | None = None
+    state: SessionState | None = None
     warnings: tuple[str, ...] = ()
     end: SessionEnd | None = None
     last_seq: int = -1
@@ -102,8 +112,15 @@ class SessionView:
 
     @property
     def recording(self) -> bool:
-        """Whether the session is being written to disk now."""
-        return self.recorder is not None and self.recorder.phase not in ("done", "failed")
+        """Whether the session is being written to disk now: as the recorder says, else the session."""
+        if self.recorder is None:
+            return self.state is not None and self.state.recording
+        return self.recorder.phase not in ("done", "failed")
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is listened to or looked at now."""
+        return self.state is not None and self.state.paused
 
     @property
     def start_ns(self) -> int | None:
@@ -126,6 +143,8 @@ def reduce(view: SessionView, message: AnyMessage) -> SessionView:
             return _miss(view, message)
         case Overload():
             return replace(view, overload=message if message.level else None)
+        case SessionState():
+            return replace(view, state=message)
         case SessionEnd():
             return replace(view, end=message)
         case _:
@@ -140,6 +159,8 @@ def _greet(view: SessionView, hello: Hello) -> SessionView:
 
 
 def _miss(view: SessionView, gap: Gap) -> SessionView:
+    if gap.cause == "paused":
+        return view  # people wanted it: nothing is wrong
     if gap in view.recent_gaps:  # who noticed it and who passed it on both tell us
         return view
     recent = (*view.recent_gaps, gap)[-MAX_GAPS:]

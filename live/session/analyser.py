@@ -5,7 +5,7 @@ whatever came before, in whichever thread it runs. Its answers come before the o
 depends on it, who speaks and the text vector, is made later (`conversation.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from erc_live.live.asr.transcribers import NoWords, Transcriber
@@ -27,11 +27,13 @@ LANGUAGE = "en"  # of the words that the shipped weights learnt from
 
 @dataclass(frozen=True)
 class Engines:
-    """What an utterance is analysed with. `voices` is None where all that one microphone hears is one person."""
+    """What an utterance is analysed with. `audio_encoder` and `faces` are None where words alone are to decide;
+    `voices` is None where all that one microphone hears is one person.
+    """
 
     transcriber: Transcriber
     text_encoder: TextEncoder
-    audio_encoder: SoundEncoder
+    audio_encoder: SoundEncoder | None
     faces: FaceReader | None
     voices: VoiceReader | None
     spare: Transcriber | None = None  # smaller, for when the machine does not keep up
@@ -41,17 +43,24 @@ class Engines:
     @property
     def fingerprints(self) -> dict[Modality, str]:
         """The encoder of each modality. Which face finder there is depends on the machine, so it is not among them."""
-        names: dict[Modality, str] = {"text": self.text_encoder.fingerprint, "audio": self.audio_encoder.fingerprint}
+        names: dict[Modality, str] = {"text": self.text_encoder.fingerprint}
+        if self.audio_encoder is not None:
+            names["audio"] = self.audio_encoder.fingerprint
         if self.faces is not None:
             names["visual"] = self.faces.encoder.fingerprint
         return names
 
 
 class Analyser:
-    """`analyser(request)` runs the engines one after the other, words first; stamps are of `clock`."""
+    """`analyser(request)` runs the engines one after the other, words first; stamps are of `clock`. `redact`: what
+    takes out of a transcript what nobody is to read; None: nothing.
+    """
 
-    def __init__(self, engines: Engines, clock: Clock) -> None:
+    def __init__(
+        self, engines: Engines, clock: Clock, redact: Callable[[Transcript], Transcript] | None = None
+    ) -> None:
         self._engines = engines
+        self._redact = redact
         self._clock = clock
 
     def __call__(self, request: Request, budget: Budget = FULL) -> Analysis:
@@ -96,7 +105,7 @@ class Analyser:
         part = replace(speech, pcm=speech.pcm[stretch.start : stretch.end], start_s=start_s, end_s=end_s)
         transcript = transcriber.transcribe(part)
         if legible(transcript.text):
-            return transcript
+            return self._redact(transcript) if self._redact else transcript
         return replace(transcript, text="", words=(), confidence=None)  # nothing in it can be read
 
     def _part(
@@ -105,9 +114,9 @@ class Analyser:
         pcm = request.speech.pcm[stretch.start : stretch.end]
         t_start_ns = request.t_start_ns + samples_to_ns(stretch.start)
         t_end_ns = request.t_start_ns + samples_to_ns(stretch.end)
-        part = VoicePart(
-            t_start_ns, t_end_ns, transcript, self._engines.audio_encoder(pcm), embedding=stretch.embedding
-        )
+        encoder = self._engines.audio_encoder
+        audio_vec = None if encoder is None else encoder(pcm)
+        part = VoicePart(t_start_ns, t_end_ns, transcript, audio_vec, embedding=stretch.embedding)
         if self._engines.faces is None:
             return part
         seen = [frame for frame in frames if t_start_ns <= frame.t_ns < t_end_ns]

@@ -22,12 +22,14 @@ from erc_live.live.perception.front_end import INLINE, Account, FrontEnd
 from erc_live.live.perception.load_shedding import levels
 from erc_live.live.perception.turn_detection import missing_detector, open_turn_detector
 from erc_live.live.perception.vad import SileroVad
+from erc_live.live.privacy.redaction import open_redactor
 from erc_live.live.requests import Request, RequestKind
 from erc_live.live.session.analyser import Analyser, Engines
 from erc_live.live.session.spec import SessionSpec, Start
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.speakers.embedding import open_voice_reader
 from erc_live.live.speakers.enrolment import open_speakers
+from erc_live.live.speakers.voice_prints import unusable
 from erc_live.live.vision.expression import open_face_reader
 from erc_live.models import card
 from erc_live.models.encoders.audio import ProsodyEncoder
@@ -51,22 +53,33 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
     transcriber = open_transcriber(config.transcriber, folder, transcript)
     turns = open_turn_detector(config.perception, folder)
     weights = card.read(config.tracker.weights)  # which were trained on the vectors of these encoders
+    words_alone = config.session.text_only  # then what could judge a voice or a face is not even loaded
     engines = Engines(
         transcriber=transcriber,
         spare=open_spare(config.transcriber, folder, transcriber),
         text_encoder=TextEncoder.load(weights.encoder_folder("text")),
-        audio_encoder=SoundEncoder(ProsodyEncoder(), VoiceEncoder.load(weights.encoder_folder("voice"))),
-        faces=open_face_reader(config.visual, folder, weights.encoder_folder("face")),
+        audio_encoder=None
+        if words_alone
+        else SoundEncoder(ProsodyEncoder(), VoiceEncoder.load(weights.encoder_folder("voice"))),
+        faces=None if words_alone else open_face_reader(config.visual, folder, weights.encoder_folder("face")),
         voices=open_voice_reader(config.speakers),
         turns=turns,
         warning="; ".join(
-            filter(None, (makeshift(config.transcriber, transcriber), missing_detector(config.perception, turns)))
+            filter(
+                None,
+                (
+                    makeshift(config.transcriber, transcriber),
+                    missing_detector(config.perception, turns),
+                    *unusable(config.speakers.known),
+                ),
+            )
         ),
     )
     weights.card.check_encoders(engines.fingerprints)
     noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
     engines.text_encoder.encode(["warm up"])
-    engines.audio_encoder(noise)
+    if engines.audio_encoder is not None:
+        engines.audio_encoder(noise)
     if engines.voices is not None:
         engines.voices.split(noise)
     if engines.faces is not None:
@@ -90,6 +103,7 @@ def front_end(
     cameras = any(source.kind == "camera" for source in session.sources)
     shed = levels(quick=engines.transcriber.quick, video=cameras, spare=engines.spare is not None)
     sources = microphones(session.sources)
+    names = {*config.speakers.known, *(source.speaker for source in session.sources if source.speaker)}
     stalled_ns = STALLED_NS * session.speed if session.hurry else math.inf
     endpointer = Endpointer(sources, SileroVad, perception_settings(config), start.t_ns, stalled_ns, engines.turns)
     endpointer.go_on(start.since_ns)
@@ -97,7 +111,7 @@ def front_end(
         endpointer,
         Account(sources, start.t_ns),
         Conversation(engines.text_encoder, speakers, clock, start.t_ns, start.context),
-        Analyser(engines, clock),
+        Analyser(engines, clock, open_redactor(names) if config.text.redact else None),
         executor,
         shed if session.hurry else (),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from erc_live.live.capture.sound_check import SoundCheck
 from erc_live.live.capture.source import recorded_messages
+from erc_live.live.privacy.notice import introduced
 from erc_live.live.session.analyser import Engines
 from erc_live.live.session.engines import closing_note, front_end
 from erc_live.live.session.spec import SessionSpec
@@ -17,7 +18,16 @@ from erc_live.live.session.totals import SessionTotals
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, UtteranceFeatures
+from erc_live.streams.messages import (
+    EmotionEvent,
+    Gap,
+    Hello,
+    Overload,
+    Relabel,
+    SessionEnd,
+    UtteranceFeatures,
+    VideoFrame,
+)
 from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
 
 Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | Overload | SessionEnd
@@ -29,7 +39,8 @@ def recorded(session: SessionSpec, sounds: Mapping[str, SoundCheck] | None = Non
     """
     first = session.sources[0]
     if first.medium == "bundle":  # with the gaps that it knows of
-        return bundle_messages(Path(first.target), start_ns=0)
+        messages = bundle_messages(Path(first.target), start_ns=0)
+        return (m for m in messages if not (session.config.session.text_only and isinstance(m, VideoFrame)))
     config = session.config.capture
     heard = sounds or {}
     return in_time_order([recorded_messages(s, config, 0, sound=heard.get(s.name)) for s in session.sources])
@@ -40,6 +51,7 @@ class InProcess:
 
     def __init__(self, session: SessionSpec, engines: Engines, checkpoint: Checkpoint) -> None:
         self.note = ""
+        self._session = session
         self._clock = ManualClock()
         self._transcriber = engines.transcriber
         self._front_end = front_end(session, engines, self._clock)
@@ -51,7 +63,9 @@ class InProcess:
 
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""
-        yield self._tracker.hello()
+        visual = any(source.kind == "camera" for source in self._session.sources)
+        recorded = self._session.record is not None
+        yield introduced(self._tracker.hello(), self._session.config.session, recorded, visual)
         for message in messages:
             self._clock.sleep_until(due_ns(message))
             if isinstance(message, Gap):

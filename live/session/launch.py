@@ -1,9 +1,9 @@
 """From what a person asked for to a running session: checks first, then the workers, or the cores in this process."""
 
-import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
@@ -18,12 +18,16 @@ from erc_live.live.capture.source import bundle_sources, channels_hint, check
 from erc_live.live.capture.source_spec import SourceSpec, parse_camera, parse_mic
 from erc_live.live.config import Config
 from erc_live.live.demo.recognition import RecognitionScore
-from erc_live.live.errors import ConfigError
+from erc_live.live.errors import ConfigError, WorkerError
+from erc_live.live.privacy import purpose
 from erc_live.live.screen.console import print_line
+from erc_live.live.session.log_file import session_log
 from erc_live.live.session.recording_registry import prune
+from erc_live.live.session.registry import Registration
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
+from erc_live.live.speakers.voice_prints import migrate
 from erc_live.streams.address import public_endpoint
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import MediaError, SessionError
@@ -128,12 +132,15 @@ def parse_speed(text: str) -> float:
     return speed
 
 
-def run(session: SessionSpec) -> None:
+def run(session: SessionSpec, beginning: str = "") -> None:
     """Run a session to its end: in this process at maximum speed, else in the workers. Raises what `exit_code` knows.
+    `beginning`: a line for people, if it may begin at all.
 
     If it has a reference, the last line on standard error tells how much of that was recognised.
     """
     _check(session)
+    if beginning:
+        print_line(beginning)
     hearing = RecognitionScore(read_cues(Path(session.reference)) if session.reference else ())
     if session.speed == FASTEST:
         from erc_live.live.session import max_speed  # here: only this way of running loads the engines in this process
@@ -147,9 +154,40 @@ def run(session: SessionSpec) -> None:
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     session = _placed(session)
-    logfile = platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
-    logging.basicConfig(filename=logfile, format="%(asctime)s supervisor: %(message)s", force=True)
-    Supervisor(session, logfile, observe).run()
+    with session_log(_log_path(session)) as log, _observers(session) as others:
+
+        def observed(message: AnyMessage) -> None:
+            for each in (observe, *others):
+                each(message)
+
+        try:
+            Supervisor(session, log.path, observed).run()
+        except WorkerError:
+            for line in log.tail:
+                print_line(line)
+            raise
+
+
+def _log_path(session: SessionSpec) -> Path | None:
+    if session.config.session.ephemeral:
+        return None
+    return platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
+
+
+@contextmanager
+def _observers(session: SessionSpec) -> Iterator[list[Callable[[AnyMessage], None]]]:
+    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics."""
+    with ExitStack() as stack:
+        observers: list[Callable[[AnyMessage], None]] = []
+        if not session.config.session.ephemeral:
+            observers.append(stack.enter_context(closing(Registration(session))).observe)
+        if session.config.metrics.port:
+            from erc_live.live.session.prometheus import SessionMetrics, served  # here: few sessions are measured
+
+            metrics = SessionMetrics()
+            stack.enter_context(served(metrics, session.config.metrics.port))
+            observers.append(metrics.observe)
+        yield observers
 
 
 def _placed(session: SessionSpec) -> SessionSpec:
@@ -161,7 +199,10 @@ def _placed(session: SessionSpec) -> SessionSpec:
 
 
 def _check(session: SessionSpec) -> None:
-    """What can be known before anything is started: files that are not media, a folder in the way."""
+    """What can be known before anything is started: what may not be, files that are not media, a folder in the way."""
+    purpose.check(session.config.session)
+    _check_ephemeral(session)
+    _check_text_only(session)
     for source in session.sources:
         if source.medium == "file":
             check(source)
@@ -175,6 +216,27 @@ def _check(session: SessionSpec) -> None:
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():
         raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")
+
+
+def _check_ephemeral(session: SessionSpec) -> None:
+    """Refuse what would be kept of a session that keeps nothing; else bring the prints of voices up to date."""
+    if session.config.session.ephemeral:
+        for option, kept in (("--record", session.record), ("--picture", session.picture)):
+            if kept:
+                raise ConfigError(f"--ephemeral and {option} {kept} exclude each other: it writes nothing to the disk")
+        return
+    for line in migrate() if session.config.speakers.known else ():
+        print_line(line)
+
+
+def _check_text_only(session: SessionSpec) -> None:
+    """Refuse cameras, and the lack of words, where words alone are to decide."""
+    if not session.config.session.text_only:
+        return
+    if cameras := [source.target for source in session.sources if source.kind == "camera"]:
+        raise ConfigError(f"--text-only and --camera {cameras[0]} exclude each other: nobody may be looked at")
+    if session.config.transcriber.engine == "none":
+        raise ConfigError("--text-only with transcriber.engine none leaves nothing to decide from: name an engine")
 
 
 def _check_room(folder: Path) -> None:

@@ -22,7 +22,7 @@ from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.errors import AddressError
 from erc_live.streams.event_stream import EventPublisher
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd, SessionState
 from erc_live.streams.subscribe import InOrder, subscribe
 
 DEADLINE_S = 200.0  # catches what hangs
@@ -104,6 +104,22 @@ def test_who_joins_before_the_session_begins_waits_for_its_hello(endpoint: str) 
         publisher.publish(examples.event(0))
         publisher.publish(examples.session_end(1))
     assert uncounted(listener.finish()) == [examples.hello(), examples.event(0), examples.session_end(1)]
+
+
+def test_who_joins_late_is_told_what_is_being_done_now(endpoint: str) -> None:
+    """The newest state alone, after the `Hello`; of what changes later, each change as it comes."""
+    before, now, after = (
+        SessionState(session="s1", t_ns=t_ns, recording=True, paused=paused, purpose="research")
+        for t_ns, paused in ((1, False), (2, True), (3, False))
+    )
+    with closing(EventPublisher(endpoint, history=3)) as publisher:
+        for message in (examples.hello(), before, examples.event(0), now):
+            publisher.publish(message)
+        listener = Listener(endpoint)
+        listener.served_by(publisher, 3)
+        publisher.publish(after)
+        publisher.publish(examples.session_end(1))
+    assert listener.finish() == [examples.hello(last_seq=0), now, examples.event(0), after, examples.session_end(1)]
 
 
 def test_who_joins_after_the_end_is_told_so(endpoint: str) -> None:

@@ -1,19 +1,24 @@
-"""Nobody is enrolled without consent, nothing but vectors are kept, and a print that would not work is refused."""
+"""Nobody is enrolled without consent, which has an end; nothing but vectors are kept, encrypted; and a print that would
+not work is refused.
+"""
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pytest
 import typer
+from msgspec import structs
 from sounds import read_pcm
 from typer.testing import CliRunner, Result
 
 from erc_live.live import config
 from erc_live.live.commands.enrol import enrol
 from erc_live.live.errors import ConfigError
-from erc_live.live.speakers import enrolment
+from erc_live.live.privacy.consent import VALID, agreement, today
+from erc_live.live.speakers import enrolment, voice_prints
 from erc_live.live.speakers.embedding import VoiceReader, open_voice_reader
 from erc_live.streams.media import encode_flac
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, samples_to_ns
@@ -24,6 +29,7 @@ DEMO = Path(__file__).parents[3] / "live" / "demo"
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(platformdirs, "user_data_path", lambda *_: tmp_path / "data")
+    monkeypatch.setattr(platformdirs, "user_config_path", lambda *_: tmp_path / "config")
     return tmp_path / "data"
 
 
@@ -47,8 +53,13 @@ def refused(*arguments: str) -> str:
     return str(result.exception)
 
 
-def recordings() -> list[enrolment.VoiceRecording]:
-    return [enrolment.recorded(np.zeros(256, np.float32), 15.0)]
+def recordings() -> list[voice_prints.VoiceRecording]:
+    return [voice_prints.recorded(np.zeros(256, np.float32), 15.0)]
+
+
+def kept(name: str, encoder: str = "encoder", until: date | None = None) -> Path:
+    receipt = agreement(name, until or today() + VALID, "reported", config.SessionSection())
+    return voice_prints.keep(recordings(), encoder, receipt)
 
 
 def files(data: Path) -> list[Path]:
@@ -57,15 +68,18 @@ def files(data: Path) -> list[Path]:
 
 def test_a_voice_is_kept_listed_recognised_and_forgotten(data: Path, reader: VoiceReader) -> None:
     assert run("Ann Lee", "--mic", str(DEMO / "ada.flac"), "--consent").exit_code == 0
-    (path,) = files(data)
-    kept = json.loads(path.read_text())
-    assert set(kept) == {"format", "name", "consent", "encoder", "recordings"}
-    assert set(kept["recordings"][0]) == {"date", "seconds", "vector"}
-    assert kept["name"] == "Ann Lee"
-    assert kept["consent"].startswith("I, Ann Lee, agree")
-    assert kept["encoder"] == reader.encoder.fingerprint
-    assert path.stat().st_mode & 0o077 == 0
-    assert "Ann Lee" in run("--list").output
+    receipt, print_ = sorted(files(data))
+    assert {path.stat().st_mode & 0o077 for path in (receipt, print_)} == {0}
+    assert [path.name for path in (receipt, print_)] == ["Ann Lee.consent", "Ann Lee.voice"]
+    for word in (b"Ann", b"vector", reader.encoder.fingerprint.encode()):
+        assert word not in print_.read_bytes()
+    (entry,) = voice_prints.stored()
+    assert (entry.name, entry.encoder) == ("Ann Lee", reader.encoder.fingerprint)
+    agreed = json.loads(receipt.read_text())
+    assert agreed["agreed"].startswith("I, Ann Lee, agree")
+    assert agreed["evidence"] == "reported"
+    assert agreed["until"] == (today() + VALID).isoformat()
+    assert f"until {agreed['until']}" in run("--list").output
 
     speakers = enrolment.open_speakers(config.SpeakersSection(known=["Ann Lee"]), reader)
     said = {}
@@ -89,13 +103,13 @@ def test_recordings_add_up_and_their_outlook_is_told(data: Path, reader: VoiceRe
     result = run("Ann", "--mic", str(DEMO / "ada.flac"), "--add", "--consent")
     assert "2 recordings, the least alike 1.00" in result.output
     assert "they agree" in result.output
-    assert len(enrolment.stored()[0].recordings) == 2
+    assert len(voice_prints.stored()[0].recordings) == 2
     result = run("Ben", "--mic", str(DEMO / "ben.flac"), "--consent")
     assert "Ann is most alike" in result.output
     assert "told apart" in result.output
     assert "may be confused" in run("Twin", "--mic", str(DEMO / "ada.flac"), "--consent").output
     run("Ann", "--mic", str(DEMO / "ada.flac"), "--consent")  # without --add a print is replaced
-    assert len(enrolment.enrolled("Ann", reader.encoder.fingerprint)) == 1
+    assert len(voice_prints.enrolled("Ann", reader.encoder.fingerprint)) == 1
 
 
 class Device:
@@ -132,7 +146,7 @@ def test_a_microphone_is_let_go_when_enough_was_said(data: Path, monkeypatch: py
     assert run("Ann", "--mic", "default", "--consent").exit_code == 0
     assert device.closed
     assert not device.finished  # it did not have to listen to the end
-    assert len(files(data)) == 1
+    assert len(files(data)) == 2
 
 
 def test_without_consent_nothing_is_kept(data: Path) -> None:
@@ -162,9 +176,9 @@ def test_a_name_is_a_name(name: str) -> None:
 
 
 def test_a_name_cannot_leave_the_folder(data: Path) -> None:
-    path = enrolment.keep("../../Ann", recordings(), "encoder")
+    path = kept("../../Ann")
     assert path.parent == data / "voices"
-    assert [found.name for found in enrolment.stored()] == ["../../Ann"]
+    assert [found.name for found in voice_prints.stored()] == ["../../Ann"]
 
 
 def test_without_a_name_the_ways_are_said() -> None:
@@ -175,13 +189,84 @@ def test_a_print_counts_for_its_encoder_only(reader: VoiceReader) -> None:
     wanted = config.SpeakersSection(known=["Ann"])
     with pytest.raises(ConfigError, match="nobody called 'Ann' is enrolled"):
         enrolment.open_speakers(wanted, reader)
-    enrolment.keep("Ann", recordings(), "another encoder")
+    kept("Ann", "another encoder")
     with pytest.raises(ConfigError, match="another encoder"):
         enrolment.open_speakers(wanted, reader)
 
 
 def test_a_damaged_print_is_named(data: Path) -> None:
-    path = enrolment.keep("Ann", recordings(), "encoder")
-    path.write_text("{}")
-    with pytest.raises(ConfigError, match=r"Ann\.json is no voice print"):
-        enrolment.stored()
+    path = kept("Ann")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ConfigError, match=r"Ann\.voice cannot be used"):
+        voice_prints.stored()
+
+
+ENDED = today() - timedelta(days=1)
+
+
+def test_after_its_end_a_consent_allows_nothing_and_that_is_told(reader: VoiceReader) -> None:
+    encoder = reader.encoder.fingerprint
+    kept("Ann", encoder, today())  # the last day counts
+    kept("Ben", encoder, ENDED)
+    wanted = config.SpeakersSection(known=["Ann", "Ben"])
+    assert enrolment.open_speakers(wanted, reader).assign("mic", "u", np.zeros(256, np.float32), 0, 1)
+    (line,) = voice_prints.unusable(wanted.known)
+    assert line.startswith(f"Ben is not recognised: the consent ended on {ENDED}")
+    assert voice_prints.objection("Ann", today() + timedelta(days=1))
+    listed = run("--list").output
+    assert [("NOT USED" in row) for row in listed.splitlines()[:2]] == [False, True]
+    vector = voice_prints.recorded(np.ones(256, np.float32), 15.0)
+    outlook = " ".join(enrolment.outlook("Cara", [vector], reader.encoder.centre, encoder))
+    assert "Ben" not in outlook, "to compare with a print is to use it"
+
+
+def test_a_print_without_a_receipt_is_not_used(reader: VoiceReader) -> None:
+    kept("Ann", reader.encoder.fingerprint).with_suffix(".consent").unlink()
+    assert "no receipt" in voice_prints.unusable(["Ann"])[0]
+    assert run("--forget", "Ann").exit_code == 0
+
+
+def test_a_session_says_who_is_not_recognised(reader: VoiceReader, tiny_world: dict[str, str]) -> None:
+    from erc_live.live.session.engines import load_engines
+
+    kept("Ben", reader.encoder.fingerprint, ENDED)
+    settings = config.load(sets=[f"{key}={value}" for key, value in tiny_world.items()]).config
+    settings = structs.replace(settings, speakers=config.SpeakersSection(known=["Ben"]))
+    assert "Ben is not recognised" in load_engines(settings).warning
+
+
+@pytest.mark.parametrize("day", ["yesterday", ENDED.isoformat(), "2099-01-01"])
+def test_an_end_of_a_consent_is_a_day_to_come(day: str, data: Path) -> None:
+    assert "--until" in refused("Ann", "--mic", str(DEMO / "ada.flac"), "--consent", "--until", day)
+    assert not files(data)
+
+
+def test_an_old_print_is_encrypted_and_its_consent_noted(data: Path) -> None:
+    (data / "voices").mkdir(parents=True)
+    old = {"format": "erc.voice-print/2", "name": "Ann", "consent": "I, Ann, agree.", "encoder": "encoder"}
+    given = today() - timedelta(days=30)
+    vectors = [{"date": day.isoformat(), "seconds": 9.0, "vector": [0.5] * 256} for day in (today(), given)]
+    (data / "voices" / "Ann.json").write_text(json.dumps(old | {"recordings": vectors}))
+    (data / "voices" / "Bo.json").write_text("{}")
+    with pytest.raises(ConfigError, match="older version"):
+        voice_prints.known_print("Ann", "encoder")
+    assert "Bo.json is no voice print" in refused("--list")
+    (data / "voices" / "Bo.json").unlink()
+    lines = run("--list").output
+    assert "is encrypted now" not in lines, "Ann was brought up to date before Bo was looked at"
+    receipt = voice_prints.receipt_of("Ann")
+    assert receipt is not None
+    assert (receipt.agreed, receipt.evidence, receipt.given) == ("I, Ann, agree.", "migrated", given.isoformat())
+    assert receipt.last_day == given + VALID
+    (entry,) = voice_prints.stored()
+    assert len(entry.recordings) == 2
+    assert {path.suffix for path in files(data)} == {".voice", ".consent"}
+
+
+def test_who_is_responsible_stands_on_the_receipt(data: Path) -> None:
+    arguments = ("Ann", "--mic", str(DEMO / "ada.flac"), "--consent", "--set", "session.controller=Lab")
+    assert run(*arguments).exit_code == 0
+    receipt = voice_prints.receipt_of("Ann")
+    assert receipt is not None
+    assert receipt.controller == "Lab"
+    assert "--forget 'Ann'" in receipt.withdrawal

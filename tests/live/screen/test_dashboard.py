@@ -135,9 +135,11 @@ def test_a_terminal_without_unicode_gets_ascii():
 
 
 @contextmanager
-def pseudo_terminal():
-    """A terminal that somebody looks at: one that nobody reads from blocks its writer."""
+def pseudo_terminal(typed=None):
+    """A terminal that somebody looks at: one that nobody reads from blocks its writer. `typed` gets what types."""
     master, slave = pty.openpty()
+    if typed is not None:
+        typed.append(lambda keys: os.write(master, keys))
 
     def look():
         with suppress(OSError):  # the other side is closed
@@ -169,6 +171,40 @@ def test_keys_are_neither_echoed_nor_left_to_the_shell(last):
         assert during[0][dashboard.LOCAL_FLAGS] & termios.ISIG
         assert during[0][dashboard.CONTROL_CHARACTERS][termios.VSUSP] == b"\0"
         assert termios.tcgetattr(terminal) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_p_pauses_and_resumes_at_once():
+    """Within 100 ms, on a screen that is redrawn every 250 ms; another key does nothing."""
+    asked, hosts, keyboard = [], [], []
+    host = ManualClock(START_NS)
+    script = [
+        (START_NS, hello(t_ns=START_NS)),
+        (START_NS + S, lambda: keyboard[0](b"x")),
+        (START_NS + 2 * S, lambda: keyboard[0](b"p")),
+        (START_NS + 3 * S, conversation.state(paused=True)),
+        (START_NS + 4 * S, lambda: keyboard[0](b"P")),
+        (START_NS + 5 * S, session_end()),
+    ]
+
+    def command(wanted):
+        asked.append(wanted)
+        hosts.append(host.now_ns())
+
+    with pseudo_terminal(keyboard) as terminal:
+        console = Console(file=terminal, width=80, height=24, force_terminal=True, color_system="256")
+        run(ScriptedInlet(*script, host=host), console, 4.0, lambda: False, host=host, command=command)
+    assert asked == ["pause", "resume"]
+    assert [at - START_NS - late * S for at, late in zip(hosts, (2, 4), strict=True)] <= [S // 10] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_that_can_only_be_written_to_has_no_keys():
+    with pseudo_terminal() as terminal:
+        written = os.open(os.ttyname(terminal.fileno()), os.O_WRONLY | os.O_NOCTTY)
+        with os.fdopen(written, "w") as half:
+            view, _ = show((START_NS, hello()), (START_NS + S, session_end()), file=half)
+    assert view.end
 
 
 def test_nothing_is_summed_up_of_a_session_that_did_not_begin():

@@ -15,7 +15,7 @@ from rich.console import Console
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
 from erc_live.live.screen.view import CHANGE_NS, SessionView, reduce
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Recogniser, SessionEnd, WorkerStatus
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Recogniser, SessionEnd, SessionState, WorkerStatus
 
 BUSY = conversation.viewed(conversation.messages())
 STARTING = conversation.viewed(
@@ -24,6 +24,8 @@ STARTING = conversation.viewed(
 )
 ROOM = conversation.viewed(conversation.one_microphone())
 TROUBLED = conversation.viewed(conversation.messages(), conversation.troubled())
+PAUSED = conversation.viewed(conversation.messages(), iter([conversation.state(paused=True)]))
+RECORDED = conversation.viewed(iter([hello(t_ns=conversation.START_NS), conversation.state(recording=True)]))
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 COLOURS = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:[34][0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
@@ -56,6 +58,9 @@ def plain(text):
         ("screen_empty_80x24.txt", SessionView(), 80, 24, UNICODE),
         ("screen_troubled_80x24.txt", TROUBLED, 80, 24, UNICODE),
         ("screen_troubled_40x10.txt", TROUBLED, 40, 10, UNICODE),
+        ("screen_paused_80x24.txt", PAUSED, 80, 24, UNICODE),
+        ("screen_paused_40x10.txt", PAUSED, 40, 10, UNICODE),
+        ("screen_recording_80x24.txt", RECORDED, 80, 24, UNICODE),
     ],
 )
 def test_screens_look_as_they_were_approved(golden, name, view, width, height, glyphs):
@@ -102,7 +107,7 @@ def test_a_label_is_always_written_out(label):
 
 
 SIZES = st.tuples(st.integers(1, 200), st.integers(1, 60))
-ANY_MESSAGE = messages(EmotionEvent, Gap, Hello, SessionEnd, WorkerStatus)
+ANY_MESSAGE = messages(EmotionEvent, Gap, Hello, SessionEnd, SessionState, WorkerStatus)
 ANY_NAME = st.sampled_from(("mic-0", "camera-0", "recorder")) | st.text(st.characters(), max_size=20)
 ANY_STATUS = st.builds(
     lambda status, worker, level_db, rate_hz, lag_s: msgspec.structs.replace(
@@ -130,9 +135,30 @@ def test_whatever_is_seen_the_screen_has_its_size(received, size, now_ns, ascii_
 
 @given(SIZES.filter(lambda size: size[0] >= 60))
 def test_people_can_always_see_that_they_are_analysed_and_recorded(size):
-    text = shown(BUSY, *size)
-    assert "● ANALYSING  ● REC" in text.split("\n")[0]
-    assert size[1] < 3 or NOTICE.partition(",")[0] in text
+    for view, doing in ((BUSY, "● ANALYSING  ● REC"), (PAUSED, "PAUSED  ● REC"), (RECORDED, "● ANALYSING  ● REC")):
+        text = shown(view, *size)
+        assert doing in text.split("\n")[0]
+        assert size[1] < 3 or NOTICE.partition(",")[0] in text
+
+
+def test_the_purpose_is_shown():
+    view = SessionView(hello=hello(session="talk", purpose="research"))
+    assert "talk  research" in shown(view, 80, 24).split("\n")[0]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 12), (40, 10)])
+def test_people_can_see_that_nobody_listens_and_how_that_ends(size):
+    text = shown(PAUSED, *size)
+    assert "PAUSED  ● REC" in text.split("\n")[0]
+    assert "ANALYSING" not in text
+    assert ("p resumes" in text) == (size[0] >= 60)
+    assert "p pauses" not in shown(BUSY, *size), "a session that says nothing of its state cannot be paused"
+
+
+def test_a_recording_is_shown_before_its_recorder_was_heard_of():
+    assert "● ANALYSING  ● REC" in shown(RECORDED, 80, 24)
+    failed = reduce(RECORDED, conversation.status("recorder", phase="failed"))
+    assert "REC" not in shown(failed, 80, 24).split("\n")[0]
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m[red]x[/red]\r\n\u202e:smile: \x1b[?1049l"

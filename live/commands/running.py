@@ -1,0 +1,99 @@
+"""`erc-live status`, `pause` and `resume`: the sessions that run on this machine for this user."""
+
+import json
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+
+from erc_live.live import config as configuration
+from erc_live.live.commands.session_options import ConfigFile, Sets
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import out, print_line
+from erc_live.live.screen.panels import clock_text
+from erc_live.live.session import registry
+from erc_live.live.session.registry import SessionEntry
+from erc_live.streams.errors import AddressError
+from erc_live.streams.messages import Command, Hello
+from erc_live.streams.subscribe import subscribe
+
+ANSWER_S = 0.5  # in which a session that runs answers
+
+Session = Annotated[str | None, typer.Argument(help="Which one; the only one without.", metavar="[SESSION]")]
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per session.")] = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """List the sessions that run on this machine for you, and how they do."""
+    now_ns = time.time_ns()
+    entries = registry.running(now_ns)
+    endpoint = configuration.load(config, sets or []).config.events.endpoint
+    stranger = None if any(entry.endpoint == endpoint for entry in entries) else _greeting(endpoint)
+    if as_json:
+        for entry in entries:
+            age = {"age_s": (now_ns - entry.started_ns) / 1e9, "silent_s": entry.silent_s(now_ns)}
+            print_line(json.dumps(msgspec.to_builtins(entry) | age), out)
+        if stranger:
+            print_line(
+                json.dumps({"session": stranger.session, "endpoint": endpoint, "purpose": stranger.purpose}), out
+            )
+        return
+    for entry in entries:
+        print_line(_line(entry, now_ns), out)
+    if stranger:
+        print_line(
+            f"{stranger.session}  {stranger.purpose}  {endpoint}  (leaves no trace here: ephemeral, or another user's)",
+            out,
+        )
+    if not (entries or stranger):
+        print_line("no session runs", out)
+
+
+def pause(session: Session = None) -> None:
+    """Stop listening and looking at once, until `erc-live resume`; the session goes on."""
+    _ask(session, "pause")
+
+
+def resume(session: Session = None) -> None:
+    """Listen and look again."""
+    _ask(session, "resume")
+
+
+def _ask(session: str | None, command: Command) -> None:
+    names = [entry.session for entry in registry.running(time.time_ns())]
+    if session is None and len(names) != 1:
+        which = f"name one of {', '.join(names)}" if names else "no session runs here"
+        raise ConfigError(f"erc-live {command}: {which}; `erc-live status` lists them")
+    registry.ask(session or names[0], command)
+
+
+def _greeting(endpoint: str) -> Hello | None:
+    """How a session introduces itself that is not in the registry, None where nobody answers."""
+    try:
+        return next(
+            (message for message in subscribe(endpoint, timeout_s=ANSWER_S) if isinstance(message, Hello)), None
+        )
+    except AddressError:
+        return None
+
+
+def _line(entry: SessionEntry, now_ns: int) -> str:
+    parts = [
+        entry.session,
+        clock_text(now_ns - entry.started_ns),
+        f"utterances {entry.utterances}",
+        f"lag {entry.lag_s:.1f} s",
+        "PAUSED" if entry.paused else "",
+        "RECORDING" if entry.recording else "",
+        f"deaths {entry.deaths}" if entry.deaths else "",
+        entry.purpose,
+        entry.endpoint,
+        f"process {entry.pid}",
+    ]
+    silent_s = entry.silent_s(now_ns)
+    parts.append(f"NO SIGN OF LIFE for {clock_text(int(silent_s * 1e9))}" if silent_s else "")
+    return "  ".join(part for part in parts if part)

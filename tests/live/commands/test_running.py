@@ -1,0 +1,90 @@
+"""`erc-live status`, `pause` and `resume`: what runs is listed, and who is asked for is asked."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from commands import run
+from examples import hello
+
+from erc_live.live import config
+from erc_live.live.commands.running import pause, resume, status
+from erc_live.live.session.launch import demo_sources
+from erc_live.live.session.registry import Registration
+from erc_live.live.session.spec import SessionSpec
+from erc_live.streams.event_stream import EventPublisher
+
+ENDPOINT = "ipc://{}/e"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr("platformdirs.user_runtime_path", lambda *_: tmp_path / "runtime")
+    return f"events.endpoint={ENDPOINT.format(tmp_path)}"
+
+
+@pytest.fixture
+def session(place: str) -> Iterator[Registration]:
+    loaded = config.load(sets=[place]).config
+    with closing(Registration(SessionSpec(session="s1", config=loaded, sources=demo_sources()[0]))) as current:
+        yield current
+
+
+def test_nothing_runs(place: str) -> None:
+    assert run(status, "--set", place) == (0, "no session runs\n")
+    code, text = run(pause)
+    assert code == 2
+    assert "no session runs here" in text
+
+
+def test_what_runs_is_listed_for_people_and_for_programs(session: Registration, place: str) -> None:
+    code, text = run(status, "--set", place)
+    assert code == 0
+    for word in ("s1", "0:0", "utterances 0", "own-use", place.partition("=")[2]):
+        assert word in text
+    assert "SIGN OF LIFE" not in text
+    (line,) = run(status, "--json", "--set", place)[1].splitlines()
+    assert json.loads(line).items() >= {"session": "s1", "utterances": 0, "paused": False, "silent_s": 0.0}.items()
+
+
+def test_what_is_silent_stands_out(place: str, session: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.time_ns() + 90 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    assert "NO SIGN OF LIFE for 1:" in run(status, "--set", place)[1]
+
+
+def test_a_session_that_leaves_no_trace_is_asked_itself(place: str) -> None:
+    import threading
+
+    over = threading.Event()
+    with closing(EventPublisher(place.partition("=")[2], history=3)) as publisher:
+        publisher.publish(hello(session="hidden", purpose="research"))
+
+        def serve() -> None:
+            while not over.wait(0.005):
+                publisher.poll()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            text = run(status, "--set", place)[1]
+        finally:
+            over.set()
+            thread.join()
+    assert text.startswith("hidden  research")
+
+
+def test_the_only_session_needs_no_name(session: Registration, place: str) -> None:
+    assert run(pause) == (0, "")
+    assert session.command() == "pause"
+    assert run(resume, "s1") == (0, "")
+    assert session.command() == "resume"
+    code, text = run(resume, "s2")
+    assert code == 2
+    assert "no session s2" in text
+    loaded = config.load(sets=[place]).config
+    with closing(Registration(SessionSpec(session="s2", config=loaded, sources=demo_sources()[0]))):
+        assert "name one of s1, s2" in run(pause)[1]

@@ -1,0 +1,215 @@
+"""What real sessions leave behind and whom they call: nothing on the disk where that was asked for, and nobody outside
+this machine; and what their operators see of them meanwhile.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from socket import socket
+from urllib.request import urlopen
+
+import pytest
+from short_demo import make_short_demo
+from test_sessions import PATIENCE_S, follow
+from tiny_world import options
+
+from erc_live.streams import Hello
+
+pytestmark = [
+    pytest.mark.xdist_group("sessions"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and XDG folders"),
+]
+
+# Run by each Python of a session before anything else: notes what it connects to. Sockets of libraries in C raise no
+# audit event, so those that the process holds are looked up, too.
+GUARD = """
+import os, socket, struct, sys, threading, time
+place = os.path.join(os.environ["GUARD"], str(os.getpid()))
+seen = set()
+def note(line):
+    if line not in seen:
+        seen.add(line)
+        with open(place, "a") as file:
+            file.write(line + "\\n")
+def hook(event, args):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = args[1]
+        note("address " + str(address[0] if isinstance(address, tuple) else "local"))
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        note("address " + str(args[0]))
+def ip(text):
+    raw = bytes.fromhex(text.partition(":")[0])
+    words = struct.pack(">" + "I" * (len(raw) // 4), *struct.unpack("<" + "I" * (len(raw) // 4), raw))
+    return socket.inet_ntop(socket.AF_INET6 if len(raw) == 16 else socket.AF_INET, words)
+def held():
+    inodes = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink("/proc/self/fd/" + name)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
+        try:
+            lines = open("/proc/self/net/" + kind).read().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[9] in inodes:
+                for address in fields[1:3]:
+                    note("address " + ip(address))
+def watch():
+    while True:
+        held()
+        time.sleep(0.1)
+sys.addaudithook(hook)
+note("process " + " ".join(sys.orig_argv[1:]))
+threading.Thread(target=watch, daemon=True).start()
+"""
+ANYWHERE = {"0.0.0.0", "::"}  # the other side of a socket that listens
+LOOPBACK = {"127.0.0.1", "::1", "localhost", "local"}
+
+
+# Where one of them is set, onnxruntime reports to nobody; a person has none.
+CI = {"CI", "TF_BUILD", "GITHUB_ACTIONS", "TRAVIS", "JENKINS_URL", "ORT_RUNNING_UNIT_TESTS", "ORT_DISABLE_TELEMETRY"}
+
+
+class House:
+    """The folders of a person: all that a session could write to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.guard, self.site = folder / "house", folder / "guard", folder / "site"
+        for each in (self.folder, self.guard, self.site):
+            each.mkdir()
+        (self.site / "sitecustomize.py").write_text(GUARD)
+        names = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+        places = {name: str(self.folder / name) for name in names}
+        for place in places.values():
+            Path(place).mkdir(mode=0o700)
+        own = {"HOME": str(self.folder), "GUARD": str(self.guard), "PYTHONPATH": str(self.site)}
+        self.environment = {name: value for name, value in os.environ.items() if name not in CI} | places | own
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start `erc-live ...`."""
+        command = [sys.executable, "-m", "erc_live.live.cli", *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=self.environment, cwd=self.folder)
+
+    def run(self, *arguments: object) -> str:
+        """Run `erc-live ...` to its end; what it printed."""
+        out, err = self.start(*arguments).communicate(timeout=PATIENCE_S)
+        assert not err or "error" not in err, err
+        return out
+
+    def things(self) -> dict[Path, bytes | None]:
+        """Everything in the house: files with what is in them, and all others."""
+        return {path: path.read_bytes() if path.is_file() else None for path in self.folder.rglob("*")}
+
+    def calls(self) -> tuple[set[str], set[str]]:
+        """Which processes there were, and which addresses they used."""
+        lines = [line for path in self.guard.iterdir() for line in path.read_text().splitlines()]
+        return tuple(
+            {line.partition(" ")[2] for line in lines if line.startswith(kind)} for kind in ("process", "address")
+        )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def short_demo(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return make_short_demo(tmp_path_factory.mktemp("short"))
+
+
+def free_port() -> int:
+    with closing(socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def world(tiny_world: dict[str, str]) -> dict[str, str]:
+    return tiny_world | {"events.endpoint": f"tcp://127.0.0.1:{free_port()}"}
+
+
+def test_the_guard_sees_who_is_called(house: House) -> None:
+    """Sockets of Python and of ZeroMQ; 192.0.2.1 is nobody's, and is sent nothing."""
+    code = """
+import socket, time, zmq
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))
+peer = zmq.Context().socket(zmq.SUB)
+peer.bind("tcp://127.0.0.2:*")
+time.sleep(0.3)
+"""
+    subprocess.run([sys.executable, "-c", code], env=house.environment, check=True)
+    assert {"192.0.2.1", "127.0.0.2"} <= house.calls()[1]
+
+
+def test_an_ephemeral_session_leaves_nothing_on_the_disk_and_calls_nobody(
+    house: House, world: dict[str, str], short_demo: list[str]
+) -> None:
+    before = house.things()
+    messages: list[object] = []
+    seen = threading.Event()
+    session = house.start(
+        *short_demo, "--speed", 1.5, "--ephemeral", "--purpose", "research", "--jsonl", *options(world)
+    )
+    follower = follow(world["events.endpoint"], messages, seen)
+    assert seen.wait(PATIENCE_S)
+    during = house.things()
+    listed = house.run("status", "--set", f"events.endpoint={world['events.endpoint']}")
+    assert "leaves no trace here" in listed
+    _, err = session.communicate(timeout=PATIENCE_S)
+    follower.join(PATIENCE_S)
+    assert session.returncode == 0, err
+    assert not [path for path, data in during.items() if data is not None], "a file, if only for a while"
+    assert house.things() == before
+    assert isinstance(messages[0], Hello)
+    processes, addresses = house.calls()
+    assert {"perception", "tracker", "screen", "mic-0", "camera-0"} <= {
+        process.rpartition(" ")[2] for process in processes
+    }
+    assert "127.0.0.1" in addresses
+    assert addresses <= LOOPBACK | ANYWHERE
+
+
+def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_calling_anybody(
+    house: House, world: dict[str, str], short_demo: list[str], tmp_path: Path
+) -> None:
+    port = free_port()
+    own = f"events.endpoint={world['events.endpoint']}"
+    measured = {"metrics.port": str(port), "session.controller": "Ann Lee"}
+    seen = threading.Event()
+    recording = ("--speed", 1.5, "--record", tmp_path / "talk", "--jsonl")
+    session = house.start(*short_demo, *recording, *options(world | measured))
+    follower = follow(world["events.endpoint"], [], seen, final=True)
+    assert seen.wait(PATIENCE_S)
+    (entry,) = map(json.loads, house.run("status", "--json", "--set", own).splitlines())
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = answer.read().decode()
+    _, err = session.communicate(timeout=PATIENCE_S)
+    follower.join(PATIENCE_S)
+    assert session.returncode == 0, err
+    assert (entry["recording"], entry["pid"], entry["silent_s"]) == (True, session.pid, 0)
+    assert 'erc_live_utterances_total{label="' in text
+    assert 'erc_live_latency_seconds_count{stage="all"}' in text
+    assert 'erc_live_worker_running{worker="perception"} 1.0' in text
+    assert house.run("status", "--set", own) == "no session runs\n"
+    manifest = json.loads((tmp_path / "talk" / "session.json").read_text())
+    assert manifest["config"]["session"]["controller"] == "Ann Lee"
+    (log,) = (path for path in house.folder.rglob("*.log"))
+    assert log.stat().st_mode & 0o077 == 0
+
+    replayed = house.run("replay", tmp_path / "talk", "--speed", "max", "--jsonl", *options(world))
+    assert "Ann Lee" not in replayed, "the notice is of who replays"
+    assert json.loads(replayed.splitlines()[0])["notice"].startswith("A computer estimates")
+    house.run("session", "verify", tmp_path / "talk")
+    assert house.calls()[1] <= LOOPBACK | ANYWHERE
