@@ -88,7 +88,6 @@ class Recorder:
         self._folder = folder
         self._manifest = manifest
         self._tails: dict[tuple[Kind, str], list[Media]] = {}
-        self._taken: Counter[str] = Counter()
         self._numbers: Counter[str] = Counter()
         self._hashes: dict[str, str] = {}
         self._sources = {source.name for source in manifest.sources}
@@ -115,12 +114,6 @@ class Recorder:
         if manifest.closed:
             raise SessionError(f"{folder}: the recording has ended: name a folder that does not exist yet")
         return cls(folder, manifest, resumed=True)
-
-    def durable(self, source: str) -> int:
-        """How many of the chunks or pictures of a source that were written are on the disk by now, with this recorder
-        or one before it. They get there in the order in which they were written.
-        """
-        return self._taken[source] - sum(len(tail) for (_, name), tail in self._tails.items() if name == source)
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +194,6 @@ class Recorder:
         return False
 
     def _add(self, message: Media) -> None:
-        self._taken[message.source] += 1
         if (isinstance(message, AudioChunk) and not len(message.pcm)) or self.stored.holds(message):
             return
         key: tuple[Kind, str] = ("audio" if isinstance(message, AudioChunk) else "video", message.source)
