@@ -29,7 +29,7 @@ def soak(
     """
     from rich.table import Table
 
-    from erc_live.live.bench import soak as bench
+    from erc_live.live.bench import endurance as bench
     from erc_live.live.session.launch import demo_sources
 
     voices = mic or [f"{source.target}={source.speaker}" for source in demo_sources()[0] if source.kind == "mic"]
