@@ -10,7 +10,7 @@ The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: 
 import logging
 import time
 from collections.abc import Callable
-from typing import IO
+from pathlib import Path
 
 from msgspec import structs
 
@@ -32,7 +32,7 @@ class Crew:
     """`start`, `begin`, then `watch` often. `say` a line to people."""
 
     def __init__(
-        self, session: SessionSpec, addresses: BusAddresses, hub: Hub, logfile: IO[str], say: Callable[[str], None]
+        self, session: SessionSpec, addresses: BusAddresses, hub: Hub, logfile: Path, say: Callable[[str], None]
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self.failure: WorkerError | None = None

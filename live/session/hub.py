@@ -55,7 +55,7 @@ class Hub:
         self._observe = observe
         self._unanswered: deque[tuple[int, Heard]] = deque()  # by the tracker, with their numbers in the log
         self._next_seq = 0
-        self._greeted = False
+        self.greeted = False
         self._log = Publisher(endpoint, NAME, Retention(keep_s=PASSING_S, spool=spool))
         try:
             self._public = EventPublisher(session.config.events.endpoint, session.config.events.history)
@@ -135,7 +135,7 @@ class Hub:
                 self._answer(message)
             case SourceEnd():
                 self._end_source(message)
-            case Hello() if self._greeted:
+            case Hello() if self.greeted:
                 pass  # the first tracker has greeted, and those after it go on
             case WorkerStatus() if not message.worker.startswith(SPARE):
                 self._log.publish(message)
@@ -178,7 +178,7 @@ class Hub:
         return True
 
     def _publish(self, message: Any, passing: bool = False) -> None:
-        self._greeted = self._greeted or isinstance(message, Hello)
+        self.greeted = self.greeted or isinstance(message, Hello)
         self.tally.take(message)
         self._public.publish(message)
         self._log.publish(message, topic=PUBLIC, passing=passing)

@@ -29,7 +29,7 @@ from erc_live.live.speakers.voice_prints import migrate
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.media import probe, undecodable
-from erc_live.streams.messages import AnyMessage
+from erc_live.streams.messages import AnyMessage, Command
 
 FASTEST = float("inf")
 UNHEARD = (
@@ -147,14 +147,14 @@ def run(session: SessionSpec) -> None:
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     check_endpoint(session.config.events.endpoint)
     check_unused(session.config.events.endpoint)
-    with session_log(_log_path(session)) as log, _observers(session) as others:
+    with session_log(_log_path(session)) as log, _operators(session) as (others, asked):
 
         def observed(message: AnyMessage) -> None:
             for each in (observe, *others):
                 each(message)
 
         try:
-            Supervisor(session, log.path, observed).run()
+            Supervisor(session, log.path, observed, asked).run()
         except WorkerError:
             for line in log.tail:
                 err.print(Text(line), soft_wrap=True)
@@ -167,20 +167,31 @@ def _log_path(session: SessionSpec) -> Path | None:
     return platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
 
 
+def _nothing() -> None:
+    """What is asked of a session that cannot be asked."""
+
+
 @contextmanager
-def _observers(session: SessionSpec) -> Iterator[list[Callable[[AnyMessage], None]]]:
-    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics."""
+def _operators(
+    session: SessionSpec,
+) -> Iterator[tuple[list[Callable[[AnyMessage], None]], Callable[[], Command | None]]]:
+    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics; and what
+    tells what the operator asks for.
+    """
     with ExitStack() as stack:
         observers: list[Callable[[AnyMessage], None]] = []
+        asked: Callable[[], Command | None] = _nothing
         if not session.config.session.ephemeral:
-            observers.append(stack.enter_context(closing(Registration(session))).observe)
+            registration = stack.enter_context(closing(Registration(session)))
+            observers.append(registration.observe)
+            asked = registration.command
         if session.config.metrics.port:
             from erc_live.live.session.prometheus import SessionMetrics, served  # here: few sessions are measured
 
             metrics = SessionMetrics()
             stack.enter_context(served(metrics, session.config.metrics.port))
             observers.append(metrics.observe)
-        yield observers
+        yield observers, asked
 
 
 def _check(session: SessionSpec) -> None:

@@ -44,9 +44,11 @@ from erc_live.streams.errors import MediaError
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
+    Command,
     Gap,
     Phase,
     Relabel,
+    SessionCommand,
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
@@ -271,6 +273,7 @@ def _since(microphones: Mapping[str, int], session: SessionSpec) -> dict[str, in
 
 def tracker(shell: Shell) -> None:
     """`UtteranceFeatures` -> `EmotionEvent`. Who takes another's place reads all of the log, and says what is new."""
+    from erc_live.live.privacy.notice import introduced
     from erc_live.live.tracking.tracker import SessionStart, Tracker
     from erc_live.models.checkpoint import load
 
@@ -280,7 +283,8 @@ def tracker(shell: Shell) -> None:
     session = SessionStart(spec.session.session, control.start.t_ns, time.time_ns())
     core = Tracker(checkpoint, session, clock, config.tracker.device)
     core.go_on(control.start.seq)
-    shell.publisher.publish(core.hello())
+    visual = any(source.kind == "camera" for source in spec.session.sources)
+    shell.publisher.publish(introduced(core.hello(), config.session, spec.session.record is not None, visual))
     with closing(shell.subscribe()) as bus:
         while not control.stopped():
             for message, number in bus.receive_numbered(POLL_S):
@@ -334,7 +338,12 @@ def screen(shell: Shell) -> None:
 
         from erc_live.live.screen import dashboard
 
-        view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
+        def ask(command: Command) -> None:
+            shell.publisher.poll()  # the supervisor's questions have waited
+            shell.publisher.publish(SessionCommand(command=command))
+
+        refresh_hz = session.config.dashboard.refresh_hz
+        view = dashboard.run(bus, Console(), refresh_hz, stopped, session.speed, command=ask)
     if session.picture and view.end:
         Path(session.picture).write_text(dashboard.screenshot(view, *SCREENSHOT, view.end.t_ns), encoding="utf-8")
 

@@ -17,7 +17,7 @@ from short_demo import make_short_demo
 from test_sessions import PATIENCE_S, follow
 from tiny_world import options
 
-from erc_live.streams import Hello
+from erc_live.streams import Hello, SessionState, subscribe
 
 pytestmark = [
     pytest.mark.xdist_group("sessions"),
@@ -172,7 +172,11 @@ def test_an_ephemeral_session_leaves_nothing_on_the_disk_and_calls_nobody(
     assert session.returncode == 0, err
     assert not [path for path, data in during.items() if data is not None], "a file, if only for a while"
     assert house.things() == before
-    assert isinstance(messages[0], Hello)
+    hello, state = messages[:2]
+    assert isinstance(hello, Hello)
+    assert isinstance(state, SessionState)
+    assert (hello.purpose, state.purpose, state.recording) == ("research", "research", False)
+    assert "Purpose: research. It is not being recorded." in hello.notice
     processes, addresses = house.calls()
     assert {"perception", "tracker", "screen", "mic-0", "camera-0"} <= {
         process.rpartition(" ")[2] for process in processes
@@ -190,7 +194,8 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     seen = threading.Event()
     recording = ("--speed", 1.5, "--record", tmp_path / "talk", "--jsonl")
     session = house.start(*short_demo, *recording, *options(world | measured))
-    follower = follow(world["events.endpoint"], [], seen, final=True)
+    messages: list[object] = []
+    follower = follow(world["events.endpoint"], messages, seen, final=True)
     assert seen.wait(PATIENCE_S)
     (entry,) = map(json.loads, house.run("status", "--json", "--set", own).splitlines())
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -198,6 +203,7 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     _, err = session.communicate(timeout=PATIENCE_S)
     follower.join(PATIENCE_S)
     assert session.returncode == 0, err
+    assert any(isinstance(message, SessionState) and message.recording for message in messages)
     assert (entry["recording"], entry["pid"], entry["silent_s"]) == (True, session.pid, 0)
     assert 'erc_live_utterances_total{label="' in text
     assert 'erc_live_latency_seconds_count{stage="all"}' in text
@@ -207,9 +213,36 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     assert manifest["config"]["session"]["controller"] == "Ann Lee"
     (log,) = (path for path in house.folder.rglob("*.log"))
     assert log.stat().st_mode & 0o077 == 0
+    assert all(json.loads(line)["message"] for line in log.read_text().splitlines())
 
     replayed = house.run("replay", tmp_path / "talk", "--speed", "max", "--jsonl", *options(world))
     assert "Ann Lee" not in replayed, "the notice is of who replays"
     assert json.loads(replayed.splitlines()[0])["notice"].startswith("A computer estimates")
     house.run("session", "verify", tmp_path / "talk")
     assert house.calls()[1] <= LOOPBACK | ANYWHERE
+
+
+def test_a_session_is_paused_and_resumed_and_says_so(
+    house: House, world: dict[str, str], short_demo: list[str]
+) -> None:
+    own = f"events.endpoint={world['events.endpoint']}"
+    states: list[SessionState] = []
+    begun = threading.Event()
+
+    def collect() -> None:
+        for message in subscribe(world["events.endpoint"], timeout_s=PATIENCE_S):
+            if isinstance(message, SessionState):
+                states.append(message)
+                begun.set()
+
+    session = house.start(*short_demo, "--jsonl", *options(world))
+    follower = threading.Thread(target=collect, daemon=True)
+    follower.start()
+    assert begun.wait(PATIENCE_S)
+    assert house.run("pause") == ""
+    assert json.loads(house.run("status", "--json", "--set", own))["paused"]
+    assert house.run("resume") == ""
+    _, err = session.communicate(timeout=PATIENCE_S)
+    follower.join(PATIENCE_S)
+    assert session.returncode == 0, err
+    assert [state.paused for state in states] == [False, True, False]
