@@ -72,7 +72,6 @@ class PerceptionSection(Section, frozen=True, kw_only=True):
     """[perception]"""
 
     turn_detector: Literal["auto", "smart-turn", "none"] = "auto"
-    spare: bool = True
     speculative_s: Annotated[float, Meta(ge=0.0)] = 0.1
     partial_every_s: Annotated[float, Meta(ge=0.0)] = 1.0
 
@@ -131,6 +130,12 @@ class MetricsSection(Section, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
 
 
+class SupervisorSection(Section, frozen=True, kw_only=True):
+    """[supervisor]"""
+
+    spares: bool = True
+
+
 class DashboardSection(Section, frozen=True, kw_only=True):
     """[dashboard]"""
 
@@ -157,6 +162,7 @@ class Config(Section, frozen=True, kw_only=True):
     tracker: TrackerSection = TrackerSection()
     events: EventsSection = EventsSection()
     metrics: MetricsSection = MetricsSection()
+    supervisor: SupervisorSection = SupervisorSection()
     dashboard: DashboardSection = DashboardSection()
     models: ModelsSection = ModelsSection()
 

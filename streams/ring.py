@@ -141,8 +141,10 @@ class Ring:
                 yield number, self._loaded(entry)
 
     def missed(self, name: str) -> list[Gap]:
-        """What a reader was too slow for since this was asked last."""
+        """What a reader was too slow for since it could be told last: now, if something may be sent to it."""
         reader = self._readers[name]
+        if len(reader.in_flight) >= WINDOW:
+            return []
         gaps = list(reader.missed.values())
         reader.missed.clear()
         return gaps

@@ -134,9 +134,8 @@ def _run(
         picture=str(picture) if picture else None,
         jsonl=wants_jsonl(jsonl),
     )
-    if loaded.origin["session.purpose"] == "default" and any(source.live for source in sources):
-        err.print(Text(UNNAMED), soft_wrap=True)
-    launch.run(session)
+    unnamed = loaded.origin["session.purpose"] == "default" and any(source.live for source in sources)
+    launch.run(session, UNNAMED if unnamed else "")
 
 
 def _flags(network: str | None) -> dict[str, object]:

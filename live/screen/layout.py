@@ -103,6 +103,8 @@ def _header(sheet: Sheet) -> Row:
     left: Row = [(" erc-live", STRONG)]
     if view.hello is not None and room >= MIN_TITLE_CELLS:
         left.append((f"  {view.hello.session}", QUIET))
+        if view.hello.purpose:
+            left.append((f"  {view.hello.purpose}", QUIET))
     return [*panels.fitted(left, room, glyphs), *right]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from erc_live.live.screen.panels import SKIPPED
@@ -32,7 +33,9 @@ from erc_live.streams.messages import (
 )
 
 NO_WORDS = "(no words)"
+LEAST_CELLS = 2  # of a row: the widest signs need as many
 _WAIT_S = 0.1
+_RULER = Console(file=io.StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
 
 
 def run(bus: Subscriber, out: TextIO, stopped: Callable[[], bool]) -> None:
@@ -122,9 +125,10 @@ class Page:
     def _put(self, line: str, end: str = "\n") -> str:
         """A line over what is provisional; with another `end` than a new row it is provisional itself."""
         start = "\r" if self._standing else ""
-        over = " " * (self._standing - cell_len(line))
+        first, row_end, others = line.partition("\n")
+        over = " " * (self._standing - cell_len(first))
         self._standing = 0 if end else cell_len(line)
-        return start + line + over + end
+        return start + first + over + row_end + others + end
 
 
 class TextLines:
@@ -137,6 +141,7 @@ class TextLines:
     def __call__(self, message: PublicEvent) -> str:
         if isinstance(message, Hello):
             self._start_ns = message.t_ns
+            return self._greeting(message)
         return self._fitted(self._sentence(message))
 
     def correction(self, relabel: Relabel, before: EmotionEvent | None, now: EmotionEvent) -> str:
@@ -145,9 +150,18 @@ class TextLines:
         since = f"{self._time(now.t_start_ns)}, utterances: {len(relabel.moved)}"
         return self._fitted(f"{self._time(relabel.t_ns)}  {'corrected':<10}  {who} from {since}")
 
+    def _greeting(self, hello: Hello) -> str:
+        """Who greets, and the whole notice: people must be able to read it, however narrow their terminal is."""
+        line = _printable(f"session {hello.session}, model {hello.model}. {hello.notice}").rstrip()
+        if self._width is None:
+            return line
+        return "\n".join(
+            map(self._fitted, (row.plain for row in Text(line).wrap(_RULER, max(self._width, LEAST_CELLS))))
+        )
+
     def _fitted(self, line: str) -> str:
-        # What was said, and by whom, comes from outside: no control codes to the terminal.
-        line = "".join(c if c.isprintable() else " " for c in line).rstrip()
+        # What was said, and by whom, comes from outside.
+        line = _printable(line).rstrip()
         if self._width is None or cell_len(line) <= self._width:
             return line
         text = Text(line)
@@ -156,8 +170,6 @@ class TextLines:
 
     def _sentence(self, message: PublicEvent) -> str:
         match message:
-            case Hello():
-                return f"session {message.session}, model {message.model}. {message.notice}"
             case EmotionEvent():
                 doubt = "" if message.certain else "?"
                 share = f"{message.label}{doubt} {message.probs.get(message.label, 0.0):.0%}"
@@ -203,6 +215,11 @@ def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEven
 
 def _who(event: EmotionEvent) -> str:
     return event.speaker_name or f"speaker {event.speaker}"
+
+
+def _printable(text: str) -> str:
+    """The text without control codes for the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _written(event: EmotionEvent) -> str:

@@ -2,8 +2,8 @@
 
 Who takes the place of a dead one goes on where that one was: perception hears again what was not worked off, the
 tracker reads the log of the session from the start and says what is new, the recorder opens its bundle again. So a
-death loses nothing but time; of a device, what is older than its ring (`streams/ring.py`). For perception, which loads
-for seconds, a spare stands ready where somebody waits for the answers.
+death loses nothing but time; of a device, what is older than its ring (`streams/ring.py`). For perception and
+tracker, which load for seconds, spares stand ready where somebody waits for the answers.
 The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: in the stream, on the screen, in a line.
 """
 
@@ -22,7 +22,8 @@ from erc_live.live.session.worker_process import Worker
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.messages import SourceEnd, WorkerLost, WorkerStatus
 
-SPARE_AFTER_S = 3.0  # of a session: the spare loads when the rest has settled
+SPARES = ("perception", "tracker")
+SPARE_AFTER_S = 3.0  # of a session, and of each other: spares load when the rest has settled
 LATE_S = 0.5  # a supervisor that looks so late judges nobody: the whole machine was late
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ class Crew:
         self._logfile = logfile
         self._say = say
         self._start: Start | None = None
-        self._spare: Worker | None = None
-        self._spare_due_s = float("inf")
+        self._spares: dict[str, Worker] = {}
+        self._spares_due_s: dict[str, float] = {}
         self._restarts: dict[str, Restarts] = {}
         self._due: dict[str, tuple[float, WorkerSpec]] = {}  # who is started again, when
         self._looked_s = time.monotonic()
@@ -69,17 +70,18 @@ class Crew:
         self._start = start
         for worker in self.workers.values():
             worker.begin(start)
-        if self._session.hurry and self._session.config.perception.spare:
-            self._spare_due_s = time.monotonic() + SPARE_AFTER_S
+        if self._session.hurry and self._session.config.supervisor.spares:
+            now_s = time.monotonic()
+            self._spares_due_s = {name: now_s + n * SPARE_AFTER_S for n, name in enumerate(SPARES, 1)}
 
     def note(self, status: WorkerStatus) -> None:
         """A sign of life."""
-        for worker in (*self.workers.values(), *([self._spare] if self._spare else [])):
+        for worker in (*self.workers.values(), *self._spares.values()):
             if worker.process.pid != status.pid:
                 continue
             worker.alive(status)
             self.since_ns = status.since_ns or self.since_ns
-            if worker.ready and self._start is not None and not (worker.begun or worker is self._spare):
+            if worker.ready and self._start is not None and not (worker.begun or worker.spec.spare):
                 worker.begin(self._going_on(worker.spec))
 
     @property
@@ -105,12 +107,19 @@ class Crew:
             if now_s >= due_s:
                 del self._due[name]
                 self._replace(spec)
-        if self._spare is not None and self._spare.process.poll() is not None:
-            self._say(f"{self._spare.error()}; a new spare is started")
-            self._spare, self._spare_due_s = None, now_s + 2 * SPARE_AFTER_S
-        if self._spare is None and now_s >= self._spare_due_s and not stopping:
-            self._spare_due_s = float("inf")
-            self._spare = self._process(structs.replace(self.workers["perception"].spec, spare=True))
+        if not stopping:
+            self._keep_spares(now_s)
+
+    def _keep_spares(self, now_s: float) -> None:
+        for name, spare in [*self._spares.items()]:
+            if spare.process.poll() is not None:
+                self._say(f"{spare.error()}; another one is started")
+                del self._spares[name]
+                self._spares_due_s[name] = now_s + 2 * SPARE_AFTER_S
+        for name, due_s in [*self._spares_due_s.items()]:
+            if now_s >= due_s:
+                del self._spares_due_s[name]
+                self._spares[name] = self._process(structs.replace(self.workers[name].spec, spare=True))
 
     def stop_capture(self) -> None:
         """Ask all sources to end."""
@@ -131,7 +140,7 @@ class Crew:
 
     def finish(self, deadline_s: float) -> None:
         """End who still runs: what feeds first, what keeps and shows last."""
-        every = [*self.workers.values(), *([self._spare] if self._spare else [])]
+        every = [*self.workers.values(), *self._spares.values()]
         for worker in reversed(every):
             worker.stop()
             if not worker.begun:  # nothing is lost with it; and who loads models does not listen
@@ -176,10 +185,11 @@ class Crew:
 
     def _replace(self, spec: WorkerSpec) -> None:
         """A new process goes on in the place of a dead one: the spare, if it is ready."""
-        if spec.kind == "perception" and self._spare is not None and self._spare.ready:
-            self.workers[spec.worker], self._spare = self._spare, None
-            self._spare_due_s = time.monotonic() + SPARE_AFTER_S
-            self.workers[spec.worker].begin(self._going_on(spec))
+        spare = self._spares.get(spec.worker)
+        if spare is not None and spare.ready:
+            self.workers[spec.worker] = self._spares.pop(spec.worker)
+            self._spares_due_s[spec.worker] = time.monotonic() + SPARE_AFTER_S
+            spare.begin(self._going_on(spec))
             return
         if spec.kind == "screen":
             number = self._hub.awaited_by(spec.worker) if self._session.jsonl else 0

@@ -127,12 +127,15 @@ def parse_speed(text: str) -> float:
     return speed
 
 
-def run(session: SessionSpec) -> None:
+def run(session: SessionSpec, beginning: str = "") -> None:
     """Run a session to its end: in this process at maximum speed, else in the workers. Raises what `exit_code` knows.
+    `beginning`: a line for people, if it may begin at all.
 
     If it has a reference, the last line on standard error tells how much of that was recognised.
     """
     _check(session)
+    if beginning:
+        err.print(Text(beginning), soft_wrap=True)
     hearing = RecognitionScore(read_cues(Path(session.reference)) if session.reference else ())
     if session.speed == FASTEST:
         from erc_live.live.session import max_speed  # here: only this way of running loads the engines in this process

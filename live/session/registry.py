@@ -9,6 +9,7 @@ fails because its file cannot be written.
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -123,7 +124,8 @@ class Registration:
 
 def folder() -> Path:
     """Where the entries are."""
-    return platformdirs.user_runtime_path("erc-live") / "sessions"
+    with warnings.catch_warnings(action="ignore"):  # where there is no runtime folder, a temporary one is as good
+        return platformdirs.user_runtime_path("erc-live") / "sessions"
 
 
 def running(now_ns: int) -> list[SessionEntry]:

@@ -80,6 +80,7 @@ class Supervisor:
         self._lines: list[str] = []  # for standard error, once the terminal is given back
         self._closed = 0  # utterances, by perception's word
         self._waiting = 0  # of them, or being said, and not given on
+        self._unfinished = 0  # utterances that were begun, and given up at the end
         self._progress: tuple[object, ...] = ()
         self._moved_s = time.monotonic()
 
@@ -253,7 +254,7 @@ class Supervisor:
 
     def _cut_short(self, reason: str) -> None:
         """Time is up: what still waits is lost, and that is said."""
-        waiting = self._waiting + self._hub.unanswered
+        waiting = self._unfinished = self._waiting + self._hub.unanswered
         self._crew.workers["perception"].stopping = True
         self._crew.workers["perception"].process.kill()
         assert self._hub.clock is not None
@@ -279,14 +280,14 @@ class Supervisor:
     def _judge(self) -> None:
         """Say what is left to say, and raise what the session failed of."""
         failure, tally = self._crew.failure, self._hub.tally
-        if failure is None and self._closed and not tally.utterances and not self._at_once:
+        if failure is None and (self._closed or self._unfinished) and not tally.utterances and not self._at_once:
             failure = WorkerError(f"of what was said, nothing was classified; see {self._logfile}")
         if failure is None and tally.lost_by_deaths and not self._at_once:
             failure = WorkerError(f"{tally.losses}; see {self._logfile}")
         for line in self._lines:
             if not (failure and line.startswith(str(failure))):
                 err.print(Text(line), soft_wrap=True)
-        if failure is None and tally.losses:
+        if failure is None and tally.losses and not self._unfinished:
             err.print(Text(f"{tally.losses.capitalize()}; the stream has a Gap for each."), soft_wrap=True)
         if failure:
             raise failure

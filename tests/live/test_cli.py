@@ -161,6 +161,24 @@ def test_the_commands_of_the_readme_are_understood(command):
     assert context is not None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--mic", "0"], True),
+        (["--mic", "0", "--purpose", "own-use"], False),
+        (["--mic", "0", "--set", "session.purpose=research"], False),
+        (["--mic", "quiet.flac"], False),
+    ],
+)
+def test_of_devices_people_are_told_what_was_taken_for_the_purpose(run, quiet, monkeypatch, arguments, told):
+    """A file is a recording of those whom somebody has told already."""
+    begun = []
+    monkeypatch.setattr("erc_live.live.session.launch.run", lambda session, beginning: begun.append(beginning))
+    assert run(*arguments)[0] == 0
+    assert [bool(line) for line in begun] == [told]
+    assert "erc-live notice" in begun[0] or not told
+
+
 WRONG = {
     "no such file": (4, ["replay", "absent.mp4"], "absent.mp4: no such file"),
     "no such recording": (2, ["replay", "--mic", "absent.wav"], "absent.wav: no such file"),
@@ -187,6 +205,17 @@ WRONG = {
     "wrong value": (2, ["demo", "--set", "segmenter.onset=2"], "segmenter.onset"),
     "contradiction": (2, ["demo", "--speed", "max", "--set", "segmenter.offset=0.9"], "offset"),
     "picture without a screen": (2, ["demo", "--speed", "max", "--picture", "p.svg"], "--picture"),
+    "a workplace": (2, ["demo", "--set", "session.setting=workplace"], "Article 5(1)(f)"),
+    "a place for a purpose": (2, ["replay", "quiet.flac", "--purpose", "education"], "--setting education"),
+    "no such purpose": (2, ["--purpose", "marketing"], "session.purpose"),
+    "nothing kept and a recording": (2, ["replay", "quiet.flac", "--ephemeral", "--record", "talk"], "--ephemeral"),
+    "text and a camera": (2, ["--mic", "quiet.flac", "--camera", "0", "--text-only"], "--text-only"),
+    "text without words": (
+        2,
+        ["demo", "--set", "session.text_only=true", "--set", "transcriber.engine=none"],
+        "nothing",
+    ),
+    "a session to pause": (2, ["pause", "nobody"], "no session nobody runs here"),
     "no such config": (2, ["demo", "--config", "absent.toml"], "absent.toml"),
     "no words": (4, ["replay", "quiet.flac", "--transcript", "absent.vtt"], "absent.vtt"),
     "folder in the way": (4, ["demo", "--record", "folder"], "folder is not empty"),

@@ -78,6 +78,18 @@ def test_who_is_unsure_has_a_question_mark() -> None:
     assert "Ada?" not in written(None, event(1))
 
 
+@pytest.mark.parametrize("width", [20, 40, 80, None])
+def test_nobody_is_spared_a_word_of_the_notice(width: int | None) -> None:
+    """It is wrapped where everything else is cut, and written over what is provisional."""
+    greeting = hello(notice="A computer estimates which emotions are expressed here. Say so if you do not want it.")
+    text = written(width, DRAFTS[0], greeting, FINAL)
+    shown = rows(text)
+    whole = " ".join(shown)
+    assert all(word in whole for word in greeting.notice.split())
+    assert width is None or all(cell_len(row) < width for row in shown)
+    assert not any("..." in row for row in shown)
+
+
 def test_another_session_tells_everything() -> None:
     assert written(None, hello(), FINAL, hello(session="s2"), FINAL).count("well") == 2
 
@@ -86,7 +98,8 @@ def test_another_session_tells_everything() -> None:
 def test_every_row_fits_and_what_is_final_stays(said: list[PublicEvent], width: int) -> None:
     text = written(width, *said)
     assert all(cell_len(part) < width for line in text.split("\n") for part in line.split("\r"))
-    assert text.count("\n") <= len(said)
+    greetings = [message for message in said if isinstance(message, Hello)]
+    assert text.count("\n") <= len(said) + sum(len(f"{greeting}") for greeting in greetings)
 
 
 @pytest.mark.parametrize("stops", [KeyboardInterrupt, BrokenPipeError])

@@ -135,9 +135,15 @@ def test_whatever_is_seen_the_screen_has_its_size(received, size, now_ns, ascii_
 
 @given(SIZES.filter(lambda size: size[0] >= 60))
 def test_people_can_always_see_that_they_are_analysed_and_recorded(size):
-    text = shown(BUSY, *size)
-    assert "● ANALYSING  ● REC" in text.split("\n")[0]
-    assert size[1] < 3 or NOTICE.partition(",")[0] in text
+    for view, doing in ((BUSY, "● ANALYSING  ● REC"), (PAUSED, "PAUSED  ● REC"), (RECORDED, "● ANALYSING  ● REC")):
+        text = shown(view, *size)
+        assert doing in text.split("\n")[0]
+        assert size[1] < 3 or NOTICE.partition(",")[0] in text
+
+
+def test_the_purpose_is_shown():
+    view = SessionView(hello=hello(session="talk", purpose="research"))
+    assert "talk  research" in shown(view, 80, 24).split("\n")[0]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 12), (40, 10)])

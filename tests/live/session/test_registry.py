@@ -52,6 +52,12 @@ def entry(wall: Wall) -> SessionEntry:
     return found
 
 
+def test_without_a_runtime_folder_nobody_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert registry.folder().name == "sessions"
+
+
 def test_a_session_is_listed_while_it_runs_and_no_longer(wall: Wall, folder: Path) -> None:
     first = registration(wall, record="talk")
     wall.now_ns += S
