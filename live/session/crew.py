@@ -10,7 +10,6 @@ The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: 
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec import structs
 
@@ -33,7 +32,7 @@ class Crew:
     """`start`, `begin`, then `watch` often. `say` a line to people."""
 
     def __init__(
-        self, session: SessionSpec, addresses: BusAddresses, hub: Hub, logfile: Path, say: Callable[[str], None]
+        self, session: SessionSpec, addresses: BusAddresses, hub: Hub, logfile: str, say: Callable[[str], None]
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self.failure: WorkerError | None = None

@@ -157,7 +157,7 @@ def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) ->
                 each(message)
 
         try:
-            Supervisor(session, log.path, observed, asked).run()
+            Supervisor(session, log.place, observed, asked).run()
         except WorkerError:
             for line in log.tail:
                 err.print(Text(line), soft_wrap=True)

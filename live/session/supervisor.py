@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from rich.text import Text
@@ -56,13 +55,13 @@ log = logging.getLogger(__name__)
 
 class Supervisor:
     """`run` a session to its end. `observe` is called with each message that it hears of; `asked`, often: what somebody
-    wants of it.
+    wants of it. `logfile`: where people find the log.
     """
 
     def __init__(
         self,
         session: SessionSpec,
-        logfile: Path,
+        logfile: str,
         observe: Callable[[AnyMessage], None] = lambda message: None,
         asked: Callable[[], Command | None] = lambda: None,
     ) -> None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import IO, NamedTuple
 
 import msgspec
@@ -53,7 +52,7 @@ def publisher_name(spec: WorkerSpec, pid: int) -> str:
 class Worker:
     """One running process: what it is, the newest sign of life, and the last line that it wrote to standard error."""
 
-    def __init__(self, spec: WorkerSpec, logfile: Path) -> None:
+    def __init__(self, spec: WorkerSpec, logfile: str) -> None:
         self.spec = spec
         self.status: WorkerStatus | None = None
         self.begun = False  # it was told to start

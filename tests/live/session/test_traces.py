@@ -246,3 +246,27 @@ def test_a_session_is_paused_and_resumed_and_says_so(
     follower.join(PATIENCE_S)
     assert session.returncode == 0, err
     assert [state.paused for state in states] == [False, True, False]
+
+
+RAISING = """
+if "tracker" in sys.orig_argv:
+    from erc_live.live.tracking.tracker import Tracker
+    def observe(self, features):
+        raise ValueError("a bug of ours")
+    Tracker.observe = observe
+"""
+
+
+def test_an_ephemeral_session_that_fails_prints_the_end_of_its_log(
+    house: House, world: dict[str, str], short_demo: list[str]
+) -> None:
+    """There is no file to look into, so nobody is sent to one."""
+    (house.site / "sitecustomize.py").write_text(GUARD + RAISING)
+    before = house.things()
+    session = house.start(*short_demo, "--ephemeral", "--jsonl", *options(world))
+    _, err = session.communicate(timeout=PATIENCE_S)
+    assert session.returncode == 7
+    assert "see its log, which is printed if the session fails" in err
+    entries = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert "ValueError: a bug of ours" in {entry["message"] for entry in entries if entry["worker"] == "tracker"}
+    assert house.things() == before
