@@ -49,7 +49,7 @@ def test_every_file_says_what_it_is(path):
 
 
 def test_the_public_names_of_streams():
-    types = ["EmotionEvent", "Gap", "Hello", "Overload", "Relabel", "SessionEnd", "SessionState", "Word"]
+    types = ["EmotionEvent", "Gap", "Hello", "Overload", "Relabel", "SessionEnd", "SessionState", "Word", "WorkerLost"]
     assert sorted(erc_live.streams.__all__) == sorted([*types, "SCHEMA", "event_schema", "subscribe"])
 
 

@@ -12,16 +12,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
-from typing import Protocol
 
 from rich.console import Console, ConsoleDimensions
 
+from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.panels import clock_text
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.clock import Clock, SessionClock
-from erc_live.streams.messages import AnyMessage, Command, SessionEnd
+from erc_live.streams.messages import Command, SessionEnd
 
 if sys.platform != "win32":
     import fcntl
@@ -55,13 +55,6 @@ _SVG = """\
 </g>
 </svg>
 """
-
-
-class Inlet(Protocol):
-    """Where messages come from: a `streams.bus.Subscriber`."""
-
-    def receive(self, timeout_s: float) -> list[AnyMessage]:
-        """What has arrived; waits at most `timeout_s` for something."""
 
 
 def run(  # noqa: PLR0913 - `host` is for tests

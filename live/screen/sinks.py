@@ -15,10 +15,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.panels import SKIPPED
 from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
-from erc_live.streams.bus import Subscriber
 from erc_live.streams.messages import (
     RELABEL_REACH,
     EmotionEvent,
@@ -38,7 +38,7 @@ _WAIT_S = 0.1
 _RULER = Console(file=io.StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
 
 
-def run(bus: Subscriber, out: TextIO, stopped: Callable[[], bool]) -> None:
+def run(bus: Inlet, out: TextIO, stopped: Callable[[], bool]) -> None:
     """Write the public messages of `bus` as JSON lines to the `SessionEnd`, or until nothing comes after `stopped`."""
     write(_public(bus, stopped), out, as_json=True)
 
@@ -204,7 +204,7 @@ class TextLines:
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _public(bus: Subscriber, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
+def _public(bus: Inlet, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
     while (messages := bus.receive(_WAIT_S)) or not stopped():
         for message in messages:
             if isinstance(message, PublicEvent):

@@ -24,6 +24,8 @@ STARTS = {
     "schema": (_CALL, ["schema"], ENGINES | MEDIA),
     "models list": (_CALL, ["models", "list"], ENGINES | MEDIA),
     "subscribe": (_CALL, ["subscribe", "ipc://silence", "--wait", "0.1"], ENGINES | MEDIA),
+    "the notice": (_CALL, ["notice"], ENGINES | MEDIA),
+    "status": (_CALL, ["status", "--set", "events.endpoint=ipc://silence"], ENGINES | MEDIA),
     "help of training": (_CALL, ["train", "--help"], ENGINES | MEDIA),
     "help of benches": (_CALL, ["bench", "--help"], ENGINES | MEDIA),
     "voices that are kept": (_CALL, ["enrol", "--list"], ENGINES),

@@ -81,7 +81,7 @@ def test_two_microphones_are_merged_by_media_time_however_they_arrive():
 
 
 def test_a_stalled_microphone_does_not_hold_back_the_others():
-    core = endpointer("mic-0", "mic-1")
+    core = Endpointer(dict.fromkeys(("mic-0", "mic-1")), LoudnessDetector, settings_(), 0, STALLED_NS)
     core.feed(next(chunks("mic-1", speech((False, 1)))))
     requests, released = run(core, chunks("mic-0", TALK))
     assert requests
@@ -90,10 +90,10 @@ def test_a_stalled_microphone_does_not_hold_back_the_others():
     assert [analysis.request.utterance for analysis in core.poll(late_ns)] == [r.utterance for r in requests]
 
 
-def test_at_speed_the_jitter_of_the_machine_is_no_stall():
-    """At 40 times real time, 100 ms of the machine are 4 s of the session, and the order must not depend on them."""
-    speed, jitter_ns = 40.0, 4_000_000_000
-    core = Endpointer(dict.fromkeys(("mic-0", "mic-1")), LoudnessDetector, settings_(), 0, speed)
+def test_a_recording_does_not_stall():
+    """Its reader may be seconds of the session behind, and the order must not depend on them."""
+    jitter_ns = 4_000_000_000
+    core = Endpointer(dict.fromkeys(("mic-0", "mic-1")), LoudnessDetector, settings_(), 0)
     early, late = (
         list(chunks(s, speech((False, 5 + d), (True, 20), (False, 40)))) for s, d in (("mic-0", 0), ("mic-1", 9))
     )

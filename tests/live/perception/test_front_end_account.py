@@ -71,19 +71,47 @@ def listened(account, core, pcm):
     return finals
 
 
-def test_what_would_be_lost_is_counted_from_its_first_sample_until_it_is_given_on():
+def test_what_would_be_lost_is_counted_until_it_is_given_on():
     account, core = Account({"mic-0": None}), endpointer("mic-0")
-    assert (account.waiting, account.since_ns) == (0, None)
-    one, two, *rest = listened(account, core, TALK)
-    assert account.waiting == 2 + len(rest)
-    assert account.since_ns == one.t_start_ns
-    account.answer(answer(one))
-    assert account.since_ns == two.t_start_ns
-    for request in (two, *rest):
-        account.answer(answer(request))
     assert account.waiting == 0
-    assert account.since_ns == samples_to_ns(len(TALK))
+    requests = listened(account, core, TALK)
+    assert account.waiting == account.closed == len(requests)
+    for request in requests:
+        account.answer(answer(request))
+    assert (account.waiting, account.closed) == (0, len(requests))
     assert account.note() == ""
+
+
+def test_before_what_time_everything_is_worked_off_is_known_at_any_moment():
+    core, released = endpointer("mic-0"), []
+    for chunk in chunks("mic-0", TALK):
+        before = core.since_ns["mic-0"]
+        finals = [request for request in core.feed(chunk) if request.kind == RequestKind.FINAL]
+        since_ns = core.since_ns["mic-0"]
+        assert before <= since_ns <= chunk.t_end_ns
+        assert all(since_ns <= request.t_start_ns for request in finals)
+        for request in finals:
+            core.accept(answer(request))
+        released += core.poll(chunk.t_end_ns)
+        assert all(analysis.request.t_end_ns <= core.since_ns["mic-0"] for analysis in released)
+    assert released
+
+
+def test_who_begins_where_all_is_worked_off_hears_the_same_utterances():
+    whole = endpointer("mic-0")
+    expected, since = [], {}
+    for chunk in chunks("mic-0", TALK):
+        expected += [r for r in whole.feed(chunk) if r.kind == RequestKind.FINAL]
+        for request in expected[len(since) :]:
+            whole.accept(answer(request))
+            whole.poll(chunk.t_end_ns)
+            since[request.utterance] = whole.since_ns
+    for number, request in enumerate(expected):
+        core = endpointer("mic-0")
+        core.go_on(since[request.utterance])
+        later = [c for c in chunks("mic-0", TALK) if c.t_end_ns > since[request.utterance]["mic-0"]]
+        heard = [r for chunk in later for r in core.feed(chunk) if r.kind == RequestKind.FINAL]
+        assert [r.utterance for r in heard] == [r.utterance for r in expected[number + 1 :]]
 
 
 def test_what_is_being_said_counts_once_and_a_guess_that_closes_is_the_same_utterance():

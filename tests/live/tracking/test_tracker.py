@@ -11,7 +11,7 @@ from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
 from erc_live.models.errors import WeightsError
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import RELABEL_REACH, Gap, Recogniser, Relabel, UtteranceFeatures
+from erc_live.streams.messages import RELABEL_REACH, Recogniser, Relabel, UtteranceFeatures
 
 
 @pytest.fixture(scope="module")
@@ -237,26 +237,18 @@ def test_what_lies_too_far_back_stays(loaded, utterance):
     assert tracker.observe(utterance(0, dialogue="d")).index == 2
 
 
-def test_the_end_counts_final_utterances(tracker, utterance):
-    tracker.observe(utterance(1, final=False))
-    tracker.observe(utterance(1))
-    end = tracker.end("done")
-    assert (end.session, end.utterances, end.reason) == ("s", 1, "done")
+def test_it_says_what_it_is(tracker):
     hello = tracker.hello()
     assert (hello.session, hello.t_ns, hello.wall_ns) == ("s", 5, 7)
 
 
-def test_the_end_counts_what_is_missing(loaded, utterance):
-    tracker = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
-    said = [utterance(i, dialogue="d", utterance=f"u{i}", text="", skipped=i > 0) for i in range(3)]
-    assert [tracker.observe(features).skipped for features in said] == [False, True, True]
-    tracker.go_back(relabel("u1"))
-    assert tracker.end("done").skipped == 0
-    tracker.observe(said[1])
-    lost = {"t_start_ns": 0, "t_end_ns": 1, "lost": 2}
-    tracker.miss(Gap(source="perception", cause="worker", **lost))
-    tracker.miss(Gap(source="perception", cause="overload", **lost))  # given up at the end
-    tracker.miss(Gap(source="mic-0", cause="device", **lost))
-    tracker.miss(Gap(source="camera-0", cause="worker", **(lost | {"lost": 0})))
-    end = tracker.end("done", "why")
-    assert (end.utterances, end.skipped, end.lost, end.deaths, end.note) == (2, 1, 4, 2, "why")
+def test_who_takes_another_s_place_goes_on_as_that_one_would_have(loaded, utterance):
+    said = [utterance(i, dialogue="d", utterance=f"u{i}", text_confidence=0.3) for i in range(6)]
+    one = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+    expected = [one.observe(features) for features in said]
+    other = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+    other.go_on(4)
+    for features in said[:4]:
+        other.remember(msgspec.structs.replace(features, final=False))
+        other.remember(features)
+    assert [other.observe(features) for features in said[4:]] == expected[4:]

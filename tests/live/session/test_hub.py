@@ -1,0 +1,186 @@
+"""The hub: what perception and tracker say becomes one order, public and complete, whoever of them dies."""
+
+import io
+import time
+from contextlib import closing
+
+import examples
+import pytest
+from msgspec import structs
+
+from erc_live.live.capture.source_spec import parse_mic
+from erc_live.live.config import Config, EventsSection
+from erc_live.live.session.hub import Hub
+from erc_live.live.session.spec import SUBSCRIPTIONS, SessionSpec
+from erc_live.streams.address import BusAddresses
+from erc_live.streams.bus import Publisher, Subscriber
+from erc_live.streams.clock import ManualClock
+from erc_live.streams.messages import (
+    Gap,
+    Overload,
+    Recogniser,
+    Relabel,
+    SessionEnd,
+    SourceEnd,
+    UtteranceFeatures,
+    WorkerStatus,
+)
+from erc_live.streams.ring import Retention
+
+PATIENCE_S = 60.0
+RELABEL = Relabel(t_ns=1, dialogue="d", moved=("u0",), voice="mic-0#2", speaker_name=None, cause="merge")
+OVERLOAD = Overload(t_ns=2, level=1, step="without words", waiting_s=3.0)
+GAP = Gap(source="mic-0", t_start_ns=0, t_end_ns=1, lost=1, cause="device")
+
+
+def features(number: int, **fields: object) -> UtteranceFeatures:
+    said = examples.event(number)
+    own = {name: getattr(said, name) for name in UtteranceFeatures.__struct_fields__ if hasattr(said, name)}
+    own |= {"source": "mic-0", "engine": Recogniser(name="e"), "speaker_name": None, "closed_by": "silence"}
+    return UtteranceFeatures(**(own | fields))
+
+
+def answer(number: int, heard: UtteranceFeatures, **fields: object):
+    fits = {"utterance": heard.utterance, "revision": heard.revision, "final": heard.final, "index": number}
+    return structs.replace(examples.event(number), **(fits | fields))
+
+
+class World:
+    """A hub, those who talk to it, and those who read its log."""
+
+    def __init__(self, addresses: BusAddresses) -> None:
+        self.addresses = addresses
+        config = Config(events=EventsSection(endpoint=addresses.endpoint("events")))
+        session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), jsonl=True)
+        self.place = addresses.endpoint("supervisor")
+        self.heard: list[object] = []
+        self.hub = Hub(session, self.place, io.BytesIO(), self.heard.append)
+        self.hub.clock = ManualClock(5)
+        self.workers = {name: self.publisher(name) for name in ("perception", "tracker")}
+        self.lines = Subscriber([self.place], SUBSCRIPTIONS["lines"].topics, "screen")
+        self.read: list[object] = []
+
+    def publisher(self, name: str) -> Publisher:
+        place = self.addresses.endpoint(name)
+        self.hub.connect(place)
+        return Publisher(place, f"{name}:1", Retention(readers=("supervisor",)))
+
+    def say(self, worker: str, *messages: object) -> None:
+        """Have a worker say something, and the hub hear it."""
+        enough = len(self.heard) + len(messages)
+        for message in messages:
+            self.workers[worker].publish(message)
+        self.until(lambda: len(self.heard) >= enough)
+
+    def until(self, true) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < deadline
+            for worker in self.workers.values():
+                worker.poll()
+            self.hub.receive(0.005)
+            self.read += self.lines.receive(0.005)
+
+    def tracker_reads(self, since: int = 0) -> list[tuple[object, int]]:
+        """All that a new tracker is told."""
+        got = []
+        with closing(Subscriber([self.place], SUBSCRIPTIONS["tracker"].topics, "tracker")) as inlet:
+            deadline = time.monotonic() + PATIENCE_S
+            while not got or got[-1].number < since:
+                assert time.monotonic() < deadline
+                self.hub.receive(0.0)
+                got += inlet.receive_numbered(0.01)
+        return [tuple(received) for received in got]
+
+    def close(self) -> None:
+        self.lines.close()
+        for worker in self.workers.values():
+            worker.close()
+        self.hub.close()
+
+
+@pytest.fixture
+def world():
+    with closing(BusAddresses()) as addresses, closing(World(addresses)) as made:
+        yield made
+
+
+def kinds(messages):
+    return [type(message).__name__ for message in messages]
+
+
+def test_a_correction_is_public_where_the_tracker_has_come_to_it(world):
+    first, again = features(0), features(0, revision=7)
+    world.say("tracker", examples.hello())
+    world.say("perception", first, RELABEL, again, OVERLOAD, GAP)
+    world.say("tracker", answer(0, first), RELABEL, answer(1, again, index=0))
+    world.until(lambda: len(world.read) >= 6)
+    assert kinds(world.read) == ["Hello", "Overload", "Gap", "EmotionEvent", "Relabel", "EmotionEvent"]
+    assert world.hub.tally.utterances == 1
+    assert world.hub.unanswered == 0
+
+
+def test_a_new_tracker_is_told_everything_and_where_to_go_on(world):
+    said = [features(number) for number in range(4)]
+    world.say("tracker", examples.hello())
+    world.say("perception", *said)
+    world.say("tracker", *(answer(number, said[number]) for number in range(2)))
+    number, seq = world.hub.resume
+    assert (seq, world.hub.unanswered) == (2, 2)
+    told = world.tracker_reads(since=number + 1)
+    assert [m.utterance for m, _ in told] == [m.utterance for m in said]
+    assert [m.utterance for m, n in told if n < number] == [m.utterance for m in said[:2]]
+    world.say("tracker", examples.hello(), answer(1, said[1]), answer(2, said[2]), answer(3, said[3]))
+    world.until(lambda: sum(kind == "EmotionEvent" for kind in kinds(world.read)) >= 4)
+    assert [m.seq for m in world.read if type(m).__name__ == "EmotionEvent"] == [0, 1, 2, 3]  # none twice
+    assert kinds(world.read).count("Hello") == 1
+
+
+def test_what_is_provisional_is_not_kept_for_ever(world):
+    world.say("perception", features(0, final=False), features(1), features(20, final=False))
+    assert [message.utterance for message, _ in world.tracker_reads(since=2)] == ["u0", "u1", "u20"]
+    world.say("perception", features(100))
+    assert [message.utterance for message, _ in world.tracker_reads(since=3)] == ["u1", "u100"]
+
+
+def test_what_is_worked_off_and_said_is_remembered_for_who_takes_perception_s_place(world):
+    world.say("perception", features(3, text="one"), features(5, text="two", speaker_name="Ann"))
+    assert world.hub.last_end_ns == {"mic-0": features(5).t_end_ns}
+    assert list(world.hub.context) == [("mic-0", "one"), ("Ann", "two")]
+
+
+def test_a_spare_is_nobody_yet(world):
+    spare = WorkerStatus(worker="spare-perception", pid=1, t_ns=0, phase="ready")
+    got = []
+    with closing(Subscriber([world.place], ("status",), "other")) as inlet:
+
+        def arrived():
+            for status in (spare, structs.replace(spare, worker="perception")):
+                world.workers["perception"].publish(status)
+            got.extend(inlet.receive(0.0))
+            return got
+
+        world.until(arrived)
+    assert {message.worker for message in got} == {"perception"}
+    assert spare in world.heard
+
+
+def test_the_session_ends_when_the_tracker_has_come_to_the_end_and_only_once(world):
+    said = features(0)
+    world.say("tracker", examples.hello())
+    world.say("perception", said, SourceEnd(source="perception", t_ns=9, reason="all sources ended", note="why"))
+    assert not world.hub.over
+    world.say("tracker", answer(0, said), SourceEnd(source="tracker", t_ns=9, reason="all sources ended", note="why"))
+    assert world.hub.over
+    world.hub.end("again")
+    world.until(lambda: world.hub.settled and isinstance(world.read[-1], SessionEnd))
+    (end,) = [message for message in world.read if isinstance(message, SessionEnd)]
+    assert (end.utterances, end.reason, end.note) == (1, "all sources ended", "why")
+
+
+def test_what_a_dead_process_still_says_is_not_heard(world):
+    world.say("perception", features(0))
+    world.hub.bar("perception:1")
+    world.workers["perception"].publish(features(1))
+    world.say("tracker", examples.hello())
+    assert len(world.heard) == 2
