@@ -159,6 +159,8 @@ def _greet(view: SessionView, hello: Hello) -> SessionView:
 
 
 def _miss(view: SessionView, gap: Gap) -> SessionView:
+    if gap.cause == "paused":
+        return view  # people wanted it: nothing is wrong
     if gap in view.recent_gaps:  # who noticed it and who passed it on both tell us
         return view
     recent = (*view.recent_gaps, gap)[-MAX_GAPS:]

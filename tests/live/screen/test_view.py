@@ -107,6 +107,11 @@ def test_everything_that_is_kept_is_bounded():
     assert (view.gaps, view.lost) == (100, 200)
 
 
+def test_a_pause_is_no_trouble():
+    gap = Gap(source="mic", t_start_ns=1, t_end_ns=2, lost=0, cause="paused")
+    assert reduce(SessionView(), gap) == SessionView()
+
+
 def test_a_gap_that_several_workers_report_is_one_gap():
     one, other = (Gap(source=name, t_start_ns=1, t_end_ns=2, lost=3, cause="bus") for name in ("mic-0", "mic-1"))
     view = viewed(one, other, one, other)
