@@ -192,21 +192,25 @@ def capture(shell: Shell) -> None:
 
 def _deliver(shell: Shell, source: "Source") -> None:
     """The loop of capture: publish what a source has, or let it wait for its readers, if it can."""
+    from erc_live.live.capture.pause_gate import PauseGate
+
     spec, control = shell.spec, shell.control
     assert spec.source is not None
-    waiting = waits(spec.session, spec.source)
+    waiting, gate = waits(spec.session, spec.source), PauseGate(spec.worker)
     while not control.stopped() and not source.finished:
         while control.excused:
             shell.publisher.excuse(control.excused.pop())
         if waiting and shell.publisher.full:
             time.sleep(BUSY_POLL_S)
         else:
-            for message in source.read(POLL_S):
+            for message in gate.pass_on(source.read(POLL_S), control.paused):
                 if waiting or times(message)[1] > control.start.at_ns:  # the rest passed while nobody captured it
                     shell.publisher.publish(message)
         shell.beat(
             "running", dropped=source.dropped, note=source.note, level_db=source.level_db, rate_hz=source.rate_hz
         )
+    for gap in gate.end():
+        shell.publisher.publish(gap)
 
 
 def perception(shell: Shell) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from socket import socket
 from urllib.request import urlopen
@@ -17,7 +18,7 @@ from short_demo import make_short_demo
 from test_sessions import PATIENCE_S, follow
 from tiny_world import options
 
-from erc_live.streams import Hello, SessionState, subscribe
+from erc_live.streams import Gap, Hello, SessionState, subscribe
 
 pytestmark = [
     pytest.mark.xdist_group("sessions"),
@@ -227,6 +228,7 @@ def test_a_session_is_paused_and_resumed_and_says_so(
 ) -> None:
     own = f"events.endpoint={world['events.endpoint']}"
     states: list[SessionState] = []
+    gaps: list[Gap] = []
     begun = threading.Event()
 
     def collect() -> None:
@@ -234,6 +236,8 @@ def test_a_session_is_paused_and_resumed_and_says_so(
             if isinstance(message, SessionState):
                 states.append(message)
                 begun.set()
+            elif isinstance(message, Gap):
+                gaps.append(message)
 
     session = house.start(*short_demo, "--jsonl", *options(world))
     follower = threading.Thread(target=collect, daemon=True)
@@ -246,6 +250,13 @@ def test_a_session_is_paused_and_resumed_and_says_so(
     follower.join(PATIENCE_S)
     assert session.returncode == 0, err
     assert [state.paused for state in states] == [False, True, False]
+    paused = [gap for gap in gaps if gap.cause == "paused"]
+    assert {gap.source for gap in paused} >= {"mic-0", "mic-1"}
+    for name in ("mic-0", "mic-1"):
+        taken = [gap for gap in paused if gap.source == name]
+        assert all(before.t_end_ns == after.t_start_ns for before, after in pairwise(taken))
+        assert taken[0].t_start_ns < states[2].t_ns
+        assert taken[-1].t_end_ns > states[1].t_ns
 
 
 RAISING = """
