@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a fi
 weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it.
 """
 
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -86,6 +87,10 @@ COMMANDS = {
     "models": ("fetch:models_app", "Weights that erc-live uses and does not ship: list, fetch, verify."),
     "config": ("show_config:config_app", "The configuration: which keys there are, and who set them."),
     "session": ("bundles:session_app", "Recorded sessions: verify one, recover one that was cut off."),
+    "soak": (
+        "soak:soak",
+        "Play a recording for hours through the real processes, kill and starve them at random, and count what is lost.",
+    ),
     "bench": ("bench:bench_app", "Measure on this machine."),
     "corpus": (
         "corpus:corpus_app",
@@ -118,8 +123,11 @@ def command(name: str) -> Any:
 
 
 def _load(place: str) -> Any:
+    """The command, imported; from here on it may say itself what Ctrl-C means (`entry.py`)."""
     module, _, name = place.partition(":")
-    return getattr(import_module(f"erc_live.live.commands.{module}"), name)
+    found = getattr(import_module(f"erc_live.live.commands.{module}"), name)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return found
 
 
 def _nothing() -> None:

@@ -142,28 +142,28 @@ class Publisher:
         gone = self._ring.ask(
             question.reader, question.instance, question.topics, awaited, question.since_ns, time.monotonic()
         )
-        self._tell(question.reader, gone)
+        self._notify(question.reader, gone)
 
     def _send(self) -> None:
         for reader in self._ring.readers:
-            self._tell(reader, self._ring.missed(reader))
+            self._notify(reader, self._ring.missed(reader))
             for number, entry in self._ring.due(reader):
                 self._socket.send_multipart([_address(reader), self._name, number.to_bytes(8, "big"), *entry.frames])
 
-    def _tell(self, reader: str, gaps: Iterable[Gap]) -> None:
+    def _notify(self, reader: str, gaps: Iterable[Gap]) -> None:
         """Of a loss: for this reader only, so without a number."""
         for gap in gaps:
             self._socket.send_multipart([_address(reader), self._name, b"", *codec.encode(gap)])
 
 
-class Received(NamedTuple):
+class Numbered(NamedTuple):
     """A message and its number in the log of its publisher; -1: it is in none."""
 
     message: AnyMessage
     number: int
 
 
-class _Heard(NamedTuple):
+class _Latest(NamedTuple):
     """The last of a source: who published it, when it began and ended, and how long after the one before."""
 
     publisher: bytes
@@ -195,7 +195,7 @@ class Subscriber:
         self._instance = os.getpid() << 32 | time.monotonic_ns() & 0xFFFFFFFF
         self.since_ns = None if since_ns is None else dict(since_ns)
         self._awaited: dict[str, int] = dict(awaited or {})
-        self._heard: dict[tuple[type, str], _Heard] = {}
+        self._latest: dict[tuple[type, str], _Latest] = {}
         self._barred: set[bytes] = set()
         self._asked_s = 0.0
         self._unasked = 0  # messages since
@@ -233,7 +233,7 @@ class Subscriber:
         """The messages of `receive_numbered`."""
         return [message for message, _ in self.receive_numbered(timeout_s)]
 
-    def receive_numbered(self, timeout_s: float) -> list[Received]:
+    def receive_numbered(self, timeout_s: float) -> list[Numbered]:
         """Wait at most `timeout_s` for a message; return it and those behind it, in order for each publisher.
 
         A `Gap` stands where something was lost: because this reader was too slow for a device, or because a publisher
@@ -243,7 +243,7 @@ class Subscriber:
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
             self._drained_s = time.monotonic()
             return []
-        batch: list[Received] = []
+        batch: list[Numbered] = []
         try:
             for _ in range(BATCH):
                 batch += self._read(self._socket.recv_multipart(zmq.NOBLOCK))
@@ -267,14 +267,14 @@ class Subscriber:
         with contextlib.suppress(zmq.Again):
             self._socket.send(_QUESTION + msgspec.msgpack.encode(question), zmq.NOBLOCK)
 
-    def _read(self, frames: list[bytes]) -> list[Received]:
+    def _read(self, frames: list[bytes]) -> list[Numbered]:
         """What an envelope brings: nothing if it is not ours, or was read before."""
         try:
             address, publisher, *rest = frames
             if publisher in self._barred:
                 return []
             if address == _STATUS:
-                return [Received(codec.decode(rest), -1)]
+                return [Numbered(codec.decode(rest), -1)]
             number = int.from_bytes(rest[0], "big") if rest[0] else -1
             name = publisher.decode()
             if rest[0] and number < self._awaited.get(name, 0):
@@ -287,7 +287,7 @@ class Subscriber:
             self._awaited[name] = number + 1
             self._unasked += 1
         hole = self._hole_before(publisher, message)
-        return [*([Received(hole, -1)] if hole else []), Received(message, number)]
+        return [*([Numbered(hole, -1)] if hole else []), Numbered(message, number)]
 
     def _hole_before(self, publisher: bytes, message: AnyMessage) -> Gap | None:
         """What was lost where another publisher goes on with a source."""
@@ -295,9 +295,9 @@ class Subscriber:
             return None
         start_ns, end_ns = times(message)
         key = type(message), message.source
-        before = self._heard.get(key)
+        before = self._latest.get(key)
         each_ns = start_ns - before.t_start_ns if before and before.publisher == publisher else 0
-        self._heard[key] = _Heard(publisher, start_ns, end_ns, each_ns)
+        self._latest[key] = _Latest(publisher, start_ns, end_ns, each_ns)
         if before is None or before.publisher == publisher or start_ns <= before.t_end_ns:
             return None
         lost = round((start_ns - before.t_end_ns) / before.each_ns) if before.each_ns else 0
@@ -315,9 +315,9 @@ def _address(reader: str) -> bytes:
     return reader.encode() + b"\0"
 
 
-def _without_outdated(batch: list[Received]) -> list[Received]:
+def _without_outdated(batch: list[Numbered]) -> list[Numbered]:
     """The same, of messages of which only the newest counts, the newest of each worker."""
-    kept: list[Received] = []
+    kept: list[Numbered] = []
     seen: set[tuple[str, int]] = set()
     for received in reversed(batch):
         message = received.message

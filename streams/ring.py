@@ -75,7 +75,7 @@ class Ring:
     def __init__(self, retention: Retention) -> None:
         self.end = 0  # number of the next message
         self._retention = retention
-        self._kept: dict[int, Entry] = {}  # in order
+        self._stored: dict[int, Entry] = {}  # in order
         self._passing: deque[int] = deque()
         self._readers: dict[str, _Reader] = {}
         self._awaited = set(retention.readers)
@@ -90,7 +90,7 @@ class Ring:
             place = spool.seek(0, io.SEEK_END), tuple(len(frame) for frame in entry.frames)
             spool.write(b"".join(entry.frames))
             entry = entry._replace(frames=(), place=place)
-        self._kept[number] = entry
+        self._stored[number] = entry
         self._bytes += _size(entry)
         if passing:
             self._passing.append(number)
@@ -131,11 +131,11 @@ class Ring:
     def due(self, name: str) -> Iterator[tuple[int, Entry]]:
         """What may be sent to a reader now; what was taken counts as sent."""
         reader = self._readers[name]
-        if self._kept and reader.next < self.end:
-            reader.next = max(reader.next, next(iter(self._kept)))
+        if self._stored and reader.next < self.end:
+            reader.next = max(reader.next, next(iter(self._stored)))
         while reader.next < self.end and len(reader.in_flight) < WINDOW:
             number, reader.next = reader.next, reader.next + 1
-            entry = self._kept.get(number)
+            entry = self._stored.get(number)
             if entry is not None and entry.topic in reader.topics:
                 reader.in_flight.append(number)
                 yield number, self._loaded(entry)
@@ -170,7 +170,7 @@ class Ring:
     @property
     def full(self) -> bool:
         """Whether as much waits for readers as may wait."""
-        return len(self._kept) >= FULL or self._bytes >= FULL_BYTES
+        return len(self._stored) >= FULL or self._bytes >= FULL_BYTES
 
     @property
     def settled(self) -> bool:
@@ -179,7 +179,7 @@ class Ring:
 
     def _begin(self, reader: _Reader) -> list[Gap]:
         """Place a new reader before the first message that it needs; the gaps where such a one is gone."""
-        reader.next = next((n for n, entry in self._kept.items() if reader.needs(n, entry)), self.end)
+        reader.next = next((n for n, entry in self._stored.items() if reader.needs(n, entry)), self.end)
         gaps = []
         for (topic, source), last in self._gone.items():
             since_ns = (reader.since_ns or {}).get(source)
@@ -192,23 +192,23 @@ class Ring:
     def _let_go(self, newest_ns: int | None) -> None:
         keep_s, spooled = self._retention.keep_s, self._retention.spool is not None
         if keep_s is None:
-            while self._kept and not self._is_needed(number := next(iter(self._kept))):
+            while self._stored and not self._is_needed(number := next(iter(self._stored))):
                 self._forget(number)
         elif newest_ns is not None:
-            ages = self._passing if spooled else self._kept
-            while ages and self._kept[number := next(iter(ages))].t_end_ns < newest_ns - keep_s * 1e9:
+            ages = self._passing if spooled else self._stored
+            while ages and self._stored[number := next(iter(ages))].t_end_ns < newest_ns - keep_s * 1e9:
                 self._forget(number)
                 if spooled:
                     self._passing.popleft()
 
     def _is_needed(self, number: int) -> bool:
-        entry = self._kept[number]
+        entry = self._stored[number]
         return any(
             name not in self._readers or self._readers[name].needs(number, entry) for name in self._awaited
         ) or any(reader.unread(number) for reader in self._readers.values())
 
     def _forget(self, number: int) -> None:
-        entry = self._kept.pop(number)
+        entry = self._stored.pop(number)
         self._bytes -= _size(entry)
         if self._retention.spool is not None:
             return  # what is only passing is no loss

@@ -63,13 +63,19 @@ FIELDS = {
     "level": "how many things are given up for speed: 0 is all is well",
     "step": "what was given up, or taken up again, in words",
     "waiting_s": "how long the oldest utterance waits to be worked on, in s",
-    "lost": "of a gap: how many messages, device blocks or (of a process that died) utterances are missing; 0 if "
-    "unknown. Of a session: how many utterances were begun or closed and never classified, as far as is known",
-    "cause": "of a gap: lost in the device, on the bus, given up because the machine was too slow, with a process "
-    "that died, or because somebody paused the session; "
+    "lost": "of a gap: how many messages or device blocks (of cause overload: utterances) are missing; 0 if unknown. Of "
+    "a process that died, and of a session: how many utterances were begun or closed and never classified, as far as is "
+    "known",
+    "worker": "the process that died, or no longer answered and was ended",
+    "consequence": "what follows for the session",
+    "restarts": "how often one of its kind was started anew, this time included",
+    "gaps": "how many gaps there were",
+    "gaps_ns": "how long those of microphones were together, in ns",
+    "cause": "of a gap: the device delivered nothing, its reader was too slow, the process that captured it died, it was "
+    "not finished before the end, or people paused it; "
     "of a relabelling: two voices turned out to be one, or an utterance had been given to the wrong one",
     "utterances": "how many utterances were classified",
-    "reason": "why the session ended",
+    "reason": "why the session ended, or the process died",
     "deaths": "how often a process of the session died",
     "language": "of the notice, a code like en",
     "purpose": "what the session is for: own-use, research, medical, safety, entertainment or accessibility; empty "

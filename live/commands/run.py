@@ -1,9 +1,14 @@
 """`erc-live` itself, `replay` and `demo`: from the options to a session, and the session to its end."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+
+# Before numpy is imported: one thread rounds as the workers do, which have one each. With two, words of the recogniser
+# came out otherwise at `--speed max` than at any other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 from rich.text import Text

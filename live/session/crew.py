@@ -14,7 +14,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from erc_live.live.errors import WorkerError
-from erc_live.live.session.hub import Hub
+from erc_live.live.session.broker import Broker
 from erc_live.live.session.restarts import Restarts
 from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, plan, waits
 from erc_live.live.session.worker_process import Worker
@@ -32,7 +32,12 @@ class Crew:
     """`start`, `begin`, then `watch` often. `say` a line to people."""
 
     def __init__(
-        self, session: SessionSpec, addresses: BusAddresses, hub: Hub, logfile: str, say: Callable[[str], None]
+        self,
+        session: SessionSpec,
+        addresses: BusAddresses,
+        broker: Broker,
+        logfile: str,
+        say: Callable[[str], None],
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self.failure: WorkerError | None = None
@@ -40,13 +45,14 @@ class Crew:
         self.reader_left = False  # who read the lines of the session reads no more
         self._session = session
         self._addresses = addresses
-        self._hub = hub
+        self._broker = broker
         self._logfile = logfile
         self._say = say
         self._start: Start | None = None
         self._spares: dict[str, Worker] = {}
         self._spares_due_s: dict[str, float] = {}
         self._restarts: dict[str, Restarts] = {}
+        self._missing_s: dict[str, float] = {}  # since when who is replaced does not work
         self._due: dict[str, tuple[float, WorkerSpec]] = {}  # who is started again, when
         self._looked_s = time.monotonic()
         self.since_ns: dict[str, int] = {}  # what perception said last of what is worked off
@@ -80,6 +86,9 @@ class Crew:
                 continue
             worker.alive(status)
             self.since_ns = status.since_ns or self.since_ns
+            if status.phase == "running" and status.worker in self._missing_s:
+                away_s = time.monotonic() - self._missing_s.pop(status.worker)
+                self._say(f"{status.worker} works again after {away_s:.1f} s")
             if worker.ready and self._start is not None and not (worker.begun or worker.spec.spare):
                 worker.begin(self._going_on(worker.spec))
 
@@ -158,16 +167,16 @@ class Crew:
         if spec.kind != "capture":
             self._places += 1
             spec = structs.replace(spec, address=self._addresses.endpoint(f"{spec.worker}-{self._places}"))
-        self._hub.connect(spec.address)
+        self._broker.connect(spec.address)
         return Worker(spec, self._logfile)
 
     def _died(self, worker: Worker, now_s: float) -> None:
         worker.stopping = True
         spec, name = worker.spec, worker.spec.worker
         for _ in range(3):
-            self._hub.receive(0.0)  # its last words
+            self._broker.receive(0.0)  # its last words
         if spec.kind != "capture":
-            self._hub.bar(worker.publisher)  # what is still on its way would be heard again from the next one
+            self._broker.bar(worker.publisher)  # what is still on its way would be heard again from the next one
         if spec.kind == "capture" and name in self.ended:  # it gave all it had, and says why that was not everything
             self.failure = self.failure if worker.process.returncode == 0 else self.failure or worker.error()
             return
@@ -180,6 +189,7 @@ class Crew:
             self._do_without(worker, restarts.count)
             return
         self._announce(worker, "it is started again", restarts.count, 0)
+        self._missing_s.setdefault(name, now_s)
         self._due[name] = now_s + wait_s, structs.replace(spec, spare=False)
 
     def _replace(self, spec: WorkerSpec) -> None:
@@ -191,7 +201,7 @@ class Crew:
             spare.begin(self._going_on(spec))
             return
         if spec.kind == "screen":
-            number = self._hub.awaited_by(spec.worker) if self._session.jsonl else 0
+            number = self._broker.awaited_by(spec.worker) if self._session.jsonl else 0
             self._spawn(structs.replace(spec, number=number))
             self.workers[spec.worker].begin(self._going_on(spec))
             return
@@ -200,17 +210,17 @@ class Crew:
     def _going_on(self, spec: WorkerSpec) -> Start:
         """Where a new process goes on."""
         assert self._start is not None
-        assert self._hub.clock is not None
+        assert self._broker.clock is not None
         if spec.source is not None:
-            at_ns = self._start.t_ns if waits(self._session, spec.source) else self._hub.clock.now_ns()
+            at_ns = self._start.t_ns if waits(self._session, spec.source) else self._broker.clock.now_ns()
             return structs.replace(self._start, anew=True, at_ns=at_ns)
-        number, seq = self._hub.resume
-        log_ns = self._hub.last_end_ns  # may know more of an utterance than the last sign of life did
+        number, seq = self._broker.resume
+        log_ns = self._broker.last_end_ns  # may know more of an utterance than the last sign of life did
         return structs.replace(
             self._start,
             anew=True,
             since_ns={name: max(t_ns, log_ns.get(name, 0)) for name, t_ns in self.since_ns.items()},
-            context=tuple(self._hub.context),
+            context=tuple(self._broker.context),
             number=number,
             seq=seq,
         )
@@ -229,21 +239,23 @@ class Crew:
         self._announce(worker, consequence, restarts, lost)
         match ending.then:
             case "end session":
-                self._hub.end(worker.reason())
+                self._broker.end(worker.reason())
             case "go on":
-                self._hub.excuse(name)
+                self._broker.excuse(name)
                 self.send("capture", f"excuse {name}")
             case "end source":
-                assert self._hub.clock is not None
-                self._hub.end_source(SourceEnd(source=name, t_ns=self._hub.clock.now_ns(), reason=worker.reason()))
+                assert self._broker.clock is not None
+                self._broker.end_source(
+                    SourceEnd(source=name, t_ns=self._broker.clock.now_ns(), reason=worker.reason())
+                )
 
     def _announce(self, worker: Worker, consequence: str, restarts: int, lost: int) -> None:
         """Tell people and programs that a worker died."""
-        assert self._hub.clock is not None
+        assert self._broker.clock is not None
         name, line = worker.spec.worker, f"{worker.error()}; {consequence}"
         self._say(line)
         reason = worker.reason().removeprefix(f"the {name} process ")
-        self._hub.tell(
+        self._broker.report(
             WorkerStatus(
                 worker=name,
                 pid=worker.process.pid,
@@ -253,9 +265,9 @@ class Crew:
                 warning=line,
             )
         )
-        self._hub.tell(
+        self._broker.report(
             WorkerLost(
-                t_ns=self._hub.clock.now_ns(),
+                t_ns=self._broker.clock.now_ns(),
                 worker=name,
                 reason=reason,
                 consequence=consequence,

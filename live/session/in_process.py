@@ -14,7 +14,7 @@ from erc_live.live.privacy.notice import introduced
 from erc_live.live.session.analyser import Engines
 from erc_live.live.session.engines import closing_note, front_end
 from erc_live.live.session.spec import SessionSpec
-from erc_live.live.session.tally import Tally
+from erc_live.live.session.totals import SessionTotals
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
@@ -57,7 +57,9 @@ class InProcess:
         self._front_end = front_end(session, engines, self._clock)
         start = SessionStart(session.session, t_ns=0, wall_ns=0)
         self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
-        self._tally = Tally(session.session, [source.name for source in session.sources if source.kind == "mic"])
+        self._totals = SessionTotals(
+            session.session, [source.name for source in session.sources if source.kind == "mic"]
+        )
 
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""
@@ -67,16 +69,16 @@ class InProcess:
         for message in messages:
             self._clock.sleep_until(due_ns(message))
             if isinstance(message, Gap):
-                self._tally.take(message)
+                self._totals.take(message)
                 yield message
             self._front_end.feed(message)
             for result in self._front_end.poll(self._clock.now_ns()):
                 yield result
                 if isinstance(result, UtteranceFeatures):
                     event = self._tracker.observe(result)
-                    self._tally.take(event)
                     yield event
+                    self._totals.take(event)
                 elif isinstance(result, Relabel):
                     self._tracker.go_back(result)
         self.note = closing_note(self._front_end.account, self._transcriber)
-        yield self._tally.end(self._clock.now_ns(), "end of media", self.note)
+        yield self._totals.end(self._clock.now_ns(), "end of media", self.note)

@@ -1,7 +1,7 @@
 """A session from its start to its end: its processes load, the media begins, and it ends in order.
 
 The supervisor does no work of its own, so it answers at once: to Ctrl-C, to a worker that died, to the end of the
-media. What the processes say to each other passes through its hub (`hub.py`); who dies is replaced by `crew.py`.
+media. What the processes say to each other passes through its broker (`broker.py`); who dies is replaced by `crew.py`.
 
 The rule of this file: a session that lost what somebody said does not end as if all were well, and none waits for ever.
 """
@@ -21,8 +21,8 @@ from rich.text import Text
 
 from erc_live.live.errors import WorkerError
 from erc_live.live.screen.console import err
+from erc_live.live.session.broker import Broker
 from erc_live.live.session.crew import Crew
-from erc_live.live.session.hub import Hub
 from erc_live.live.session.spec import SessionSpec, Start
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.clock import SessionClock
@@ -38,7 +38,7 @@ from erc_live.streams.messages import (
 )
 
 POLL_S = 0.02
-TELL_S = 10.0  # of waiting for a start, after which people are told what is awaited
+REPORT_S = 10.0  # of waiting for a start, after which people are told what is awaited
 READY_S = 600.0  # the slowest start: a large recogniser, on a small machine that does something else
 DRAIN_S = 10.0  # after a request to stop: to finish the words that were being said
 PATIENCE_S = 2.0  # of a person who pressed Ctrl-C and looks at a full screen
@@ -92,8 +92,8 @@ class Supervisor:
             spool = stack.enter_context(self._spool())
             stack.enter_context(self._signals())
             place = addresses.endpoint("supervisor")
-            self._hub = stack.enter_context(closing(Hub(self._session, place, spool, self._hear)))
-            self._crew = Crew(self._session, addresses, self._hub, self._logfile, self._print)
+            self._broker = stack.enter_context(closing(Broker(self._session, place, spool, self._take)))
+            self._crew = Crew(self._session, addresses, self._broker, self._logfile, self._print)
             try:
                 self._crew.start()
                 if self._begin():
@@ -131,17 +131,17 @@ class Supervisor:
         """Wait until every worker is ready, then say when the media begins. False: somebody stopped it before."""
         begun_s = told_s = time.monotonic()
         while waiting := self._crew.waiting():
-            self._hub.receive(POLL_S)
+            self._broker.receive(POLL_S)
             if self._stop.is_set():
                 return False
             now_s = time.monotonic()
-            if now_s - told_s > TELL_S:
+            if now_s - told_s > REPORT_S:
                 told_s = now_s
                 err.print(f"Still loading after {now_s - begun_s:.0f} s: {', '.join(waiting)}.")
             if now_s - begun_s > READY_S:
                 raise WorkerError(f"not loaded after {READY_S:.0f} s: {', '.join(waiting)}; see {self._logfile}")
         start = Start(t_ns=time.monotonic_ns() + LEAD_NS)
-        self._hub.clock = SessionClock(start.t_ns, self._session.speed)
+        self._broker.clock = SessionClock(start.t_ns, self._session.speed)
         self._crew.begin(start)
         self._begun = True
         return True
@@ -149,13 +149,13 @@ class Supervisor:
     def _watch(self) -> None:
         """Until the tracker says that the session has ended."""
         asked_s = float("inf")
-        while not (self._hub.over or self._at_once) and time.monotonic() < asked_s + DRAIN_S:
+        while not (self._broker.over or self._at_once) and time.monotonic() < asked_s + DRAIN_S:
             if self._stop.is_set() and asked_s == float("inf"):
                 asked_s = time.monotonic()
                 self._crew.stop_capture()
             if time.monotonic() > asked_s + PATIENCE_S:
                 self._give_the_terminal_back()
-            self._hub.receive(POLL_S)
+            self._broker.receive(POLL_S)
             self._crew.watch(self._stop.is_set())
             if (command := self._asked()) is not None:
                 self._obey(command)
@@ -166,7 +166,7 @@ class Supervisor:
                 reason = f"nothing has moved for {IDLE_S:.0f} s after the end of all media"
                 self._crew.failure = self._crew.failure or WorkerError(f"{reason}; see {self._logfile}")
                 return self._cut_short(reason)
-        if not self._hub.over:
+        if not self._broker.over:
             self._cut_short("stopped")
         return None
 
@@ -184,13 +184,13 @@ class Supervisor:
     def _idle_s(self) -> float:
         """For how long nothing has been said or worked off."""
         now_s = time.monotonic()
-        progress = self._closed, self._waiting, self._hub.resume, sorted(self._crew.since_ns.items())
+        progress = self._closed, self._waiting, self._broker.resume, sorted(self._crew.since_ns.items())
         if progress != self._progress or not self._crew.complete:
             self._progress, self._moved_s = progress, now_s
         return now_s - self._moved_s
 
-    def _hear(self, message: AnyMessage) -> None:
-        """What passes through the hub."""
+    def _take(self, message: AnyMessage) -> None:
+        """What passes through the broker."""
         self._observe(message)
         match message:
             case WorkerStatus():
@@ -215,17 +215,17 @@ class Supervisor:
         recorder = self._crew.workers.get("recorder")
         recording = recorder is not None and recorder.process.poll() is None
         doing = recording, self._paused
-        if not self._hub.greeted or (self._state and (self._state.recording, self._state.paused) == doing):
+        if not self._broker.greeted or (self._state and (self._state.recording, self._state.paused) == doing):
             return
-        assert self._hub.clock is not None
+        assert self._broker.clock is not None
         self._state = SessionState(
             session=self._session.session,
-            t_ns=self._hub.clock.now_ns(),
+            t_ns=self._broker.clock.now_ns(),
             recording=recording,
             paused=self._paused,
             purpose=self._session.config.session.purpose,
         )
-        self._hub.tell(self._state)
+        self._broker.report(self._state)
 
     def _print_notes(self, status: WorkerStatus) -> None:
         """Say once what is to be known about a device or its sound where no dashboard does, and any warning."""
@@ -253,40 +253,40 @@ class Supervisor:
 
     def _cut_short(self, reason: str) -> None:
         """Time is up: what still waits is lost, and that is said."""
-        waiting = self._unfinished = self._waiting + self._hub.unanswered
+        waiting = self._unfinished = self._waiting + self._broker.unanswered
         self._crew.workers["perception"].stopping = True
         self._crew.workers["perception"].process.kill()
-        assert self._hub.clock is not None
-        now_ns = self._hub.clock.now_ns()
+        assert self._broker.clock is not None
+        now_ns = self._broker.clock.now_ns()
         if waiting:
             self._print(f"{waiting} of the utterances that were begun were not finished in time, and are lost")
             since_ns = min(self._crew.since_ns.values(), default=now_ns)
             gap = Gap(source="perception", t_start_ns=since_ns, t_end_ns=now_ns, lost=waiting, cause="overload")
-            self._hub.tell(gap)
-        for source in self._hub.tally.microphones:  # what nobody listened to
+            self._broker.report(gap)
+        for source in self._broker.totals.microphones:  # what nobody listened to
             heard_ns, end = self._crew.since_ns.get(source), self._crew.ended.get(source)
             if heard_ns is not None and end is not None and end.t_ns - heard_ns > UNHEARD_NS:
                 gap = Gap(source=source, t_start_ns=heard_ns, t_end_ns=end.t_ns, lost=0, cause="overload")
-                self._hub.tell(gap)
-        self._hub.end(reason)
+                self._broker.report(gap)
+        self._broker.end(reason)
 
     def _settle(self) -> None:
         """Let recorder and screen read to the end."""
         until_s = time.monotonic() + STOP_S
-        while not (self._hub.settled or self._at_once) and time.monotonic() < until_s:
-            self._hub.receive(POLL_S)
+        while not (self._broker.settled or self._at_once) and time.monotonic() < until_s:
+            self._broker.receive(POLL_S)
 
     def _judge(self) -> None:
         """Say what is left to say, and raise what the session failed of."""
-        failure, tally = self._crew.failure, self._hub.tally
-        if failure is None and (self._closed or self._unfinished) and not tally.utterances and not self._at_once:
+        failure, totals = self._crew.failure, self._broker.totals
+        if failure is None and (self._closed or self._unfinished) and not totals.utterances and not self._at_once:
             failure = WorkerError(f"of what was said, nothing was classified; see {self._logfile}")
-        if failure is None and tally.lost_by_deaths and not self._at_once:
-            failure = WorkerError(f"{tally.losses}; see {self._logfile}")
+        if failure is None and totals.lost_by_deaths and not self._at_once:
+            failure = WorkerError(f"{totals.losses}; see {self._logfile}")
         for line in self._lines:
             if not (failure and line.startswith(str(failure))):
                 err.print(Text(line), soft_wrap=True)
-        if failure is None and tally.losses and not self._unfinished:
-            err.print(Text(f"{tally.losses.capitalize()}; the stream has a Gap for each."), soft_wrap=True)
+        if failure is None and totals.losses and not self._unfinished:
+            err.print(Text(f"{totals.losses.capitalize()}; the stream has a Gap for each."), soft_wrap=True)
         if failure:
             raise failure

@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 from erc_live.live.errors import WorkerError
-from erc_live.live.session.hub import SPARE
+from erc_live.live.session.broker import SPARE
 from erc_live.live.session.spec import Start, WorkerSpec, waits
 from erc_live.streams.messages import WorkerStatus
 

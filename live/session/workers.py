@@ -35,7 +35,7 @@ import msgspec
 from msgspec import structs
 
 from erc_live.live.errors import exit_code
-from erc_live.live.session.hub import SPARE
+from erc_live.live.session.broker import SPARE
 from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, waits
 from erc_live.live.session.worker_process import publisher_name
 from erc_live.streams.bus import Publisher, Subscriber, times
@@ -116,7 +116,7 @@ class Shell:
         )
         self._phase: Phase = "starting"
         self._last_s = 0.0
-        self.said: dict[str, Any] = {}
+        self.published: dict[str, Any] = {}
 
     def subscribe(self, **begin: Any) -> Subscriber:
         """Listen to all that this worker subscribes to."""
@@ -125,11 +125,11 @@ class Shell:
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
         """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
         self.publisher.poll()
-        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self.said.get("waiting", 0)
+        same = phase in (None, self._phase) and fields.get("waiting", 0) <= self.published.get("waiting", 0)
         now_s = time.monotonic()
         if same and now_s - self._last_s < STATUS_S:
             return
-        self.said |= fields
+        self.published |= fields
         self._phase = phase or self._phase
         self._last_s = now_s
         spare = self.spec.spare and not self.control.started.is_set()
@@ -138,7 +138,7 @@ class Shell:
             pid=os.getpid(),
             t_ns=time.monotonic_ns(),
             phase=self._phase,
-            **self.said,
+            **self.published,
         )
         self.publisher.publish(status)
 
@@ -228,7 +228,7 @@ def perception(shell: Shell) -> None:
         ThreadPoolExecutor(1) as executor,
     ):
         core = front_end(session, engines, clock, control.start, executor)
-        since_ns = said_ns = control.start.since_ns
+        since_ns = published_ns = control.start.since_ns
         while not core.ended and not control.stopped():
             behind_s = _listen(shell, bus, core, order)
             for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
@@ -244,9 +244,11 @@ def perception(shell: Shell) -> None:
                 closed=core.account.closed,
                 since_ns=since_ns,
             )
-            if shell.said["since_ns"] is not said_ns:  # what is let go, the supervisor must have been told before
-                bus.let_go(said_ns)
-                said_ns = shell.said["since_ns"]
+            if (
+                shell.published["since_ns"] is not published_ns
+            ):  # what is let go, the supervisor must have been told before
+                bus.let_go(published_ns)
+                published_ns = shell.published["since_ns"]
 
         executor.shutdown(cancel_futures=True)
     note = "" if control.start.anew else closing_note(core.account, engines.transcriber)  # else it heard a part

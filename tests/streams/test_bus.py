@@ -131,7 +131,7 @@ def test_a_reader_too_slow_for_a_device_is_told_what_it_missed_and_costs_a_bound
         for number in range(published):
             publisher.publish(chunk(number))
         assert time.monotonic() - begun < DEADLINE_S / 2  # nobody waits for the reader
-        assert len(publisher._ring._kept) < 400
+        assert len(publisher._ring._stored) < 400
         received = receive_until(inlet, lambda m: bool(times(m)) and times(m)[-1] == published - 1, publisher)
     lost = [message for message in received if isinstance(message, Gap)]
     heard = times(received)

@@ -64,7 +64,7 @@ def test_a_recording_s_readers_get_everything_in_order_and_what_nobody_needs_is_
     assert reader.read == late.read == list(range(published))
     assert reader.gaps == late.gaps == []
     assert ring.settled
-    assert not ring._kept
+    assert not ring._stored
 
 
 def test_a_reader_that_does_not_read_makes_a_recording_wait_and_gets_no_more_than_a_window():
@@ -107,7 +107,7 @@ def test_a_device_does_not_wait_and_a_slow_reader_is_told_the_very_times():
     assert reader.read == list(range(69, 100))
     (gap,) = reader.gaps
     assert (gap.source, gap.t_start_ns, gap.t_end_ns, gap.lost, gap.cause) == ("mic", 0, 69 * S, 69, "bus")
-    assert len(ring._kept) == 31
+    assert len(ring._stored) == 31
 
 
 def test_a_publisher_that_began_anew_goes_on_where_its_readers_are():
@@ -142,7 +142,7 @@ def test_a_spool_keeps_all_but_what_is_passing():
     ring = Ring(Retention(keep_s=30.0, spool=io.BytesIO()))
     for number in range(100):
         ring.append(entry(number), passing=number % 2 == 1)
-    assert sum(len(kept.frames) for kept in ring._kept.values()) <= 16  # the rest is in the spool
+    assert sum(len(kept.frames) for kept in ring._stored.values()) <= 16  # the rest is in the spool
     reader = Reader(ring).ask().take()
     assert [n for n in reader.read if n % 2 == 0] == list(range(0, 100, 2))
     assert [n for n in reader.read if n % 2] == list(range(69, 100, 2))
@@ -156,7 +156,7 @@ def test_nobody_waits_for_who_is_excused():
     for number in range(10):
         ring.append(entry(number))
     reader.take().ask()
-    assert len(ring._kept) == 10
+    assert len(ring._stored) == 10
     ring.excuse("dead")
-    assert not ring._kept
+    assert not ring._stored
     assert ring.settled

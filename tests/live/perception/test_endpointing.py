@@ -229,7 +229,7 @@ def test_the_turn_detector_is_asked_the_same_whatever_the_size_of_chunks(stretch
         runs.append(([(r.t_start_ns, r.t_closed_ns) for r in finals], detector.asked))
     assert runs[0][0] == runs[1][0]
     assert all(np.array_equal(*both) for both in zip(runs[0][1], runs[1][1], strict=True))
-    assert runs[0][1], "the last pause is one"
+    assert runs[0][1] or all(final.closed_by == "limit" for final in finals)  # cut, and nothing but quiet after it
 
 
 def test_drafts_and_guesses_can_be_turned_off():

@@ -18,7 +18,7 @@ STOP_NS = 8 * SECOND
 def delays_s(messages: list[AudioChunk | VideoFrame | Gap | SourceEnd], microphones: int) -> list[float]:
     """Every message comes at its time, analysis takes none: how long each utterance of mic-0 waits for others, in s."""
     sources = dict.fromkeys(f"mic-{i}" for i in range(microphones))
-    core = Endpointer(sources, LoudnessDetector, Settings(CONFIG, 5, partial_every_s=0.0), start_ns=0)
+    core = Endpointer(sources, LoudnessDetector, Settings(CONFIG, 5, partial_every_s=0.0), 0, STALLED_NS)
     told: list[float] = []
     for message in sorted(messages, key=time_of):
         now_ns = time_of(message)

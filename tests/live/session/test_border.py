@@ -15,7 +15,7 @@ from erc_live.live.session import launch
 from erc_live.live.session.engines import front_end, load_engines
 from erc_live.live.session.in_process import recorded
 from erc_live.live.session.spec import SessionSpec
-from erc_live.live.session.tally import Tally
+from erc_live.live.session.totals import SessionTotals
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.live.vision.detector import open_face_finder
 from erc_live.models import checkpoint
@@ -88,7 +88,7 @@ def published(asked, end_s):
                 tracker.go_back(result)
             else:
                 yield tracker.observe(result)
-    yield Tally("s", []).end(clock.now_ns(), "end of media")
+    yield SessionTotals("s", []).end(clock.now_ns(), "end of media")
 
 
 def assert_it_crosses_the_border(asked, heard_s):

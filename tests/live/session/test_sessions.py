@@ -146,20 +146,6 @@ def test_ctrl_c_before_the_session_has_begun_ends_at_once(start, world, tmp_path
     assert not (tmp_path / "kept").exists()
 
 
-@pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep")
-def test_events_go_on_when_the_camera_s_process_is_killed(start, short_demo, world):
-    messages, seen = [], threading.Event()
-    live = start(*short_demo, "--speed", "1.5", *options(world))
-    follow(world["events.endpoint"], messages, seen)
-    assert seen.wait(PATIENCE_S)
-    found = subprocess.run(["pgrep", "-P", str(live.pid), "-f", "camera-0"], capture_output=True, text=True, check=True)
-    os.kill(int(found.stdout), signal.SIGKILL)
-    out, err = live.communicate(timeout=PATIENCE_S)
-    assert live.returncode == 0, err
-    assert len(finals(out)) == UTTERANCES
-    assert any('"Gap"' in line and '"camera-0"' in line for line in out.splitlines())
-
-
 def test_no_process_outlives_a_killed_supervisor(start, world):
     seen = threading.Event()
     live = start("demo", *options(world))

@@ -2,7 +2,7 @@
 
 from examples import event
 
-from erc_live.live.session.tally import Tally
+from erc_live.live.session.totals import SessionTotals
 from erc_live.streams.messages import Gap, WorkerLost
 
 LOST = WorkerLost(t_ns=0, worker="perception", reason="died", consequence="the end", restarts=0, lost=2)
@@ -13,21 +13,21 @@ def gap(source, cause, lost=0, seconds=1):
 
 
 def test_losses_are_counted_as_what_they_are():
-    tally = Tally("s", ["mic-0"])
+    totals = SessionTotals("s", ["mic-0"])
     messages = [gap("perception", "overload", 3), gap("mic-0", "device", 40, 2), gap("camera-0", "worker", 9, 5), LOST]
     for message in messages:
-        tally.take(message)
-    end = tally.end(7, "done", "why")
+        totals.take(message)
+    end = totals.end(7, "done", "why")
     assert (end.lost, end.deaths, end.gaps, end.gaps_ns, end.note) == (5, 1, 3, 2_000_000_000, "why")
-    assert tally.losses == "5 utterances were lost, 2.0 s of sound were lost"
-    assert tally.lost_by_deaths == 2
+    assert totals.losses == "5 utterances were lost, 2.0 s of sound were lost"
+    assert totals.lost_by_deaths == 2
 
 
 def test_an_utterance_that_is_said_again_counts_once():
-    tally = Tally("s", [])
+    totals = SessionTotals("s", [])
     events = [event(n, index=index, final=n > 0, skipped=index == 0) for n, index in enumerate((0, 0, 1, 0))]
     for message in events:
-        tally.take(message)
-    end = tally.end(0, "done")
+        totals.take(message)
+    end = totals.end(0, "done")
     assert (end.utterances, end.skipped) == (2, 1)
-    assert tally.losses == ""
+    assert totals.losses == ""

@@ -1,4 +1,4 @@
-"""The hub: what perception and tracker say becomes one order, public and complete, whoever of them dies."""
+"""The broker: what perception and tracker say becomes one order, public and complete, whoever of them dies."""
 
 import io
 import time
@@ -10,7 +10,7 @@ from msgspec import structs
 
 from erc_live.live.capture.source_spec import parse_mic
 from erc_live.live.config import Config, EventsSection
-from erc_live.live.session.hub import Hub
+from erc_live.live.session.broker import Broker
 from erc_live.live.session.spec import SUBSCRIPTIONS, SessionSpec
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import Publisher, Subscriber
@@ -46,7 +46,7 @@ def answer(number: int, heard: UtteranceFeatures, **fields: object):
 
 
 class World:
-    """A hub, those who talk to it, and those who read its log."""
+    """A broker, those who talk to it, and those who read its log."""
 
     def __init__(self, addresses: BusAddresses) -> None:
         self.addresses = addresses
@@ -54,19 +54,19 @@ class World:
         session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), jsonl=True)
         self.place = addresses.endpoint("supervisor")
         self.heard: list[object] = []
-        self.hub = Hub(session, self.place, io.BytesIO(), self.heard.append)
-        self.hub.clock = ManualClock(5)
+        self.broker = Broker(session, self.place, io.BytesIO(), self.heard.append)
+        self.broker.clock = ManualClock(5)
         self.workers = {name: self.publisher(name) for name in ("perception", "tracker")}
         self.lines = Subscriber([self.place], SUBSCRIPTIONS["lines"].topics, "screen")
         self.read: list[object] = []
 
     def publisher(self, name: str) -> Publisher:
         place = self.addresses.endpoint(name)
-        self.hub.connect(place)
+        self.broker.connect(place)
         return Publisher(place, f"{name}:1", Retention(readers=("supervisor",)))
 
     def say(self, worker: str, *messages: object) -> None:
-        """Have a worker say something, and the hub hear it."""
+        """Have a worker say something, and the broker hear it."""
         enough = len(self.heard) + len(messages)
         for message in messages:
             self.workers[worker].publish(message)
@@ -78,7 +78,7 @@ class World:
             assert time.monotonic() < deadline
             for worker in self.workers.values():
                 worker.poll()
-            self.hub.receive(0.005)
+            self.broker.receive(0.005)
             self.read += self.lines.receive(0.005)
 
     def tracker_reads(self, since: int = 0) -> list[tuple[object, int]]:
@@ -88,7 +88,7 @@ class World:
             deadline = time.monotonic() + PATIENCE_S
             while not got or got[-1].number < since:
                 assert time.monotonic() < deadline
-                self.hub.receive(0.0)
+                self.broker.receive(0.0)
                 got += inlet.receive_numbered(0.01)
         return [tuple(received) for received in got]
 
@@ -96,7 +96,7 @@ class World:
         self.lines.close()
         for worker in self.workers.values():
             worker.close()
-        self.hub.close()
+        self.broker.close()
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def test_a_correction_is_public_where_the_tracker_has_come_to_it(world):
     world.say("tracker", answer(0, first), RELABEL, answer(1, again, index=0))
     world.until(lambda: len(world.read) >= 6)
     assert kinds(world.read) == ["Hello", "Overload", "Gap", "EmotionEvent", "Relabel", "EmotionEvent"]
-    assert world.hub.tally.utterances == 1
-    assert world.hub.unanswered == 0
+    assert world.broker.totals.utterances == 1
+    assert world.broker.unanswered == 0
 
 
 def test_a_new_tracker_is_told_everything_and_where_to_go_on(world):
@@ -125,8 +125,8 @@ def test_a_new_tracker_is_told_everything_and_where_to_go_on(world):
     world.say("tracker", examples.hello())
     world.say("perception", *said)
     world.say("tracker", *(answer(number, said[number]) for number in range(2)))
-    number, seq = world.hub.resume
-    assert (seq, world.hub.unanswered) == (2, 2)
+    number, seq = world.broker.resume
+    assert (seq, world.broker.unanswered) == (2, 2)
     told = world.tracker_reads(since=number + 1)
     assert [m.utterance for m, _ in told] == [m.utterance for m in said]
     assert [m.utterance for m, n in told if n < number] == [m.utterance for m in said[:2]]
@@ -145,8 +145,8 @@ def test_what_is_provisional_is_not_kept_for_ever(world):
 
 def test_what_is_worked_off_and_said_is_remembered_for_who_takes_perception_s_place(world):
     world.say("perception", features(3, text="one"), features(5, text="two", speaker_name="Ann"))
-    assert world.hub.last_end_ns == {"mic-0": features(5).t_end_ns}
-    assert list(world.hub.context) == [("mic-0", "one"), ("Ann", "two")]
+    assert world.broker.last_end_ns == {"mic-0": features(5).t_end_ns}
+    assert list(world.broker.context) == [("mic-0", "one"), ("Ann", "two")]
 
 
 def test_a_spare_is_nobody_yet(world):
@@ -169,18 +169,18 @@ def test_the_session_ends_when_the_tracker_has_come_to_the_end_and_only_once(wor
     said = features(0)
     world.say("tracker", examples.hello())
     world.say("perception", said, SourceEnd(source="perception", t_ns=9, reason="all sources ended", note="why"))
-    assert not world.hub.over
+    assert not world.broker.over
     world.say("tracker", answer(0, said), SourceEnd(source="tracker", t_ns=9, reason="all sources ended", note="why"))
-    assert world.hub.over
-    world.hub.end("again")
-    world.until(lambda: world.hub.settled and isinstance(world.read[-1], SessionEnd))
+    assert world.broker.over
+    world.broker.end("again")
+    world.until(lambda: world.broker.settled and isinstance(world.read[-1], SessionEnd))
     (end,) = [message for message in world.read if isinstance(message, SessionEnd)]
     assert (end.utterances, end.reason, end.note) == (1, "all sources ended", "why")
 
 
 def test_what_a_dead_process_still_says_is_not_heard(world):
     world.say("perception", features(0))
-    world.hub.bar("perception:1")
+    world.broker.bar("perception:1")
     world.workers["perception"].publish(features(1))
     world.say("tracker", examples.hello())
     assert len(world.heard) == 2

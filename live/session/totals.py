@@ -8,7 +8,7 @@ from collections.abc import Collection
 from erc_live.streams.messages import EmotionEvent, Gap, SessionEnd, WorkerLost
 
 
-class Tally:
+class SessionTotals:
     """`take` what is public; `end` is the last message of the session. `microphones`: whose gaps are added up."""
 
     def __init__(self, session: str, microphones: Collection[str]) -> None:

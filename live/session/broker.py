@@ -1,6 +1,6 @@
 """The log of a session and its public stream, in the one process that lives as long as the session does.
 
-Perception, tracker, recorder and screen each talk to the hub alone; so each of them may die, and another one goes on
+Perception, tracker, recorder and screen each talk to the broker alone; so each of them may die, and another one goes on
 where the log says, while subscribers notice nothing. What is said of the conversation stands in the log in one order:
 what perception heard, what the tracker made of it, what was lost. The log lies in a file without a name, which the
 system removes with the process, or in memory (`spool`).
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from msgspec import structs
 
 from erc_live.live.session.spec import PUBLIC, SUBSCRIPTIONS, SessionSpec
-from erc_live.live.session.tally import Tally
+from erc_live.live.session.totals import SessionTotals
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import Clock
 from erc_live.streams.event_stream import EventPublisher
@@ -36,10 +36,10 @@ PASSING_S = 30.0  # for how long what is provisional is kept
 SPARE = "spare-"  # how a process is called that stands in for nobody yet
 CONTEXT = 32  # utterances whose words who takes the place of perception is told
 
-Heard = tuple[str, int, bool] | Relabel  # an utterance with its revision, and whether it is final
+Answerable = tuple[str, int, bool] | Relabel  # an utterance with its revision, and whether it is final
 
 
-class Hub:
+class Broker:
     """`receive` what workers say, and pass it on. `endpoint`: where they listen. `observe` is called with each message
     afterwards. Raises AddressError where the public stream cannot be published.
     """
@@ -47,13 +47,15 @@ class Hub:
     def __init__(
         self, session: SessionSpec, endpoint: str, spool: BinaryIO, observe: Callable[[AnyMessage], None]
     ) -> None:
-        self.tally = Tally(session.session, [source.name for source in session.sources if source.kind == "mic"])
+        self.totals = SessionTotals(
+            session.session, [source.name for source in session.sources if source.kind == "mic"]
+        )
         self.over = False
         self.clock: Clock | None = None
         self.last_end_ns: dict[str, int] = {}  # by microphone: before it, every utterance is in the log
         self.context: deque[tuple[str, str]] = deque(maxlen=CONTEXT)
         self._observe = observe
-        self._unanswered: deque[tuple[int, Heard]] = deque()  # by the tracker, with their numbers in the log
+        self._unanswered: deque[tuple[int, Answerable]] = deque()  # by the tracker, with their numbers in the log
         self._next_seq = 0
         self.greeted = False
         self._log = Publisher(endpoint, NAME, Retention(keep_s=PASSING_S, spool=spool))
@@ -81,11 +83,11 @@ class Hub:
     def receive(self, timeout_s: float) -> None:
         """Wait at most `timeout_s` for workers to say something, and pass it on."""
         for message in self._bus.receive(timeout_s):
-            self.tell(message)
+            self.report(message)
         self._log.poll()
         self._public.poll()
 
-    def tell(self, message: AnyMessage) -> None:
+    def report(self, message: AnyMessage) -> None:
         """Pass on what a worker says, or what the supervisor has to say: a loss, the end of a source."""
         self._pass_on(message)
         self._observe(message)
@@ -100,7 +102,7 @@ class Hub:
         if not self.over:
             self.over = True
             assert self.clock is not None
-            self.tell(self.tally.end(self.clock.now_ns(), reason, note))
+            self.report(self.totals.end(self.clock.now_ns(), reason, note))
 
     @property
     def resume(self) -> tuple[int, int]:
@@ -110,7 +112,7 @@ class Hub:
     @property
     def unanswered(self) -> int:
         """Utterances that the tracker has not classified yet."""
-        return sum(not isinstance(heard, Relabel) and heard[2] for _, heard in self._unanswered)
+        return sum(not isinstance(answerable, Relabel) and answerable[2] for _, answerable in self._unanswered)
 
     def awaited_by(self, reader: str) -> int:
         """The number of the first message that this reader has not read."""
@@ -128,9 +130,9 @@ class Hub:
     def _pass_on(self, message: AnyMessage) -> None:
         match message:
             case UtteranceFeatures():
-                self._hear(message)
+                self._take_features(message)
             case Relabel() if not self._settle(message):  # perception says it; when the tracker does, it is public
-                self._hear(message)
+                self._take_features(message)
             case EmotionEvent():
                 self._answer(message)
             case SourceEnd():
@@ -149,7 +151,7 @@ class Hub:
         elif end.source == "perception":
             self._log.publish(end, topic="features")
 
-    def _hear(self, message: UtteranceFeatures | Relabel) -> None:
+    def _take_features(self, message: UtteranceFeatures | Relabel) -> None:
         """What perception says of the conversation: for the tracker, in this order."""
         passing = isinstance(message, UtteranceFeatures) and not message.final
         number = self._log.publish(message, topic="features", passing=passing)
@@ -169,9 +171,9 @@ class Hub:
         assert self.clock is not None
         self._publish(structs.replace(event, t_published_ns=self.clock.now_ns()), passing=not event.final)
 
-    def _settle(self, answered: Heard) -> bool:
+    def _settle(self, answered: Answerable) -> bool:
         """Whether the tracker has answered this, and so everything before it; False if nobody waits for that."""
-        if not any(heard == answered for _, heard in self._unanswered):
+        if not any(answerable == answered for _, answerable in self._unanswered):
             return False
         while self._unanswered.popleft()[1] != answered:
             pass
@@ -179,10 +181,10 @@ class Hub:
 
     def _publish(self, message: Any, passing: bool = False) -> None:
         self.greeted = self.greeted or isinstance(message, Hello)
-        self.tally.take(message)
+        self.totals.take(message)
         self._public.publish(message)
         self._log.publish(message, topic=PUBLIC, passing=passing)
 
 
-def _key(message: UtteranceFields) -> Heard:
+def _key(message: UtteranceFields) -> Answerable:
     return message.utterance, message.revision, message.final
