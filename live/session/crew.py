@@ -42,6 +42,7 @@ class Crew:
         self.workers: dict[str, Worker] = {}
         self.failure: WorkerError | None = None
         self.ended: dict[str, SourceEnd] = {}  # of sources
+        self.paused = False  # nothing is to be listened to or looked at
         self.reader_left = False  # who read the lines of the session reads no more
         self._session = session
         self._addresses = addresses
@@ -90,6 +91,8 @@ class Crew:
                 away_s = time.monotonic() - self._missing_s.pop(status.worker)
                 self._say(f"{status.worker} works again after {away_s:.1f} s")
             if worker.ready and self._start is not None and not (worker.begun or worker.spec.spare):
+                if self.paused and worker.spec.kind == "capture":
+                    worker.send("pause")  # before it listens
                 worker.begin(self._going_on(worker.spec))
 
     @property

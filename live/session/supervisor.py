@@ -207,7 +207,7 @@ class Supervisor:
 
     def _obey(self, command: Command) -> None:
         """Stop listening and looking, or begin again; at once, and whoever asked."""
-        self._paused = command == "pause"
+        self._paused = self._crew.paused = command == "pause"
         self._crew.send("capture", command)
 
     def _publish_state(self) -> None:

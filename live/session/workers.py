@@ -200,7 +200,7 @@ def _deliver(shell: Shell, source: "Source") -> None:
     while not control.stopped() and not source.finished:
         while control.excused:
             shell.publisher.excuse(control.excused.pop())
-        if waiting and shell.publisher.full:
+        if waiting and (shell.publisher.full or control.paused):  # a recording waits, also for people
             time.sleep(BUSY_POLL_S)
         else:
             for message in gate.pass_on(source.read(POLL_S), control.paused):
