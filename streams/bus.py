@@ -24,6 +24,7 @@ import zmq
 
 from erc_live.streams import codec
 from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.errors import AddressError, BadMessage
 from erc_live.streams.messages import AnyMessage, AudioChunk, Gap, VideoFrame, WorkerStatus
 from erc_live.streams.ring import WINDOW, Entry, Retention, Ring
@@ -34,6 +35,7 @@ from erc_live.streams.sockets import (
     QUEUE,
     RECONNECT_MS,
     close_socket,
+    guard,
     open_socket,
 )
 from erc_live.streams.topics import BY_MESSAGE, BY_NAME
@@ -60,16 +62,25 @@ class Publisher:
     """The outlet of one worker, bound to `endpoint`. Raises AddressError if that cannot be used.
 
     `name` tells it from others, also from one that it takes the place of, unless it numbers its messages as that one
-    did. Call `poll` often, or `publish`: readers are answered there.
+    did. Call `poll` often, or `publish`: readers are answered there. `pair`: the keys of the session, where others can
+    reach the endpoint.
     """
 
-    def __init__(self, endpoint: str, name: str, retention: Retention = Retention()) -> None:  # noqa: B008 - a value
+    def __init__(
+        self,
+        endpoint: str,
+        name: str,
+        retention: Retention = Retention(),  # noqa: B008 - a value
+        pair: KeyPair | None = None,
+    ) -> None:
         check_endpoint(endpoint)
         check_unused(endpoint)
         self._name = name.encode()
         self._socket = open_socket(zmq.XPUB, endpoint)
         self._socket.set(zmq.SNDHWM, QUEUE)
         self._socket.set(zmq.MAXMSGSIZE, MAX_QUESTION_BYTES)
+        if pair is not None:
+            guard(self._socket, pair, server=True)
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -187,6 +198,7 @@ class Subscriber:
         reader: str,
         since_ns: Mapping[str, int] | None = None,
         awaited: Mapping[str, int] | None = None,
+        pair: KeyPair | None = None,
     ) -> None:
         self.bad = 0
         self._drained_s = time.monotonic()  # when nothing waited last
@@ -204,6 +216,8 @@ class Subscriber:
         self._socket.set(zmq.SNDHWM, QUEUE)
         self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+        if pair is not None:
+            guard(self._socket, pair, server=False)
         self._socket.send(b"\x01" + _address(reader))
         if "status" in self._topics:
             self._socket.send(b"\x01" + _STATUS)

@@ -17,6 +17,7 @@ from erc_live.live.session.spec import PUBLIC, SUBSCRIPTIONS, SessionSpec
 from erc_live.live.session.totals import SessionTotals
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import Clock
+from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import (
     AnyMessage,
@@ -41,11 +42,17 @@ Answerable = tuple[str, int, bool] | Relabel  # an utterance with its revision, 
 
 class Broker:
     """`receive` what workers say, and pass it on. `endpoint`: where they listen. `observe` is called with each message
-    afterwards. Raises AddressError where the public stream cannot be published.
+    afterwards. `pair`: the keys of the session, where it has such. Raises AddressError where the public stream cannot
+    be published.
     """
 
     def __init__(
-        self, session: SessionSpec, endpoint: str, spool: BinaryIO, observe: Callable[[AnyMessage], None]
+        self,
+        session: SessionSpec,
+        endpoint: str,
+        spool: BinaryIO,
+        observe: Callable[[AnyMessage], None],
+        pair: KeyPair | None = None,
     ) -> None:
         self.totals = SessionTotals(
             session.session, [source.name for source in session.sources if source.kind == "mic"]
@@ -57,15 +64,15 @@ class Broker:
         self._observe = observe
         self._unanswered: deque[tuple[int, Answerable]] = deque()  # by the tracker, with their numbers in the log
         self._next_seq = 0
-        self._greeted = False
-        self._log = Publisher(endpoint, NAME, Retention(keep_s=PASSING_S, spool=spool))
+        self.greeted = False
+        self._log = Publisher(endpoint, NAME, Retention(keep_s=PASSING_S, spool=spool), pair)
         try:
             events = session.config.events
             self._public = EventPublisher(events.endpoint, events.history, keyless=events.keyless)
         except Exception:
             self._log.close()
             raise
-        self._bus = Subscriber((), SUBSCRIPTIONS[NAME].topics, NAME)
+        self._bus = Subscriber((), SUBSCRIPTIONS[NAME].topics, NAME, pair=pair)
 
     def begin(self, clock: Clock) -> None:
         """The media begins, on this clock."""
@@ -142,7 +149,7 @@ class Broker:
                 self._answer(message)
             case SourceEnd():
                 self._end_source(message)
-            case Hello() if self._greeted:
+            case Hello() if self.greeted:
                 pass  # the first tracker has greeted, and those after it go on
             case WorkerStatus() if not message.worker.startswith(SPARE):
                 self._log.publish(message)
@@ -185,7 +192,7 @@ class Broker:
         return True
 
     def _publish(self, message: Any, passing: bool = False) -> None:
-        self._greeted = self._greeted or isinstance(message, Hello)
+        self.greeted = self.greeted or isinstance(message, Hello)
         self.totals.take(message)
         self._public.publish(message)
         self._log.publish(message, topic=PUBLIC, passing=passing)

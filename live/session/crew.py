@@ -10,7 +10,6 @@ The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: 
 import logging
 import time
 from collections.abc import Callable
-from typing import IO
 
 from msgspec import structs
 
@@ -37,12 +36,13 @@ class Crew:
         session: SessionSpec,
         addresses: BusAddresses,
         broker: Broker,
-        logfile: IO[str],
+        logfile: str,
         say: Callable[[str], None],
     ) -> None:
         self.workers: dict[str, Worker] = {}
         self.failure: WorkerError | None = None
         self.ended: dict[str, SourceEnd] = {}  # of sources
+        self.paused = False  # nothing is to be listened to or looked at
         self.reader_left = False  # who read the lines of the session reads no more
         self._session = session
         self._addresses = addresses
@@ -91,6 +91,8 @@ class Crew:
                 away_s = time.monotonic() - self._missing_s.pop(status.worker)
                 self._say(f"{status.worker} works again after {away_s:.1f} s")
             if worker.ready and self._start is not None and not (worker.begun or worker.spec.spare):
+                if self.paused and worker.spec.kind == "capture":
+                    worker.send("pause")  # before it listens
                 worker.begin(self._going_on(worker.spec))
 
     @property
@@ -168,6 +170,7 @@ class Crew:
         if spec.kind != "capture":
             self._places += 1
             spec = structs.replace(spec, address=self._addresses.endpoint(f"{spec.worker}-{self._places}"))
+        spec = structs.replace(spec, pair=self._addresses.pair)
         self._broker.connect(spec.address)
         return Worker(spec, self._logfile)
 

@@ -34,7 +34,7 @@ from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.event_stream import check_publishable
 from erc_live.streams.journal import make_private
 from erc_live.streams.media import probe, undecodable
-from erc_live.streams.messages import AnyMessage
+from erc_live.streams.messages import AnyMessage, Command
 
 FASTEST = float("inf")
 UNHEARD = (
@@ -154,14 +154,14 @@ def run(session: SessionSpec, beginning: str = "") -> None:
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     session = _placed(session)
-    with session_log(_log_path(session)) as log, _observers(session) as others:
+    with session_log(_log_path(session)) as log, _operators(session) as (others, asked):
 
         def observed(message: AnyMessage) -> None:
             for each in (observe, *others):
                 each(message)
 
         try:
-            Supervisor(session, log.path, observed).run()
+            Supervisor(session, log.place, observed, asked).run()
         except WorkerError:
             for line in log.tail:
                 print_line(line)
@@ -174,20 +174,31 @@ def _log_path(session: SessionSpec) -> Path | None:
     return platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
 
 
+def _nothing() -> None:
+    """What is asked of a session that cannot be asked."""
+
+
 @contextmanager
-def _observers(session: SessionSpec) -> Iterator[list[Callable[[AnyMessage], None]]]:
-    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics."""
+def _operators(
+    session: SessionSpec,
+) -> Iterator[tuple[list[Callable[[AnyMessage], None]], Callable[[], Command | None]]]:
+    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics; and what
+    tells what the operator asks for.
+    """
     with ExitStack() as stack:
         observers: list[Callable[[AnyMessage], None]] = []
+        asked: Callable[[], Command | None] = _nothing
         if not session.config.session.ephemeral:
-            observers.append(stack.enter_context(closing(Registration(session))).observe)
+            registration = stack.enter_context(closing(Registration(session)))
+            observers.append(registration.observe)
+            asked = registration.command
         if session.config.metrics.port:
             from erc_live.live.session.prometheus import SessionMetrics, served  # here: few sessions are measured
 
             metrics = SessionMetrics()
             stack.enter_context(served(metrics, session.config.metrics.port))
             observers.append(metrics.observe)
-        yield observers
+        yield observers, asked
 
 
 def _placed(session: SessionSpec) -> SessionSpec:

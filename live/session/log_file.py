@@ -7,7 +7,6 @@ is whole, and says when, how grave and of which process.
 
 import json
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,10 +48,10 @@ class MemoryTail(logging.Handler):
 
 
 class SessionLog:
-    """`path` is the null device where there is no file; `tail` then has the last lines, else nothing."""
+    """`place`: where people find it. Where there is no file, `tail` has the last lines, else nothing."""
 
     def __init__(self, path: Path | None, handler: logging.Handler) -> None:
-        self.path = path or Path(os.devnull)
+        self.place = "its log, which is printed if the session fails" if path is None else str(path)
         self._handler = handler
 
     @property

@@ -50,7 +50,7 @@ SUBSCRIPTIONS: dict[str, Subscription] = {
     "lines": Subscription(("supervisor",), (PUBLIC,)),
     "supervisor": Subscription(
         ("capture", "perception", "tracker", "recorder", "screen"),
-        ("status", "end", "gap", "features", "relabel", "overload", "event", "hello"),
+        ("status", "end", "gap", "features", "relabel", "overload", "event", "hello", "command"),
     ),
 }
 
@@ -94,6 +94,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: SourceSpec | None = None  # of a capture worker
     spare: bool = False
     number: int = 0  # of a screen: of the session's log, where it begins
+    pair: tuple[str, str] | None = None  # the keys of the session, where others can reach its endpoints
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

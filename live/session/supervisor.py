@@ -6,6 +6,7 @@ media. What the processes say to each other passes through its broker (`broker.p
 The rule of this file: a session that lost what somebody said does not end as if all were well, and none waits for ever.
 """
 
+import io
 import logging
 import re
 import signal
@@ -14,18 +15,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-
-from rich.text import Text
+from typing import BinaryIO
 
 from erc_live.live.errors import WorkerError
-from erc_live.live.screen.console import err
+from erc_live.live.screen.console import err, print_line
 from erc_live.live.session.broker import Broker
 from erc_live.live.session.crew import Crew
 from erc_live.live.session.spec import SessionSpec, Start
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.clock import SessionClock
-from erc_live.streams.messages import AnyMessage, Gap, SessionEnd, SourceEnd, WorkerStatus
+from erc_live.streams.messages import (
+    AnyMessage,
+    Command,
+    Gap,
+    SessionCommand,
+    SessionEnd,
+    SessionState,
+    SourceEnd,
+    WorkerStatus,
+)
 
 POLL_S = 0.02
 REPORT_S = 10.0  # of waiting for a start, after which people are told what is awaited
@@ -44,13 +52,22 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """`run` a session to its end. `observe` is called with each message that it hears of."""
+    """`run` a session to its end. `observe` is called with each message that it hears of; `asked`, often: what somebody
+    wants of it. `logfile`: where people find the log.
+    """
 
     def __init__(
-        self, session: SessionSpec, logfile: Path, observe: Callable[[AnyMessage], None] = lambda message: None
+        self,
+        session: SessionSpec,
+        logfile: str,
+        observe: Callable[[AnyMessage], None] = lambda message: None,
+        asked: Callable[[], Command | None] = lambda: None,
     ) -> None:
         self._session = session
         self._observe = observe
+        self._asked = asked
+        self._paused = False
+        self._state: SessionState | None = None  # as it was published last
         self._logfile = logfile
         self._devices = {source.name for source in session.sources}
         self._printed: set[tuple[str, str]] = set()  # worker and note, less its numbers
@@ -70,12 +87,11 @@ class Supervisor:
         """
         with ExitStack() as stack:
             addresses = stack.enter_context(closing(BusAddresses()))
-            spool = stack.enter_context(tempfile.TemporaryFile())
-            logfile = stack.enter_context(self._logfile.open("a", encoding="utf-8"))
+            spool = stack.enter_context(self._spool())
             stack.enter_context(self._signals())
             place = addresses.endpoint("supervisor")
-            self._broker = stack.enter_context(closing(Broker(self._session, place, spool, self._take)))
-            self._crew = Crew(self._session, addresses, self._broker, logfile, self._print)
+            self._broker = stack.enter_context(closing(Broker(self._session, place, spool, self._take, addresses.pair)))
+            self._crew = Crew(self._session, addresses, self._broker, self._logfile, self._print)
             try:
                 self._crew.start()
                 if self._begin():
@@ -84,6 +100,10 @@ class Supervisor:
             finally:
                 self._crew.finish(time.monotonic() + (AT_ONCE_S if self._at_once else STOP_S))
         self._judge()
+
+    def _spool(self) -> BinaryIO:
+        """Where the log of the session lies: in memory where nothing may be on the disk."""
+        return io.BytesIO() if self._session.config.session.ephemeral else tempfile.TemporaryFile()
 
     def stop(self) -> None:
         """End the session in order; a second time, at once."""
@@ -135,6 +155,9 @@ class Supervisor:
                 self._give_the_terminal_back()
             self._broker.receive(POLL_S)
             self._crew.watch(self._stop.is_set())
+            if (command := self._asked()) is not None:
+                self._obey(command)
+            self._publish_state()
             if self._crew.reader_left:
                 self._stop.set()
             if self._all_ended and self._idle_s() > IDLE_S:
@@ -175,8 +198,32 @@ class Supervisor:
                     self._closed, self._waiting = max(self._closed, message.closed), message.waiting
             case SourceEnd():
                 self._crew.ended[message.source] = message
+            case SessionCommand():
+                self._obey(message.command)
             case SessionEnd():
                 self._print(message.note)
+
+    def _obey(self, command: Command) -> None:
+        """Stop listening and looking, or begin again; at once, and whoever asked."""
+        self._paused = self._crew.paused = command == "pause"
+        self._crew.send("capture", command)
+
+    def _publish_state(self) -> None:
+        """Say what is being done with people, after the first Hello and when it changes."""
+        recorder = self._crew.workers.get("recorder")
+        recording = recorder is not None and recorder.process.poll() is None
+        doing = recording, self._paused
+        if not self._broker.greeted or (self._state and (self._state.recording, self._state.paused) == doing):
+            return
+        assert self._broker.clock is not None
+        self._state = SessionState(
+            session=self._session.session,
+            t_ns=self._broker.clock.now_ns(),
+            recording=recording,
+            paused=self._paused,
+            purpose=self._session.config.session.purpose,
+        )
+        self._broker.report(self._state)
 
     def _print_notes(self, status: WorkerStatus) -> None:
         """Say once what is to be known about a device or its sound where no dashboard does, and any warning."""
@@ -198,7 +245,7 @@ class Supervisor:
             return
         log.info(line)
         if self._session.jsonl:
-            err.print(Text(line), soft_wrap=True)
+            print_line(line)
         else:
             self._lines.append(line)
 
@@ -236,8 +283,8 @@ class Supervisor:
             failure = WorkerError(f"{totals.losses}; see {self._logfile}")
         for line in self._lines:
             if not (failure and line.startswith(str(failure))):
-                err.print(Text(line), soft_wrap=True)
+                print_line(line)
         if failure is None and totals.losses and not self._unfinished:
-            err.print(Text(f"{totals.losses.capitalize()}; the stream has a Gap for each."), soft_wrap=True)
+            print_line(f"{totals.losses.capitalize()}; the stream has a Gap for each.")
         if failure:
             raise failure

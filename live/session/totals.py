@@ -28,7 +28,7 @@ class SessionTotals:
             case EmotionEvent(final=True) if message.index >= self.utterances:
                 self.utterances = message.index + 1
                 self._skipped += message.skipped
-            case Gap():
+            case Gap() if message.cause not in ("paused", "forgotten"):  # as people wanted
                 self._gaps += 1
                 self.lost += message.lost if message.cause == "overload" else 0
                 if message.source in self.microphones:

@@ -52,7 +52,7 @@ def publisher_name(spec: WorkerSpec, pid: int) -> str:
 class Worker:
     """One running process: what it is, the newest sign of life, and the last line that it wrote to standard error."""
 
-    def __init__(self, spec: WorkerSpec, logfile: IO[str]) -> None:
+    def __init__(self, spec: WorkerSpec, logfile: str) -> None:
         self.spec = spec
         self.status: WorkerStatus | None = None
         self.begun = False  # it was told to start
@@ -159,7 +159,7 @@ class Worker:
         reason = self.reason()
         if self.last_line.startswith("error: "):
             return WorkerError(reason, self.process.returncode)
-        return WorkerError(f"{reason}; see {self._logfile.name}")
+        return WorkerError(f"{reason}; see {self._logfile}")
 
     def _sign(self) -> None:
         now_s = time.monotonic()
@@ -177,8 +177,7 @@ class Worker:
         with stderr:
             for line in stderr:
                 self.last_line = line.strip() or self.last_line
-                self._logfile.write(f"{self.spec.worker}: {line}")
-                self._logfile.flush()
+                log.info("%s", line.rstrip(), extra={"worker": self.spec.worker})
 
 
 def _fate(code: int) -> str:

@@ -41,13 +41,16 @@ from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, waits
 from erc_live.live.session.worker_process import publisher_name
 from erc_live.streams.bus import Publisher, Subscriber, times
 from erc_live.streams.clock import Clock, SessionClock
+from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.errors import MediaError
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
+    Command,
     Gap,
     Phase,
     Relabel,
+    SessionCommand,
     SourceEnd,
     UtteranceFeatures,
     VideoFrame,
@@ -111,7 +114,7 @@ class Shell:
         self.control = control
         self.spec = control.spec
         self.publisher = Publisher(
-            self.spec.address, publisher_name(self.spec, os.getpid()), _retention(self.spec, control)
+            self.spec.address, publisher_name(self.spec, os.getpid()), _retention(self.spec), _pair(self.spec)
         )
         self._phase: Phase = "starting"
         self._last_s = 0.0
@@ -120,7 +123,7 @@ class Shell:
 
     def subscribe(self, **begin: Any) -> Subscriber:
         """Listen to all that this worker subscribes to."""
-        return Subscriber(self.spec.upstream, self.spec.topics, self.spec.worker, **begin)
+        return Subscriber(self.spec.upstream, self.spec.topics, self.spec.worker, pair=_pair(self.spec), **begin)
 
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
         """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
@@ -162,7 +165,11 @@ class Shell:
             time.sleep(POLL_S)
 
 
-def _retention(spec: WorkerSpec, control: Control) -> Retention:
+def _pair(spec: WorkerSpec) -> KeyPair | None:
+    return None if spec.pair is None else KeyPair(*spec.pair)
+
+
+def _retention(spec: WorkerSpec) -> Retention:
     """A device cannot wait for its readers; a recording can."""
     if spec.source is None or waits(spec.session, spec.source):
         return Retention(readers=spec.readers)
@@ -193,21 +200,25 @@ def capture(shell: Shell) -> None:
 
 def _deliver(shell: Shell, source: "Source") -> None:
     """The loop of capture: publish what a source has, or let it wait for its readers, if it can."""
+    from erc_live.live.capture.pause_gate import PauseGate
+
     spec, control = shell.spec, shell.control
     assert spec.source is not None
-    waiting = waits(spec.session, spec.source)
+    waiting, gate = waits(spec.session, spec.source), PauseGate(spec.worker)
     while not control.stopped() and not source.finished:
         while control.excused:
             shell.publisher.excuse(control.excused.pop())
-        if waiting and shell.publisher.full:
+        if waiting and (shell.publisher.full or control.paused):  # a recording waits, also for people
             time.sleep(BUSY_POLL_S)
         else:
-            for message in source.read(POLL_S):
+            for message in gate.pass_on(source.read(POLL_S), control.paused):
                 if waiting or times(message)[1] > control.start.at_ns:  # the rest passed while nobody captured it
                     shell.publisher.publish(message)
         shell.beat(
             "running", dropped=source.dropped, note=source.note, level_db=source.level_db, rate_hz=source.rate_hz
         )
+    for gap in gate.end():
+        shell.publisher.publish(gap)
 
 
 def perception(shell: Shell) -> None:
@@ -276,6 +287,7 @@ def _since(microphones: Mapping[str, int], session: SessionSpec) -> dict[str, in
 
 def tracker(shell: Shell) -> None:
     """`UtteranceFeatures` -> `EmotionEvent`. Who takes another's place reads all of the log, and says what is new."""
+    from erc_live.live.privacy.notice import introduced
     from erc_live.live.tracking.tracker import SessionStart, Tracker
     from erc_live.models.checkpoint import load
 
@@ -285,7 +297,8 @@ def tracker(shell: Shell) -> None:
     session = SessionStart(spec.session.session, control.start.t_ns, time.time_ns())
     core = Tracker(checkpoint, session, clock, config.tracker.device)
     core.go_on(control.start.seq)
-    shell.publisher.publish(core.hello())
+    visual = any(source.kind == "camera" for source in spec.session.sources)
+    shell.publisher.publish(introduced(core.hello(), config.session, spec.session.record is not None, visual))
     with closing(shell.subscribe()) as bus:
         while not control.stopped():
             for message, number in bus.receive_numbered(POLL_S):
@@ -340,7 +353,12 @@ def screen(shell: Shell) -> None:
 
         from erc_live.live.screen import dashboard
 
-        view = dashboard.run(bus, Console(), session.config.dashboard.refresh_hz, stopped, session.speed)
+        def ask(command: Command) -> None:
+            shell.publisher.poll()  # the supervisor's questions have waited
+            shell.publisher.publish(SessionCommand(command=command))
+
+        refresh_hz = session.config.dashboard.refresh_hz
+        view = dashboard.run(bus, Console(), refresh_hz, stopped, session.speed, command=ask)
     if session.picture and view.end:
         Path(session.picture).write_text(dashboard.screenshot(view, *SCREENSHOT, view.end.t_ns), encoding="utf-8")
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.bus import Publisher, Subscriber
+from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.errors import AddressError
 from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.messages import AnyMessage, AudioChunk, Gap, SourceEnd, WorkerStatus
@@ -277,3 +278,20 @@ def test_no_heartbeat_takes_a_full_queue_for_a_dead_peer(endpoint: str) -> None:
     with closing(Publisher(endpoint, "mic", RECORDING)) as publisher, closing(reader(endpoint)) as inlet:
         for socket in (publisher._socket, inlet._socket):
             assert socket.get(zmq.HEARTBEAT_IVL) == 0
+
+
+def test_where_others_can_reach_a_session_only_who_knows_its_keys_reads_it() -> None:
+    with closing(RawPublisher("tcp://127.0.0.1:*")) as raw:
+        endpoint = raw.socket.get_string(zmq.LAST_ENDPOINT)
+    pair = KeyPair.new()
+    with (
+        closing(Publisher(endpoint, "mic", RECORDING, pair)) as publisher,
+        closing(reader(endpoint, pair=pair)) as inlet,
+        closing(reader(endpoint, name="stranger")) as stranger,
+        closing(reader(endpoint, name="other", pair=KeyPair.new())) as other,
+    ):
+        publisher.publish(chunk(0))
+        assert times(receive_until(inlet, of(1), publisher)) == [0]
+        assert stranger.receive(0.2) == other.receive(0.2) == []
+        publisher.poll()
+        assert set(publisher._ring.readers) == {"reader"}

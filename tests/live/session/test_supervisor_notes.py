@@ -16,7 +16,7 @@ def status(worker, note):
 @pytest.mark.parametrize("jsonl", [True, False])
 def test_a_note_is_told_once_and_numbers_that_move_are_no_news(jsonl, tmp_path, capsys):
     session = SessionSpec(session="s", config=Config(), sources=(parse_mic("default", 0),), jsonl=jsonl)
-    supervisor = Supervisor(session, tmp_path / "log")
+    supervisor = Supervisor(session, "log")
     for worker, note in (
         ("mic-0", ""),
         ("mic-0", "clock +85 ppm"),

@@ -4,6 +4,7 @@ this machine; and what their operators see of them meanwhile.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from short_demo import make_short_demo
 from test_sessions import PATIENCE_S, follow
 from tiny_world import options
 
-from erc_live.streams import Hello
+from erc_live.streams import Gap, Hello, SessionState, WorkerLost, subscribe
 
 pytestmark = [
     pytest.mark.xdist_group("sessions"),
@@ -172,7 +173,11 @@ def test_an_ephemeral_session_leaves_nothing_on_the_disk_and_calls_nobody(
     assert session.returncode == 0, err
     assert not [path for path, data in during.items() if data is not None], "a file, if only for a while"
     assert house.things() == before
-    assert isinstance(messages[0], Hello)
+    hello, state = messages[:2]
+    assert isinstance(hello, Hello)
+    assert isinstance(state, SessionState)
+    assert (hello.purpose, state.purpose, state.recording) == ("research", "research", False)
+    assert "Purpose: research. It is not being recorded." in hello.notice
     processes, addresses = house.calls()
     assert {"perception", "tracker", "screen", "mic-0", "camera-0"} <= {
         process.rpartition(" ")[2] for process in processes
@@ -190,7 +195,8 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     seen = threading.Event()
     recording = ("--speed", 1.5, "--record", tmp_path / "talk", "--jsonl")
     session = house.start(*short_demo, *recording, *options(world | measured))
-    follower = follow(world["events.endpoint"], [], seen, final=True)
+    messages: list[object] = []
+    follower = follow(world["events.endpoint"], messages, seen, final=True)
     assert seen.wait(PATIENCE_S)
     (entry,) = map(json.loads, house.run("status", "--json", "--set", own).splitlines())
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -198,6 +204,7 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     _, err = session.communicate(timeout=PATIENCE_S)
     follower.join(PATIENCE_S)
     assert session.returncode == 0, err
+    assert any(isinstance(message, SessionState) and message.recording for message in messages)
     assert (entry["recording"], entry["pid"], entry["silent_s"]) == (True, session.pid, 0)
     assert 'erc_live_utterances_total{label="' in text
     assert 'erc_live_latency_seconds_count{stage="all"}' in text
@@ -207,9 +214,77 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     assert manifest["config"]["session"]["controller"] == "Ann Lee"
     (log,) = (path for path in house.folder.rglob("*.log"))
     assert log.stat().st_mode & 0o077 == 0
+    assert all(json.loads(line)["message"] for line in log.read_text().splitlines())
 
     replayed = house.run("replay", tmp_path / "talk", "--speed", "max", "--jsonl", *options(world))
     assert "Ann Lee" not in replayed, "the notice is of who replays"
     assert json.loads(replayed.splitlines()[0])["notice"].startswith("A computer estimates")
     house.run("session", "verify", tmp_path / "talk")
     assert house.calls()[1] <= LOOPBACK | ANYWHERE
+
+
+def test_a_session_is_paused_and_resumed_and_says_so(
+    house: House, world: dict[str, str], short_demo: list[str]
+) -> None:
+    own = f"events.endpoint={world['events.endpoint']}"
+    states: list[SessionState] = []
+    gaps: list[Gap] = []
+    begun, resumed, dead, again = (threading.Event() for _ in range(4))
+
+    def collect() -> None:
+        for message in subscribe(world["events.endpoint"], timeout_s=PATIENCE_S):
+            if isinstance(message, SessionState):
+                states.append(message)
+                begun.set()
+                if len(states) == 3:
+                    resumed.set()
+            elif isinstance(message, Gap):
+                gaps.append(message)
+                if dead.is_set() and message.source == "mic-0" and message.cause == "paused":
+                    again.set()
+            elif isinstance(message, WorkerLost):
+                dead.set()
+
+    session = house.start(*short_demo, "--as-live", "--speed", 0.4, "--jsonl", *options(world))
+    follower = threading.Thread(target=collect, daemon=True)
+    follower.start()
+    assert begun.wait(PATIENCE_S)
+    assert house.run("pause") == ""
+    assert json.loads(house.run("status", "--json", "--set", own))["paused"]
+    assert house.run("resume") == ""
+    assert resumed.wait(PATIENCE_S)
+    assert house.run("pause") == ""
+    pattern = ["pgrep", "-P", str(session.pid), "-f", "workers mic-0$"]
+    os.kill(int(subprocess.run(pattern, capture_output=True, text=True, check=True).stdout), signal.SIGKILL)
+    assert again.wait(PATIENCE_S), "who takes the place of a dead one listens no more than that one did"
+    _, err = session.communicate(timeout=PATIENCE_S)
+    follower.join(PATIENCE_S)
+    assert session.returncode == 0, err
+    assert [state.paused for state in states[:3]] == [False, True, False]
+    paused = [gap for gap in gaps if gap.cause == "paused"]
+    assert {gap.source for gap in paused} >= {"mic-0", "mic-1"}
+    assert min(gap.t_start_ns for gap in paused) < states[2].t_ns
+
+
+RAISING = """
+if "tracker" in sys.orig_argv:
+    from erc_live.live.tracking.tracker import Tracker
+    def observe(self, features):
+        raise ValueError("a bug of ours")
+    Tracker.observe = observe
+"""
+
+
+def test_an_ephemeral_session_that_fails_prints_the_end_of_its_log(
+    house: House, world: dict[str, str], short_demo: list[str]
+) -> None:
+    """There is no file to look into, so nobody is sent to one."""
+    (house.site / "sitecustomize.py").write_text(GUARD + RAISING)
+    before = house.things()
+    session = house.start(*short_demo, "--ephemeral", "--jsonl", *options(world))
+    _, err = session.communicate(timeout=PATIENCE_S)
+    assert session.returncode == 7
+    assert "see its log, which is printed if the session fails" in err
+    entries = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert "ValueError: a bug of ours" in {entry["message"] for entry in entries if entry["worker"] == "tracker"}
+    assert house.things() == before
