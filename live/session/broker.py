@@ -7,6 +7,7 @@ system removes with the process, or in memory (`spool`).
 The rule of this file: it starts no process and decides nothing; the supervisor does.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -35,6 +36,7 @@ from erc_live.streams.ring import Retention
 NAME = "supervisor"  # of this publisher and reader
 PASSING_S = 30.0  # for how long what is provisional is kept
 SPARE = "spare-"  # how a process is called that stands in for nobody yet
+_VOICE = re.compile(r"#(\d+)$")  # the number of a voice of a shared microphone (`speakers/clustering.py`)
 CONTEXT = 32  # utterances whose words who takes the place of perception is told
 
 Answerable = tuple[str, int, bool] | Relabel  # an utterance with its revision, and whether it is final
@@ -60,6 +62,7 @@ class Broker:
         self.over = False
         self.clock: Clock | None = None
         self.last_end_ns: dict[str, int] = {}  # by microphone: before it, every utterance is in the log
+        self.voices: dict[str, int] = {}  # by microphone: how many were told apart
         self.context: deque[tuple[str, str]] = deque(maxlen=CONTEXT)
         self._observe = observe
         self._unanswered: deque[tuple[int, Answerable]] = deque()  # by the tracker, with their numbers in the log
@@ -171,6 +174,8 @@ class Broker:
         if isinstance(message, UtteranceFeatures) and message.final:
             last_ns = self.last_end_ns.get(message.source, 0)
             self.last_end_ns[message.source] = max(last_ns, message.t_end_ns)
+            if told_apart := _VOICE.search(message.voice or ""):
+                self.voices[message.source] = max(self.voices.get(message.source, 0), int(told_apart[1]))
             if message.t_end_ns > last_ns:
                 self.context.append((message.speaker_name or message.voice or message.source, message.text))
 

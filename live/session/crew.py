@@ -225,6 +225,7 @@ class Crew:
             anew=True,
             since_ns={name: max(t_ns, log_ns.get(name, 0)) for name, t_ns in self.since_ns.items()},
             context=tuple(self._broker.context),
+            voices=self._broker.voices,
             number=number,
             seq=seq,
         )

@@ -100,6 +100,8 @@ def front_end(
     """Perception of a session from `start` on, on its clock; analyses run in `executor`."""
     config = session.config
     speakers = None if engines.voices is None else open_speakers(config.speakers, engines.voices)
+    if speakers is not None:
+        speakers.go_on(start.voices)
     cameras = any(source.kind == "camera" for source in session.sources)
     shed = levels(quick=engines.transcriber.quick, video=cameras, spare=engines.spare is not None)
     sources = microphones(session.sources)

@@ -101,8 +101,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """When the media begins, in session time; and to one that takes the place of a dead one, where to go on.
 
     `at_ns`: from when on a device is heard. `since_ns`, by source: what ended before is worked off. `context`: who said
-    what until then, the newest last.
-    `number` of the session's log, and of the next event (`seq`): before this, all was published.
+    what until then, the newest last. `voices`, by microphone: how many were told apart. `number` of the session's log,
+    and of the next event (`seq`): before this, all was published.
     """
 
     t_ns: int
@@ -110,6 +110,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at_ns: int = 0
     since_ns: dict[str, int] = {}
     context: tuple[tuple[str, str], ...] = ()
+    voices: dict[str, int] = {}
     number: int = 0
     seq: int = 0
 

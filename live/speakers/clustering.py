@@ -74,7 +74,14 @@ class SpeakerClustering:
         self._centre = np.zeros(1) if centre is None else centre
         self._limits = least, most or MOST
         self._microphones: dict[str, _MicrophoneVoices] = {}
+        self._numbered: dict[str, int] = {}  # by microphone: voices that others have told apart before
         self._changes: list[Change] = []
+
+    def go_on(self, numbered: Mapping[str, int]) -> None:
+        """Number the voices of each microphone after those that another process told apart: whose they are is not known
+        here, and a number that came again would be taken for the same person.
+        """
+        self._numbered = dict(numbered)
 
     def assign(
         self, source: str, utterance: str, embedding: np.ndarray | None, t_start_ns: int, t_end_ns: int
@@ -102,7 +109,7 @@ class SpeakerClustering:
         return changes
 
     def _new(self, source: str) -> "_MicrophoneVoices":
-        return _MicrophoneVoices(source, self._known, self._centre, self._limits)
+        return _MicrophoneVoices(source, self._known, self._centre, self._limits, self._numbered.get(source, 0))
 
 
 @dataclass
@@ -118,13 +125,14 @@ class _MicrophoneVoices:
     """The voices of one microphone."""
 
     def __init__(
-        self, source: str, known: Mapping[str, np.ndarray], centre: np.ndarray, limits: tuple[int, int]
+        self, source: str, known: Mapping[str, np.ndarray], centre: np.ndarray, limits: tuple[int, int], numbered: int
     ) -> None:
         self._source, self._known, self._centre, self._limits = source, known, centre, limits
         self._assignments: deque[_Assignment] = deque()
         self._forgotten: dict[int, Stretch] = {}  # by number of the voice: all of it that is no longer remembered
         self._names: dict[int, str] = {}
-        self._numbered = 0
+        self._first = numbered + 1
+        self._numbered = numbered
 
     @property
     def count(self) -> int:
@@ -169,7 +177,7 @@ class _MicrophoneVoices:
         """The voice that is most like it; without a vector the last that was heard, or the first that will be."""
         means = {number: mean for number, mean in self._means().items() if mean is not None}
         if vector is None or not means:
-            return self.latest if self._assignments else Voice(f"{self._source}#1", None)
+            return self.latest if self._assignments else Voice(f"{self._source}#{self._first}", None)
         number = max(means, key=lambda n: float(means[n] @ vector))
         return self._voice(number, None)
 

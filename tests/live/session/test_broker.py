@@ -144,9 +144,10 @@ def test_what_is_provisional_is_not_kept_for_ever(world):
 
 
 def test_what_is_worked_off_and_said_is_remembered_for_who_takes_perception_s_place(world):
-    world.say("perception", features(3, text="one"), features(5, text="two", speaker_name="Ann"))
+    world.say("perception", features(3, text="one", voice="mic-0#2"), features(5, text="two", speaker_name="Ann"))
     assert world.broker.last_end_ns == {"mic-0": features(5).t_end_ns}
-    assert list(world.broker.context) == [("mic-0", "one"), ("Ann", "two")]
+    assert list(world.broker.context) == [("mic-0#2", "one"), ("Ann", "two")]
+    assert world.broker.voices == {"mic-0": 2}
 
 
 def test_a_spare_is_nobody_yet(world):

@@ -79,6 +79,15 @@ def test_what_cannot_be_told_is_of_whom_was_heard_last() -> None:
     assert not talk.changes
 
 
+def test_who_goes_on_for_another_process_gives_nobody_a_number_of_before() -> None:
+    speakers = SpeakerClustering()
+    speakers.go_on({MIC: 3})
+    talk = Talk(speakers)
+    assert talk.say(voice(0)) == f"{MIC}#4"
+    assert talk.say(voice(1)) == f"{MIC}#5"
+    assert talk.say(voice(0), source="mic-1") == "mic-1#1"
+
+
 @settings(max_examples=20, deadline=None)
 @given(others=st.lists(st.integers(3, 6), max_size=8), founding=st.integers(1, 3))
 def test_a_merge_moves_the_utterances_of_one_voice_and_no_others(others: list[int], founding: int) -> None:
