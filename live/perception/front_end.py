@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import structs
 
 from erc_live.live.capture.sound_check import level_db
+from erc_live.live.errors import EngineError
 from erc_live.live.perception.conversation import Conversation
 from erc_live.live.perception.endpointing import Endpointer
 from erc_live.live.perception.load_shedding import Budget, Level, LoadShedder
@@ -28,6 +29,7 @@ from erc_live.streams.messages import AudioChunk, Gap, Overload, Relabel, Source
 QUIET_DB = -45.0
 
 CROWDED = 8  # closed utterances that wait for words
+HUNG_S = 120.0  # of one analysis: native code that hangs; the longest utterance is 15 s
 
 
 class InlineExecutor(Executor):
@@ -105,8 +107,10 @@ class FrontEnd:
         self, now_ns: int, host_ns: int = 0, behind_s: float = 0.0
     ) -> Iterator[UtteranceFeatures | Relabel | Overload]:
         """What is ready at `now_ns` of the session, in order; an error of an engine is raised here. `behind_s`: for how
-        long messages have waited for who feeds this.
+        long messages have waited for who feeds this. Raises EngineError where an analysis does not come back.
         """
+        if self._scheduler.running_s(host_ns) > HUNG_S:
+            raise EngineError(f"an analysis has not come back for {HUNG_S:.0f} s")
         for answer in self._scheduler.answers(host_ns):
             self._endpointer.accept(answer)
         for analysis in self._endpointer.poll(now_ns):

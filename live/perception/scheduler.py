@@ -31,6 +31,7 @@ class Scheduler:
         self._speculative: dict[str, Request] = {}  # source -> the newest
         self._partial: dict[str, Request] = {}
         self._running: tuple[Request, Future[Analysis]] | None = None
+        self._running_since_ns = 0  # of the host
         self._guesses: dict[str, Analysis] = {}  # source -> the answer to its newest speculative request
         self._done: list[Analysis] = []
 
@@ -62,6 +63,10 @@ class Scheduler:
         an utterance that takes long because it is long keeps nobody waiting but those behind it.
         """
         return (now_ns - self._final[0][0]) / 1e9 if self._final else 0.0
+
+    def running_s(self, now_ns: int) -> float:
+        """For how long the analysis that runs has been running, in s of the host; 0 without one."""
+        return (now_ns - self._running_since_ns) / 1e9 if self._running else 0.0
 
     def answers(self, now_ns: int = 0) -> list[Analysis]:
         """What was answered since the last call, at `now_ns` of the host; an error of `analyse` is raised here."""
@@ -106,6 +111,7 @@ class Scheduler:
         if now_ns - since_ns < LATE_S * 1e9:
             budget = replace(budget, words=True)
         self._running = request, self._executor.submit(self._analyse, request, budget)
+        self._running_since_ns = now_ns
 
 
 def _same(one: Request, other: Request) -> bool:

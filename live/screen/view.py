@@ -164,7 +164,7 @@ def _miss(view: SessionView, gap: Gap) -> SessionView:
     if gap in view.recent_gaps:  # who noticed it and who passed it on both tell us
         return view
     recent = (*view.recent_gaps, gap)[-MAX_GAPS:]
-    lost = 0 if gap.cause == "worker" else gap.lost  # those are utterances, and are told at the end
+    lost = 0 if gap.cause == "overload" else gap.lost  # those are utterances, and are told at the end
     return replace(view, gaps=view.gaps + 1, lost=view.lost + lost, recent_gaps=recent)
 
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
     from erc_live.live.capture.source import Source
     from erc_live.live.perception.front_end import FrontEnd
     from erc_live.live.perception.time_order import TimeOrder
+    from erc_live.live.session.analyser import Engines
     from erc_live.live.tracking.tracker import Tracker
 
 POLL_S = 0.02
@@ -231,37 +232,40 @@ def perception(shell: Shell) -> None:
     engines = load_engines(session.config, transcript)
     clock = shell.ready()
     order = TimeOrder(source.name for source in session.sources if waits(session, source))
-    with (
-        closing(shell.subscribe(since_ns=control.start.since_ns)) as bus,
-        ThreadPoolExecutor(1) as executor,
-    ):
-        core = front_end(session, engines, clock, control.start, executor)
-        since_ns = published_ns = control.start.since_ns
-        while not core.ended and not control.stopped():
-            behind_s = _listen(shell, bus, core, order)
-            for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
-                shell.publisher.publish(result)
-            if shell.publisher.settled:  # what was given on has arrived: only then it is worked off
-                since_ns = _since(core.since_ns, session)
-            shell.beat(
-                "running",
-                lag_s=core.lag_s(clock.now_ns()) / session.speed,
-                note=engines.transcriber.name,
-                warning=engines.warning,
-                waiting=core.account.waiting,
-                closed=core.account.closed,
-                since_ns=since_ns,
-            )
-            if (
-                shell.published["since_ns"] is not published_ns
-            ):  # what is let go, the supervisor must have been told before
-                bus.let_go(published_ns)
-                published_ns = shell.published["since_ns"]
-
-        executor.shutdown(cancel_futures=True)
+    executor = ThreadPoolExecutor(1)  # nobody waits for its end: native code may never come back
+    core = front_end(session, engines, clock, control.start, executor)
+    with closing(shell.subscribe(since_ns=control.start.since_ns)) as bus:
+        _perceive(shell, bus, core, order, engines, clock)
+    executor.shutdown(wait=False, cancel_futures=True)
     note = "" if control.start.anew else closing_note(core.account, engines.transcriber)  # else it heard a part
     shell.publisher.publish(SourceEnd(source=spec.worker, t_ns=clock.now_ns(), reason="all sources ended", note=note))
     shell.stay()
+
+
+def _perceive(
+    shell: Shell, bus: Subscriber, core: "FrontEnd", order: "TimeOrder", engines: "Engines", clock: Clock
+) -> None:
+    """The loop of perception, until all sources have ended or the supervisor asks to stop."""
+    session = shell.spec.session
+    since_ns = published_ns = shell.control.start.since_ns
+    while not core.ended and not shell.control.stopped():
+        behind_s = _listen(shell, bus, core, order)
+        for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
+            shell.publisher.publish(result)
+        if shell.publisher.settled:  # what was given on has arrived: only then it is worked off
+            since_ns = _since(core.since_ns, session)
+        shell.beat(
+            "running",
+            lag_s=core.lag_s(clock.now_ns()) / session.speed,
+            note=engines.transcriber.name,
+            warning=engines.warning,
+            waiting=core.account.waiting,
+            closed=core.account.closed,
+            since_ns=since_ns,
+        )
+        if shell.published["since_ns"] is not published_ns:
+            bus.let_go(published_ns)  # one sign of life later, for the last one may never arrive
+            published_ns = shell.published["since_ns"]
 
 
 def _listen(shell: Shell, bus: Subscriber, front_end: "FrontEnd", order: "TimeOrder") -> float:

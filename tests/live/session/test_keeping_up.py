@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 from fakes import LoudnessDetector, answer, chunks, speech
 
+from erc_live.live.errors import EngineError
 from erc_live.live.perception.endpointing import Endpointer, Settings
-from erc_live.live.perception.front_end import Account, FrontEnd
+from erc_live.live.perception.front_end import HUNG_S, Account, FrontEnd
 from erc_live.live.perception.load_shedding import EACH_S, FIRST_S, Budget, levels
 from erc_live.live.requests import RequestKind
 from erc_live.streams.messages import CHUNK_SAMPLES, Overload, SourceEnd, samples_to_ns
@@ -180,3 +181,15 @@ def test_nothing_is_stored_of_what_was_answered() -> None:
     assert core.account.waiting == 0
     assert core.lag_s(now_ns) == 0.0
     assert not core._scheduler._final
+
+
+def test_an_analysis_that_never_comes_back_is_an_error() -> None:
+    executor = Paced(lambda request, budget: 1e6)
+    core, now_ns = front_end(executor), 0
+    for now_ns, message in said(talk(2, 1.0, 1.0)):
+        core.feed(message, now_ns)
+        list(core.poll(now_ns, now_ns))
+    begun_ns = core._scheduler._running_since_ns
+    list(core.poll(now_ns, begun_ns + int(HUNG_S * S)))
+    with pytest.raises(EngineError, match="not come back"):
+        list(core.poll(now_ns, begun_ns + int(HUNG_S * S) + S))
