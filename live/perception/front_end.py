@@ -16,7 +16,6 @@ from typing import Any
 from msgspec import structs
 
 from erc_live.live.capture.sound_check import level_db
-from erc_live.live.errors import EngineError
 from erc_live.live.perception.conversation import Conversation
 from erc_live.live.perception.endpointing import Endpointer
 from erc_live.live.perception.load_shedding import Budget, Level, LoadShedder
@@ -29,7 +28,6 @@ from erc_live.streams.messages import AudioChunk, Gap, Overload, Relabel, Source
 QUIET_DB = -45.0
 
 CROWDED = 8  # closed utterances that wait for words
-HUNG_S = 120.0  # of one analysis: native code that hangs; the longest utterance is 15 s
 
 
 class InlineExecutor(Executor):
@@ -90,6 +88,10 @@ class FrontEnd:
         """Of each microphone, what ended before is worked off: who takes this one's place begins there."""
         return self._endpointer.since_ns
 
+    def running_s(self, host_ns: int) -> float:
+        """For how long the analysis that runs has been running, in s of the host; 0 without one."""
+        return self._scheduler.running_s(host_ns)
+
     def lag_s(self, now_ns: int) -> float:
         """How long the oldest utterance that was not given out has waited, in s of the session."""
         return self._endpointer.lag_s(now_ns)
@@ -107,10 +109,8 @@ class FrontEnd:
         self, now_ns: int, host_ns: int = 0, behind_s: float = 0.0
     ) -> Iterator[UtteranceFeatures | Relabel | Overload]:
         """What is ready at `now_ns` of the session, in order; an error of an engine is raised here. `behind_s`: for how
-        long messages have waited for who feeds this. Raises EngineError where an analysis does not come back.
+        long messages have waited for who feeds this.
         """
-        if self._scheduler.running_s(host_ns) > HUNG_S:
-            raise EngineError(f"an analysis has not come back for {HUNG_S:.0f} s")
         for answer in self._scheduler.answers(host_ns):
             self._endpointer.accept(answer)
         for analysis in self._endpointer.poll(now_ns):

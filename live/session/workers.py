@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import msgspec
 from msgspec import structs
 
-from erc_live.live.errors import exit_code
+from erc_live.live.errors import EngineError, exit_code
 from erc_live.live.session.broker import SPARE
 from erc_live.live.session.heap import Heap, bound_kernel_caches
 from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec, waits
@@ -68,6 +68,7 @@ if TYPE_CHECKING:  # not at run time: only one kind of worker loads the engines
 POLL_S = 0.02
 BUSY_POLL_S = 0.005  # while an answer is awaited
 STATUS_S = 0.25
+HUNG_S = 120.0  # of one analysis: native code that hangs; the longest utterance is 15 s
 SCREENSHOT = (100, 26)  # columns and rows
 ORPHANED_S = 12.0  # after the request to stop, in case nobody is left to end the process
 
@@ -250,6 +251,8 @@ def _perceive(
     since_ns = published_ns = shell.control.start.since_ns
     while not core.ended and not shell.control.stopped():
         behind_s = _listen(shell, bus, core, order)
+        if core.running_s(time.monotonic_ns()) > HUNG_S:
+            raise EngineError(f"an analysis has not come back for {HUNG_S:.0f} s")
         for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
             shell.publisher.publish(result)
         if shell.publisher.settled:  # what was given on has arrived: only then it is worked off
