@@ -71,6 +71,14 @@ class Crew:
                 raise worker.error()
         return [name for name, worker in self.workers.items() if not worker.ready and worker.spec.kind != "screen"]
 
+    def show_who_loads(self) -> None:
+        """Give a sign of life for those who cannot while they load, so that the screen says what is awaited."""
+        for name, worker in self.workers.items():
+            if worker.status is None and worker.spec.kind != "screen":
+                now_ns = time.monotonic_ns()
+                loading = WorkerStatus(worker=name, pid=0, t_ns=now_ns, phase="starting", note="loading")
+                self._broker.report(loading)
+
     def begin(self, start: Start) -> None:
         """Tell all when the media begins."""
         self._start = start

@@ -36,7 +36,8 @@ from erc_live.streams.messages import (
 )
 
 POLL_S = 0.02
-REPORT_S = 10.0  # of waiting for a start, after which people are told what is awaited
+SHOW_S = 1.0  # between signs, on the screen, of those who load and cannot give any
+REPORT_S = 10.0  # of waiting for a start, after which a line says what is awaited
 READY_S = 600.0  # the slowest start: a large recogniser, on a small machine that does something else
 DRAIN_S = 10.0  # after a request to stop: to finish the words that were being said
 PATIENCE_S = 2.0  # of a person who pressed Ctrl-C and looks at a full screen
@@ -127,15 +128,18 @@ class Supervisor:
 
     def _begin(self) -> bool:
         """Wait until every worker is ready, then say when the media begins. False: somebody stopped it before."""
-        begun_s = told_s = time.monotonic()
+        begun_s = shown_s = printed_s = time.monotonic()
         while waiting := self._crew.waiting():
             self._broker.receive(POLL_S)
             if self._stop.is_set():
                 return False
             now_s = time.monotonic()
-            if now_s - told_s > REPORT_S:
-                told_s = now_s
-                err.print(f"Still loading after {now_s - begun_s:.0f} s: {', '.join(waiting)}.")
+            if now_s - shown_s > SHOW_S:
+                shown_s = now_s
+                self._crew.show_who_loads()
+            if self._session.jsonl and now_s - printed_s > REPORT_S:
+                printed_s = now_s
+                print_line(f"Still loading after {now_s - begun_s:.0f} s: {', '.join(waiting)}.")
             if now_s - begun_s > READY_S:
                 raise WorkerError(f"not loaded after {READY_S:.0f} s: {', '.join(waiting)}; see {self._logfile}")
         start = Start(t_ns=time.monotonic_ns() + LEAD_NS)
@@ -227,7 +231,7 @@ class Supervisor:
 
     def _print_notes(self, status: WorkerStatus) -> None:
         """Say once what is to be known about a device or its sound where no dashboard does, and any warning."""
-        if status.phase == "failed":
+        if status.phase in ("starting", "failed"):
             return  # that is said where it is noticed
         if status.worker in self._devices and self._session.jsonl:
             self._print_once(status.worker, status.note, f"{status.worker}: {status.note}")
