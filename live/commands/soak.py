@@ -21,9 +21,11 @@ def soak(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     sets: Sets = None,
 ) -> None:
-    """Play a recording for hours through the real processes, kill, stop and starve them at random, and compare what
-    subscribers got with what they would have got: events lost, repeated and wrong, memory, and how long a process was
-    away. Exit code 1 if an event was lost without a gap, or came twice.
+    """Play a recording for hours through the real processes, kill them at random, and count what is lost.
+
+    They are stopped and starved as well, and what subscribers got is compared with what they would have got: events
+    lost, repeated and wrong, memory, and how long a process was away. Exit code 1 if an event was lost without a gap,
+    or came twice.
 
     erc-live soak --hours 8 --faults 10 --mic agent.flac=Agent --mic caller.flac=Caller
     """

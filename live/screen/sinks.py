@@ -154,7 +154,7 @@ class TextLines:
 
     def _greeting(self, hello: Hello) -> str:
         """Who greets, and the whole notice: people must be able to read it, however narrow their terminal is."""
-        line = _printable(f"session {hello.session}, model {hello.model}. {hello.notice}").rstrip()
+        line = printable(f"session {hello.session}, model {hello.model}. {hello.notice}").rstrip()
         if self._width is None:
             return line
         return "\n".join(
@@ -216,11 +216,6 @@ def _public(bus: Inlet, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
 
 def _who(event: EmotionEvent) -> str:
     return event.speaker_name or f"speaker {event.speaker}"
-
-
-def _printable(text: str) -> str:
-    """The text without control codes for the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _written(event: EmotionEvent) -> str:

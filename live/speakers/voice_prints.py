@@ -19,7 +19,7 @@ from erc_live.live.errors import ConfigError
 from erc_live.live.privacy import consent
 from erc_live.live.privacy.consent import ConsentReceipt
 from erc_live.live.privacy.encryption import decrypted, encrypted
-from erc_live.streams.journal import write_whole
+from erc_live.streams.journal import make_private, write_whole
 
 FORMAT = "erc.voice-print/3"
 OLDER = "erc.voice-print/2"  # in the clear, with the sentence of the consent in it
@@ -66,7 +66,7 @@ def recorded(vector: np.ndarray, seconds: float) -> VoiceRecording:
 def keep(recordings: list[VoiceRecording], encoder: str, receipt: ConsentReceipt) -> Path:
     """Write the print of somebody who has agreed, after the receipt of that; older ones are replaced."""
     path = _path(receipt.person, PRINT)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     entry = VoicePrint(name=receipt.person, encoder=encoder, recordings=recordings)
     consent.write(path.with_suffix(RECEIPT), receipt)
     write_whole(path, encrypted(msgspec.json.encode(entry), path.name))  # its owner's only

@@ -69,7 +69,7 @@ def test_a_short_window_holds_the_sound_and_enough_silence_in_whole_seconds(tiny
     engine = open_whisper(tiny_model)
     for seconds, frames in ((0.4, 1500), (3.0, 1500), (7.01, 1600), (14.0, 2200), (21.99, 3000), (30.0, 3000)):
         encoded = Encoded(engine)
-        assert texts(engine, sound(1, seconds))
+        texts(engine, sound(1, seconds))  # of random weights: on some processors none
         assert [window.shape[-1] for window in encoded.windows[:1]] == [frames]
         assert len(encoded.windows) <= 2
     assert texts(engine, np.zeros(16_000, np.int16)) is not None  # all mels of silence are equal, and it is encoded

@@ -181,13 +181,14 @@ def test_the_demo_is_two_voices_that_say_different_things() -> None:
 
 
 @pytest.mark.real
-def test_clear_speech_is_heard_without_an_error_by_the_smallest_recogniser(shared_data: Path) -> None:
+def test_clear_speech_is_heard_with_one_error_at_most_by_the_smallest_recogniser(shared_data: Path) -> None:
     clips = find_clips([shared_data / "recordings" / "jfk.flac"])
     report = run(clips, open_recognisers(choices(["tiny.en"]), ["session", "whole"], []))
     for number in (0, 1):
         found = asr_report.speech(report, number)
         assert found is not None
-        assert (found.errors.words, found.errors.total) == (22, 0)
+        assert found.errors.words == 22
+        assert found.errors.total <= 1  # none on most: the sums of its 8-bit weights round as the processor does
 
 
 @pytest.mark.slow

@@ -17,9 +17,12 @@ from tiny_world import make_tiny_world, options
 
 from erc_live.live import cli
 from erc_live.live import config as configuration
+from erc_live.live.config import SessionSection
+from erc_live.live.privacy.consent import agreement
+from erc_live.live.privacy.consent import last_day as consent_end
 from erc_live.live.screen import sinks
 from erc_live.live.session import recording_registry
-from erc_live.live.speakers import enrolment
+from erc_live.live.speakers import voice_prints
 from erc_live.streams.messages import AudioChunk, Gap, Recogniser, SourceEnd, UtteranceFeatures, Word
 from erc_live.streams.record import Recorder
 from erc_live.streams.session import RecordedSource, new_manifest
@@ -173,18 +176,19 @@ def test_the_new_mode_of_a_folder_is_told(run, tmp_path, tiny_world):
 def test_somebody_is_forgotten_only_when_that_was_read_and_wanted(run, tmp_path):
     bundle = make(tmp_path / "s", "Ann")
     recording_registry.register(bundle, "Ann")
-    enrolment.keep("Ann", [enrolment.recorded(np.zeros(256), 15.0)], "e")
+    agreed = agreement("Ann", consent_end(None), "keyboard", SessionSection())
+    voice_prints.keep([voice_prints.recorded(np.zeros(256), 15.0)], "e", agreed)
     whole = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
     code, out, err = run("forget", "--speaker", "Ann")
     assert code == 0
     assert "nothing was changed: --yes does it" in err
     assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == whole
-    assert len(enrolment.stored()) == 1
+    assert len(voice_prints.stored()) == 1
     code, done, err = run("forget", "--speaker", "ann", bundle, "--yes")
     assert code == 0
     assert done == out.replace(": would be removed", ": removed")
     assert "all sound of mic-0, which is theirs" in done
-    assert not enrolment.stored()
+    assert not voice_prints.stored()
     code, _, err = run("forget", "--speaker", "Ann", bundle)
     assert code == 4
     assert "nobody called 'Ann'" in err

@@ -80,7 +80,13 @@ def test_an_ordinary_screen_is_drawn_as_before() -> None:
 
 
 # A console of its own: what is drawn with it goes through `Glyphs.text`, or nowhere.
-OWN_CONSOLES = {"screen/dashboard.py", "screen/theme.py", "session/workers.py", "screen/console.py"}
+OWN_CONSOLES = {
+    "screen/dashboard.py",
+    "screen/theme.py",
+    "session/workers.py",
+    "screen/console.py",
+    "screen/sinks.py",  # a ruler
+}
 
 
 def test_nobody_else_writes_to_a_terminal() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import typing
 
 import examples
 import pytest
@@ -82,7 +83,7 @@ def test_an_uncertain_event_shows_that_it_is_one() -> None:
     assert "  joy? 100%  " in sinks.TextLines()(examples.event(0, certain=False))
 
 
-@given(examples.messages(*examples.PUBLIC_TYPES), st.integers(1, 100))
+@given(examples.messages(*typing.get_args(PublicEvent)), st.integers(1, 100))
 def test_a_line_of_text_fits_and_holds_no_control_codes(message: PublicEvent, width: int) -> None:
     lines = sinks.TextLines(width)(message).split("\n")
     assert len(lines) == 1 or isinstance(message, Hello)
