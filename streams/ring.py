@@ -150,9 +150,9 @@ class Ring:
         return gaps
 
     @property
-    def readers(self) -> Collection[str]:
-        """Who has asked."""
-        return self._readers.keys()
+    def readers(self) -> dict[str, int]:
+        """Who has asked, and which instance of it did last."""
+        return {name: reader.instance for name, reader in self._readers.items()}
 
     def awaited_by(self, name: str) -> int:
         """The number of the first message that a reader has not read; that of the next one if nobody has this name."""

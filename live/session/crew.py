@@ -181,8 +181,9 @@ class Crew:
             self._broker.receive(0.0)  # its last words
         if spec.kind != "capture":
             self._broker.bar(worker.publisher)  # what is still on its way would be heard again from the next one
-        if spec.kind == "capture" and name in self.ended:  # it gave all it had, and says why that was not everything
+        if name in self.ended and spec.source is not None and not waits(self._session, spec.source):
             self.failure = self.failure if worker.process.returncode == 0 else self.failure or worker.error()
+            self._broker.end_source(self.ended[name])  # its readers may not have come to the end, and do not now
             return
         if spec.kind == "screen" and self._session.jsonl and worker.process.returncode == 0:
             self.reader_left = True
