@@ -210,6 +210,8 @@ class Subscriber:
         self.since_ns = None if since_ns is None else dict(since_ns)
         self._awaited: dict[str, int] = dict(awaited or {})
         self._latest: dict[tuple[type, str], _Latest] = {}
+        self._begin_ns = dict(self.since_ns or {})
+        self._told_ns: dict[str, int] = {}  # by source, up to when gaps have told what is missing
         self._barred: set[bytes] = set()
         self._asked_s = 0.0
         self._unasked = 0  # messages since
@@ -302,6 +304,8 @@ class Subscriber:
         if rest[0]:
             self._awaited[name] = number + 1
             self._unasked += 1
+        if isinstance(message, Gap):
+            self._told_ns[message.source] = max(message.t_end_ns, self._told_ns.get(message.source, 0))
         hole = self._hole_before(publisher, message)
         return [*([Numbered(hole, -1)] if hole else []), Numbered(message, number)]
 
@@ -314,10 +318,20 @@ class Subscriber:
         before = self._latest.get(key)
         each_ns = start_ns - before.t_start_ns if before and before.publisher == publisher else 0
         self._latest[key] = _Latest(publisher, start_ns, end_ns, each_ns)
+        if before is None and isinstance(message, AudioChunk):
+            return self._hole_at_begin(message)
         if before is None or before.publisher == publisher or start_ns <= before.t_end_ns:
             return None
         lost = round((start_ns - before.t_end_ns) / before.each_ns) if before.each_ns else 0
         return Gap(source=message.source, t_start_ns=before.t_end_ns, t_end_ns=start_ns, lost=lost, cause="worker")
+
+    def _hole_at_begin(self, first: AudioChunk) -> Gap | None:
+        """What was lost because who published it died, too, before it could be asked for again."""
+        since_ns = self._begin_ns.get(first.source)
+        if since_ns is None or first.t_ns <= (since_ns := max(since_ns, self._told_ns.get(first.source, 0))):
+            return None
+        lost = round((first.t_ns - since_ns) / max(first.t_end_ns - first.t_ns, 1))
+        return Gap(source=first.source, t_start_ns=since_ns, t_end_ns=first.t_ns, lost=lost, cause="worker")
 
 
 def times(message: AnyMessage) -> tuple[int, int]:

@@ -8,6 +8,7 @@ The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: 
 """
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 
@@ -159,7 +160,9 @@ class Crew:
         for worker in reversed(every):
             worker.wait(deadline_s - time.monotonic())
         for worker in self.workers.values():  # a file that broke off is a failure, however the session ended
-            if worker.spec.kind == "capture" and worker.spec.worker in self.ended and worker.process.returncode > 0:
+            broke_off = worker.spec.worker in self.ended and worker.process.returncode > 0
+            unfinished = worker.spec.kind == "recorder" and worker.process.returncode not in (0, -signal.SIGTERM)
+            if (worker.spec.kind == "capture" and broke_off) or unfinished:  # or a recording that was not closed
                 self.failure = self.failure or worker.error()
 
     def _spawn(self, spec: WorkerSpec) -> None:

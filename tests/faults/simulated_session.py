@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import LoudnessDetector, chunks, speech
-from virtual_processes import S, Killed, Machine, MachineEvent, MachineOs, MachineTime
+from virtual_processes import Killed, Machine, MachineEvent, MachineOs, MachineTime, S
 from virtual_sockets import Network
 
 from erc_live.live.capture import source as capture_source
@@ -174,7 +174,7 @@ class SimulatedWorker(worker_process.Worker):
         machine = self.session.machine
         self.spec, self.status, self.begun, self.stopping = spec, None, False, False
         self.last_line, self._logfile = "", logfile
-        self._signs = worker_process._Signs(0.0, 0.0, 0.0)
+        self._signs = worker_process._Signs(machine.now_ns / S, 0.0, 0.0)
         self._control = SimulatedControl(machine, msgspec.json.decode(msgspec.json.encode(spec), type=WorkerSpec))
         self.process = machine.spawn(self.name, self._main)
         self.process.stdin = self._control
@@ -187,6 +187,7 @@ class SimulatedWorker(worker_process.Worker):
     def begin(self, start: Start) -> None:
         before = self.name
         super().begin(start)
+        self.process.begun = True
         if self.name != before:
             self._machine.rename(before, self.name)
 
@@ -255,6 +256,7 @@ class SimulatedSession:
     read: list[Any] = field(default_factory=list)  # by the screen
     bugs: list[Exception] = field(default_factory=list)
     failure: WorkerError | None = None
+    struck: int = 0  # faults that were done to it
 
     def run(self, happen: Happening = lambda session: None) -> "SimulatedSession":
         """To its end. `happen`: plans what goes wrong, with `self.machine.at`."""
@@ -274,13 +276,15 @@ class SimulatedSession:
         return self
 
     def kill(self, name: str, steps: int = 0) -> None:
-        """A process, a few messages from now."""
+        """A process, a few messages from now, or a little later."""
         if process := self.machine.named(name):
             process.steps_left = steps
+            self.machine.at(0.2, process.kill)
 
     def freeze(self, name: str) -> None:
-        """A process is there and does nothing any more."""
-        if process := self.machine.named(name):
+        """A process is there and does nothing any more. One that loads may do so for long: it is left alone."""
+        process = self.machine.named(name)
+        if process and process.begun:
             process.held_until_ns, process.stopped = float("inf"), True
 
     def occupy(self, name: str, seconds: float) -> None:
@@ -295,7 +299,7 @@ class SimulatedSession:
 
     def sleep(self, seconds: float) -> None:
         """The whole machine."""
-        self.machine.now_ns += int(seconds * S)
+        self.machine.pass_over(seconds)
 
     @property
     def finals(self) -> list[EmotionEvent]:

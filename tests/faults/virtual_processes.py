@@ -32,6 +32,7 @@ class VirtualProcess:
         self.inbox_ns: Callable[[], float] = lambda: math.inf
         self.held_until_ns: float = 0  # frozen, or busy
         self.slow_until_ns = 0
+        self.begun = False
         self.stopped = False  # frozen: it uses no processor
         self.steps_left: int | None = None  # until it is killed
         self.on_death: list[Callable[[], None]] = []
@@ -115,6 +116,11 @@ class Machine:
         """Have something happen `t_s` from now."""
         self._plans.append((self.now_ns + int(t_s * S), self.next_pid(), act))
         self._plans.sort(reverse=True)
+
+    def pass_over(self, seconds: float) -> None:
+        """All sleep, and what was planned is put off."""
+        self.now_ns += int(seconds * S)
+        self._plans = [(t_ns + int(seconds * S), number, act) for t_ns, number, act in self._plans]
 
     def named(self, name: str) -> VirtualProcess | None:
         """The process of this name that runs."""
