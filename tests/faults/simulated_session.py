@@ -244,7 +244,7 @@ class SimulatedSession:
     """`run` a session of `talks`, by microphone; what became of it is in the fields."""
 
     talks: dict[str, np.ndarray]
-    live: bool = False  # microphones are devices, and somebody waits
+    live: bool = False  # microphones are devices, and somebody waits; then at speed 1
     record: Path | None = None
     seed: int = 0
     speed: float = 4.0  # of recordings
@@ -257,6 +257,9 @@ class SimulatedSession:
     bugs: list[Exception] = field(default_factory=list)
     failure: WorkerError | None = None
     struck: int = 0  # faults that were done to it
+
+    def __post_init__(self) -> None:
+        self.speed = 1.0 if self.live else self.speed
 
     def run(self, happen: Happening = lambda session: None) -> "SimulatedSession":
         """To its end. `happen`: plans what goes wrong, with `self.machine.at`."""
@@ -285,6 +288,11 @@ class SimulatedSession:
         """A process is there and does nothing any more. One that loads may do so for long: it is left alone."""
         process = self.machine.named(name)
         if process and process.begun:
+            self.hold(name)
+
+    def hold(self, name: str) -> None:
+        """A process stands still, whatever it is at."""
+        if process := self.machine.named(name):
             process.held_until_ns, process.stopped = float("inf"), True
 
     def occupy(self, name: str, seconds: float) -> None:
@@ -335,7 +343,7 @@ class SimulatedSession:
             session=f"s{self.seed}",
             config=config,
             sources=tuple(sources),
-            speed=1.0 if self.live else self.speed,
+            speed=self.speed,
             hurry=self.live,
             jsonl=True,
             record=None if self.record is None else str(self.record),

@@ -44,7 +44,7 @@ def strike(session: SimulatedSession, chance: random.Random, freezable: tuple[st
         case "slow":
             session.slow(name, chance.uniform(0.2, 3))
         case "sleep":
-            session.sleep(chance.uniform(0.1, 5))
+            session.sleep(chance.uniform(0.1, 5) / session.speed**2)  # a recording goes on meanwhile
     session.struck += 1
 
 
