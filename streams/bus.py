@@ -3,13 +3,14 @@ r"""Publishers and subscribers between the processes of one session, over ZeroMQ
 Each publisher has one log (`ring.py`) and gives every reader what it asks for. Publish/subscribe sockets carry it, so
 that no process needs to be there before another one; a reader's questions go up the same connection:
 
-    down  [b"<reader>\0", publisher, number (8 bytes, big-endian), header, array, array, ...]
+    down  [b"<reader>\0<instance>", publisher, number, header, array, array, ...]      numbers: 8 bytes, big-endian
           [b"status", publisher, header]                   not in the log: only the newest counts, whoever listens
     up    0x02, then `Question` as msgpack                 several times a second
 
 A question says which number the reader awaits of each publisher: so it acknowledges what was read, gives credit for
 what may follow, and tells one that began anew where to go on. What was read twice for that reason is known by its
-number and passed over. The rules: a publisher never waits for a reader, but who publishes a recording may ask whether
+number and passed over. Who takes the place of a reader that died is another instance, and is sent nothing that was
+meant for the one before. The rules: a publisher never waits for a reader, but who publishes a recording may ask whether
 it should (`full`); what was lost is a `Gap`, whoever loses it. An object belongs to one thread.
 """
 
@@ -153,18 +154,19 @@ class Publisher:
         gone = self._ring.ask(
             question.reader, question.instance, question.topics, awaited, question.since_ns, time.monotonic()
         )
-        self._notify(question.reader, gone)
+        self._notify(question.reader, question.instance, gone)
 
     def _send(self) -> None:
-        for reader in self._ring.readers:
-            self._notify(reader, self._ring.missed(reader))
+        for reader, instance in self._ring.readers.items():
+            self._notify(reader, instance, self._ring.missed(reader))
             for number, entry in self._ring.due(reader):
-                self._socket.send_multipart([_address(reader), self._name, number.to_bytes(8, "big"), *entry.frames])
+                envelope = [_address(reader, instance), self._name, number.to_bytes(8, "big")]
+                self._socket.send_multipart([*envelope, *entry.frames])
 
-    def _notify(self, reader: str, gaps: Iterable[Gap]) -> None:
+    def _notify(self, reader: str, instance: int, gaps: Iterable[Gap]) -> None:
         """Of a loss: for this reader only, so without a number."""
         for gap in gaps:
-            self._socket.send_multipart([_address(reader), self._name, b"", *codec.encode(gap)])
+            self._socket.send_multipart([_address(reader, instance), self._name, b"", *codec.encode(gap)])
 
 
 class Numbered(NamedTuple):
@@ -208,6 +210,8 @@ class Subscriber:
         self.since_ns = None if since_ns is None else dict(since_ns)
         self._awaited: dict[str, int] = dict(awaited or {})
         self._latest: dict[tuple[type, str], _Latest] = {}
+        self._begin_ns = dict(self.since_ns or {})
+        self._reported_ns: dict[str, int] = {}  # by source, up to when gaps have told what is missing
         self._barred: set[bytes] = set()
         self._asked_s = 0.0
         self._unasked = 0  # messages since
@@ -218,7 +222,7 @@ class Subscriber:
         self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
         if pair is not None:
             guard(self._socket, pair, server=False)
-        self._socket.send(b"\x01" + _address(reader))
+        self._socket.send(b"\x01" + _address(reader, self._instance))
         if "status" in self._topics:
             self._socket.send(b"\x01" + _STATUS)
         for endpoint in endpoints:
@@ -300,6 +304,8 @@ class Subscriber:
         if rest[0]:
             self._awaited[name] = number + 1
             self._unasked += 1
+        if isinstance(message, Gap):
+            self._reported_ns[message.source] = max(message.t_end_ns, self._reported_ns.get(message.source, 0))
         hole = self._hole_before(publisher, message)
         return [*([Numbered(hole, -1)] if hole else []), Numbered(message, number)]
 
@@ -312,10 +318,20 @@ class Subscriber:
         before = self._latest.get(key)
         each_ns = start_ns - before.t_start_ns if before and before.publisher == publisher else 0
         self._latest[key] = _Latest(publisher, start_ns, end_ns, each_ns)
+        if before is None and isinstance(message, AudioChunk):
+            return self._hole_at_begin(message)
         if before is None or before.publisher == publisher or start_ns <= before.t_end_ns:
             return None
         lost = round((start_ns - before.t_end_ns) / before.each_ns) if before.each_ns else 0
         return Gap(source=message.source, t_start_ns=before.t_end_ns, t_end_ns=start_ns, lost=lost, cause="worker")
+
+    def _hole_at_begin(self, first: AudioChunk) -> Gap | None:
+        """What was lost because who published it died, too, before it could be asked for again."""
+        since_ns = self._begin_ns.get(first.source)
+        if since_ns is None or first.t_ns <= (since_ns := max(since_ns, self._reported_ns.get(first.source, 0))):
+            return None
+        lost = round((first.t_ns - since_ns) / max(first.t_end_ns - first.t_ns, 1))
+        return Gap(source=first.source, t_start_ns=since_ns, t_end_ns=first.t_ns, lost=lost, cause="worker")
 
 
 def times(message: AnyMessage) -> tuple[int, int]:
@@ -324,9 +340,9 @@ def times(message: AnyMessage) -> tuple[int, int]:
     return start, getattr(message, "t_end_ns", start)
 
 
-def _address(reader: str) -> bytes:
+def _address(reader: str, instance: int) -> bytes:
     """ZeroMQ matches prefixes; no name holds a zero byte, so no name is a prefix of another."""
-    return reader.encode() + b"\0"
+    return reader.encode() + b"\0" + instance.to_bytes(8, "big")
 
 
 def _without_outdated(batch: list[Numbered]) -> list[Numbered]:

@@ -21,6 +21,7 @@ from erc_live.streams.messages import Gap
 WINDOW = 256  # messages on their way to one reader: 8 s of sound, a quarter of the queue of a socket
 FULL = 2048  # messages that wait for readers: a minute of sound
 FULL_BYTES = 64 << 20
+END = "end"  # topic of the end of a source
 RESEND_S = 1.0  # a reader that gets nothing for so long while something is on its way is sent that again
 
 
@@ -66,6 +67,8 @@ class _Reader:
             return False
         if self.since_ns is None:
             return self.unread(number)
+        if entry.topic == END:
+            return True  # never worked off: who takes its place waits for it, too
         return entry.t_end_ns > self.since_ns.get(entry.source, -1)
 
 
@@ -150,9 +153,9 @@ class Ring:
         return gaps
 
     @property
-    def readers(self) -> Collection[str]:
-        """Who has asked."""
-        return self._readers.keys()
+    def readers(self) -> dict[str, int]:
+        """Who has asked, and which instance of it did last."""
+        return {name: reader.instance for name, reader in self._readers.items()}
 
     def awaited_by(self, name: str) -> int:
         """The number of the first message that a reader has not read; that of the next one if nobody has this name."""

@@ -8,6 +8,7 @@ The rule of this file: no worker dies in silence. Each death is a `WorkerLost`: 
 """
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 
@@ -167,7 +168,9 @@ class Crew:
         for worker in reversed(every):
             worker.wait(deadline_s - time.monotonic())
         for worker in self.workers.values():  # a file that broke off is a failure, however the session ended
-            if worker.spec.kind == "capture" and worker.spec.worker in self.ended and worker.process.returncode > 0:
+            broke_off = worker.spec.worker in self.ended and worker.process.returncode > 0
+            unfinished = worker.spec.kind == "recorder" and worker.process.returncode not in (0, -signal.SIGTERM)
+            if (worker.spec.kind == "capture" and broke_off) or unfinished:  # or a recording that was not closed
                 self.failure = self.failure or worker.error()
 
     def _spawn(self, spec: WorkerSpec) -> None:
@@ -189,8 +192,9 @@ class Crew:
             self._broker.receive(0.0)  # its last words
         if spec.kind != "capture":
             self._broker.bar(worker.publisher)  # what is still on its way would be heard again from the next one
-        if spec.kind == "capture" and name in self.ended:  # it gave all it had, and says why that was not everything
+        if name in self.ended and spec.source is not None and not waits(self._session, spec.source):
             self.failure = self.failure if worker.process.returncode == 0 else self.failure or worker.error()
+            self._broker.end_source(self.ended[name])  # its readers may not have come to the end, and do not now
             return
         if spec.kind == "screen" and self._session.jsonl and worker.process.returncode == 0:
             self.reader_left = True

@@ -22,6 +22,7 @@ from erc_live.live.screen.console import err, print_line
 from erc_live.live.session.broker import Broker
 from erc_live.live.session.crew import Crew
 from erc_live.live.session.spec import SessionSpec, Start
+from erc_live.live.session.worker_process import READY_S
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.messages import (
@@ -38,7 +39,6 @@ from erc_live.streams.messages import (
 POLL_S = 0.02
 SHOW_S = 1.0  # between signs, on the screen, of those who load and cannot give any
 REPORT_S = 10.0  # of waiting for a start, after which a line says what is awaited
-READY_S = 600.0  # the slowest start: a large recogniser, on a small machine that does something else
 DRAIN_S = 10.0  # after a request to stop: to finish the words that were being said
 PATIENCE_S = 2.0  # of a person who pressed Ctrl-C and looks at a full screen
 IDLE_S = 30.0  # after the end of all media, in which something moves while there is something to do

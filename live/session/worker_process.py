@@ -25,6 +25,7 @@ from erc_live.streams.messages import WorkerStatus
 MODULE = "erc_live.live.session.workers"
 SILENT_S = 1.5  # without a sign of life and without work
 IDLE_CPU_S = 0.02  # less than this of processor time is no work
+READY_S = 600.0  # the slowest start: a large recogniser, on a small machine that does something else
 BUSY_S = 20.0  # without a sign of life: it works, but not at what it should
 
 _DIGITS = re.compile(r"[-+]?[\d.]+")
@@ -59,7 +60,7 @@ class Worker:
         self.stopping = False
         self.last_line = ""
         self._logfile = logfile
-        self._signs = _Signs(0.0, 0.0, 0.0)
+        self._signs = _Signs(time.monotonic(), 0.0, 0.0)
         self.process = subprocess.Popen(
             [sys.executable, "-m", MODULE, self.name],  # the name is for who looks at `ps`
             stdin=subprocess.PIPE,
@@ -100,10 +101,12 @@ class Worker:
 
     def stuck(self, now_s: float) -> bool:
         """Whether it is there and answers no more: no sign of life for `SILENT_S` while it does nothing, or for
-        `BUSY_S` whatever it does. Before it has begun it may load for as long as that takes; a screen waits for its
-        terminal, which somebody may have stopped.
+        `BUSY_S` whatever it does. Before it has begun it may load for `READY_S`; a screen waits for its terminal, which
+        somebody may have stopped.
         """
         signs = self._signs
+        if not (self.begun or self.stopping or self.spec.kind == "screen"):
+            return now_s - signs.at_s >= READY_S
         if self.spec.kind == "screen" or not self.begun or self.stopping or now_s - signs.looked_s < SILENT_S:
             return False
         if now_s - signs.at_s >= BUSY_S:

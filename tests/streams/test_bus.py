@@ -295,3 +295,33 @@ def test_where_others_can_reach_a_session_only_who_knows_its_keys_reads_it() -> 
         assert stranger.receive(0.2) == other.receive(0.2) == []
         publisher.poll()
         assert set(publisher._ring.readers) == {"reader"}
+
+
+def test_who_takes_a_dead_reader_s_place_is_sent_nothing_that_was_meant_for_it(endpoint: str) -> None:
+    """What is published until the first question has come is still addressed to the one before."""
+    published = 0
+    with closing(Publisher(endpoint, "mic", RECORDING)) as publisher:
+        with closing(reader(endpoint, since_ns={"mic": 0})) as dead:
+            receive_until(dead, lambda _: publisher._ring.readers, publisher)
+            for published in range(3):
+                publisher.publish(chunk(published))
+            receive_until(dead, of(3), publisher)
+        with closing(reader(endpoint, since_ns={"mic": 0})) as inlet:
+            received = inlet.receive(0.0)  # which connects, and asks
+            while not received and published < 100:
+                published += 1
+                publisher.publish(chunk(published))  # without `poll`
+                received += inlet.receive(0.01)
+            received += receive_until(inlet, lambda m: len(times(received + m)) > published, publisher)
+    assert times(received) == list(range(published + 1))
+
+
+def test_what_was_lost_with_a_device_before_it_could_be_asked_for_again_is_told(endpoint: str) -> None:
+    with closing(Publisher(endpoint, "mic:2", Retention(keep_s=30.0))) as publisher:
+        with closing(reader(endpoint, since_ns={"mic": chunk(10).t_ns})) as inlet:
+            for number in range(20, 25):
+                publisher.publish(chunk(number))
+            received = receive_until(inlet, of(6), publisher)
+    gap = Gap(source="mic", t_start_ns=chunk(10).t_ns, t_end_ns=chunk(20).t_ns, lost=10, cause="worker")
+    assert received[0] == gap
+    assert times(received) == list(range(20, 25))

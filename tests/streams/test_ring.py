@@ -160,3 +160,15 @@ def test_nobody_waits_for_who_is_excused():
     ring.excuse("dead")
     assert not ring._stored
     assert ring.settled
+
+
+def test_the_end_of_a_source_is_told_to_everyone_who_takes_a_reader_s_place():
+    ring = Ring(Retention(readers=("reader",)))
+    first = Reader(ring, since_ns={"mic": 0}).ask()
+    ring.append(entry(0))
+    ring.append(entry(1, topic="end")._replace(t_end_ns=S))
+    first.take()
+    first.since_ns = {"mic": S}
+    first.ask()
+    second = Reader(ring, instance=2, since_ns={"mic": S}).ask().take()
+    assert second.read == [1]
