@@ -317,11 +317,13 @@ def test_who_takes_a_dead_reader_s_place_is_sent_nothing_that_was_meant_for_it(e
 
 
 def test_what_was_lost_with_a_device_before_it_could_be_asked_for_again_is_told(endpoint: str) -> None:
-    with closing(Publisher(endpoint, "mic:2", Retention(keep_s=30.0))) as publisher:
-        with closing(reader(endpoint, since_ns={"mic": chunk(10).t_ns})) as inlet:
-            for number in range(20, 25):
-                publisher.publish(chunk(number))
-            received = receive_until(inlet, of(6), publisher)
+    with (
+        closing(Publisher(endpoint, "mic:2", Retention(keep_s=30.0))) as publisher,
+        closing(reader(endpoint, since_ns={"mic": chunk(10).t_ns})) as inlet,
+    ):
+        for number in range(20, 25):
+            publisher.publish(chunk(number))
+        received = receive_until(inlet, of(6), publisher)
     gap = Gap(source="mic", t_start_ns=chunk(10).t_ns, t_end_ns=chunk(20).t_ns, lost=10, cause="worker")
     assert received[0] == gap
     assert times(received) == list(range(20, 25))
