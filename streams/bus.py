@@ -211,7 +211,7 @@ class Subscriber:
         self._awaited: dict[str, int] = dict(awaited or {})
         self._latest: dict[tuple[type, str], _Latest] = {}
         self._begin_ns = dict(self.since_ns or {})
-        self._reported_ns: dict[str, int] = {}  # by source, up to when gaps have told what is missing
+        self._missing_until_ns: dict[str, int] = {}  # by source, up to when gaps have told what is missing
         self._barred: set[bytes] = set()
         self._asked_s = 0.0
         self._unasked = 0  # messages since
@@ -305,7 +305,9 @@ class Subscriber:
             self._awaited[name] = number + 1
             self._unasked += 1
         if isinstance(message, Gap):
-            self._reported_ns[message.source] = max(message.t_end_ns, self._reported_ns.get(message.source, 0))
+            self._missing_until_ns[message.source] = max(
+                message.t_end_ns, self._missing_until_ns.get(message.source, 0)
+            )
         hole = self._hole_before(publisher, message)
         return [*([Numbered(hole, -1)] if hole else []), Numbered(message, number)]
 
@@ -328,7 +330,7 @@ class Subscriber:
     def _hole_at_begin(self, first: AudioChunk) -> Gap | None:
         """What was lost because who published it died, too, before it could be asked for again."""
         since_ns = self._begin_ns.get(first.source)
-        if since_ns is None or first.t_ns <= (since_ns := max(since_ns, self._reported_ns.get(first.source, 0))):
+        if since_ns is None or first.t_ns <= (since_ns := max(since_ns, self._missing_until_ns.get(first.source, 0))):
             return None
         lost = round((first.t_ns - since_ns) / max(first.t_end_ns - first.t_ns, 1))
         return Gap(source=first.source, t_start_ns=since_ns, t_end_ns=first.t_ns, lost=lost, cause="worker")

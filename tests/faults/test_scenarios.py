@@ -2,7 +2,7 @@
 
 | scenario | tests |
 |---|---|
-| 1 microphone unplugged and back | `test_capture_microphone`, `test_capture_watchdog`; a session: here |
+| 1 microphone unplugged and back | `test_capture_microphone`; its process started again: here |
 | 2 overflows of the driver | `test_capture_sample_clock`, `test_capture_microphone` |
 | 3 camera that blocks or shows the same picture | `test_capture_camera`, `test_capture_pictures` |
 | 4 clocks that drift for hours | `test_capture_drift`, `test_capture_sample_clock` |

@@ -64,14 +64,15 @@ class RawPublisher:
     """Sends frames as a test wants them."""
 
     def __init__(self, endpoint: str) -> None:
+        self.reader = b""
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.XPUB)
         self.socket.bind(endpoint)
 
     def wait(self) -> None:
-        """Until somebody asks for something."""
-        while self.socket.poll(DEADLINE_S * 1000) and self.socket.recv()[:1] != b"\x02":
-            pass
+        """Until somebody asks for something; `reader` is then how it is addressed."""
+        while self.socket.poll(DEADLINE_S * 1000) and (said := self.socket.recv())[:1] != b"\x02":
+            self.reader = said[1:] if said[1:].startswith(b"reader\0") else self.reader
 
     def close(self) -> None:
         self.socket.close(linger=0)
@@ -209,8 +210,8 @@ def test_junk_is_counted_and_dropped(junk: list[list[bytes]]) -> None:
             inlet.receive(0.0)
             raw.wait()
             for frames in junk:
-                raw.socket.send_multipart([b"reader\0", *frames])
-            raw.socket.send_multipart([b"reader\0", b"mic", bytes(8), *codec.encode(chunk(0))])
+                raw.socket.send_multipart([raw.reader, *frames])
+            raw.socket.send_multipart([raw.reader, b"mic", bytes(8), *codec.encode(chunk(0))])
             received = receive_until(inlet, bool)
             assert [type(message) for message in received] == [AudioChunk]
             assert inlet.bad == len(junk)
@@ -234,7 +235,7 @@ def test_a_peer_that_sends_more_than_any_message_of_ours_is_cut_off() -> None:
         ):
             inlet.receive(0.0)
             raw.wait()
-            raw.socket.send_multipart([b"reader\0", b"strange", bytes(8), bytes(17 << 20)])
+            raw.socket.send_multipart([raw.reader, b"strange", bytes(8), bytes(17 << 20)])
             publisher.publish(chunk(0))
             assert [type(m) for m in receive_until(inlet, bool, publisher)] == [AudioChunk]
 
