@@ -213,6 +213,7 @@ class Subscriber:
         self._begin_ns = dict(self.since_ns or {})
         self._missing_until_ns: dict[str, int] = {}  # by source, up to when gaps have told what is missing
         self._barred: set[bytes] = set()
+        self._endpoints: set[str] = set()
         self._asked_s = 0.0
         self._unasked = 0  # messages since
         self._socket = open_socket(zmq.XSUB)
@@ -229,10 +230,18 @@ class Subscriber:
             self.connect(endpoint)
 
     def connect(self, endpoint: str) -> None:
-        """Listen to one more publisher."""
+        """Listen to one more publisher; to one place once, whoever publishes there in turn."""
         check_endpoint(endpoint)
-        self._socket.connect(endpoint)
+        if endpoint not in self._endpoints:
+            self._endpoints.add(endpoint)
+            self._socket.connect(endpoint)
         self._asked_s = 0.0
+
+    def disconnect(self, endpoint: str) -> None:
+        """Listen there no more, and look no more for who may come there."""
+        if endpoint in self._endpoints:
+            self._endpoints.remove(endpoint)
+            self._socket.disconnect(endpoint)
 
     def bar(self, publisher: str) -> None:
         """Take nothing of this publisher any more: it is dead, and another one says it again."""

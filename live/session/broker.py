@@ -91,9 +91,10 @@ class Broker:
         """Listen to one more worker."""
         self._bus.connect(endpoint)
 
-    def bar(self, publisher: str) -> None:
+    def bar(self, publisher: str, endpoint: str) -> None:
         """Take nothing more of a process that is dead."""
         self._bus.bar(publisher)
+        self._bus.disconnect(endpoint)
 
     def receive(self, timeout_s: float) -> None:
         """Wait at most `timeout_s` for workers to say something, and pass it on."""

@@ -191,7 +191,9 @@ class Crew:
         for _ in range(3):
             self._broker.receive(0.0)  # its last words
         if spec.kind != "capture":
-            self._broker.bar(worker.publisher)  # what is still on its way would be heard again from the next one
+            self._broker.bar(
+                worker.publisher, spec.address
+            )  # what is still on its way would be heard again from the next one
         if name in self.ended and spec.source is not None and not waits(self._session, spec.source):
             self.failure = self.failure if worker.process.returncode == 0 else self.failure or worker.error()
             self._broker.end_source(self.ended[name])  # its readers may not have come to the end, and do not now

@@ -72,6 +72,9 @@ class VirtualSocket:
         self._network.bound[endpoint] = self
         self.places.append(endpoint)
 
+    def disconnect(self, endpoint: str) -> None:
+        self.places.remove(endpoint)
+
     def connect(self, endpoint: str) -> None:
         self.places.append(endpoint)
 

@@ -181,7 +181,7 @@ def test_the_session_ends_when_the_tracker_has_come_to_the_end_and_only_once(wor
 
 def test_what_a_dead_process_still_says_is_not_heard(world):
     world.say("perception", features(0))
-    world.broker.bar("perception:1")
+    world.broker.bar("perception:1", world.addresses.endpoint("perception"))
     world.workers["perception"].publish(features(1))
     world.say("tracker", examples.hello())
     assert len(world.heard) == 2
