@@ -29,7 +29,7 @@ from erc_live.live.config import CaptureSection, Config, SupervisorSection
 from erc_live.live.errors import WorkerError, exit_code
 from erc_live.live.requests import Transcript
 from erc_live.live.screen import sinks
-from erc_live.live.session import broker, crew, engines, recording, restarts, supervisor, worker_process, workers
+from erc_live.live.session import broker, crew, engines, recording, restarts, shell, supervisor, worker_process, workers
 from erc_live.live.session.analyser import Engines
 from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec
 from erc_live.models import checkpoint
@@ -119,7 +119,7 @@ class SimulatedDevice:
         """Nothing is held."""
 
 
-class SimulatedControl(workers.Control):
+class SimulatedControl(shell.Control):
     """The worker's side of its standard input, without a pipe."""
 
     def __init__(self, machine: Machine, spec: WorkerSpec) -> None:
@@ -197,12 +197,12 @@ class SimulatedWorker(worker_process.Worker):
     def _main(self) -> int:
         """As `workers.main`."""
         self._machine.sleep(LOADING_S.get(self.spec.kind, 0.1))
-        shell = workers.Shell(self._control)
+        own = shell.Shell(self._control)
         phase = "failed"
         try:
-            workers.SHELLS[self.spec.kind](shell)
+            workers.SHELLS[self.spec.kind](own)
             phase = "done"
-        except workers.Stopped:
+        except shell.Stopped:
             phase = "done"
         except Exception as error:
             code = exit_code(error)
@@ -212,8 +212,8 @@ class SimulatedWorker(worker_process.Worker):
             return code or 1
         finally:
             with contextlib.suppress(Killed):
-                shell.beat(phase)
-                shell.publisher.close()
+                own.beat(phase)
+                own.publisher.close()
         return 0
 
 
@@ -352,10 +352,10 @@ class SimulatedSession:
     def _patch(self, patch: pytest.MonkeyPatch) -> None:
         network, loaded = Network(self.machine, random.Random(self.seed)), weights()
         now, here = MachineTime(self.machine), MachineOs(self.machine)
-        for module in (bus, clock, crew, supervisor, worker_process, workers):
+        for module in (bus, clock, crew, shell, supervisor, worker_process, workers):
             patch.setattr(module, "time", now)
         patch.setattr(bus, "os", here)
-        patch.setattr(workers, "os", here)
+        patch.setattr(shell, "os", here)
         patch.setattr(bus, "open_socket", network.open_socket)
         patch.setattr(bus, "close_socket", network.close_socket)
         patch.setattr(bus, "check_unused", lambda endpoint: None)
