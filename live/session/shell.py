@@ -43,17 +43,21 @@ class Control:
         """Whether the supervisor asked to stop, or is gone."""
         return self._stopped.is_set()
 
+    def take(self, line: str) -> None:
+        """One order."""
+        word, _, value = line.strip().partition(" ")
+        match word:
+            case "start":
+                self.start = msgspec.json.decode(value, type=Start)
+                self.started.set()
+            case "excuse":
+                self.excused.append(value)
+            case "pause" | "resume":
+                self.paused = word == "pause"
+
     def _read(self) -> None:
         for line in sys.stdin:
-            word, _, value = line.strip().partition(" ")
-            match word:
-                case "start":
-                    self.start = msgspec.json.decode(value, type=Start)
-                    self.started.set()
-                case "excuse":
-                    self.excused.append(value)
-                case "pause" | "resume":
-                    self.paused = word == "pause"
+            self.take(line)
         self._stopped.set()
         time.sleep(ORPHANED_S)
         os._exit(1)

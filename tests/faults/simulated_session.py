@@ -131,15 +131,7 @@ class SimulatedControl(shell.Control):
         self._stopped = MachineEvent(machine)
 
     def write(self, line: str) -> None:
-        word, _, value = line.strip().partition(" ")
-        match word:
-            case "start":
-                self.start = msgspec.json.decode(value, type=Start)
-                self.started.set()
-            case "excuse":
-                self.excused.append(value)
-            case "pause" | "resume":
-                self.paused = word == "pause"
+        self.take(line)
 
     def flush(self) -> None:
         """Each line has arrived."""
