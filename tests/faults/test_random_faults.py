@@ -1,4 +1,5 @@
-"""A thousand faults at random instants, in virtual time: what a session says must not depend on them.
+"""Faults at random instants, in virtual time: what a session says must not depend on them. Four hundred in each run of
+the tests, and nine thousand behind `-m slow`.
 
 A recording can wait and be read again: so whatever dies, freezes, or is slow, its final events are those of a session
 in which nothing happened, to the last one, and so is the bundle. A device cannot: there each utterance was classified,
@@ -19,9 +20,9 @@ from erc_live.streams.session import open_session
 
 TALK_S = 30.0
 FAULTS = 80  # of a session
-SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 100))]
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 100))]
 LIVE_FAULTS = 50
-LIVE_SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 40))]
+LIVE_SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
 BEGIN_S = 1.5  # then everybody works
 END_S = 8.0  # and after the last fault again
 NAMES = ("mic-0", "mic-1", "perception", "tracker", "recorder", "screen")
