@@ -193,14 +193,14 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     own = f"events.endpoint={world['events.endpoint']}"
     measured = {"metrics.port": str(port), "session.controller": "Ann Lee"}
     seen = threading.Event()
-    recording = ("--speed", 1.5, "--record", tmp_path / "talk", "--jsonl")
+    recording = ("--speed", 0.7, "--record", tmp_path / "talk", "--jsonl")
     session = house.start(*short_demo, *recording, *options(world | measured))
     messages: list[object] = []
     follower = follow(world["events.endpoint"], messages, seen, final=True)
     assert seen.wait(PATIENCE_S)
-    (entry,) = map(json.loads, house.run("status", "--json", "--set", own).splitlines())
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
+    (entry,) = map(json.loads, house.run("status", "--json", "--set", own).splitlines())
     _, err = session.communicate(timeout=PATIENCE_S)
     follower.join(PATIENCE_S)
     assert session.returncode == 0, err
