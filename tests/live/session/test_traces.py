@@ -193,7 +193,7 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     own = f"events.endpoint={world['events.endpoint']}"
     measured = {"metrics.port": str(port), "session.controller": "Ann Lee"}
     seen = threading.Event()
-    recording = ("--speed", 0.7, "--record", tmp_path / "talk", "--jsonl")
+    recording = ("--speed", 1.0, "--record", tmp_path / "talk", "--jsonl")
     session = house.start(*short_demo, *recording, *options(world | measured))
     messages: list[object] = []
     follower = follow(world["events.endpoint"], messages, seen, final=True)
@@ -223,6 +223,7 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     assert house.calls()[1] <= LOOPBACK | ANYWHERE
 
 
+@pytest.mark.slow
 def test_a_session_is_paused_and_resumed_and_says_so(
     house: House, world: dict[str, str], short_demo: list[str]
 ) -> None:
@@ -275,6 +276,7 @@ if "tracker" in sys.orig_argv:
 """
 
 
+@pytest.mark.slow
 def test_an_ephemeral_session_that_fails_prints_the_end_of_its_log(
     house: House, world: dict[str, str], short_demo: list[str]
 ) -> None:
