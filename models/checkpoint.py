@@ -19,7 +19,6 @@ from erc_live.models import card as cards
 from erc_live.models.card import WEIGHTS, Card
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole
-from erc_live.models.generated_code import delete_generated_code
 from erc_live.models.networks import NETWORKS
 
 
@@ -57,7 +56,6 @@ def load(name: str) -> Checkpoint:
     network = NETWORKS[card.network]
     try:
         model = network.model(network.config(**card.config))
-        delete_generated_code()
         if len(card.labels) != model.config.classes:
             raise ValueError(f"{len(card.labels)} labels for {model.config.classes} classes")
         model.load_state_dict(load_file(path))

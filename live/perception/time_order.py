@@ -38,8 +38,3 @@ class TimeOrder:
                 break
             due.append(min(queues, key=lambda queue: order_of(queue[0])).popleft())
         return due
-
-    @property
-    def held(self) -> dict[str, Replayed]:
-        """By source, the first message that waits."""
-        return {source: queue[0] for source, queue in self._waiting.items() if queue}

@@ -134,6 +134,7 @@ class Crew:
         for name, spare in [*self._spares.items()]:
             if spare.process.poll() is not None:
                 self._say(f"{spare.error()}; another one is started")
+                self._broker.bar(spare.publisher, spare.spec.address)
                 del self._spares[name]
                 self._spares_due_s[name] = now_s + 2 * SPARE_AFTER_S
         for name, due_s in [*self._spares_due_s.items()]:
@@ -200,6 +201,7 @@ class Crew:
             return
         if spec.kind == "screen" and self._session.jsonl and worker.process.returncode == 0:
             self.reader_left = True
+            self._broker.excuse(name)
             return
         restarts = self._restarts.setdefault(name, Restarts())
         wait_s = restarts.died(now_s, worker.exception)

@@ -67,12 +67,10 @@ class Supervisor:
         self._session = session
         self._observe = observe
         self._asked = asked
-        self._paused = False
         self._state: SessionState | None = None  # as it was published last
         self._logfile = logfile
         self._devices = {source.name for source in session.sources}
         self._printed: set[tuple[str, str]] = set()  # worker and note, less its numbers
-        self._begun = False
         self._at_once = False
         self._stop = threading.Event()
         self._lines: list[str] = []  # for standard error, once the terminal is given back
@@ -89,10 +87,10 @@ class Supervisor:
         with ExitStack() as stack:
             addresses = stack.enter_context(closing(BusAddresses()))
             spool = stack.enter_context(self._spool())
-            stack.enter_context(self._signals())
             place = addresses.endpoint("supervisor")
             self._broker = stack.enter_context(closing(Broker(self._session, place, spool, self._take, addresses.pair)))
             self._crew = Crew(self._session, addresses, self._broker, self._logfile, self._print)
+            stack.enter_context(self._signals())  # from here on there is somebody to end
             try:
                 self._crew.start()
                 if self._begin():
@@ -145,7 +143,6 @@ class Supervisor:
         start = Start(t_ns=time.monotonic_ns() + LEAD_NS)
         self._broker.begin(SessionClock(start.t_ns, self._session.speed))
         self._crew.begin(start)
-        self._begun = True
         return True
 
     def _watch(self) -> None:
@@ -177,6 +174,7 @@ class Supervisor:
         if not screen.stopping:
             screen.stop()
             screen.wait(PATIENCE_S)
+            self._broker.excuse("screen")
             err.print("Finishing what was being said; Ctrl-C again ends at once.")
 
     @property
@@ -209,14 +207,14 @@ class Supervisor:
 
     def _obey(self, command: Command) -> None:
         """Stop listening and looking, or begin again; at once, and whoever asked."""
-        self._paused = self._crew.paused = command == "pause"
+        self._crew.paused = command == "pause"
         self._crew.send("capture", command)
 
     def _publish_state(self) -> None:
         """Say what is being done with people, after the first Hello and when it changes."""
         recorder = self._crew.workers.get("recorder")
         recording = recorder is not None and recorder.process.poll() is None
-        doing = recording, self._paused
+        doing = recording, self._crew.paused
         if not self._broker.greeted or (self._state and (self._state.recording, self._state.paused) == doing):
             return
         assert self._broker.clock is not None
@@ -224,7 +222,7 @@ class Supervisor:
             session=self._session.session,
             t_ns=self._broker.clock.now_ns(),
             recording=recording,
-            paused=self._paused,
+            paused=self._crew.paused,
             purpose=self._session.config.session.purpose,
         )
         self._broker.report(self._state)
@@ -288,6 +286,9 @@ class Supervisor:
         for line in self._lines:
             if not (failure and line.startswith(str(failure))):
                 print_line(line)
+        recorder = self._crew.workers.get("recorder")
+        if self._at_once and recorder is not None and recorder.process.returncode != 0:
+            print_line(f"The recording was not closed: erc-live session recover {self._session.record}")
         if failure is None and totals.losses and not self._unfinished:
             print_line(f"{totals.losses.capitalize()}; the stream has a Gap for each.")
         if failure:
