@@ -130,6 +130,7 @@ def test_whoever_dies_is_replaced_and_nothing_is_lost_or_said_twice(start, short
         assert sum(len(chunk.pcm) for chunk in chunks) == round(LENGTH_S * SAMPLE_RATE_HZ)
 
 
+@pytest.mark.slow  # in each run of the tests it dies in virtual time (`tests/faults`)
 def test_a_screen_that_was_killed_is_started_again_and_lines_go_on(start, short_demo, world):
     session, _, follower = begun(start, world, command=short_demo)
     kill(session, "screen")
