@@ -1,5 +1,6 @@
 """The public names: what another program needs to follow a session."""
 
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.errors import StreamLost
 from erc_live.streams.messages import (
     SCHEMA,
@@ -18,6 +19,8 @@ from erc_live.streams.subscribe import subscribe
 
 __all__ = [
     "SCHEMA",
+    "Alert",
+    "Annotation",
     "EmotionEvent",
     "Gap",
     "Hello",

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from erc_live.streams.errors import BadMessage
-from erc_live.streams.messages import AnyMessage, PublicMessage
+from erc_live.streams.message_base import PublicMessage
+from erc_live.streams.messages import AnyMessage
 from erc_live.streams.migrations import migrated
 
 _DTYPES = ("int16", "float32")  # all that a message may hold

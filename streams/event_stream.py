@@ -18,15 +18,8 @@ from erc_live.streams.address import check_endpoint, check_unused, public_endpoi
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.curve_keys import KeyFolder, is_key
 from erc_live.streams.errors import AddressError, BadMessage
-from erc_live.streams.messages import (
-    EmotionEvent,
-    Heartbeat,
-    Hello,
-    PublicEvent,
-    PublicMessage,
-    SessionEnd,
-    SessionState,
-)
+from erc_live.streams.message_base import PublicMessage
+from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, PublicEvent, SessionEnd, SessionState
 from erc_live.streams.public_outlet import PublicOutlet
 from erc_live.streams.relay import Allowance
 from erc_live.streams.sockets import BATCH, MAX_FRAME_BYTES, QUEUE, RECONNECT_MS, close_socket, open_socket

@@ -21,13 +21,13 @@ from erc_live.streams.bundle_lock import BundleLock
 from erc_live.streams.bundle_losses import LOSSES
 from erc_live.streams.errors import SessionError
 from erc_live.streams.journal import read_whole, write_whole
+from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
     EmotionEvent,
     Gap,
     Hello,
-    PublicMessage,
     Relabel,
     SourceEnd,
     UtteranceFeatures,

@@ -4,15 +4,16 @@ The rule of this file: frozen, keyword-only, the unit in the field name, and no 
 Times (`*_ns`) are integer nanoseconds on the clock of the session (`clock.py`), taken at capture; derived messages
 carry the times of what they were derived from, so every latency is a subtraction and no message stores a duration.
 
-Messages of the public stream (`PublicEvent`) tolerate unknown fields, so that a subscriber written today reads what a
-later version adds; all others refuse them.
+What people and rules add stands in `annotations.py`, what all messages are made of in `message_base.py`.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta
+
+from erc_live.streams.annotations import Alert, Annotation
+from erc_live.streams.message_base import Count, Message, Probability, PublicMessage
 
 SCHEMA = "erc.event/2"  # what came before is brought up to date by `migrations.py`
 SAMPLE_RATE_HZ = 16_000
@@ -21,20 +22,10 @@ RELABEL_REACH = 100  # utterances that a `Relabel` reaches back at most
 ORDINARY_ENDS = ("end of file", "end of recording", "stopped")  # reasons of a `SourceEnd`
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-Count = Annotated[int, Meta(ge=0)]
 Modality = Literal["text", "audio", "visual"]
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
-Command = Literal["pause", "resume"]
+Command = Literal["pause", "resume", "stop"]
 Phase = Literal["starting", "ready", "running", "done", "failed"]
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """A message between the processes of one session."""
-
-
-class PublicMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A message of the public event stream: JSON on the wire, additive changes only within a schema version."""
 
 
 class AudioChunk(Message, frozen=True, kw_only=True):
@@ -184,7 +175,7 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
     warning: str = ""
     waiting: Count = 0
     closed: Count = 0
-    since_ns: dict[str, int] = {}
+    since_ns: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class SessionCommand(Message, frozen=True, kw_only=True):
@@ -351,7 +342,9 @@ class Heartbeat(PublicMessage, frozen=True, kw_only=True):
     published: dict[str, Count]
 
 
-PublicEvent = Hello | EmotionEvent | Gap | Relabel | Overload | WorkerLost | SessionState | SessionEnd
+PublicEvent = (
+    Hello | EmotionEvent | Annotation | Alert | Gap | Relabel | Overload | WorkerLost | SessionState | SessionEnd
+)
 Internal = AudioChunk | VideoFrame | SourceEnd | UtteranceFeatures | WorkerStatus | SessionCommand
 AnyMessage = Internal | PublicEvent | Heartbeat
 

@@ -15,7 +15,7 @@ from zmq.utils import z85
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import AddressError
-from erc_live.streams.messages import PublicMessage
+from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.relay import Relay
 from erc_live.streams.sockets import LINGER_MS, MAX_REQUEST_BYTES, close_socket, open_socket
 from erc_live.streams.topics import BY_NAME

@@ -34,13 +34,13 @@ from erc_live.streams.journal import (
     write_whole,
 )
 from erc_live.streams.media import Kind, encode_flac, encode_mkv
+from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
     Gap,
     Hello,
     Overload,
-    PublicMessage,
     Relabel,
     SourceEnd,
     UtteranceFeatures,

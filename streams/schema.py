@@ -85,6 +85,12 @@ FIELDS = {
     "setting": "where it takes place, where that matters to the law: workplace, education or other",
     "controller": "who is responsible for the session; empty where that was not said",
     "contact": "how they can be reached",
+    "author": "who made the annotation: a name, or the program that sent it",
+    "kind": "of an annotation: a mark is a moment with a note, a name says how a speaker is called, a label says what "
+    "its author takes the expression of an utterance for; the estimate stays as it is",
+    "rule": "name of the rule of the configuration",
+    "on": "whether the rule holds from t_ns on, or no longer",
+    "value": "the number that the rule compares; null where it compares none",
     "recording": "whether the session is being written to disk",
     "paused": "whether nothing is listened to or looked at now",
     "note": "why nothing was heard, or how much of a transcript was never used; empty if there is nothing to say",

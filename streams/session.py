@@ -35,15 +35,8 @@ from erc_live.streams.bundle_limits import MANIFEST_BYTES, NAME_LETTERS, SEGMENT
 from erc_live.streams.errors import BadMessage, MediaError, SessionError
 from erc_live.streams.journal import open_regular, read_log, read_whole, write_whole
 from erc_live.streams.media import Kind
-from erc_live.streams.messages import (
-    SAMPLE_RATE_HZ,
-    Count,
-    Gap,
-    PublicMessage,
-    SourceEnd,
-    UtteranceFeatures,
-    samples_to_ns,
-)
+from erc_live.streams.message_base import Count, PublicMessage
+from erc_live.streams.messages import SAMPLE_RATE_HZ, Gap, SourceEnd, UtteranceFeatures, samples_to_ns
 from erc_live.streams.segments import cut, decode_flac, decode_mkv
 
 T = TypeVar("T")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import (
     AudioChunk,
     EmotionEvent,
@@ -43,6 +44,8 @@ TOPICS = (
     Topic("status", WorkerStatus, 4.0, "newest", False),
     Topic("event", EmotionEvent, 0.5, "keep", True),
     Topic("hello", Hello, 0.0, "keep", True),
+    Topic("annotation", Annotation, 0.0, "keep", True),
+    Topic("alert", Alert, 0.0, "keep", True),
     Topic("gap", Gap, 0.0, "keep", True),
     Topic("relabel", Relabel, 0.0, "keep", True),
     Topic("overload", Overload, 0.0, "keep", True),

@@ -113,6 +113,8 @@ def _composed(name: str, hint: Any, arguments: tuple[Any, ...]) -> st.SearchStra
         return st.lists(_values(name, arguments[0]), max_size=4).map(tuple)
     if typing.get_origin(hint) is dict:
         return st.dictionaries(_values(name, arguments[0]), _values(name, arguments[1]), max_size=4)
+    if arguments[0] is str:  # Annotated[str, max_length]
+        return st.text(max_size=20)
     if arguments[0] is int:  # Annotated[int, ge=0]
         return st.integers(0, _INT64)
     return st.floats(0.0, 1.0)  # Annotated[float, ge=0, le=1]

@@ -49,9 +49,10 @@ def test_every_file_says_what_it_is(path):
 
 
 def test_the_public_names_of_streams():
+    people = ["Alert", "Annotation"]
     types = ["EmotionEvent", "Gap", "Hello", "Overload", "Relabel", "SessionEnd", "SessionState", "Word", "WorkerLost"]
     functions = ["event_schema", "subscribe"]
-    assert sorted(erc_live.streams.__all__) == sorted([*types, "SCHEMA", "StreamLost", *functions])
+    assert sorted(erc_live.streams.__all__) == sorted([*people, *types, "SCHEMA", "StreamLost", *functions])
 
 
 def test_ci_runs_the_readme_s_test_command():

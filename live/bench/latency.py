@@ -24,7 +24,8 @@ from erc_live.live.errors import EngineError
 from erc_live.live.screen.panels import STAGES, stage_durations
 from erc_live.live.screen.percentile import percentile
 from erc_live.streams import codec
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, PublicMessage, SessionEnd
+from erc_live.streams.message_base import PublicMessage
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, SessionEnd
 
 SKIPPED = "given up: the machine was too slow"
 UNHEARD = "the recogniser gave none"

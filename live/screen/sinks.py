@@ -21,6 +21,7 @@ from erc_live.live.screen.panels import SKIPPED
 from erc_live.live.screen.printable import printable
 from erc_live.live.screen.speaker_cells import is_unsure
 from erc_live.streams import codec
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import (
     RELABEL_REACH,
     EmotionEvent,
@@ -189,6 +190,11 @@ class TextLines:
 
     def _of_the_session(self, message: PublicEvent) -> str:
         match message:
+            case Annotation():
+                return f"{self._time(message.t_ns)}  {message.kind:<10}  {message.author}: {_annotated(message)}"
+            case Alert():
+                over = "" if message.on else " (over)"
+                return f"{self._time(message.t_ns)}  {'alert':<10}  {message.text}{over}"
             case Overload():
                 return f"{self._time(message.t_ns)}  {'overload':<10}  {message.step}"
             case WorkerLost():
@@ -223,6 +229,12 @@ def _written(event: EmotionEvent) -> str:
     if event.text.strip() or not event.final:
         return event.text
     return SKIPPED if event.skipped else NO_WORDS
+
+
+def _annotated(annotation: Annotation) -> str:
+    """What somebody said about the session."""
+    what = {"name": f"speaker {annotation.speaker} is", "label": f"{annotation.utterance} is {annotation.label}"}
+    return f"{what.get(annotation.kind, '')} {annotation.text}".strip()
 
 
 def _doing(state: SessionState) -> str:

@@ -20,11 +20,11 @@ from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import Clock
 from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.event_stream import EventPublisher
+from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import (
     AnyMessage,
     EmotionEvent,
     Hello,
-    PublicMessage,
     Relabel,
     SourceEnd,
     UtteranceFeatures,

@@ -17,7 +17,8 @@ from erc_live.live.session.spec import SessionSpec
 from erc_live.models.checkpoint import load
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import probe
-from erc_live.streams.messages import AnyMessage, PublicMessage, SourceEnd
+from erc_live.streams.message_base import PublicMessage
+from erc_live.streams.messages import AnyMessage, SourceEnd
 from erc_live.streams.replay import Replayed, due_ns
 
 Message = TypeVar("Message", bound=AnyMessage)
