@@ -77,6 +77,10 @@ COMMANDS = {
         "read_notice:notice",
         "Print what people must be told before a session: to read out, and as a sign (--html).",
     ),
+    "doctor": (
+        "doctor:doctor",
+        "Examine this machine: what would run with the present configuration and why, and how to mend what does not.",
+    ),
     "status": ("running:status", "List the sessions that run on this machine for you, and how they do."),
     "pause": ("running:pause", "Stop listening and looking at once, until `erc-live resume`; the session goes on."),
     "resume": ("running:resume", "Listen and look again."),
