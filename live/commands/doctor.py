@@ -4,6 +4,7 @@ The rule of this file: it prints; what is true is found out in `live/doctor/`.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from erc_live.live.capture.source_spec import parse_camera, parse_mic
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.doctor.device_checks import device_checks
 from erc_live.live.doctor.engine_checks import engine_checks
-from erc_live.live.doctor.findings import Case, Check, Diagnosis, Finding, diagnosis, examine
+from erc_live.live.doctor.findings import Case, Diagnosis, Finding, diagnosis, examine
 from erc_live.live.doctor.machine_checks import machine_checks
 from erc_live.live.doctor.selection import selection_checks
 from erc_live.live.screen.console import err, out, print_line
@@ -71,7 +72,8 @@ def doctor(
         level_test=level_test,
         speed_test=speed_test,
     )
-    findings = _progress(chain(selection_checks(), device_checks(case), engine_checks(case), machine_checks()), case)
+    checks = chain(selection_checks(), device_checks(case), engine_checks(case), machine_checks())
+    findings = examine(checks, case, _awaiting)
     if as_json:
         result = diagnosis(findings)
         print_line(msgspec.json.encode(result).decode(), out)
@@ -81,10 +83,12 @@ def doctor(
     raise typer.Exit(result.code)
 
 
-def _progress(checks: Iterable[Check], case: Case) -> Iterator[Finding]:
-    """The findings; while the next one is awaited, standard error says for what."""
-    with err.status("") as status:
-        yield from examine(checks, case, lambda text: status.update(text or "examining"))
+def _awaiting(text: str) -> AbstractContextManager[object]:
+    """Says on standard error what is awaited; gone from a terminal before the finding is printed."""
+    if err.is_terminal:
+        return err.status(text)
+    print_line(text)
+    return nullcontext()
 
 
 def _printed(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from erc_live.live.doctor.findings import INSTALL, LIGHT, UNUSABLE, Case, Check, Finding
-from erc_live.live.doctor.probes import Outcome, attempt
+from erc_live.live.doctor.probes import ProbeResult, attempt
 
 LIBRARIES = ("torch", "torch_geometric", "transformers", "faster_whisper", "onnxruntime", "av")
 _SPEECH = "speech to text"  # what the purpose of a recogniser begins with, in the table of weights
@@ -51,7 +51,7 @@ def _cuda(check: Check, case: Case) -> Finding:
     return cuda_finding(check, case.config.tracker.device, attempt("torch_cuda"))
 
 
-def cuda_finding(check: Check, device: str, outcome: Outcome) -> Finding:
+def cuda_finding(check: Check, device: str, outcome: ProbeResult) -> Finding:
     """What follows from trying CUDA for a session whose `tracker.device` is this."""
     if importlib.util.find_spec("torch") is None:
         return check.finding("skipped", "torch is not installed")
@@ -92,7 +92,7 @@ def _speed(name: str, check: Check, case: Case) -> Finding:
     return speed_finding(check, attempt("recogniser", msgspec.json.encode(choice).decode(), str(case.models_folder)))
 
 
-def speed_finding(check: Check, outcome: Outcome) -> Finding:
+def speed_finding(check: Check, outcome: ProbeResult) -> Finding:
     """What the measured speed of a recogniser means for a session."""
     if outcome.failure:
         return check.finding("warning", f"cannot be used: {outcome.failure}", "choose another transcriber.model")

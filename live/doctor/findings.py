@@ -6,6 +6,7 @@ end with for the same reason (`live/errors.py`), and the others go on.
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,7 @@ UNUSABLE = 5  # exit code of weights and engines that are missing or broken
 LIGHT = "Without it no session can run here; events of other sessions can be read"
 INSTALL = "pip install erc-live"
 
+Awaiting = AbstractContextManager[object]
 Status = Literal["ok", "warning", "missing", "skipped"]
 Group = Literal["session", "devices", "engines", "machine"]
 
@@ -99,11 +101,14 @@ class Check:
         )
 
 
-def examine(checks: Iterable[Check], case: Case, notify: Callable[[str], None]) -> Iterator[Finding]:
-    """The finding of each check, as it is there. `notify` is called with what the next one does, "" for nothing."""
+def examine(checks: Iterable[Check], case: Case, awaiting: Callable[[str], Awaiting]) -> Iterator[Finding]:
+    """The finding of each check, as it is there. `awaiting` is entered with what a slow one does, for as long as it
+    takes.
+    """
     for check in checks:
-        notify(check.progress)
-        yield _looked(check, case)
+        with awaiting(check.progress) if check.progress else nullcontext():
+            finding = _looked(check, case)
+        yield finding
 
 
 def diagnosis(findings: Iterable[Finding]) -> Diagnosis:

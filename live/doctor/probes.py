@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from erc_live.live import config
 from erc_live.live.errors import EngineError
@@ -22,7 +23,7 @@ _CALL = "import sys; from erc_live.live.doctor import probes; getattr(probes, sy
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProbeResult:
     """What a process said, or in `failure` why it said nothing."""
 
     values: dict[str, object] = field(default_factory=dict)
@@ -30,23 +31,23 @@ class Outcome:
 
 
 @cache
-def attempt(function: str, *arguments: str) -> Outcome:
+def attempt(function: str, *arguments: str) -> ProbeResult:
     """Run a function of this file in a process of its own, which may die; the same question is asked once."""
     command = [sys.executable, "-c", _CALL, function, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return Outcome(failure=f"no answer in {_LIMIT_S:.0f} s")
+        return ProbeResult(failure=f"no answer in {_LIMIT_S:.0f} s")
     lines = [
         line.strip() for line in (done.stdout if done.returncode == 0 else done.stderr).splitlines() if line.strip()
     ]
     if done.returncode:
         ended = f"its process ended with code {done.returncode}"
-        return Outcome(failure=f"{ended}: {lines[-1]}" if lines else ended)
+        return ProbeResult(failure=f"{ended}: {lines[-1]}" if lines else ended)
     try:
-        return Outcome(values=json.loads(lines[-1]))
+        return ProbeResult(values=json.loads(lines[-1]))
     except (IndexError, ValueError):
-        return Outcome(failure="its process gave no answer that can be read")
+        return ProbeResult(failure="its process gave no answer that can be read")
 
 
 def libraries(*names: str) -> None:
@@ -60,12 +61,13 @@ def torch_cuda() -> None:
     """Whether torch computes on a GPU: a product of matrices (cuBLAS) and a convolution (cuDNN)."""
     import torch
 
+    cudnn: Any = torch.backends.cudnn
     values: dict[str, object] = {"torch": torch.__version__, "available": torch.cuda.is_available()}
     if torch.cuda.is_available():
         left = torch.ones(64, 64, device="cuda")
         torch.nn.functional.conv2d((left @ left)[None, None], torch.ones(1, 1, 3, 3, device="cuda"))
         torch.cuda.synchronize()
-        values |= {"device": torch.cuda.get_device_name(), "cudnn": torch.backends.cudnn.version()}
+        values |= {"device": torch.cuda.get_device_name(), "cudnn": int(cudnn.version() or 0)}
     print_json(values)
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from erc_live.live.doctor import machine_checks, selection
 from erc_live.live.doctor.device_checks import level
 from erc_live.live.doctor.engine_checks import cuda_finding, speed_finding
 from erc_live.live.doctor.findings import Case, Check, Diagnosis, Finding, diagnosis, examine
-from erc_live.live.doctor.probes import Outcome, attempt
+from erc_live.live.doctor.probes import ProbeResult, attempt
 from erc_live.live.errors import ConfigError, DeviceError, EngineError, exit_code
 from erc_live.models.errors import WeightsError
 from erc_live.streams.errors import AddressError, SessionError
@@ -58,7 +59,7 @@ def case(tmp_path: Path, *sets: str, **fields: Any) -> Case:
 
 
 def look(checks: Any, name: str, examined: Case) -> Finding:
-    (finding,) = examine([check for check in checks if check.name == name], examined, lambda text: None)
+    (finding,) = examine([check for check in checks if check.name == name], examined, nullcontext)
     return finding
 
 
@@ -73,7 +74,7 @@ def test_what_one_check_raises_is_its_own_finding(errors):
         return Check(f"check {number}", "machine", looked)
 
     case = Case(configuration.Config(), Path(), Path())
-    result = diagnosis(examine([check(*item) for item in enumerate(errors)], case, lambda text: None))
+    result = diagnosis(examine([check(*item) for item in enumerate(errors)], case, nullcontext))
     assert [finding.check for finding in result.findings] == [f"check {number}" for number in range(len(errors))]
     codes = [exit_code(error("")) for error in errors if error is not None]
     assert result.code == next((code for code in codes if code), 0)
@@ -121,9 +122,9 @@ def test_a_process_that_dies_takes_nobody_with_it(tmp_path, monkeypatch):
     assert attempt("libraries", "json").values == {"loaded": ["json"]}
 
 
-GPU = Outcome({"torch": "2", "available": True, "device": "a GPU", "cudnn": 9})
-NO_GPU = Outcome({"torch": "2", "available": False})
-DIED = Outcome(failure="its process ended with code -6")
+GPU = ProbeResult({"torch": "2", "available": True, "device": "a GPU", "cudnn": 9})
+NO_GPU = ProbeResult({"torch": "2", "available": False})
+DIED = ProbeResult(failure="its process ended with code -6")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_gpu_is_missed_by_those_alone_who_need_it(device, outcome, status):
 
 def test_a_slow_recogniser_is_a_warning_with_its_figure():
     values = {"name": "faster-whisper large cpu", "load_s": 3.0, "real_time_factor": 2.5, "sound_s": 9.0}
-    slow, quick = (speed_finding(CHECK, Outcome(values | {"real_time_factor": f})) for f in (2.5, 0.2))
+    slow, quick = (speed_finding(CHECK, ProbeResult(values | {"real_time_factor": f})) for f in (2.5, 0.2))
     assert (slow.status, slow.figures["real_time_factor"], quick.status) == ("warning", 2.5, "ok")
     assert speed_finding(CHECK, DIED).status == "warning"
 
