@@ -68,6 +68,10 @@ COMMANDS = {
         "Label conversations: OUT is IN with an `estimate` (label, probs, certain) for each utterance; its labels "
         "stay.",
     ),
+    "explain": (
+        "explain:explain",
+        "Say what moved the estimate of one utterance of a recorded session: past utterances, words, voice, face.",
+    ),
     "replay": (
         "run:replay",
         "Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic.",
