@@ -30,7 +30,7 @@ _Effects = dict[Modality | None, float]  # of an utterance: all of it (None), an
 
 
 @dataclass(frozen=True)
-class _Utterance:
+class _Observed:
     """An utterance as the classifier takes it, and its place in the dialogue."""
 
     place: int
@@ -39,7 +39,7 @@ class _Utterance:
 
 
 @dataclass(frozen=True)
-class _Past:
+class _Counterfactuals:
     """The dialogue so far. Row 0 of `states`: as it was; each other row: without what `keys` says, one modality, or all
     (None), of the utterance at a place.
     """
@@ -47,12 +47,12 @@ class _Past:
     states: Any
     keys: tuple[tuple[int, Modality | None], ...] = ()
 
-    def since(self, place: int) -> "_Past":
+    def since(self, place: int) -> "_Counterfactuals":
         """Without the rows of utterances before a place."""
         if not self.keys or self.keys[0][0] >= place:
             return self
         left = [row for row, (at, _) in enumerate(self.keys, start=1) if at >= place]
-        return _Past(rows(self.states, torch.tensor([0, *left])), tuple(self.keys[row - 1] for row in left))
+        return _Counterfactuals(rows(self.states, torch.tensor([0, *left])), tuple(self.keys[row - 1] for row in left))
 
 
 def explain(
@@ -81,8 +81,8 @@ def explain_each(
     reach = getattr(classifier.model, "receptive_field", None)
     looked = min(LIMIT, LIMIT if reach is None else reach)
     bounded = reach is None or reach > LIMIT
-    past = _Past(classifier.model.initial_state(1))
-    known: list[_Utterance] = []
+    past = _Counterfactuals(classifier.model.initial_state(1))
+    known: list[_Observed] = []
     for utterance in _utterances(dialogue[: max(wanted, default=-1) + 1], checkpoint, classifier):
         known.append(utterance)
         place = utterance.place
@@ -104,30 +104,34 @@ def explain_each(
 
 def _utterances(
     dialogue: Sequence[UtteranceFeatures], checkpoint: Checkpoint, classifier: Classifier
-) -> Iterator[_Utterance]:
+) -> Iterator[_Observed]:
     """Speakers are numbered and vectors chosen as the tracker does it. Raises WeightsError."""
     voices: dict[str, int] = {}
     for place, features in enumerate(dialogue):
         checkpoint.check_encoders(features.encoders)
         voice = features.speaker_name or features.voice or features.source
-        yield _Utterance(place, classifier.usable(features), voices.setdefault(voice, len(voices)))
+        yield _Observed(place, classifier.usable(features), voices.setdefault(voice, len(voices)))
 
 
-def _passed(classifier: Classifier, utterance: _Utterance, past: _Past, forks: bool) -> tuple[Tensor, _Past]:
+def _passed(
+    classifier: Classifier, utterance: _Observed, past: _Counterfactuals, forks: bool
+) -> tuple[Tensor, _Counterfactuals]:
     """The probabilities after each past, and the pasts of the next utterance; with those without this one if `forks`.
 
     Shapes: -> (rows, labels)
     """
     probs, after = classifier(utterance.features, utterance.speaker, past.states)
     if not forks:
-        return probs, _Past(after, past.keys)
+        return probs, _Counterfactuals(after, past.keys)
     here, modalities = rows(past.states, slice(0, 1)), tuple(utterance.features.vectors)
     others = [classifier(masked(utterance.features, name), utterance.speaker, here)[1] for name in modalities]
     keys = tuple((utterance.place, name) for name in (None, *modalities))
-    return probs, _Past(join([after, here, *others]), (*past.keys, *keys))
+    return probs, _Counterfactuals(join([after, here, *others]), (*past.keys, *keys))
 
 
-def _effects(classifier: Classifier, utterance: _Utterance, past: _Past, probs: Tensor) -> dict[int, _Effects]:
+def _effects(
+    classifier: Classifier, utterance: _Observed, past: _Counterfactuals, probs: Tensor
+) -> dict[int, _Effects]:
     """By place, what each utterance did to the most probable label of this one. Shapes: probs (rows, labels)"""
     label = int(probs[0].argmax())
     effects: dict[int, _Effects] = {}
@@ -148,7 +152,7 @@ def _moved(probabilities: Tensor) -> list[float]:
     return differences
 
 
-def _attention(classifier: Classifier, utterance: _Utterance, past: _Past) -> dict[int, tuple[float, ...]]:
+def _attention(classifier: Classifier, utterance: _Observed, past: _Counterfactuals) -> dict[int, tuple[float, ...]]:
     """How many utterances ago -> the share of attention in each layer, the mean of its heads; {} without attention."""
     attention = getattr(classifier.model, "attention", None)
     if attention is None:
@@ -159,7 +163,7 @@ def _attention(classifier: Classifier, utterance: _Utterance, past: _Past) -> di
     return dict(enumerate(zip(*shares.tolist(), strict=True)))
 
 
-def _influence(utterance: _Utterance, effects: _Effects, attention: tuple[float, ...], itself: bool) -> Influence:
+def _influence(utterance: _Observed, effects: _Effects, attention: tuple[float, ...], itself: bool) -> Influence:
     features = utterance.features
     return Influence(
         utterance=features.utterance,
