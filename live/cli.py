@@ -84,6 +84,10 @@ COMMANDS = {
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",
     ),
+    "bridge": (
+        "bridges:bridge_app",
+        "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live[bridges].",
+    ),
     "keys": (
         "keys:keys_app",
         "Who may read the event stream from another machine: make, allow, revoke, list keys.",
