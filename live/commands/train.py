@@ -120,7 +120,7 @@ class _Asked:
 
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
-    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.curves import print_precision, watched
     from erc_live.live.commands.datasets import dialogue_dataset, text_folder
     from erc_live.models.training.graph_config import Run
     from erc_live.models.training.graph_training import train_graph
@@ -131,6 +131,8 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     command = " ".join(["erc-live", *sys.argv[1:]])
     runs = len(config.seeds) + (config.folds + 1 if config.folds else 0)
     advice = f"the same command with --resume goes on in {asked.out}"
+    if config.tune_text:
+        print_precision()
     with watched(runs * config.epochs, advice) as curves:
         into = Run(asked.out, cache_folder(), command, asked.resume, curves)
         trained = train_graph(data, text_folder(asked.encoder, config.start), config, into)
