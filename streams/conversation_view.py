@@ -84,7 +84,7 @@ def conversation_view(session: RecordedSession) -> ConversationView:
     for event in finals:
         given = names.get(event.speaker)
         name = given.text if given is not None else event.speaker_name
-        known[event.dialogue, event.speaker] = name or f"Speaker {event.speaker + 1}"
+        known[event.dialogue, event.speaker] = name.strip() or f"Speaker {event.speaker + 1}"
     utterances = tuple(
         AnnotatedUtterance(
             event=event,

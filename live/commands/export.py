@@ -1,15 +1,16 @@
 """`erc-live export`: a recorded session in the formats of other programs.
 
-The rule of this file: all files of a call are there at the end, or none; and what of the session is not in them is said.
+The rule of this file: all files of a call are there at the end, or none; what of the session is not in them is told.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from erc_live.live.export.formats import FORMATS
-from erc_live.live.screen.console import out, print_line
+from erc_live.live.screen.console import err, out, print_line
 from erc_live.live.screen.progress import remaining
 
 _LIST = "; ".join(f"{name}: {each.what}" for name, each in FORMATS.items())
@@ -32,13 +33,12 @@ def export(
     from erc_live.streams.errors import SessionError
 
     names = chosen(to)
-    with remaining() as shown, ExportFolder(into, force) as folder:
-        task = shown.add_task("writing", total=None, visible=False)
-
-        def begin(total_ns: int) -> None:
-            shown.update(task, total=total_ns, visible=total_ns > 0)
-
-        done = export_session(bundle, names, folder, begin, lambda ns: shown.advance(task, ns))
+    shown = remaining()
+    task = shown.add_task("writing")
+    with shown if err.is_terminal else nullcontext(), ExportFolder(into, force) as folder:
+        done = export_session(
+            bundle, names, folder, lambda total: shown.update(task, total=total), lambda part: shown.advance(task, part)
+        )
     for path in folder.written:
         print_line(str(path), out)
     for note in done.notes:

@@ -1,7 +1,7 @@
 """The sound of a session as tracks that all begin and end with it: what was not recorded is silence.
 
-A microphone that one person has is that person's track. Of a shared one there is a track of all it picked up, and one of
-each speaker, in which everything but their utterances is silence.
+A microphone that one person has is that person's track. Of a shared one there is a track of all it picked up, and one
+of each speaker, in which everything but their utterances is silence.
 The rule of this file: nothing is longer in memory than a second, however long the session. Stamps of chunks jitter by
 some ms; samples are moved only where they would lie further off than half a chunk (16 ms).
 """
@@ -27,8 +27,8 @@ Span = tuple[int, int]  # first sample, and the one after the last
 
 @dataclass(frozen=True)
 class SoundTrack:
-    """One file of sound. `speaker_name` is None for all that a shared microphone picked up, and `speakers` is empty then;
-    else they are whose utterances it has. `spans`: where it is not silent, in order; None: anywhere.
+    """One file of sound. `speaker_name` is None for all that a shared microphone picked up, and `speakers` is empty
+    then; else they are whose utterances it has. `spans`: where it is not silent, in order; None: anywhere.
     """
 
     name: str

@@ -87,9 +87,9 @@ def _readme(export: Export) -> str:
     notice = f"\nWhat the participants were told:\n\n> {one_line(hello.notice)}\n" if hello is not None else ""
     return (
         f"# Conversation {export.stem}\n\nExported by erc-live from the recorded session "
-        f"{one_line(export.session.manifest.session)}. The labels in `trial_type` are estimated expressed emotion: what "
-        "words, voice and face look like to a model, and no statement about what anybody felt. The texts and the sound "
-        f"are personal data.\n{notice}"
+        f"{one_line(export.session.manifest.session)}. The labels in `trial_type` are estimated expressed emotion: "
+        "what words, voice and face look like to a model, and no statement about what anybody felt. The texts and the "
+        f"sound are personal data.\n{notice}"
     )
 
 
@@ -101,8 +101,7 @@ def _events(view: ConversationView, key: SpeakerKey) -> list[tuple[Value, ...]]:
             times = relative_s(view, event.t_start_ns), max(0, event.t_end_ns - event.t_start_ns) / 1e9
             estimate = event.label, event.probs.get(event.label), str(event.certain).lower()
             rows.append((*times, *estimate, each.label_annotated, event.text, event.source))
-    for mark in view.marks:
-        rows.append((relative_s(view, mark.t_ns), 0.0, "mark", None, None, None, mark.text, None))
+    rows += [(relative_s(view, mark.t_ns), 0.0, "mark", None, None, None, mark.text, None) for mark in view.marks]
     return sorted(rows, key=lambda row: row[:2])
 
 

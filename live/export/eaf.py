@@ -1,4 +1,4 @@
-"""ELAN annotation document, after version 3.0 of its schema: tiers of words, and below each the labels that belong to it.
+"""ELAN annotation document, version 3.0 of its schema: tiers of words, and below each the labels that belong to it.
 
 Labels and annotations are tied to the words (Symbolic_Association), so that ELAN moves them along.
 The rule of this file: times are whole milliseconds, and each tier is free of overlaps, as ELAN demands.

@@ -1,7 +1,7 @@
 """What is exported, and where to: a session with its view, and a folder that gets all files of an export or none.
 
-The rule of this file: nothing that is there is replaced unless that was asked for, and whatever happens, no half-written
-file stays behind. What is exported is personal data, so each file is its owner's only, as in the bundle.
+The rule of this file: nothing that is there is replaced unless that was asked for, and whatever happens, no
+half-written file stays behind. What is exported is personal data: each file is its owner's only, as in the bundle.
 """
 
 import shutil

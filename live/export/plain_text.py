@@ -22,10 +22,9 @@ def one_line(text: str) -> str:
     >>> one_line("  so\n\tit \x07goes ")
     'so it goes'
     """
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    return "".join(letter for letter in line if unicodedata.category(letter) not in _CONTROL).strip()
+    if not text.isprintable():
+        text = "".join(each for each in text if each.isspace() or unicodedata.category(each) not in _CONTROL)
+    return " ".join(text.split())
 
 
 def xml_line(text: str) -> str:

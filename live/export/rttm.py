@@ -5,7 +5,7 @@ labels, neither estimated nor annotated.
 """
 
 from erc_live.live.export.exported import Export
-from erc_live.live.export.plain_text import UniqueNames, seconds
+from erc_live.live.export.plain_text import UniqueNames, span_ms
 from erc_live.live.export.tiers import speaker_names
 
 _CHANNEL = 1
@@ -18,10 +18,10 @@ def write(export: Export) -> None:
     names = {key: fields.take(_field(name)) for key, name in speaker_names(view, UniqueNames()).items()}
     for each in view.utterances:
         event = each.event
-        start = seconds(event.t_start_ns - view.start_ns)
-        duration = seconds(event.t_end_ns - event.t_start_ns)
+        start, end = span_ms(event.t_start_ns - view.start_ns, event.t_end_ns - view.start_ns)
+        times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
         name = names[each.speaker]
-        lines.append(f"SPEAKER {_field(export.stem)} {_CHANNEL} {start} {duration} <NA> <NA> {name} <NA> <NA>\n")
+        lines.append(f"SPEAKER {_field(export.stem)} {_CHANNEL} {times} <NA> <NA> {name} <NA> <NA>\n")
     export.write_text(f"{export.stem}.rttm", "".join(lines))
 
 

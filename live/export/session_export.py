@@ -13,8 +13,10 @@ from erc_live.live.export.formats import FORMATS, SOUND
 from erc_live.live.export.plain_text import file_part
 from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.bundle_losses import missing
-from erc_live.streams.conversation_view import conversation_view
-from erc_live.streams.session import open_session
+from erc_live.streams.conversation_view import ConversationView, conversation_view
+from erc_live.streams.session import RecordedSession, open_session
+
+_TEXT_NS = 60_000_000_000  # what a format without sound counts in progress: as a minute of sound
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Exported:
 
 
 def export_session(
-    path: Path, formats: Sequence[str], folder: ExportFolder, begin: Callable[[int], None], advance: Advance
+    path: Path, formats: Sequence[str], folder: ExportFolder, begin: Callable[[int], object], advance: Advance
 ) -> Exported:
     """Write a bundle in these formats of `FORMATS` into an open folder.
 
@@ -34,7 +36,7 @@ def export_session(
         path: of the bundle.
         formats: names, in the order of the table.
         folder: where to.
-        begin: called with how much sound there is to be written, in ns; 0: none.
+        begin: called with how much there is to be written, in ns of sound.
         advance: called with each piece of it that was.
 
     Raises:
@@ -45,20 +47,29 @@ def export_session(
     writers = [FORMATS[name].load(name) for name in formats]
     session = open_session(path)
     view = conversation_view(session)
+    begin(_amount(session, view, formats))
     stem = file_part(path.resolve().name) or "session"
-    sound = next((name for name in SOUND if name in formats), None)
-    sound_files: tuple[str, ...] = ()
-    if sound is not None or "bids" in formats:
-        from erc_live.live.export.sound_files import file_names
-
-        sound_files = tuple(file_names(session, view, stem, sound)) if sound is not None else ()
-        microphones = sum(kind == "audio" for kind, _ in session.tracks())
-        passes = sum(name in (*SOUND, "bids") for name in formats)
-        begin(microphones * passes * (view.end_ns - view.start_ns))
-    export = Export(session, view, folder, stem, sound_files, advance=advance)
+    export = Export(session, view, folder, stem, _media(session, view, stem, formats), advance=advance)
     for writer in writers:
         writer(export)
+        advance(_TEXT_NS)
     return Exported(tuple(_notes(path, export)), tuple(dict.fromkeys([*export.missing, *_cut_off(path, export)])))
+
+
+def _amount(session: RecordedSession, view: ConversationView, formats: Sequence[str]) -> int:
+    microphones = sum(kind == "audio" for kind, _ in session.tracks())
+    passes = sum(name in (*SOUND, "bids") for name in formats)
+    return passes * microphones * (view.end_ns - view.start_ns) + len(formats) * _TEXT_NS
+
+
+def _media(session: RecordedSession, view: ConversationView, stem: str, formats: Sequence[str]) -> tuple[str, ...]:
+    """Files of sound that are written along."""
+    sound = next((name for name in SOUND if name in formats), None)
+    if sound is None:
+        return ()
+    from erc_live.live.export.sound_files import file_names  # with PyAV, which only sound needs
+
+    return tuple(file_names(session, view, stem, sound))
 
 
 def _notes(path: Path, export: Export) -> list[str]:
@@ -73,6 +84,4 @@ def _notes(path: Path, export: Export) -> list[str]:
 def _cut_off(path: Path, export: Export) -> list[str]:
     if export.session.manifest.closed or is_locked(path):
         return []
-    return [
-        f"the recording was cut off, and its last seconds may be gone; 'erc-live session recover {path}' says what is"
-    ]
+    return [f"the recording was cut off, its last seconds may be gone; 'erc-live session recover {path}' says what is"]

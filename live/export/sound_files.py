@@ -38,7 +38,7 @@ class WavWriter:
     """RIFF WAVE, PCM."""
 
     def __init__(self, path: Path) -> None:
-        self._file = wave.open(str(path), "wb")
+        self._file = wave.open(str(path), "wb")  # noqa: SIM115  `__exit__` closes it
         self._file.setnchannels(1)
         self._file.setsampwidth(2)
         self._file.setframerate(SAMPLE_RATE_HZ)

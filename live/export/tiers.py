@@ -37,7 +37,7 @@ def tiers(view: ConversationView, names: UniqueNames) -> list[Tier]:
         own = [_interval(view, each) for each in view.utterances if each.speaker == key]
         for depth, layer in enumerate(_layers(own)):
             tier_name = name if depth == 0 else names.take(f"{name} +{depth}")
-            out.append(Tier(tier_name, one_line(view.speakers[key]), tuple(layer)))
+            out.append(Tier(tier_name, one_line(view.speakers[key]) or name, tuple(layer)))
     return out
 
 
