@@ -100,6 +100,10 @@ COMMANDS = {
         "bundles:session_app",
         "Recorded sessions: verify one, recover one that was cut off, delete those whose time is up.",
     ),
+    "export": (
+        "export:export",
+        "Write a recorded session in the formats of other programs: tables, captions, tiers, logs, sound.",
+    ),
     "forget": (
         "forget:forget",
         "Take one person out of recorded sessions, and delete the print of their voice.",
