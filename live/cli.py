@@ -68,6 +68,10 @@ COMMANDS = {
         "Label conversations: OUT is IN with an `estimate` (label, probs, certain) for each utterance; its labels "
         "stay.",
     ),
+    "explain": (
+        "explain:explain",
+        "Say what moved the estimate of one utterance of a recorded session: past utterances, words, voice, face.",
+    ),
     "replay": (
         "run:replay",
         "Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic.",
@@ -76,6 +80,10 @@ COMMANDS = {
     "notice": (
         "read_notice:notice",
         "Print what people must be told before a session: to read out, and as a sign (--html).",
+    ),
+    "doctor": (
+        "doctor:doctor",
+        "Examine this machine: what would run with the present configuration and why, and how to mend what does not.",
     ),
     "status": ("running:status", "List the sessions that run on this machine for you, and how they do."),
     "pause": ("running:pause", "Stop listening and looking at once, until `erc-live resume`; the session goes on."),
