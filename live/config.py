@@ -141,6 +141,7 @@ class DashboardSection(Section, frozen=True, kw_only=True):
     """[dashboard]"""
 
     refresh_hz: Positive = 4.0
+    transcript: Annotated[int, Meta(ge=0)] = 100
 
 
 class RecordingSection(Section, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out, print_line
-from erc_live.live.screen.panels import clock_text
+from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
 from erc_live.live.session.registry import SessionEntry
 from erc_live.streams.errors import AddressError
