@@ -36,7 +36,7 @@ from erc_live.live.commands.session_options import (
     Transcript,
     session_flags,
 )
-from erc_live.live.errors import exit_code
+from erc_live.live.errors import exit_code, mendable
 from erc_live.live.screen.console import err
 from erc_live.live.screen.printable import printable
 
@@ -189,7 +189,8 @@ def main() -> None:
     """Console entry point."""
     try:
         app()
-    except Exception as error:
+    except Exception as raised:
+        error = mendable(raised)
         code = exit_code(error)
         if code is None:
             raise

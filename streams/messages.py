@@ -22,6 +22,7 @@ RELABEL_REACH = 100  # utterances that a `Relabel` reaches back at most
 ORDINARY_ENDS = ("end of file", "end of recording", "stopped")  # reasons of a `SourceEnd`
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
+Kind = Literal["audio", "video"]
 Modality = Literal["text", "audio", "visual"]
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
 Command = Literal["pause", "resume", "stop"]

@@ -104,9 +104,12 @@ class Broker:
         self._public.poll()
 
     def report(self, message: AnyMessage) -> None:
-        """Pass on what a worker says, or what the supervisor has to say: a loss, the end of a source."""
-        self._pass_on(message)
+        """Pass on what a worker says, or what the supervisor has to say: a loss, the end of a source.
+
+        Its observers hear of it first, so who has read a message on the stream finds it counted.
+        """
         self._observe(message)
+        self._pass_on(message)
 
     def end_source(self, end: SourceEnd) -> None:
         """Say in the place of a dead one that nothing more comes of a source."""
