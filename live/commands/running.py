@@ -44,6 +44,8 @@ def status(
         return
     for entry in entries:
         print_line(_line(entry, now_ns), out)
+        for worker, doing in sorted(entry.workers.items()):
+            print_line(f"  {worker:<12}  {doing}", out)
     if stranger:
         print_line(
             f"{stranger.session}  {stranger.purpose}  {endpoint}  (leaves no trace here: ephemeral, or another user's)",
@@ -90,8 +92,10 @@ def _line(entry: SessionEntry, now_ns: int) -> str:
         "PAUSED" if entry.paused else "",
         "RECORDING" if entry.recording else "",
         f"deaths {entry.deaths}" if entry.deaths else "",
+        f"alerts {entry.alerts}" if entry.alerts else "",
         entry.purpose,
         entry.endpoint,
+        f"control {entry.control}" if entry.control else "",
         f"process {entry.pid}",
     ]
     silent_s = entry.silent_s(now_ns)

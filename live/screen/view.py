@@ -13,6 +13,7 @@ import msgspec
 
 from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import (
+    SUPERVISOR,
     AnyMessage,
     EmotionEvent,
     Gap,
@@ -34,7 +35,6 @@ MAX_CORRECTIONS = 2000
 MAX_ALERTS = 16
 MAX_CHANGES = 100  # as many as a `Relabel` reaches back
 CHANGE_NS = 5_000_000_000  # a change of speaker is marked for so long
-SUPERVISOR = "supervisor"  # who speaks for the session as a whole, and is not one of its workers
 STAMPS = ("t_closed_ns", "t_text_ns", "t_features_ns", "t_logits_ns", "t_published_ns")
 MAX_TEXT = 1000  # characters of one utterance; 15 s of speech have about 250
 

@@ -90,6 +90,7 @@ def test_it_comes_once_a_second_and_counts_what_was_sent(endpoint: str) -> None:
         clock.now += HEARTBEAT_S / 2
         publisher.publish(OVERLOAD)
         counts = {"event": 2, "gap": 1, "relabel": 0, "overload": 1, "worker_lost": 0, "session_end": 0}
+        counts |= {"annotation": 0, "alert": 0}
         first = receive(socket, publisher)
         assert first == first | {"type": "Heartbeat", "session": "s1", "t_ns": 77, "last_seq": 1, "published": counts}
         clock.now += 5 * HEARTBEAT_S

@@ -14,7 +14,7 @@ from test_screen import plain, shown
 from erc_live.live.screen.interaction import Desktop, Interaction, Pressed, item_key, items, press
 from erc_live.live.screen.keys import Key
 from erc_live.live.screen.layout import scrolled
-from erc_live.live.screen.theme import ASCII, UNICODE, Glyphs
+from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce
 from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import SessionCommand
@@ -29,7 +29,7 @@ def typed(text: str) -> list[Key]:
     return [{"\n": Key("enter"), "\x1b": Key("escape"), "<": Key("backspace")}.get(c, Key("text", c)) for c in text]
 
 
-def at(keys: list[Key], view: SessionView = BUSY, size=(80, 24), doing: Interaction = Interaction()) -> Pressed:
+def at(keys: list[Key], view: SessionView = BUSY, size=(80, 24), doing: Interaction | None = None) -> Pressed:
     """After the keys, with all that was asked for."""
 
     def one(before: Pressed, key: Key) -> Pressed:
@@ -38,7 +38,7 @@ def at(keys: list[Key], view: SessionView = BUSY, size=(80, 24), doing: Interact
         after, requests = press(state, key, desktop)
         return after, (*asked, *requests)
 
-    return fold(one, keys, (doing, ()))
+    return fold(one, keys, (doing or Interaction(), ()))
 
 
 def annotation(text: str) -> Annotation:
