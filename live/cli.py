@@ -88,6 +88,10 @@ COMMANDS = {
     "status": ("running:status", "List the sessions that run on this machine for you, and how they do."),
     "pause": ("running:pause", "Stop listening and looking at once, until `erc-live resume`; the session goes on."),
     "resume": ("running:resume", "Listen and look again."),
+    "control": (
+        "control:control_app",
+        "Steer a running session, if it is enabled: pause, mark a moment, name a speaker, correct a label, stop.",
+    ),
     "subscribe": (
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from erc_live.streams.address import DEFAULT_ENDPOINT
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.errors import AddressError, StreamLost
 from erc_live.streams.messages import (
     EmotionEvent,
@@ -38,6 +39,7 @@ LIVE_TOPICS = (
     "session_state",
     "session_end",
 )
+_NOTES = 2000  # annotations and alerts that are known again
 LOST_S = 3.0  # without a sign of life; there is one a second
 _HEARTBEAT = "heartbeat"
 _ANSWER_S = 0.4  # in which a session that runs answers
@@ -153,6 +155,7 @@ class InOrder:
         self._hello: Hello | None = None
         self._seq: int | None = None  # of the last event; None where the first one may have any number
         self._known: Counter[str] = Counter()  # messages of each topic that came, or whose loss was told; not events
+        self._notes: dict[Annotation | Alert, None] = {}  # in the order in which they came
         self._t_end_ns = 0
 
     @property
@@ -179,8 +182,21 @@ class InOrder:
             self.ended = True
             yield message
         elif topic := _OTHERS.get(type(message)):
-            self._known[topic] += 1
-            yield cast("PublicEvent", message)
+            yield from self._other(topic, cast("PublicEvent", message))
+
+    def _other(self, topic: str, message: PublicEvent) -> Iterator[PublicEvent]:
+        self._known[topic] += 1
+        if not self._is_known(message):
+            yield message
+
+    def _is_known(self, message: object) -> bool:
+        """Whether this annotation or alert came before: a session that greets once more sends them once more."""
+        if not isinstance(message, Annotation | Alert) or message in self._notes:
+            return isinstance(message, Annotation | Alert)
+        self._notes[message] = None
+        if len(self._notes) > _NOTES:
+            del self._notes[next(iter(self._notes))]
+        return False
 
     def _greet(self, hello: Hello) -> Iterator[Hello | Gap]:
         """After a broken connection the same session greets again, and a restarted one counts from 0 again."""
@@ -190,6 +206,7 @@ class InOrder:
         self.alive = True
         if old and old.session == hello.session and hello.last_seq >= (-1 if self._seq is None else self._seq):
             yield from self._missing(hello.published or {}, hello.t_ns)
+            self._known = Counter(hello.published or {})  # the annotations that follow are counted once more
             return
         self._seq = None if hello.last_seq >= 0 else -1
         self._known = Counter(hello.published or {})

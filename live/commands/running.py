@@ -11,7 +11,7 @@ from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out, print_line
-from erc_live.live.screen.panels import clock_text
+from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
 from erc_live.live.session.registry import SessionEntry
 from erc_live.streams.address import is_used, public_endpoint
@@ -45,6 +45,8 @@ def status(
         return
     for entry in entries:
         print_line(_line(entry, now_ns), out)
+        for worker, doing in sorted(entry.workers.items()):
+            print_line(f"  {worker:<12}  {doing}", out)
     if stranger:
         print_line(
             f"{stranger.session}  {stranger.purpose}  {endpoint}  (leaves no trace here: ephemeral, or another user's)",
@@ -93,8 +95,10 @@ def _line(entry: SessionEntry, now_ns: int) -> str:
         "PAUSED" if entry.paused else "",
         "RECORDING" if entry.recording else "",
         f"deaths {entry.deaths}" if entry.deaths else "",
+        f"alerts {entry.alerts}" if entry.alerts else "",
         entry.purpose,
         entry.endpoint,
+        f"control {entry.control}" if entry.control else "",
         f"process {entry.pid}",
     ]
     silent_s = entry.silent_s(now_ns)
