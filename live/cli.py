@@ -84,6 +84,11 @@ COMMANDS = {
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",
     ),
+    "report": (
+        "report:report",
+        "Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.",
+    ),
+    "web": ("web:web", "Show a running session in a browser, as it goes on: the page of `erc-live report`, live."),
     "keys": (
         "keys:keys_app",
         "Who may read the event stream from another machine: make, allow, revoke, list keys.",

@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from erc_live.live.report.page_file import page_html
 from erc_live.live.report.page_rows import PageFigure, PageLack, PageSound
@@ -15,6 +16,7 @@ from erc_live.live.report.soundtrack import MAX_S, MIME, encode_opus, mixed, pla
 from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.bundle_losses import missing
 from erc_live.streams.errors import SessionError
+from erc_live.streams.journal import write_whole
 from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello
 from erc_live.streams.session import AudioSegment, RecordedSession, open_session
 
@@ -27,9 +29,9 @@ Progress = Callable[[float, float], None]  # seconds of the sound that are done,
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """What was written: `files`, `utterances`, and `lines` that people should know."""
+    """What was written: the `page`, how many `utterances` are on it, and `lines` that people should know."""
 
-    files: tuple[Path, ...]
+    page: Path
     utterances: int
     lines: tuple[str, ...]
 
@@ -124,22 +126,22 @@ def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
 
 
 def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> WrittenReport:
-    beside = page.with_suffix(SOUND_SUFFIX)
     state.put("sound", "all", PageSound(present=bool(sound), text=no_sound))
     _, items = state.changes(0)
     lines = []
-    try:
-        uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
-        document = page_html(items, sound=uri)
-        files = [page]
-        if sound and len(document) > PAGE_BYTES:
-            document = page_html(items, sound=beside.name)
-            beside.write_bytes(sound)
-            files.append(beside)
-            lines.append(f"{beside}: the sound, {len(sound) / 1e6:.1f} MB: too large for one page; keep the two together")
-        page.write_bytes(document)
-    except OSError as error:
-        raise SessionError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
+    written = {page: page_html(items, sound=uri)}
+    if sound and len(written[page]) > PAGE_BYTES:
+        beside = page.with_suffix(SOUND_SUFFIX)
+        written = {beside: sound, page: page_html(items, sound=quote(beside.name))}
+        lines.append(
+            f"{beside}: the sound ({len(sound) / 1e6:.1f} MB) is too large for one page; keep the two together"
+        )
     if not state.utterances:
-        lines.append("no utterance was classified in this session: the page says what else is known of it")
-    return WrittenReport(tuple(files), state.utterances, tuple(lines))
+        lines.append("no utterance was classified in this session; the page has what else is known of it")
+    try:
+        for file, data in written.items():
+            write_whole(file, data)
+    except OSError as error:
+        raise SessionError(f"{page}: cannot be written: {error.strerror}; name another place with -o") from error
+    return WrittenReport(page, state.utterances, tuple(lines))

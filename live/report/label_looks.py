@@ -48,9 +48,8 @@ def label_looks(labels: Iterable[str]) -> dict[str, PageLabel]:
 
 
 def _pairs(label: str) -> Iterator[str]:
-    """The first letter with each that follows, then with numbers."""
+    """The first letter, large, with each that follows, then with numbers."""
     characters = [c for c in label.lower() if c.isalnum()] or ["?"]
-    first, rest = characters[0], characters[1:]
+    first, rest = characters[0].upper(), characters[1:]
     yield from (first + second for second in rest)
-    yield first
-    yield from (f"{first}{number}" for number in count(2))
+    yield from (f"{first}{number}" for number in count(1))

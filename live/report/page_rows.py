@@ -138,6 +138,6 @@ class PageLack(PageRow, frozen=True, kw_only=True):
 
 
 class PageFigure(PageRow, frozen=True, kw_only=True):
-    """A figure about an utterance, an SVG document of its own; a browser draws it as an image, so no script in it runs."""
+    """A figure about an utterance, an SVG document of its own; it is drawn as an image, so no script in it runs."""
 
     svg: str

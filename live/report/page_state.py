@@ -13,9 +13,8 @@ from erc_live.live.report.page_rows import PageHead, PageLabel, PageNote, PageRo
 from erc_live.live.report.page_utterances import UtteranceBook
 from erc_live.live.report.session_bands import BandBook
 from erc_live.live.report.weights_origin import weights_origin
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import (
-    Alert,
-    Annotation,
     EmotionEvent,
     Gap,
     Hello,
@@ -63,7 +62,7 @@ class PageState:
 
     def say(self, phase: str, text: str) -> None:
         """What became of the stream, where no message says so."""
-        self._phase, self._text = phase, text
+        self.phase, self._text = phase, text
 
     def put(self, kind: str, key: str, row: PageRow) -> None:
         """Something beside what the stream says: the sound, what a bundle lacks, explanations."""
@@ -87,7 +86,7 @@ class PageState:
         status = PageStatus(
             t0=min(0.0, self._s(self._first_ns)),
             t1=self._s(self._last_ns),
-            phase=self._phase,
+            phase=self.phase,
             text=self._text,
             recording=self._recording,
             paused=self._bands.paused,
@@ -100,7 +99,7 @@ class PageState:
         self._utterances = UtteranceBook(self._s)
         self._bands = BandBook()
         self._notes = 0
-        self._phase, self._text = "live" if self._live else "recorded", ""
+        self.phase, self._text = "live" if self._live else "recorded", ""
         self._recording = False
 
     def _s(self, t_ns: int) -> float:
@@ -116,7 +115,7 @@ class PageState:
         elif self._hello is None and self._fixed_t0_ns is None:
             self._begin(hello.t_ns)
         self._hello = hello
-        self._phase, self._text = ("live", "") if self._live else (self._phase, self._text)
+        self.phase, self._text = ("live", "") if self._live else (self.phase, self._text)
         self._store.put("head", "session", self._head(hello))
 
     def _head(self, hello: Hello) -> PageHead:
@@ -155,7 +154,7 @@ class PageState:
         self._reach(end.t_ns)
         self._bands.close(end.t_ns)
         lost = f"; {end.lost} utterances were lost" if end.lost else ""
-        self._phase, self._text = "ended", f"{end.reason}{lost}{f'; {end.note}' if end.note else ''}"
+        self.phase, self._text = "ended", f"{end.reason}{lost}{f'; {end.note}' if end.note else ''}"
         self._recording = False
 
     def _annotate(self, annotation: Annotation) -> None:

@@ -35,9 +35,7 @@ class BandBook:
     def feed(self, message: Gap | Overload | SessionState) -> None:
         match message:
             case Gap():
-                what = "utterances" if message.cause == "overload" else "messages"
-                text = f"{message.source}: {_CAUSES[message.cause]}" + (f" ({message.lost} {what})" if message.lost else "")
-                self._add(message.t_start_ns, message.t_end_ns, message.source, message.cause, text)
+                self._add(message.t_start_ns, message.t_end_ns, message.source, message.cause, _lost(message))
             case Overload():
                 self._close_overload(message.t_ns)
                 self._overload = message if message.level else None
@@ -80,6 +78,11 @@ class BandBook:
         if self._paused_ns is not None:
             self._add(self._paused_ns, t_ns, "", "paused", _CAUSES["paused"])
             self._paused_ns = None
+
+
+def _lost(gap: Gap) -> str:
+    what = "utterances" if gap.cause == "overload" else "messages"
+    return f"{gap.source}: {_CAUSES[gap.cause]}" + (f" ({gap.lost} {what})" if gap.lost else "")
 
 
 def _overloaded(overload: Overload) -> str:

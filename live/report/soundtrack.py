@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from erc_live.streams.errors import SessionError
-from erc_live.streams.messages import SAMPLE_RATE_HZ, samples_to_ns
+from erc_live.streams.messages import SAMPLE_RATE_HZ
 from erc_live.streams.session import AudioSegment, RecordedSession
 
 BIT_RATE = 16_000

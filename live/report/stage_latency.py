@@ -5,6 +5,7 @@ waited.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 
 from erc_live.live.report.page_rows import PageLatency
 from erc_live.live.screen.percentile import percentile
@@ -22,15 +23,20 @@ _MS = 1_000_000
 
 
 def stage_ns(event: EmotionEvent) -> tuple[int, ...]:
-    """How long each of `STAGES` took; an event that was never sent ends with the decision."""
+    """How long each of `STAGES` kept the event waiting. What was guessed in time kept nobody waiting."""
     sent_ns = event.t_logits_ns if event.t_published_ns is None else event.t_published_ns
     stamps = (event.t_end_ns, event.t_closed_ns, event.t_text_ns, event.t_features_ns, event.t_logits_ns, sent_ns)
-    return (*(after - before for before, after in zip(stamps, stamps[1:], strict=False)), sent_ns - event.t_end_ns)
+    reached = list(accumulate(stamps, max))
+    return (*(after - before for before, after in pairwise(reached)), reached[-1] - reached[0])
 
 
 def latencies(stages: Iterable[Sequence[int]]) -> list[PageLatency]:
-    """One row for each of `STAGES`; none where there was no utterance."""
+    """One row for each of `STAGES`; none where nobody waited: no utterance, or all stamps are times of the media, as
+    they are at `--speed max`.
+    """
     columns = list(zip(*stages, strict=True))
+    if not any(map(any, columns[1:-1])):
+        return []
     return [
         PageLatency(
             name=name,
