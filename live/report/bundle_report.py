@@ -134,9 +134,7 @@ def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> Written
     if sound and len(written[page]) > PAGE_BYTES:
         beside = page.with_suffix(SOUND_SUFFIX)
         written = {beside: sound, page: page_html(items, sound=quote(beside.name))}
-        lines.append(
-            f"{beside}: the sound ({len(sound) / 1e6:.1f} MB) is too large for one page; keep the two together"
-        )
+        lines.append(f"{beside}: the sound, {len(sound) / 1e6:.1f} MB, is too large for one page; keep both together")
     if not state.utterances:
         lines.append("no utterance was classified in this session; the page has what else is known of it")
     try:
