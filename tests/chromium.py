@@ -76,7 +76,7 @@ class Chromium:
         """A page, loaded. `media`: features such as prefers_color_scheme="dark"."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self, session)
+        page = Page(self, session, target)
         for domain in ("Page", "Runtime", "Network", "Log"):
             page.call(f"{domain}.enable")
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
@@ -99,11 +99,14 @@ class Chromium:
 class Page:
     """One tab. `complaints` and `requests` are what it logged and asked for so far."""
 
-    def __init__(self, browser: Chromium, session: str) -> None:
-        self._browser, self._session = browser, session
+    def __init__(self, browser: Chromium, session: str, target: str) -> None:
+        self._browser, self._session, self._target = browser, session, target
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.call(method, self._session, **parameters)
+
+    def close(self) -> None:
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def js(self, expression: str) -> Any:
         """The value of an expression; what it throws is an error here."""

@@ -34,9 +34,8 @@ WALL_NS = 1_700_000_000 * S
 
 
 def greeting(**fields: object) -> Hello:
-    return hello(
-        session="talk", t_ns=START_NS, wall_ns=WALL_NS, notice="People are told.", purpose="research", **fields
-    )
+    own = {"session": "talk", "t_ns": START_NS, "wall_ns": WALL_NS, "notice": "People are told.", "purpose": "research"}
+    return hello(**(own | fields))
 
 
 def said(number: int, t_s: float, length_s: float = 2.0, speaker: int = 0, **fields: object) -> EmotionEvent:

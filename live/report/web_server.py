@@ -8,6 +8,7 @@ The rule of this file: it writes to a browser without holding the lock that the 
 """
 
 import secrets
+import sys
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -37,11 +38,10 @@ class WebServer:
         self._browsers = threading.BoundedSemaphore(MAX_BROWSERS)
         self._secret = secrets.token_urlsafe(16)
         try:
-            self._server = ThreadingHTTPServer((HOST, port), _handler(self))
+            self._server = _LoopbackServer((HOST, port), _handler(self))
         except OSError as error:
             why = f"port {port} of {HOST}: {error.strerror}"
             raise AddressError(f"{why}; name another with --port, or leave it out: then a free one is taken") from error
-        self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         self.address = f"http://{HOST}:{self.port}/{self._secret}/"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
@@ -110,6 +110,15 @@ class WebServer:
     def _notify(self) -> None:
         self._changes += 1
         self._changed.notify_all()
+
+
+class _LoopbackServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that has gone is no error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def _position(last_id: str) -> tuple[int, int]:

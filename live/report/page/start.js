@@ -16,10 +16,8 @@ function draw(changed) {
     drawMark(key);
     drawLine(key);
   }
-  if (again.length) {
-    orderLines();
-    countLines();
-  }
+  if (again.length) orderLines();
+  countLines();
   if (has('status')) placeTime();
   if (has('bands', 'notes', 'status')) drawBands();
   if (has('notes')) drawNotes();

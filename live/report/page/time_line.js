@@ -130,7 +130,7 @@ function drawBands() {
   $('gaps').replaceChildren(...[...rows('bands').values()].map(
     (row) => make('div', { className: `gap ${row.cause}`, title: `${clock(row.t0)} ${row.text}`, ...place(row) })));
   $('moments').replaceChildren(...[...rows('notes').values()].map((row) => make('button',
-    { className: `moment ${row.kind}`, type: 'button', title: `${clock(row.t)} ${row.text}`, '--t': row.t,
+    { className: `moment of-${row.kind}`, type: 'button', title: `${clock(row.t)} ${row.text}`, '--t': row.t,
       'aria-label': `${clock(row.t)} ${row.kind}: ${row.text}`, textContent: NOTE_SIGNS[row.kind], onclick: () => seek(row.t) })));
 }
 

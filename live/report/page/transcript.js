@@ -66,7 +66,7 @@ function orderLines() {
 function countLines() {
   const visible = inOrder.filter((key) => isVisible(rows('utterances').get(key))).length;
   const all = plural(inOrder.length, 'utterance');
-  $('count').textContent = !inOrder.length ? 'No utterance was classified.'
+  $('count').textContent = !inOrder.length ? (one('head')?.live ? 'No utterance yet.' : 'No utterance was classified.')
     : visible < inOrder.length ? `${visible} of ${all}` : all;
 }
 
