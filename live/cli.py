@@ -100,6 +100,10 @@ COMMANDS = {
         "bridges:bridge_app",
         "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live[bridges].",
     ),
+    "report": (
+        "report:report",
+        "Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.",
+    "web": ("web:web", "Show a running session in a browser, as it goes on: the page of `erc-live report`, live."),
     "keys": (
         "keys:keys_app",
         "Who may read the event stream from another machine: make, allow, revoke, list keys.",
