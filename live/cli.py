@@ -103,6 +103,7 @@ COMMANDS = {
     "report": (
         "report:report",
         "Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.",
+    ),
     "web": ("web:web", "Show a running session in a browser, as it goes on: the page of `erc-live report`, live."),
     "keys": (
         "keys:keys_app",

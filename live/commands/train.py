@@ -101,9 +101,7 @@ def train(
         config = _tuned(options, config)
     folder = into or own_weights(config.network)
     if (folder / CARD).exists() and not (resume or force):
-        raise ConfigError(
-            f"{folder} holds weights: name another --out, --force to replace them, or --resume"
-        )
+        raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
     _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume), config)
 
 
