@@ -36,7 +36,7 @@ class LslBridge:
 
     def __init__(self, unix_s: Callable[[], float] = time.time) -> None:
         """Raises EngineError without pylsl or liblsl."""
-        self._lsl = _library()
+        self._lsl = library()
         self._unix_s = unix_s
         self._outlets: dict[str, Any] = {}
         self._labels: tuple[str, ...] = ()
@@ -60,6 +60,11 @@ class LslBridge:
         elif marker := marker_of(message):
             t_ns, text = marker
             self._push(MARKERS, [text], t_ns)
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the clock of the session is known."""
+        return bool(self._outlets)
 
     def lsl_s(self, t_ns: int) -> float:
         """Session time on the clock of LSL."""
@@ -123,7 +128,8 @@ def marker_of(message: PublicEvent) -> tuple[int, str] | None:
             return None
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The module pylsl. Raises EngineError without it, or without liblsl."""
     try:
         import pylsl
     except ModuleNotFoundError as error:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -32,6 +33,9 @@ ServerKey = Annotated[str | None, typer.Option(help="Public key of who publishes
 @bridge_app.command("lsl")
 def bridge_lsl(
     endpoint: Endpoint = None,
+    markers: Annotated[
+        str | None, typer.Option(help="Name of an LSL stream of markers, which become marks of the session.")
+    ] = None,
     follow: Follow = False,
     wait: Wait = None,
     server_key: ServerKey = None,
@@ -41,9 +45,13 @@ def bridge_lsl(
     """Three outlets of the Lab Streaming Layer: probabilities as numbers, labels and markers as strings.
 
     Their times are when things happened, on the clock of LSL. LabRecorder sees them as `erc-live estimates`,
-    `erc-live labels` and `erc-live markers`.
+    `erc-live labels` and `erc-live markers`. With --markers also the other way; for that the session must take requests
+    (control.enabled).
     """
     from erc_live.live.bridges.lsl import LslBridge
+    from erc_live.live.bridges.lsl_markers import MarkerInlet
+    from erc_live.live.commands.control import control_place
+    from erc_live.streams.control_channel import request_of
 
     messages = _stream(endpoint, follow, wait, server_key, config, sets)
     if not os.environ.get(LSL_SETTINGS):
@@ -51,7 +59,12 @@ def bridge_lsl(
             f"LSL offers its streams to the local network; {LSL_SETTINGS} names a file whose [multicast] "
             "ResolveScope = machine keeps them here"
         )
-    carry(messages, LslBridge())
+    bridge = LslBridge()
+    with ExitStack() as stack:
+        if markers is not None:
+            place = control_place(None, config, sets)
+            stack.enter_context(MarkerInlet(markers, bridge, lambda request: request_of(place, request), print_line))
+        carry(messages, bridge)
 
 
 @bridge_app.command("osc")

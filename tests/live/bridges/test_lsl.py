@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from talk import FINALS, NAME, TALK, S
 
 from erc_live.live.bridges.bridge import carry
 from erc_live.live.bridges.lsl import ESTIMATES, LABELS, MARKERS, LslBridge, marker_of
+from erc_live.live.bridges.lsl_markers import MarkerInlet
+from erc_live.streams.control_channel import ControlReply
+from erc_live.streams.errors import AddressError
 
 pytestmark = pytest.mark.xdist_group("lsl")
 
@@ -106,3 +110,35 @@ def test_session_time_there_and_back(t_ns):
     bridge = LslBridge(unix_s=lambda: WALL_S)
     carry(TALK[:0], bridge)
     assert bridge.session_ns(bridge.lsl_s(t_ns)) == pytest.approx(t_ns, abs=2000)
+
+
+def test_markers_of_others_become_marks_at_their_time():
+    import pylsl
+
+    name = f"stimuli {uuid.uuid4().hex}"
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, 0, pylsl.cf_string, name))
+    asked, lines, complete = [], [], threading.Semaphore(0)
+
+    def ask(request):
+        asked.append(request)
+        complete.release()
+        if request.text == "late":
+            raise AddressError("nobody answers")
+        return ControlReply(ok=request.text != "odd", error="no such thing")
+
+    bridge = LslBridge(unix_s=lambda: WALL_S)
+    bridge.send(TALK[0])
+    with MarkerInlet(name, bridge, ask, lines.append):
+        assert outlet.wait_for_consumers(60)
+        for number, text in enumerate(["Ton „an“", "odd", "late"]):
+            outlet.push_sample([text], bridge.lsl_s((20 + number) * S))
+        for _ in range(3):
+            assert complete.acquire(timeout=60)
+    assert [request.text for request in asked] == ["Ton „an“", "odd", "late"]
+    assert [request.t_ns for request in asked] == pytest.approx([20 * S, 21 * S, 22 * S], abs=S // 1000)
+    assert {request.author for request in asked} == {f"lsl {name}"}
+    assert [line.partition(": ")[2] for line in lines] == [
+        f"markers of {name!r} become marks of the session",
+        "the marker 'odd' was not taken: no such thing",
+        "the marker 'late' was not taken: nobody answers",
+    ]
