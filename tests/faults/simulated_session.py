@@ -355,7 +355,9 @@ class SimulatedSession:
         patch.setattr(crew, "Worker", type("WorkerHere", (SimulatedWorker,), {"session": self}))
         patch.setattr(restarts, "LATELY_S", 1.0)  # a thousand deaths are not to be waited for
         patch.setattr(workers, "ThreadPoolExecutor", lambda threads: OneThread(self.machine, self.cost_s))
-        patch.setattr(engines, "load_engines", lambda config, transcript: Engines(Words(), Words(), None, None, None))
+        patch.setattr(
+            engines, "load_engines", lambda config, transcript, notify: Engines(Words(), Words(), None, None, None)
+        )
         patch.setattr(engines, "SileroVad", LoudnessDetector)
         patch.setattr(checkpoint, "load", lambda name: loaded)
         patch.setattr(capture_source, "open_source", self._open)
@@ -377,7 +379,7 @@ class SimulatedSession:
         yield from chunks(spec.name, pcm, start_ns)
         yield SourceEnd(source=spec.name, t_ns=start_ns + samples_to_ns(len(pcm)), reason="end of file")
 
-    def _show(self, inlet: Any, out: Any, stopped: Callable[[], bool]) -> None:
+    def _show(self, inlet: Any, out: Any, stopped: Callable[[], bool], *, as_json: bool) -> None:
         """As `sinks.run`: to the end of the session."""
         while not (self.read and isinstance(self.read[-1], SessionEnd)) and not stopped():
             self.read += inlet.receive(0.1)

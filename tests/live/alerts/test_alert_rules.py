@@ -71,7 +71,8 @@ def test_a_shift_is_news_each_time() -> None:
     ]
     talk += [said(3, 12, shift=True, label="joy"), said(4, 15, shift=True, label="joy")]
     assert short(raised([SHIFT], talk)) == [
-        ("shift", True, 2.0), ("shift", False, 5.0), ("shift", True, 14.0), ("shift", False, 15.0), ("shift", True, 17.0),
+        ("shift", True, 2.0), ("shift", False, 5.0), ("shift", True, 14.0),
+        ("shift", False, 15.0), ("shift", True, 17.0),
     ]  # fmt: skip
 
 
