@@ -1,7 +1,7 @@
 """What a rule does beside the stream: a program that is run, a web page of this machine that is told.
 
 Each rule has a thread of its own and at most one action at a time; a few more wait, in order. What is passed on is the
-JSON of the `Alert`: on the standard input of the program, as the body of the request.
+JSON of the `Alert`, a line: on the standard input of the program, as the body of the request.
 The rule of this file: never a shell, never another machine, and nobody ever waits for an action. What failed is one
 line.
 """
@@ -90,7 +90,7 @@ class _Runner:
             alert = self._alerts.get()
             if alert is None:
                 return
-            data = codec.to_json(alert)
+            data = codec.to_json(alert) + b"\n"
             if self._rule.run:
                 self._run(data)
             if self._rule.webhook:

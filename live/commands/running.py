@@ -14,6 +14,7 @@ from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
 from erc_live.live.session.registry import SessionEntry
+from erc_live.streams.address import public_endpoint
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import Command, Hello
 from erc_live.streams.subscribe import subscribe
@@ -31,7 +32,7 @@ def status(
     """List the sessions that run on this machine for you, and how they do."""
     now_ns = time.time_ns()
     entries = registry.running(now_ns)
-    endpoint = configuration.load(config, sets or []).config.events.endpoint
+    endpoint = public_endpoint(configuration.load(config, sets or []).config.events.endpoint)
     stranger = None if any(entry.endpoint == endpoint for entry in entries) else _greeting(endpoint)
     if as_json:
         for entry in entries:

@@ -249,6 +249,7 @@ class SimulatedSession:
     bugs: list[Exception] = field(default_factory=list)
     failure: WorkerError | None = None
     struck: int = 0  # faults that were done to it
+    running: supervisor.Supervisor | None = None
 
     def __post_init__(self) -> None:
         self.speed = 1.0 if self.live else self.speed
@@ -257,7 +258,7 @@ class SimulatedSession:
         """To its end. `happen`: plans what goes wrong, with `self.machine.at`."""
         with pytest.MonkeyPatch.context() as patch, self.machine.running():
             self._patch(patch)
-            running = supervisor.Supervisor(self._spec(), "LOG")
+            running = self.running = supervisor.Supervisor(self._spec(), "LOG")
             if self.until_s is not None:
                 self.machine.at(self.until_s, running.stop)
             happen(self)
