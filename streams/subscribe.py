@@ -29,8 +29,15 @@ if TYPE_CHECKING:  # not at run time: who only reads sessions does not load Zero
     from erc_live.streams.curve_keys import KeyFolder
 
 LIVE_TOPICS = (
-    *("event", "annotation", "alert", "gap", "relabel", "overload", "worker_lost"),
-    *("session_state", "session_end"),
+    "event",
+    "annotation",
+    "alert",
+    "gap",
+    "relabel",
+    "overload",
+    "worker_lost",
+    "session_state",
+    "session_end",
 )
 _NOTES = 2000  # annotations and alerts that are known again
 LOST_S = 3.0  # without a sign of life; there is one a second
@@ -40,12 +47,13 @@ _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
 _OTHERS = {BY_NAME[name].message: name for name in LIVE_TOPICS if name not in ("event", "session_state", "session_end")}
 
 
-def subscribe(
+def subscribe(  # noqa: PLR0913 - each is of use alone
     endpoint: str = DEFAULT_ENDPOINT,
     *,
     timeout_s: float | None = None,
     on_wait: Callable[[], None] | None = None,
     follow: bool = False,
+    over: Callable[[], bool] = lambda: False,
     server_key: str | None = None,
     keys: "KeyFolder | None" = None,
 ) -> Iterator[PublicEvent]:
@@ -53,7 +61,8 @@ def subscribe(
 
     No event comes twice. What was missed, because this program read too slowly or the connection broke, is told by a
     `Gap` of cause "bus" whose source is the topic: "event", "relabel" and so on. A session that begins anew on the same
-    endpoint says `Hello` again. `follow`: go on with the next session, when one has ended or vanished.
+    endpoint says `Hello` again. `follow`: go on with the next session, when one has ended or vanished. `over` is asked
+    twice a second at least, and ends the stream.
 
     `endpoint` is "auto", the socket of this user, or what `events.endpoint` says. An endpoint of another machine needs
     `server_key`, the public key of who publishes there; "none" is a publisher without keys. `keys`: another folder of
@@ -70,7 +79,7 @@ def subscribe(
     inlet = EventReceiver(endpoint, topics, server_key=server_key, keys=keys)
     stream, patience = InOrder(), _StreamWait(inlet.endpoint, timeout_s, on_wait)
     try:
-        while not stream.ended:
+        while not (stream.ended or over()):
             begun_s = time.monotonic()
             messages = inlet.receive(patience.wait_s(stream.alive))
             waited_s = time.monotonic() - begun_s

@@ -95,14 +95,17 @@ def label(
 
 
 def _ask(request: ControlRequest, session: str | None, config: ConfigFile, sets: Sets, done: str) -> None:
-    reply = request_of(_endpoint(session, config, sets), request)
+    reply = request_of(control_place(session, config, sets), request)
     if not reply.ok:
         raise ConfigError(f"erc-live control: {reply.error}")
     print_line(f"{reply.session}: {done}", out)
 
 
-def _endpoint(session: str | None, config: ConfigFile, sets: Sets) -> str:
-    """Where the session takes requests: as the registry says, or, for one that leaves no trace, the configuration."""
+def control_place(session: str | None, config: ConfigFile, sets: Sets) -> str:
+    """Where the session takes requests: as the registry says, or, for one that leaves no trace, the configuration.
+
+    Raises ConfigError where no such session runs, or it takes none.
+    """
     running = {entry.session: entry for entry in registry.running(time.time_ns())}
     if session is None and len(running) > 1:
         raise ConfigError(f"erc-live control: name one of {', '.join(running)}; `erc-live status` lists them")

@@ -14,12 +14,12 @@ from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
 from erc_live.live.session.registry import SessionEntry
-from erc_live.streams.address import public_endpoint
+from erc_live.streams.address import is_used, public_endpoint
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import Command, Hello
 from erc_live.streams.subscribe import subscribe
 
-ANSWER_S = 0.5  # in which a session that runs answers
+ANSWER_S = 10.0  # in which a session that listens answers, however busy the machine is
 
 Session = Annotated[str | None, typer.Argument(help="Which one; the only one without.", metavar="[SESSION]")]
 
@@ -75,7 +75,9 @@ def _ask(session: str | None, command: Command) -> None:
 
 
 def _greeting(endpoint: str) -> Hello | None:
-    """How a session introduces itself that is not in the registry, None where nobody answers."""
+    """How a session introduces itself that is not in the registry, None where nobody listens or answers."""
+    if not is_used(public_endpoint(endpoint)):
+        return None
     try:
         return next(
             (message for message in subscribe(endpoint, timeout_s=ANSWER_S) if isinstance(message, Hello)), None
