@@ -67,8 +67,7 @@ class InProcess:
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events, gaps and alerts, the end."""
         for produced in self._run(messages):
-            if isinstance(produced, SessionEnd):
-                yield from self._alerts.finish()
+            yield from self._alerts.finish() if isinstance(produced, SessionEnd) else ()
             yield produced
             yield from self._alerts.take(produced)
 
@@ -92,5 +91,6 @@ class InProcess:
                     self._totals.take(event)
                 elif isinstance(result, Relabel):
                     self._tracker.go_back(result)
+            yield from self._alerts.advance(self._front_end.since_ns)
         self.note = closing_note(self._front_end.account, self._transcriber)
         yield self._totals.end(self._clock.now_ns(), "end of media", self.note)
