@@ -73,7 +73,8 @@ def test_everything_is_drawn_and_what_people_said_is_text(page):
     assert "joy 90 %" in text(page, "#transcript li:nth-child(2) .label")
     assert "Akiko" in text(page, "#people")
     assert "paused" in text(page, "#lacks")
-    assert count(page, ".gap") == 4
+    assert count(page, "#gaps .gap") == 2  # the pause and the overload, of all
+    assert [count(page, f".lane:nth-child({n}) .gap") for n in (1, 2, 3)] == [1, 1, 0]
     assert count(page, ".moment") == 5
     assert page.js("document.images[0].complete && document.images[0].naturalWidth") == 9
 
@@ -205,6 +206,7 @@ def test_a_running_session_is_followed(browser):
         server.feed(talk.said(7, 6.0, revision=3, speaker=1))
         page.wait("document.querySelector('#transcript li:last-child').className === '' && lanes.size === 2")
         assert count(page, ".mark") == 2
+        assert "w7.0" in text(page, "#detail")
         for message in talk.events()[8:]:
             server.feed(message)
         page.wait("$('status').textContent === 'Ended · stopped'")
