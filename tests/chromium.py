@@ -117,7 +117,7 @@ class Page:
     def wait(self, expression: str) -> None:
         """Until the expression is true, asked in the page at each frame."""
         wanted = f"""new Promise((done, fail) => {{
-            const end = performance.now() + {PATIENCE_S * 1000};
+            const end = performance.now() + {PATIENCE_S * 500};
             const look = () => {{
                 let so = false;
                 try {{ so = Boolean({expression}); }} catch (error) {{ }}
@@ -130,10 +130,20 @@ class Page:
         assert self.js(wanted) is True
 
     def click(self, selector: str) -> None:
-        """Where a person would."""
-        box = self.js(f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-            e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); const r = e.getBoundingClientRect();
-            return [r.x + r.width / 2, r.y + r.height / 2]; }})()""")
+        """Where a person would, once it has come into view and nothing moves any more."""
+        box = self.js(f"""new Promise((done) => {{
+            const element = document.querySelector({json.dumps(selector)});
+            let before = '';
+            const look = () => {{
+                element.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+                const {{ x, y, width, height }} = element.getBoundingClientRect();
+                const now = [x + width / 2, y + height / 2];
+                if (String(now) === before) return done(now);
+                before = String(now);
+                requestAnimationFrame(look);
+            }};
+            look();
+        }})""")
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 

@@ -26,9 +26,9 @@ function draw(changed) {
   if (has('why')) drawWhy();
   if (has('head', 'sound')) drawFoot();
   drawHead();
-  if (!one('head')?.live) return;
-  if (atEnd) scroller.scrollLeft = scroller.scrollWidth;
-  if (!selected && inOrder.length) showDetail(inOrder.at(-1)); // what is said now, until somebody chooses
+  const { live } = one('head') ?? {};
+  if (live && atEnd) scroller.scrollLeft = scroller.scrollWidth;
+  if (!selected && inOrder.length) showDetail(live ? inOrder.at(-1) : inOrder[0]); // until somebody chooses
 }
 
 // What another session left on the page goes.

@@ -8,13 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import recorded_talk as talk
 from commands import run
 
+from erc_live.live.commands import web as web_command
 from erc_live.live.commands.report import report
+from erc_live.live.report.page_state import PageState
+from erc_live.live.report.web_server import WebServer
+from erc_live.streams.errors import StreamLost
 
 TESTS = Path(__file__).resolve().parents[2]
 CALL = "from erc_live.live.entry import main; main()"
@@ -100,6 +105,21 @@ def test_a_real_session_reaches_a_browser_to_its_end(tmp_path):
     web.communicate(timeout=60)
     assert web.returncode == 0
     publisher.communicate(timeout=60)
+
+
+def test_a_stream_that_vanishes_stands_on_the_page_and_is_the_end(capsys):
+    def messages():
+        yield from talk.events()[:3]
+        raise StreamLost("no sign of life for 3 s")
+
+    state = PageState(live=True)
+    with closing(WebServer(state, 0)) as server:
+        lost = web_command._serve(server, messages())
+        items = state.changes(0)[1]
+    assert isinstance(lost, StreamLost)
+    assert items["status"]["now"].phase == "lost"
+    assert len(items["utterances"]) == 1
+    assert "the page stays until Ctrl-C" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path):

@@ -89,6 +89,20 @@ def test_a_click_on_a_word_plays_that_word(page):
     page.wait("document.querySelector('.spoken')?.textContent === 'w1.3'")
 
 
+def test_an_utterance_is_chosen_also_where_something_is_missing(page):
+    page.click('.mark[data-key="d/u4"]')
+    assert "0:13" in text(page, "#detail")
+    page.wait("!audio.paused && audio.currentTime >= 13")
+
+
+def test_what_is_below_stays_where_it_is_while_another_utterance_is_looked_at(page):
+    top = "document.querySelector('#transcript').getBoundingClientRect().top + scrollY"
+    before = page.js(top)
+    for key in ("d/u0", "d/u3", "d/u5"):
+        page.js(f"choose({key!r}, false)")
+        assert page.js(top) == before
+
+
 def test_keys_reach_everything(page):
     page.js("document.querySelector('.track [tabindex=\"0\"]').focus()")
     key = "document.activeElement.dataset.key"
