@@ -19,6 +19,7 @@ OPTIONS = (
     "--disable-component-update", "--disable-dev-shm-usage", "--mute-audio", "--remote-debugging-pipe",
 )  # fmt: skip
 PATIENCE_S = 60.0
+STILL_FRAMES = 5  # rows that come into view are laid out a frame later
 KEYS = {"Enter": (13, "\r"), " ": (32, " "), "Tab": (9, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, ""),
         "ArrowRight": (39, ""), "ArrowDown": (40, ""), "Home": (36, ""), "End": (35, "")}  # fmt: skip
 
@@ -133,12 +134,13 @@ class Page:
         """Where a person would, once it has come into view and nothing moves any more."""
         box = self.js(f"""new Promise((done) => {{
             const element = document.querySelector({json.dumps(selector)});
-            let before = '';
+            let [before, still] = ['', 0];
             const look = () => {{
                 element.scrollIntoView({{ block: 'center', behavior: 'instant' }});
                 const {{ x, y, width, height }} = element.getBoundingClientRect();
                 const now = [x + width / 2, y + height / 2];
-                if (String(now) === before) return done(now);
+                still = String(now) === before ? still + 1 : 0;
+                if (still === {STILL_FRAMES}) return done(now);
                 before = String(now);
                 requestAnimationFrame(look);
             }};
