@@ -36,13 +36,13 @@ from erc_live.live.errors import EngineError, exit_code
 from erc_live.live.session.heap import bound_kernel_caches
 from erc_live.live.session.shell import POLL_S, STATUS_S, Control, Shell, Stopped
 from erc_live.live.session.spec import SessionSpec, waits
+from erc_live.streams.annotations import Annotation
 from erc_live.streams.bus import Subscriber, times
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
-    Command,
     Gap,
     Phase,
     Relabel,
@@ -116,7 +116,7 @@ def perception(shell: Shell) -> None:
 
     spec, session, control = shell.spec, shell.spec.session, shell.control
     transcript = Path(session.transcript) if session.transcript else None
-    engines = load_engines(session.config, transcript)
+    engines = load_engines(session.config, transcript, lambda what: shell.beat("starting", note=what))
     clock = shell.ready()
     order = TimeOrder(source.name for source in session.sources if waits(session, source))
     executor = ThreadPoolExecutor(1)  # nobody waits for its end: native code may never come back
@@ -185,6 +185,7 @@ def tracker(shell: Shell) -> None:
     from erc_live.models.checkpoint import load
 
     spec, control, config = shell.spec, shell.control, shell.spec.session.config
+    shell.beat("starting", note=f"loading the emotion model {config.tracker.weights}")
     checkpoint = load(config.tracker.weights)
     clock = shell.ready()
     session = SessionStart(spec.session.session, control.start.t_ns, time.time_ns())
@@ -237,21 +238,23 @@ def screen(shell: Shell) -> None:
     spec, session = shell.spec, shell.spec.session
     stopped = shell.control.stopped
     with closing(shell.subscribe(awaited={"supervisor": spec.number})) as bus:
-        if session.jsonl:
+        if not session.dashboard:
             from erc_live.live.screen import sinks
 
-            sinks.run(bus, sys.stdout, stopped)
+            sinks.run(bus, sys.stdout, stopped, as_json=session.jsonl)
             return
         from rich.console import Console
 
         from erc_live.live.screen import dashboard
 
-        def ask(command: Command) -> None:
+        def ask(request: SessionCommand | Annotation) -> None:
             shell.publisher.poll()  # the supervisor's questions have waited
-            shell.publisher.publish(SessionCommand(command=command))
+            shell.publisher.publish(request)
 
-        refresh_hz = session.config.dashboard.refresh_hz
-        view = dashboard.run(bus, Console(), refresh_hz, stopped, session.speed, command=ask)
+        shown = session.config.dashboard
+        view = dashboard.run(
+            bus, Console(), shown.refresh_hz, stopped, session.speed, ask=ask, transcript=shown.transcript
+        )
     if session.picture and view.end:
         Path(session.picture).write_text(dashboard.screenshot(view, *SCREENSHOT, view.end.t_ns), encoding="utf-8")
 

@@ -55,7 +55,7 @@ def test_text_tells_when_who_what() -> None:
 
 def test_words_that_are_missing_say_why() -> None:
     to_line = sinks.TextLines()
-    assert to_line(examples.event(0, text="", skipped=True)).endswith("  (words skipped: the machine is too slow)")
+    assert to_line(examples.event(0, text="", skipped=True)).endswith("  (words skipped: machine too slow)")
     assert to_line(examples.event(0, text=" ")).endswith("  (no words)")
     assert to_line(examples.event(0, text="", final=False)).endswith("  ...")
 
@@ -131,7 +131,7 @@ def test_the_public_messages_of_a_bus_up_to_the_end() -> None:
         def receive(self, timeout_s):
             return said.pop(0) if said else []
 
-    sinks.run(Inlet(), out, lambda: False)
+    sinks.run(Inlet(), out, lambda: False, as_json=True)
     kinds = [json.loads(line)["type"] for line in out.getvalue().splitlines()]
     assert kinds == ["EmotionEvent", "Gap", "SessionEnd"]
-    sinks.run(Inlet(), out, lambda: True)  # stopped: returns although no end has come
+    sinks.run(Inlet(), out, lambda: True, as_json=True)  # stopped: returns although no end has come
