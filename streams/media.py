@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -19,11 +19,9 @@ import numpy as np
 from erc_live.streams.errors import MediaError
 from erc_live.streams.jpeg import encode_jpeg, upright
 from erc_live.streams.lengths import goes_on, torn
-from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, VideoFrame
+from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, AudioChunk, Kind, VideoFrame
 from erc_live.streams.mixing import Mixer, in_floats
 from erc_live.streams.timeline import Timeline
-
-Kind = Literal["audio", "video"]
 
 _MAX_SKEW_NS = 40_000_000  # sound this late against its pictures is not yet noticed (ITU-R BT.1359: 45 ms and more is)
 _RATE_SLACK = 0.1  # of a period: a picture that jitters or is rounded to ms still counts for its slot

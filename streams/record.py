@@ -33,13 +33,14 @@ from erc_live.streams.journal import (
     write_part,
     write_whole,
 )
-from erc_live.streams.media import Kind, encode_flac, encode_mkv
+from erc_live.streams.media import encode_flac, encode_mkv
 from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
     Gap,
     Hello,
+    Kind,
     Overload,
     Relabel,
     SourceEnd,

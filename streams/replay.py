@@ -15,8 +15,8 @@ import msgspec
 from erc_live.streams.bundle_limits import IMAGE_PX, TIME_NS
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.jpeg import jpeg_size
-from erc_live.streams.media import Kind, audio_chunks, probe, video_frames
-from erc_live.streams.messages import AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.media import audio_chunks, probe, video_frames
+from erc_live.streams.messages import AudioChunk, Gap, Kind, SourceEnd, VideoFrame
 from erc_live.streams.mixing import Mixer
 from erc_live.streams.session import AudioSegment, RecordedSession, VideoSegment, open_session
 

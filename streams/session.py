@@ -34,10 +34,8 @@ from erc_live.streams import codec
 from erc_live.streams.bundle_limits import MANIFEST_BYTES, NAME_LETTERS, SEGMENT_BYTES, SEGMENT_S, SOURCES, TIME_NS
 from erc_live.streams.errors import BadMessage, MediaError, SessionError
 from erc_live.streams.journal import open_regular, read_log, read_whole, write_whole
-from erc_live.streams.media import Kind
 from erc_live.streams.message_base import Count, PublicMessage
-from erc_live.streams.messages import SAMPLE_RATE_HZ, Gap, SourceEnd, UtteranceFeatures, samples_to_ns
-from erc_live.streams.segments import cut, decode_flac, decode_mkv
+from erc_live.streams.messages import SAMPLE_RATE_HZ, Gap, Kind, SourceEnd, UtteranceFeatures, samples_to_ns
 
 T = TypeVar("T")
 SessionEvent = PublicMessage  # all but `Gap`
@@ -197,11 +195,15 @@ class RecordedSession:
 
         Raises SessionError when the file is not the one that was recorded.
         """
+        from erc_live.streams.segments import cut, decode_flac  # in the call: events are read without PyAV
+
         lengths = (run.samples for run in segment.runs for _ in range(run.chunks))
         return self._decoded(segment, lambda file: cut(decode_flac(file), lengths))
 
     def jpegs(self, segment: VideoSegment) -> Iterator[bytes]:
         """One per time. Raises SessionError when the file is not the one that was recorded."""
+        from erc_live.streams.segments import decode_mkv
+
         return self._decoded(segment, lambda file: _counted(decode_mkv(file), len(segment.times_ns)))
 
     def _decoded(self, segment: MediaSegment, decode: Callable[[BufferedReader], Iterator[T]]) -> Iterator[T]:

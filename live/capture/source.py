@@ -18,8 +18,8 @@ from erc_live.live.capture.video_check import VideoCheck
 from erc_live.live.config import CaptureSection
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError, SessionError
-from erc_live.streams.media import Kind, audio_chunks, probe, undecodable
-from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd, VideoFrame
+from erc_live.streams.media import audio_chunks, probe, undecodable
+from erc_live.streams.messages import CHUNK_S, SAMPLE_RATE_HZ, AudioChunk, Gap, Kind, SourceEnd, VideoFrame
 from erc_live.streams.replay import FrameSettings, MediaSource, Replayed, due_ns, source_messages
 from erc_live.streams.session import open_session
 

@@ -143,6 +143,7 @@ def test_a_screen_that_was_killed_is_started_again_and_lines_go_on(start, short_
     assert told(out, "SessionEnd")
 
 
+@pytest.mark.slow  # in virtual time it is in each run, too
 def test_a_process_that_is_stuck_is_ended_and_replaced(start, short_demo, world):
     session, messages, follower = begun(start, world, command=short_demo)
     kill(session, "perception", signal.SIGSTOP)

@@ -1,0 +1,145 @@
+"""A recorded session -> one page in a file, also of a bundle that was cut off or has nothing in it.
+
+The rule of this file: what the bundle lacks stands on the page, and what cannot be put on it is said in a line.
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from erc_live.live.report.page_file import page_html
+from erc_live.live.report.page_rows import PageFigure, PageLack, PageSound
+from erc_live.live.report.page_state import PageState
+from erc_live.live.report.soundtrack import MAX_S, MIME, encode_opus, mixed, placed_sounds
+from erc_live.streams.bundle_lock import is_locked
+from erc_live.streams.bundle_losses import missing
+from erc_live.streams.errors import SessionError
+from erc_live.streams.journal import write_whole
+from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello
+from erc_live.streams.session import AudioSegment, RecordedSession, open_session
+
+PAGE_BYTES = 3_000_000  # of a page with its sound; a larger sound lies beside it
+SOUND_SUFFIX = ".webm"
+_NS = 1e9
+
+Progress = Callable[[float, float], None]  # seconds of the sound that are done, and of all
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """What was written: the `page`, how many `utterances` are on it, and `lines` that people should know."""
+
+    page: Path
+    utterances: int
+    lines: tuple[str, ...]
+
+
+def report(
+    bundle: Path,
+    page: Path,
+    *,
+    with_sound: bool = True,
+    explanations: Mapping[str, str] | None = None,
+    progress: Progress = lambda done, of: None,
+) -> WrittenReport:
+    """Write the page of a bundle to the file `page`, and beside it the sound where that is too large to be in it.
+
+    `explanations`: utterance id -> an SVG document that says what moved its label. Raises SessionError where the bundle
+    cannot be read, or the page cannot be written.
+    """
+    session = open_session(bundle)
+    t0_ns = _first_ns(session)
+    state = PageState(t0_ns, wall=(session.manifest.t_ns, session.manifest.wall_ns))
+    _feed(state, session)
+    lacks = _lacks(session)
+    sound = _sound(session, t0_ns, lacks, progress) if with_sound else b""
+    for number, text in enumerate(lacks):
+        state.put("lacks", str(number), PageLack(text=text))
+    for utterance, svg in (explanations or {}).items():
+        state.put("why", utterance, PageFigure(svg=svg))
+    return _write(state, page, sound, _no_sound(session, with_sound, sound))
+
+
+def _first_ns(session: RecordedSession) -> int:
+    """When the page begins: with the first sound or frame, else with the first utterance."""
+    starts = [event.t_start_ns for event in session.events if isinstance(event, EmotionEvent)]
+    return session.t_first_ns if session.segments else min(starts, default=session.manifest.t_ns)
+
+
+def _feed(state: PageState, session: RecordedSession) -> None:
+    manifest = session.manifest
+    if not any(isinstance(event, Hello) for event in session.events):
+        greeting = Hello(
+            schema=SCHEMA,
+            session=manifest.session,
+            t_ns=manifest.t_ns,
+            wall_ns=manifest.wall_ns,
+            labels=manifest.labels,
+            speakers=(),
+            model="",
+            notice="",
+            last_seq=-1,
+        )
+        state.feed(greeting)
+    if not manifest.closed:
+        state.say("cut off", "the recording was not closed")
+    for message in (*session.events, *session.gaps):
+        state.feed(message)
+
+
+def _lacks(session: RecordedSession) -> list[str]:
+    lines = missing(session.path)
+    if is_locked(session.path):
+        return ["the session is still being recorded: this is what is there so far", *lines]
+    if not session.manifest.closed:
+        cut = "the recording was cut off: up to its last 10 seconds of sound may be missing, and what was being said"
+        return [f"{cut} (erc-live session recover makes it whole)", *lines]
+    return lines
+
+
+def _sound(session: RecordedSession, t0_ns: int, lacks: list[str], progress: Progress) -> bytes:
+    """The sound of all microphones; nothing where none was recorded."""
+    segments = [segment for segment in session.segments if isinstance(segment, AudioSegment)]
+    length_s = max((segment.t_end_ns - t0_ns for segment in segments), default=0) / _NS
+    if not segments:
+        return b""
+    if length_s > MAX_S:
+        lacks.append(f"the sound: it spans {length_s / 3600:.0f} hours, and a page has {MAX_S / 3600:.0f} at most")
+        return b""
+    try:
+        sounds = placed_sounds(session, t0_ns, lacks, lambda done_s: progress(done_s, length_s))
+        return encode_opus(mixed(sounds))
+    except ImportError:
+        lacks.append("the sound: PyAV is not installed here (pip install av)")
+        return b""
+
+
+def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
+    if sound:
+        return ""
+    recorded = any(isinstance(segment, AudioSegment) for segment in session.segments)
+    if recorded and not with_sound:
+        return "The sound was left out of this page."
+    return "The sound could not be added." if recorded else "No sound was recorded."
+
+
+def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> WrittenReport:
+    state.put("sound", "all", PageSound(present=bool(sound), text=no_sound))
+    _, items = state.changes(0)
+    lines = []
+    uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
+    written = {page: page_html(items, sound=uri)}
+    if sound and len(written[page]) > PAGE_BYTES:
+        beside = page.with_suffix(SOUND_SUFFIX)
+        written = {beside: sound, page: page_html(items, sound=quote(beside.name))}
+        lines.append(f"{beside}: the sound, {len(sound) / 1e6:.1f} MB, is too large for one page; keep both together")
+    if not state.utterances:
+        lines.append("no utterance was classified in this session; the page has what else is known of it")
+    try:
+        for file, data in written.items():
+            write_whole(file, data)
+    except OSError as error:
+        raise SessionError(f"{page}: cannot be written: {error.strerror}; name another place with -o") from error
+    return WrittenReport(page, state.utterances, tuple(lines))
