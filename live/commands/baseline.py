@@ -71,10 +71,10 @@ def _measured(clips: "list[VoiceClip]", actors: dict[str, int]) -> "Voices":
 
 def _table(rows: "list[Comparison]") -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("what", "actors", "clips", "without", "with", "gain"):
+    for title in ("what", "actors", "without", "with", "gain"):
         table.add_column(title, justify="left" if title == "what" else "right")
     for row in rows:
         gain = f"{row.with_baseline - row.without:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-        figures = (f"{row.people}", f"{row.utterances:,}", f"{row.without:.3f}", f"{row.with_baseline:.3f}", gain)
+        figures = (f"{row.people}", f"{row.without:.3f}", f"{row.with_baseline:.3f}", gain)
         table.add_row(*map(Text, (row.what, *figures)))
     return table

@@ -75,16 +75,16 @@ def compare(voices: Voices, unheard: Sequence[int], first: int, seed: int = 0) -
     deviation_new = _deviation(new.prosody, new.people, usual_new)
     shifted = new.log_probs + _deviation(new.log_probs, new.people, usual_new) + new.log_probs.mean(0)
     return [
-        _comparison("prosody: deviation for values", voices, usual, values, leave_one_out([deviation], voices)),
-        _comparison("prosody: deviation beside values", voices, usual, values, beside),
+        _comparison("prosody: deviation alone", voices, usual, values, leave_one_out([deviation], voices)),
+        _comparison("prosody: and deviation", voices, usual, values, beside),
         _comparison(
-            "voice and prosody: deviation beside values",
+            "voice, prosody: and deviation",
             new,
             usual_new,
             leave_one_out(known, new),
             leave_one_out([*known, deviation_new], new),
         ),
-        _comparison("voice: half of its own mean off", new, usual_new, new.log_probs.argmax(1), shifted.argmax(1)),
+        _comparison("voice: less half of its mean", new, usual_new, new.log_probs.argmax(1), shifted.argmax(1)),
     ]
 
 
