@@ -36,7 +36,7 @@ from erc_live.live.commands.session_options import (
     Transcript,
     session_flags,
 )
-from erc_live.live.errors import exit_code
+from erc_live.live.errors import exit_code, mendable
 from erc_live.live.screen.console import err
 from erc_live.live.screen.printable import printable
 
@@ -68,6 +68,10 @@ COMMANDS = {
         "Label conversations: OUT is IN with an `estimate` (label, probs, certain) for each utterance; its labels "
         "stay.",
     ),
+    "explain": (
+        "explain:explain",
+        "Say what moved the estimate of one utterance of a recorded session: past utterances, words, voice, face.",
+    ),
     "replay": (
         "run:replay",
         "Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic.",
@@ -77,12 +81,24 @@ COMMANDS = {
         "read_notice:notice",
         "Print what people must be told before a session: to read out, and as a sign (--html).",
     ),
+    "doctor": (
+        "doctor:doctor",
+        "Examine this machine: what would run with the present configuration and why, and how to mend what does not.",
+    ),
     "status": ("running:status", "List the sessions that run on this machine for you, and how they do."),
     "pause": ("running:pause", "Stop listening and looking at once, until `erc-live resume`; the session goes on."),
     "resume": ("running:resume", "Listen and look again."),
+    "control": (
+        "control:control_app",
+        "Steer a running session, if it is enabled: pause, mark a moment, name a speaker, correct a label, stop.",
+    ),
     "subscribe": (
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",
+    ),
+    "bridge": (
+        "bridges:bridge_app",
+        "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live[bridges].",
     ),
     "report": (
         "report:report",
@@ -100,6 +116,10 @@ COMMANDS = {
     "session": (
         "bundles:session_app",
         "Recorded sessions: verify one, recover one that was cut off, delete those whose time is up.",
+    ),
+    "export": (
+        "export:export",
+        "Write a recorded session in the formats of other programs: tables, captions, tiers, logs, sound.",
     ),
     "forget": (
         "forget:forget",
@@ -194,7 +214,8 @@ def main() -> None:
     """Console entry point."""
     try:
         app()
-    except Exception as error:
+    except Exception as raised:
+        error = mendable(raised)
         code = exit_code(error)
         if code is None:
             raise

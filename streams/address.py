@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "auto"  # events.endpoint of the configuration: a socket of this user
 _DEFAULT_TCP = "tcp://127.0.0.1:5577"  # where a system has no other
+_DEFAULT_CONTROL_TCP = "tcp://127.0.0.1:5578"
 _HAS_IPC = hasattr(socket, "AF_UNIX")
 _FORMS = "ipc://PATH or tcp://127.0.0.1:PORT" if _HAS_IPC else "tcp://127.0.0.1:PORT"
 
@@ -57,6 +58,13 @@ def public_endpoint(endpoint: str) -> str:
     return f"ipc://{runtime_folder() / 'events'}" if _HAS_IPC else _DEFAULT_TCP
 
 
+def control_endpoint(endpoint: str) -> str:
+    """The endpoint that `control.endpoint` means: for "auto", a socket of this user. Raises AddressError."""
+    if endpoint != DEFAULT_ENDPOINT:
+        return endpoint
+    return f"ipc://{runtime_folder() / 'control'}" if _HAS_IPC else _DEFAULT_CONTROL_TCP
+
+
 def check_endpoint(endpoint: str, *, anywhere: bool = False) -> None:
     """Raise AddressError unless `endpoint` is well formed and, but for `anywhere`, stays on this machine."""
     scheme, _, rest = endpoint.partition("://")
@@ -84,20 +92,27 @@ def stays_here(endpoint: str) -> bool:
 
 def check_unused(endpoint: str) -> None:
     """Raise AddressError if a program listens there. Binding to an `ipc://` path would take it over without a word."""
-    scheme, _, rest = endpoint.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme == "tcp" and port.isdigit() and _is_loopback(host.strip("[]")):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            if probe.connect_ex((host.strip("[]"), int(port))) == 0:
-                raise AddressError(f"{endpoint} is in use by another program; end it or choose another events.endpoint")
-    path = Path(rest)
-    if scheme != "ipc" or not path.exists():
-        return
-    if not path.is_socket():
+    path = _socket_path(endpoint)
+    if path and path.exists() and not path.is_socket():
         raise AddressError(f"{path} exists and is not a socket; choose another events.endpoint")
-    with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(str(path)) == 0:  # refused: left behind by a process that died
-            raise AddressError(f"{path} is in use by another program; stop it or choose another events.endpoint")
+    if is_used(endpoint):
+        raise AddressError(f"{path or endpoint} is in use by another program; end it or choose another events.endpoint")
+
+
+def is_used(endpoint: str) -> bool:
+    """Whether a program of this machine listens at `endpoint`; False where that cannot be known."""
+    host, _, port = endpoint.partition("://")[2].rpartition(":")
+    if path := _socket_path(endpoint):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0  # refused: left behind by a process that died
+    if endpoint.startswith("tcp://") and port.isdigit() and _is_loopback(host.strip("[]")):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            return probe.connect_ex((host.strip("[]"), int(port))) == 0
+    return False
+
+
+def _socket_path(endpoint: str) -> Path | None:
+    return Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
 
 
 def _is_port(text: str) -> bool:

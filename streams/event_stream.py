@@ -15,6 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from erc_live.streams import codec
 from erc_live.streams.address import check_endpoint, check_unused, public_endpoint, stays_here
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.clock import Clock, SessionClock
 from erc_live.streams.curve_keys import KeyFolder, is_key
 from erc_live.streams.errors import AddressError, BadMessage
@@ -28,6 +29,7 @@ from erc_live.streams.topics import BY_MESSAGE, BY_NAME
 HEARTBEAT_S = 1.0
 NO_KEY = "none"  # the key of a publisher that takes none
 _LIVE_QUEUE = 400  # messages held for each slow reader, beside its snapshot: 4 minutes of talk, 1 MB
+_NOTES = 500  # annotations and alerts that a late subscriber is sent
 _SNAPSHOTS, _SNAPSHOTS_PER_S = 2000, 800.0  # messages, 9 us each: less than 1 % of the time, which 99 % of events miss
 _PENDING_OF_ONE = 4  # snapshots that one connection is owed, the newest; it needs one
 
@@ -36,10 +38,10 @@ class EventPublisher:
     """The public stream. Whoever joins late is told who speaks and what the last `history` events were.
 
     A subscriber asks by subscribing to `snapshot.<an id of its own>` after the live topics, and is answered on that
-    topic: `Hello`, the newest `SessionState`, the last events, and `SessionEnd` if it has come. Events that it reads
-    before the `Hello` are in the answer, those that follow on the live topic are not: none is missing and none comes
-    twice. From the `Hello` on, a `Heartbeat` is sent once a second. `clock` is that of its stamps, and may be set when
-    the session starts.
+    topic: `Hello`, the newest `SessionState`, the last events, what people and rules added, and `SessionEnd` if it has
+    come. Events that it reads before the `Hello` are in the answer, those that follow on the live topic are not: none
+    is missing and none comes twice. From the `Hello` on, a `Heartbeat` is sent once a second. `clock` is that of its
+    stamps, and may be set when the session starts.
 
     On TCP the stream is encrypted, and read by who has a key of `keys` (default: the keys of this user). `keyless`, on
     this machine alone: whoever can reach the endpoint reads. Raises AddressError if it cannot be used like that.
@@ -58,7 +60,7 @@ class EventPublisher:
         keys = keys or KeyFolder()
         check_publishable(endpoint, keys, keyless=keyless)
         guarded = endpoint.startswith("tcp:") and not keyless
-        queue = _LIVE_QUEUE + history  # a whole snapshot fits in any case
+        queue = _LIVE_QUEUE + history + _NOTES  # a whole snapshot fits in any case
         self._outlet = PublicOutlet(endpoint, queue, keys if guarded else None, private=not keyless)
         self.endpoint = self._outlet.endpoint
         self.clock: Clock = SessionClock()
@@ -68,6 +70,7 @@ class EventPublisher:
         self._state: zmq.Frame | None = None
         self._end: zmq.Frame | None = None
         self._events: deque[zmq.Frame] = deque(maxlen=history)  # frames: all that are sent one share its bytes
+        self._notes: deque[tuple[str, zmq.Frame]] = deque(maxlen=_NOTES)  # with their topics
         self._last_seq = -1
         self._published = dict.fromkeys((t.name for t in BY_NAME.values() if _is_counted(t.message)), 0)
         self._speakers: dict[int, str] = {}
@@ -93,7 +96,14 @@ class EventPublisher:
             self._state = data
         elif isinstance(message, SessionEnd):
             self._end = data
+        self._send(message, data)
+
+    def _send(self, message: PublicEvent, data: zmq.Frame) -> None:
         topic = BY_MESSAGE[type(message)].name
+        if isinstance(message, Annotation | Alert):
+            self._notes.append((topic, data))
+        if isinstance(message, Annotation) and message.kind == "name" and message.speaker is not None:
+            self._speakers[message.speaker] = message.text
         if topic in self._published:
             self._published[topic] += 1
         self._outlet.send([topic.encode(), data])
@@ -104,7 +114,8 @@ class EventPublisher:
         """
         for peer, topic in self._outlet.requests():
             self._waiting.setdefault(peer, deque(maxlen=_PENDING_OF_ONE)).append(topic)
-        if self._hello is not None and self._waiting and self._snapshots.take(min(_SNAPSHOTS, len(self._events) + 3)):
+        owed = min(_SNAPSHOTS, len(self._events) + len(self._notes) + 3)
+        if self._hello is not None and self._waiting and self._snapshots.take(owed):
             self._answer()
         if self._now() >= self._heartbeat_at:
             self._heartbeat_at = self._now() + HEARTBEAT_S
@@ -133,12 +144,14 @@ class EventPublisher:
         if owed:
             self._waiting[peer] = owed  # at the end of the line
         state, end = ([frame] if frame else [] for frame in (self._state, self._end))
-        for frame in (hello, *state, *self._events, *end):
+        for frame in (hello, *state, *self._events, *(note for _, note in self._notes), *end):
             self._outlet.send([topic, frame])
 
     def _current(self, hello: Hello) -> Hello:
         names = tuple(self._speakers.get(i, "") for i in range(max(self._speakers, default=-1) + 1))
         published = dict(self._published)
+        for topic, _ in self._notes:  # these follow, and are counted by who reads them
+            published[topic] -= 1
         return msgspec.structs.replace(hello, speakers=names, last_seq=self._last_seq, published=published)
 
     def _give_sign_of_life(self) -> None:

@@ -20,8 +20,10 @@ SAMPLE_RATE_HZ = 16_000
 CHUNK_SAMPLES = 512  # one window of the speech detector
 RELABEL_REACH = 100  # utterances that a `Relabel` reaches back at most
 ORDINARY_ENDS = ("end of file", "end of recording", "stopped")  # reasons of a `SourceEnd`
+SUPERVISOR = "supervisor"  # the `worker` of a status that speaks for the session, and not for a process of its own
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
+Kind = Literal["audio", "video"]
 Modality = Literal["text", "audio", "visual"]
 Kind = Literal["audio", "video"]  # of media
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on

@@ -10,11 +10,10 @@ from collections import Counter
 from typing import NamedTuple
 
 import zmq
-from zmq.utils import z85
 
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.curve_keys import KeyFolder
-from erc_live.streams.errors import AddressError
+from erc_live.streams.doorkeeper import Doorkeeper
 from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.relay import Relay
 from erc_live.streams.sockets import LINGER_MS, MAX_REQUEST_BYTES, close_socket, open_socket
@@ -23,9 +22,7 @@ from erc_live.streams.topics import BY_NAME
 SNAPSHOT = "snapshot."  # + an id of its own: the topic on which one late subscriber is told what it missed
 _PREFIX = SNAPSHOT.encode()
 _PUBLIC = tuple(name.encode() for name, topic in BY_NAME.items() if issubclass(topic.message, PublicMessage))
-_ZAP = "inproc://zeromq.zap.01"  # where libzmq asks who may come in (its RFC 27)
 _TURN = 64  # requests read in one turn, 5 us each
-_NAMED = 100  # refused keys that are logged; more is a flood
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +46,13 @@ class PublicOutlet:
         self._addresses = BusAddresses()
         inner = self._addresses.endpoint("events")
         self._socket = open_socket(zmq.XPUB, inner)
-        self._doorkeeper: _Doorkeeper | None = None
+        self._doorkeeper: Doorkeeper | None = None
         try:
             self._socket.set(zmq.SNDHWM, queue)
             self._socket.set(zmq.XPUB_VERBOSER, 1)  # tell of every peer, not only of the first and last on a topic
             self._socket.set(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
             if keys:
-                self._doorkeeper = _Doorkeeper(self._socket, keys)
+                self._doorkeeper = Doorkeeper(self._socket, keys)
             self._socket.bind(inner)
             self._relay = Relay(endpoint, inner, private=private)
         except BaseException:
@@ -108,49 +105,6 @@ class PublicOutlet:
         close_socket(self._socket, linger_ms)
         if not linger_ms:
             self._addresses.close()
-
-
-class _Doorkeeper:
-    """Answers ZeroMQ whether the key of a subscriber is known: that of this user, or one that is allowed."""
-
-    def __init__(self, guarded: zmq.Socket[bytes], keys: KeyFolder) -> None:
-        self._keys, self._own = keys, keys.own()
-        self._changed_ns = keys.changed_ns()
-        self._named: set[str] = set()
-        self._socket = guarded.context.socket(zmq.REP)
-        self._socket.bind(_ZAP)
-        guarded.set(zmq.CURVE_SERVER, 1)
-        guarded.set(zmq.CURVE_SECRETKEY, self._own.secret.encode())
-        guarded.set_string(zmq.ZAP_DOMAIN, "erc-live")
-
-    def answer(self) -> None:
-        with contextlib.suppress(zmq.Again):
-            for _ in range(_TURN):
-                version, number, _, _, _, _, key = self._socket.recv_multipart(zmq.NOBLOCK)  # CURVE: one credential
-                verdict = [b"200", b"known"] if self._is_known(z85.encode(key).decode()) else [b"400", b"unknown key"]
-                self._socket.send_multipart([version, number, *verdict, b"", b""])
-
-    def changed(self) -> bool:
-        """Whether somebody was allowed or revoked since the last call."""
-        before, self._changed_ns = self._changed_ns, self._keys.changed_ns()
-        return before != self._changed_ns
-
-    def close(self) -> None:
-        self._socket.close(linger=0)
-
-    def _is_known(self, public: str) -> bool:
-        if public == self._own.public:
-            return True
-        try:
-            if public in self._keys.allowed().values():
-                return True
-        except AddressError as error:  # somebody damaged the file while a session runs
-            log.warning("%s", error)
-            return False
-        if public not in self._named and len(self._named) < _NAMED:
-            self._named.add(public)
-            log.warning("refused a subscriber with the unknown key %s: erc-live keys allow NAME '%s'", public, public)
-        return False
 
 
 def _peer(frame: zmq.Frame) -> int:

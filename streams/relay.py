@@ -54,13 +54,14 @@ class Allowance:
 class Relay:
     """Listens at `endpoint` (ipc or tcp) and connects each peer with the socket at `inner`, in a thread of its own.
 
-    `private`: processes of other users are refused, where the system tells. `refused` counts connections that were
+    `private`: processes of other users are refused, where the system tells. `most_bytes`: of what a connection may say
+    in all. `refused` counts connections that were
     refused or cut off. Raises AddressError where it cannot listen.
     """
 
-    def __init__(self, endpoint: str, inner: str, *, private: bool) -> None:
+    def __init__(self, endpoint: str, inner: str, *, private: bool, most_bytes: int = REQUEST_BYTES) -> None:
         self.refused = 0
-        self._inner, self._private = inner, private
+        self._inner, self._private, self._most_bytes = inner, private, most_bytes
         self._listener = _listen(endpoint)
         self.endpoint = _name(endpoint, self._listener)
         self._peers: set[_Peer] = set()
@@ -178,7 +179,7 @@ class Relay:
         except OSError:
             data = b""
         peer.received += len(data)
-        if peer.received > REQUEST_BYTES:
+        if peer.received > self._most_bytes:
             self.refused += 1
             data = b""
         if not data:

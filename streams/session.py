@@ -195,14 +195,14 @@ class RecordedSession:
 
         Raises SessionError when the file is not the one that was recorded.
         """
-        from erc_live.streams.segments import cut, decode_flac  # here: who reads no media needs no library for them
+        from erc_live.streams.segments import cut, decode_flac  # in the call: events are read without PyAV
 
         lengths = (run.samples for run in segment.runs for _ in range(run.chunks))
         return self._decoded(segment, lambda file: cut(decode_flac(file), lengths))
 
     def jpegs(self, segment: VideoSegment) -> Iterator[bytes]:
         """One per time. Raises SessionError when the file is not the one that was recorded."""
-        from erc_live.streams.segments import decode_mkv  # here, too
+        from erc_live.streams.segments import decode_mkv
 
         return self._decoded(segment, lambda file: _counted(decode_mkv(file), len(segment.times_ns)))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from erc_live.streams.address import DEFAULT_ENDPOINT
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.errors import AddressError, StreamLost
 from erc_live.streams.messages import (
     EmotionEvent,
@@ -27,7 +28,18 @@ from erc_live.streams.topics import BY_NAME
 if TYPE_CHECKING:  # not at run time: who only reads sessions does not load ZeroMQ
     from erc_live.streams.curve_keys import KeyFolder
 
-LIVE_TOPICS = ("event", "gap", "relabel", "overload", "worker_lost", "session_state", "session_end")
+LIVE_TOPICS = (
+    "event",
+    "annotation",
+    "alert",
+    "gap",
+    "relabel",
+    "overload",
+    "worker_lost",
+    "session_state",
+    "session_end",
+)
+_NOTES = 2000  # annotations and alerts that are known again
 LOST_S = 3.0  # without a sign of life; there is one a second
 _HEARTBEAT = "heartbeat"
 _ANSWER_S = 0.4  # in which a session that runs answers
@@ -35,12 +47,13 @@ _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
 _OTHERS = {BY_NAME[name].message: name for name in LIVE_TOPICS if name not in ("event", "session_state", "session_end")}
 
 
-def subscribe(
+def subscribe(  # noqa: PLR0913 - each is of use alone
     endpoint: str = DEFAULT_ENDPOINT,
     *,
     timeout_s: float | None = None,
     on_wait: Callable[[], None] | None = None,
     follow: bool = False,
+    over: Callable[[], bool] = lambda: False,
     server_key: str | None = None,
     keys: "KeyFolder | None" = None,
 ) -> Iterator[PublicEvent]:
@@ -48,7 +61,8 @@ def subscribe(
 
     No event comes twice. What was missed, because this program read too slowly or the connection broke, is told by a
     `Gap` of cause "bus" whose source is the topic: "event", "relabel" and so on. A session that begins anew on the same
-    endpoint says `Hello` again. `follow`: go on with the next session, when one has ended or vanished.
+    endpoint says `Hello` again. `follow`: go on with the next session, when one has ended or vanished. `over` is asked
+    twice a second at least, and ends the stream.
 
     `endpoint` is "auto", the socket of this user, or what `events.endpoint` says. An endpoint of another machine needs
     `server_key`, the public key of who publishes there; "none" is a publisher without keys. `keys`: another folder of
@@ -65,7 +79,7 @@ def subscribe(
     inlet = EventReceiver(endpoint, topics, server_key=server_key, keys=keys)
     stream, patience = InOrder(), _StreamWait(inlet.endpoint, timeout_s, on_wait)
     try:
-        while not stream.ended:
+        while not (stream.ended or over()):
             begun_s = time.monotonic()
             messages = inlet.receive(patience.wait_s(stream.alive))
             waited_s = time.monotonic() - begun_s
@@ -141,6 +155,7 @@ class InOrder:
         self._hello: Hello | None = None
         self._seq: int | None = None  # of the last event; None where the first one may have any number
         self._known: Counter[str] = Counter()  # messages of each topic that came, or whose loss was told; not events
+        self._notes: dict[Annotation | Alert, None] = {}  # in the order in which they came
         self._t_end_ns = 0
 
     @property
@@ -167,8 +182,21 @@ class InOrder:
             self.ended = True
             yield message
         elif topic := _OTHERS.get(type(message)):
-            self._known[topic] += 1
-            yield cast("PublicEvent", message)
+            yield from self._other(topic, cast("PublicEvent", message))
+
+    def _other(self, topic: str, message: PublicEvent) -> Iterator[PublicEvent]:
+        self._known[topic] += 1
+        if not self._is_known(message):
+            yield message
+
+    def _is_known(self, message: object) -> bool:
+        """Whether this annotation or alert came before: a session that greets once more sends them once more."""
+        if not isinstance(message, Annotation | Alert) or message in self._notes:
+            return isinstance(message, Annotation | Alert)
+        self._notes[message] = None
+        if len(self._notes) > _NOTES:
+            del self._notes[next(iter(self._notes))]
+        return False
 
     def _greet(self, hello: Hello) -> Iterator[Hello | Gap]:
         """After a broken connection the same session greets again, and a restarted one counts from 0 again."""
@@ -178,6 +206,7 @@ class InOrder:
         self.alive = True
         if old and old.session == hello.session and hello.last_seq >= (-1 if self._seq is None else self._seq):
             yield from self._missing(hello.published or {}, hello.t_ns)
+            self._known = Counter(hello.published or {})  # the annotations that follow are counted once more
             return
         self._seq = None if hello.last_seq >= 0 else -1
         self._known = Counter(hello.published or {})

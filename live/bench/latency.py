@@ -21,7 +21,7 @@ from typing import Any
 
 from erc_live.live.bench.usage import Usage
 from erc_live.live.errors import EngineError
-from erc_live.live.screen.panels import STAGES, stage_durations
+from erc_live.live.screen.devices_panel import STAGES, stage_durations
 from erc_live.live.screen.percentile import percentile
 from erc_live.streams import codec
 from erc_live.streams.message_base import PublicMessage

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from erc_live.live.errors import EngineError
+import psutil
 
 EVERY_S = 0.5  # between readings: a fraction of a millisecond for each process
 _SEARCH_S = 5.0  # between searches for processes that were started again; a search reads all of the machine
@@ -23,8 +23,6 @@ class Usage:
     """Reads in a thread of its own while it is entered; `begin` says from when on usage counts."""
 
     def __init__(self, pid: int) -> None:
-        psutil = _psutil()
-        self._gone = psutil.Error
         self._root = psutil.Process(pid)
         self._processes: dict[int, tuple[str, Any]] = {}
         self._used_s: dict[int, float] = {}
@@ -71,13 +69,13 @@ class Usage:
         self._searched_s = time.monotonic()
         try:
             running = [self._root, *self._root.children(recursive=True)]
-        except self._gone:
+        except psutil.Error:
             return
         for process in running:  # who was started comes after who started it
             try:
                 parent = self._processes.get(process.ppid(), (SUPERVISOR,))[0]
                 name = _name(process.cmdline()) or parent
-            except self._gone:
+            except psutil.Error:
                 continue
             self._processes.setdefault(process.pid, (name, process))
 
@@ -85,28 +83,19 @@ class Usage:
         for pid, (_, process) in self._processes.items():
             try:
                 times = process.cpu_times()
-            except self._gone:
+            except psutil.Error:
                 continue
             self._used_s[pid] = times.user + times.system
 
 
 def used_here_s() -> float:
     """Processor time of this process and of all that it started and that still run, in s."""
-    psutil = _psutil()
     used_s = time.process_time()
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             times = process.cpu_times()
             used_s += times.user + times.system
     return used_s
-
-
-def _psutil() -> Any:
-    try:
-        import psutil
-    except ImportError as error:
-        raise EngineError("this bench needs psutil: pip install 'erc-live[bench]'") from error
-    return psutil
 
 
 def _name(command: list[str]) -> str:

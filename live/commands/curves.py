@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import torch
 import typer
 from rich.progress import Progress
 
-from erc_live.live.screen.console import err
+from erc_live.live.screen.console import err, print_line
 from erc_live.live.screen.progress import counting
 from erc_live.models.training.dialogue_dataset import TextsEncoded
 from erc_live.models.training.graph_config import Report
+from erc_live.models.training.precision import in_words
 from erc_live.models.training.trainer import StepDone
 
 INTERRUPTED = 130  # as shells count it
@@ -68,6 +70,12 @@ class Curves:
             self._bar.update(self._all, description=f"dev {curve}")
         self._bar.update(self._all, advance=1)
         self._bar.console.print(line, highlight=False)
+
+
+def print_precision() -> None:
+    """Say in which numbers an encoder is trained here."""
+    device = torch.accelerator.current_accelerator()
+    print_line(f"trained {in_words(device.type if device else 'cpu')}")
 
 
 @contextmanager

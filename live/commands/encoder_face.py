@@ -46,12 +46,13 @@ def train(
 
     A run that was interrupted goes on when the same command is given again.
     """
-    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.curves import print_precision, watched
     from erc_live.models.training.face_task import FaceTraining, train_face
 
     config = FaceTraining(seed=seed) if epochs is None else FaceTraining(seed=seed, epochs=epochs)
     data = {split: read(corpus, split) for split in ("train", "dev")}
     about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
+    print_precision()
     with watched(config.epochs, f"the same command goes on in {into}") as curves:
         train_face(data, into, config, about, curves)
     out.print(f"{into}: weights and card written", markup=False, soft_wrap=True)

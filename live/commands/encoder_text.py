@@ -36,13 +36,14 @@ def train(
 
     A run that was interrupted goes on when the same command is given again.
     """
-    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.curves import print_precision, watched
     from erc_live.models.corpora import read
     from erc_live.models.training.text_task import PARTS, TextTraining, train_text
 
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
     config = TextTraining(seed_numbers(seeds), epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}
+    print_precision()
     with watched(len(config.seeds) * epochs * PARTS, f"the same command goes on in {into}", PARTS) as curves:
         encoder = train_text(corpora, open_encoder(start), into, config, about, curves)
     out.print(f"{into}: encoder {encoder.fingerprint} written", markup=False, soft_wrap=True)

@@ -53,7 +53,7 @@ def train(
 
     A run that was interrupted goes on when the same command is given again.
     """
-    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.curves import print_precision, watched
     from erc_live.models.training.voice_task import VoiceTraining, train_voice
 
     config = VoiceTraining(seed=seed) if epochs is None else VoiceTraining(seed=seed, epochs=epochs)
@@ -63,6 +63,7 @@ def train(
             named = "; ".join(broken[:NAMED])
             raise CorpusError(f"{len(broken)} of {len(usable) + len(broken)} clips cannot be read: {named}: mend them")
     about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
+    print_precision()
     with watched(config.epochs, f"the same command goes on in {into}") as curves:
         train_voice(clips["train"][0], clips["dev"][0], into, config, about, curves)
     out.print(f"{into}: weights and card written", markup=False, soft_wrap=True)

@@ -46,6 +46,13 @@ def subscribe(
     sinks.write(messages, sys.stdout, as_json=wants_jsonl(jsonl))
 
 
-def schema() -> None:
+def schema(
+    control: Annotated[bool, typer.Option("--control", help="Of requests to a session, and of the replies.")] = False,
+) -> None:
     """Print the JSON Schema of the emotion event stream."""
+    if control:
+        from erc_live.streams.control_channel import control_schema  # here: the other one needs no ZeroMQ
+
+        out.print(json.dumps(control_schema(), indent=2), soft_wrap=True)
+        return
     out.print(json.dumps(event_schema(), indent=2), soft_wrap=True)

@@ -11,14 +11,15 @@ from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out, print_line
-from erc_live.live.screen.panels import clock_text
+from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
 from erc_live.live.session.registry import SessionEntry
+from erc_live.streams.address import is_used, public_endpoint
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import Command, Hello
 from erc_live.streams.subscribe import subscribe
 
-ANSWER_S = 0.5  # in which a session that runs answers
+ANSWER_S = 10.0  # in which a session that listens answers, however busy the machine is
 
 Session = Annotated[str | None, typer.Argument(help="Which one; the only one without.", metavar="[SESSION]")]
 
@@ -44,6 +45,8 @@ def status(
         return
     for entry in entries:
         print_line(_line(entry, now_ns), out)
+        for worker, doing in sorted(entry.workers.items()):
+            print_line(f"  {worker:<12}  {doing}", out)
     if stranger:
         print_line(
             f"{stranger.session}  {stranger.purpose}  {endpoint}  (leaves no trace here: ephemeral, or another user's)",
@@ -72,7 +75,9 @@ def _ask(session: str | None, command: Command) -> None:
 
 
 def _greeting(endpoint: str) -> Hello | None:
-    """How a session introduces itself that is not in the registry, None where nobody answers."""
+    """How a session introduces itself that is not in the registry, None where nobody listens or answers."""
+    if not is_used(public_endpoint(endpoint)):
+        return None
     try:
         return next(
             (message for message in subscribe(endpoint, timeout_s=ANSWER_S) if isinstance(message, Hello)), None
@@ -90,8 +95,10 @@ def _line(entry: SessionEntry, now_ns: int) -> str:
         "PAUSED" if entry.paused else "",
         "RECORDING" if entry.recording else "",
         f"deaths {entry.deaths}" if entry.deaths else "",
+        f"alerts {entry.alerts}" if entry.alerts else "",
         entry.purpose,
         entry.endpoint,
+        f"control {entry.control}" if entry.control else "",
         f"process {entry.pid}",
     ]
     silent_s = entry.silent_s(now_ns)

@@ -23,9 +23,15 @@ def config_show(
     loaded = configuration.load(config, sets or [])
     tree = msgspec.to_builtins(loaded.config)
     out.print(f"# the user's own file: {configuration.user_file()}", soft_wrap=True)
+    alerts = tree.pop(configuration.ALERTS)
     for section, keys in tree.items():
         out.print(f"\n[{section}]")
         for key, value in keys.items():
             line = f"{key} = {json.dumps(value)}"
             whose = f"{line:<44}# {loaded.origin[f'{section}.{key}']}"
             out.print(whose if origin else line, soft_wrap=True)
+    for rule in alerts:
+        out.print(f"\n[[alerts]]{' ' * 34}# {loaded.origin[configuration.ALERTS]}" if origin else "\n[[alerts]]")
+        for key, value in rule.items():
+            if value is not None:
+                out.print(f"{key} = {json.dumps(value)}", soft_wrap=True)

@@ -23,7 +23,9 @@ from erc_live.live.commands.options import (
     size_values,
 )
 from erc_live.live.commands.places import cache_folder, own_weights
-from erc_live.live.screen.console import err, out
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import err, out, print_line
+from erc_live.models.card import CARD
 
 if TYPE_CHECKING:
     from erc_live.models.card import Card
@@ -42,6 +44,7 @@ Options = Annotated[
     Path | None,
     typer.Option(help="What `erc-live tune` found, for network, sizes, rate, batch, balance, average.", metavar="FILE"),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace weights that --out holds.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of the same run.")]
 
 
@@ -68,6 +71,7 @@ def train(
     options: Options = None,
     processes: Processes = 1,
     resume: Resume = False,
+    force: Force = False,
 ) -> None:
     """Train a network on a corpus; epoch, seed, temperature and threshold are chosen on its dev split.
 
@@ -96,6 +100,8 @@ def train(
     if options is not None:
         config = _tuned(options, config)
     folder = into or own_weights(config.network)
+    if (folder / CARD).exists() and not (resume or force):
+        raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
     _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume), config)
 
 
@@ -120,7 +126,7 @@ class _Asked:
 
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
-    from erc_live.live.commands.curves import watched
+    from erc_live.live.commands.curves import print_precision, watched
     from erc_live.live.commands.datasets import dialogue_dataset, text_folder
     from erc_live.models.training.graph_config import Run
     from erc_live.models.training.graph_training import train_graph
@@ -131,10 +137,14 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     command = " ".join(["erc-live", *sys.argv[1:]])
     runs = len(config.seeds) + (config.folds + 1 if config.folds else 0)
     advice = f"the same command with --resume goes on in {asked.out}"
+    if config.tune_text:
+        print_precision()
     with watched(runs * config.epochs, advice) as curves:
         into = Run(asked.out, cache_folder(), command, asked.resume, curves)
         trained = train_graph(data, text_folder(asked.encoder, config.start), config, into)
     out.print(f"{asked.out}: {_summary(trained.card)}", markup=False, highlight=False, soft_wrap=True)
+    if trained.card.training["epoch"] == config.epochs:
+        print_line(f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}")
 
 
 def _summary(card: "Card") -> str:

@@ -8,15 +8,21 @@ On small terminals panels leave in this order: capture and latency, then speaker
 transcript and the notice stay.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
-from erc_live.live.screen import panels
-from erc_live.live.screen.panels import Cell, Row, Sheet, cells, clock_text
+from erc_live.live.screen import transcript_panel
+from erc_live.live.screen.devices_panel import STAGES, capture_and_latency
+from erc_live.live.screen.health_panel import health, overload, trouble_rows, warnings
+from erc_live.live.screen.help_panel import help_rows, legend
+from erc_live.live.screen.interaction import Interaction, Span
+from erc_live.live.screen.prompt_panel import prompt
+from erc_live.live.screen.sheet import Cell, Row, Sheet, cells, clock_text, fitted, heading
 from erc_live.live.screen.speaker_cells import short_name
+from erc_live.live.screen.speakers_panel import speakers
 from erc_live.live.screen.theme import ALARM, HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
 from erc_live.live.screen.view import SessionView
 
@@ -25,6 +31,9 @@ COMPACT_BELOW_COLUMNS = 60
 COMPACT_BELOW_ROWS = 12
 FULL_FROM_ROWS = 18
 TROUBLE_FROM_ROWS = 6
+TWO_TROUBLES_FROM_ROWS = 10
+PROMPT_FROM_ROWS = 4
+LEGEND_FROM_ROWS = 30
 WARNING_ROWS = 3
 WIDE_FROM_COLUMNS = 100
 MIN_TITLE_CELLS = 20  # of the program and the session; with fewer, the program alone
@@ -45,29 +54,90 @@ class Frame:
             yield Segment.line()
 
 
-def render(view: SessionView, width: int, height: int, now_ns: int, glyphs: Glyphs = UNICODE) -> Frame:
-    """The screen of `view` at session time `now_ns`: exactly `height` rows of exactly `width` cells."""
-    compact = width < COMPACT_BELOW_COLUMNS or height < COMPACT_BELOW_ROWS
-    sheet = _sheet(view, width, now_ns, glyphs)
-    above = [_header(sheet)]
-    below = [_footer(sheet, compact)] if height >= 3 else []
-    if compact and height >= TROUBLE_FROM_ROWS and (panels.troubles(view) or view.overload):
-        trouble = panels.worker_states(view) if panels.troubles(view) else panels.overload(view)
-        below = [panels.fitted(trouble, width, glyphs), *below]
-    elif compact and height >= TROUBLE_FROM_ROWS:
-        below = [*panels.warnings(sheet, 1), *below]
-    if not compact:
-        above += [*panels.speakers(sheet, max(2, height // 6)), panels.transcript_heading(sheet)]
-        below = [*panels.health(sheet), *panels.warnings(sheet, WARNING_ROWS), *below]
-    if not compact and height >= FULL_FROM_ROWS:
-        below = [*panels.capture_and_latency(sheet, max(len(panels.STAGES) + 1, height // 6)), *below]
-    free = height - len(above) - len(below)
-    body = panels.transcript(sheet, free, compact) if free > 0 else []
-    blank: list[Row] = [[] for _ in range(free - len(body))]
-    return Frame([*above, *body, *blank, *below][:height], width)
+class Screenful:
+    """One screen of a view: its sheet, and what stands above and below the transcript."""
+
+    def __init__(self, sheet: Sheet, height: int) -> None:
+        self.sheet, self._height = sheet, height
+        self._compact = sheet.width < COMPACT_BELOW_COLUMNS or height < COMPACT_BELOW_ROWS
+        self._above = [_header(sheet)]
+        if not self._compact and sheet.doing.mode == "help":
+            self._above.append(heading(sheet.glyphs, sheet.width, "Help"))
+        elif not self._compact:
+            self._above += speakers(sheet, max(2, height // 6))
+            self._above.append(transcript_panel.transcript_heading(sheet))
+        self._below = self._panels()
+        self._prompt: list[Row] = []
+        if height >= PROMPT_FROM_ROWS:
+            newer = transcript_panel.below(sheet, self.free, self._compact) if self.free > 0 else 0
+            self._prompt = prompt(sheet, newer)
+
+    @property
+    def free(self) -> int:
+        """Rows of the transcript."""
+        return self._height - len(self._above) - len(self._below) - len(self._prompt)
+
+    def span(self, place: int) -> Span:
+        """Which items can be seen where the transcript ends with that one."""
+        return transcript_panel.span(self.sheet, max(1, self.free), self._compact, place)
+
+    def rows(self) -> list[Row]:
+        """All of it."""
+        body: list[Row] = []
+        if self.free > 0:
+            helping = self.sheet.doing.mode == "help"
+            body = help_rows(self.sheet, self.free) if helping else self._transcript()
+        blank: list[Row] = [[] for _ in range(self.free - len(body))]
+        return [*self._above, *body, *blank, *self._prompt, *self._below][: self._height]
+
+    def _transcript(self) -> list[Row]:
+        return transcript_panel.transcript(self.sheet, self.free, self._compact)
+
+    def _panels(self) -> list[Row]:
+        sheet, height = self.sheet, self._height
+        footer = [_footer(sheet, self._compact)] if height >= 3 else []
+        if self._compact:
+            return [
+                *(_trouble(sheet, 2 if height >= TWO_TROUBLES_FROM_ROWS else 1) if height >= TROUBLE_FROM_ROWS else []),
+                *footer,
+            ]
+        below = [*health(sheet), *warnings(sheet, WARNING_ROWS), *footer]
+        if height >= FULL_FROM_ROWS and sheet.doing.mode != "help":
+            below = [*capture_and_latency(sheet, max(len(STAGES) + 1, height // 6)), *below]
+        if height >= LEGEND_FROM_ROWS:
+            below = [*legend(sheet), *below]
+        return below
 
 
-def _sheet(view: SessionView, width: int, now_ns: int, glyphs: Glyphs) -> Sheet:
+def render(
+    view: SessionView,
+    width: int,
+    height: int,
+    now_ns: int,
+    glyphs: Glyphs = UNICODE,
+    doing: Interaction = Interaction(),  # noqa: B008 - a value
+) -> Frame:
+    """The screen of `view` at session time `now_ns`, while somebody is at something (`doing`): exactly `height` rows of
+    exactly `width` cells.
+    """
+    return Frame(Screenful(_sheet(view, width, now_ns, glyphs, doing), height).rows(), width)
+
+
+def scrolled(view: SessionView, width: int, height: int, glyphs: Glyphs, doing: Interaction) -> Screenful:
+    """The screen as somebody scrolls in it: then utterances are drawn in full."""
+    anchored = replace(doing, anchor=doing.anchor or "", answer="")
+    return Screenful(_sheet(view, width, view.start_ns or 0, glyphs, anchored), height)
+
+
+def _trouble(sheet: Sheet, rows: int) -> list[Row]:
+    """On a small screen there is a line or two for what is wrong."""
+    wrong = trouble_rows(sheet, rows)
+    if not wrong and sheet.view.overload:
+        wrong = [overload(sheet.view)]
+    return [fitted(row, sheet.width, sheet.glyphs) for row in wrong] or warnings(sheet, 1)
+
+
+def _sheet(view: SessionView, width: int, now_ns: int, glyphs: Glyphs, doing: Interaction) -> Sheet:
     """Columns as wide as their contents need, within limits that leave room for the text."""
     wide = width >= WIDE_FROM_COLUMNS
     names = [short_name(speaker.name, speaker.index) for speaker in view.speakers]
@@ -78,14 +148,15 @@ def _sheet(view: SessionView, width: int, now_ns: int, glyphs: Glyphs) -> Sheet:
     shares = min(len(view.labels), MAX_LABELS)
     return Sheet(
         view=view,
+        doing=doing,
         width=width,
         now_ns=now_ns,
         glyphs=glyphs,
         time=len(clock_text(now_ns - start_ns)),
         name=min(_widest(names, glyphs, 6), 16 if wide else 10),
-        label=min(_widest(view.labels, glyphs, 6), 12),
+        label=min(_widest([*view.labels, *(f"Xx>{noted}" for noted in view.corrections.values())], glyphs, 6), 12),
         shares=shares,
-        bar=max(shares, 20 if wide else 10),
+        bar=max(shares * transcript_panel.SHARE_CELLS, 20 if wide else 10),
     )
 
 
@@ -105,7 +176,7 @@ def _header(sheet: Sheet) -> Row:
         left.append((f"  {view.hello.session}", QUIET))
         if view.hello.purpose:
             left.append((f"  {view.hello.purpose}", QUIET))
-    return [*panels.fitted(left, room, glyphs), *right]
+    return [*fitted(left, room, glyphs), *right]
 
 
 def _indicators(view: SessionView, glyphs: Glyphs) -> Row:
@@ -125,7 +196,9 @@ def _indicators(view: SessionView, glyphs: Glyphs) -> Row:
 def _footer(sheet: Sheet, compact: bool) -> Row:
     switch = "resumes" if sheet.view.paused else "pauses"
     pause = f"  p {switch}" if sheet.view.state and not sheet.view.end else ""
-    keys = "" if compact else f"{pause}  Ctrl-C ends "
+    keys = "? help " if compact else f"{pause}  ? help  q ends "
     room = sheet.width - len(keys)
+    if len(NOTICE.partition(",")[0]) >= room:
+        room, keys = sheet.width, ""
     notice = NOTICE if len(NOTICE) < room else NOTICE.partition(",")[0]
-    return [*panels.fitted([(f" {notice}", QUIET)], room, sheet.glyphs), (keys, QUIET)]
+    return [*fitted([(f" {notice}", QUIET)], room, sheet.glyphs), (keys, QUIET)]

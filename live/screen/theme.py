@@ -21,6 +21,7 @@ STRONG = "bold"
 ALARM = "bold reverse red"
 WARNING = "bold yellow"
 CHANGED = "bold reverse"
+MARKED = "bold underline"
 LIVE = "bold green"
 METER = "green"
 HOT = "bold red"
@@ -84,11 +85,6 @@ class Glyphs:
 
 UNICODE = Glyphs("╸━", "▁▂▃▄▅▆▇█", "─", "●", "›", "~", "…", ascii_only=False)
 ASCII = Glyphs("#", "0123456789", "-", "*", ">", "~", "...", ascii_only=True)
-
-
-def label_style(label: str) -> str:
-    """The colour of `label`; none for a label that this table does not know."""
-    return LABEL_STYLES.get(label, "")
 
 
 def unit_interval(value: float) -> float:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import (
+    SUPERVISOR,
     AnyMessage,
     EmotionEvent,
     Gap,
@@ -22,12 +24,15 @@ from erc_live.streams.messages import (
     WorkerStatus,
 )
 
-MAX_UTTERANCES = 200
+MAX_UTTERANCES = 2000  # two hours of lively talk, some 4 MB
 MAX_TREND = 30
 MAX_SPEAKERS = 32
 MAX_WORKERS = 64
 MAX_GAPS = 20  # remembered one by one, to know them again; the counts go on
 MAX_WARNINGS = 8
+MAX_MARKS = 200
+MAX_CORRECTIONS = 2000
+MAX_ALERTS = 16
 MAX_CHANGES = 100  # as many as a `Relabel` reaches back
 CHANGE_NS = 5_000_000_000  # a change of speaker is marked for so long
 STAMPS = ("t_closed_ns", "t_text_ns", "t_features_ns", "t_logits_ns", "t_published_ns")
@@ -69,9 +74,10 @@ class SessionView:
     """Everything that is drawn. `state` is None where the session did not say what it does.
 
     `utterances` are in the order in which they were first heard of, `speakers` in the order in which they last spoke,
-    `workers` by name. `changes`: utterances that turned out to be another speaker's, the newest last. `gaps` and `lost`
-    (messages) count the whole session. `warnings`: what people are to be told, the newest last. `last_seq`: the newest
-    event, -1 for none.
+    `workers` by name. `changes`: utterances that turned out to be another speaker's, the newest last. `marks`: moments
+    with a note; `corrections`: the label that a person gave last, by utterance; `alerts`: those that hold. `gaps` and
+    `lost` (messages) count the whole session. `warnings`: what people are to be told, the newest last. `last_seq`: the
+    newest event, -1 for none.
     """
 
     hello: Hello | None = None
@@ -79,6 +85,9 @@ class SessionView:
     speakers: tuple[SpeakerSummary, ...] = ()
     workers: tuple[WorkerStatus, ...] = ()
     changes: tuple[SpeakerChange, ...] = ()
+    marks: tuple[Annotation, ...] = ()
+    corrections: Mapping[str, str] = field(default_factory=dict)
+    alerts: tuple[Alert, ...] = ()
     gaps: int = 0
     lost: int = 0
     recent_gaps: tuple[Gap, ...] = ()
@@ -136,11 +145,24 @@ def reduce(view: SessionView, message: AnyMessage) -> SessionView:
         case EmotionEvent():
             return _observe(view, message)
         case WorkerStatus():
-            return replace(view, workers=_workers(view.workers, message), warnings=_warnings(view.warnings, message))
+            workers = view.workers if message.worker == SUPERVISOR else _workers(view.workers, message)
+            return replace(view, workers=workers, warnings=_warnings(view.warnings, message))
         case Hello():
             return _greet(view, message)
         case Gap():
             return _miss(view, message)
+        case Annotation():
+            return _annotate(view, message)
+        case _:
+            return _reduce_state(view, message)
+
+
+def _reduce_state(view: SessionView, message: AnyMessage) -> SessionView:
+    """What the session as a whole does."""
+    match message:
+        case Alert():
+            others = tuple(a for a in view.alerts if (a.rule, a.speaker) != (message.rule, message.speaker))
+            return replace(view, alerts=(*others, message)[-MAX_ALERTS:] if message.on else others)
         case Overload():
             return replace(view, overload=message if message.level else None)
         case SessionState():
@@ -156,6 +178,39 @@ def _greet(view: SessionView, hello: Hello) -> SessionView:
         view = SessionView(workers=view.workers)
     # A publisher that knows fewer events than we have seen has started anew: its numbers begin again.
     return replace(view, hello=hello, last_seq=min(view.last_seq, hello.last_seq))
+
+
+def _annotate(view: SessionView, annotation: Annotation) -> SessionView:
+    """A mark or label is laid beside the rest; a name is that of the speaker from now on and before."""
+    match annotation.kind:
+        case "mark" if annotation not in view.marks:
+            return replace(view, marks=(*view.marks, annotation)[-MAX_MARKS:])
+        case "label" if annotation.utterance is not None and annotation.label is not None:
+            corrections = {**view.corrections, annotation.utterance: annotation.label}
+            return replace(view, corrections=dict([*corrections.items()][-MAX_CORRECTIONS:]))
+        case "name" if annotation.speaker is not None:
+            return _rename(view, annotation.speaker, annotation.text)
+        case _:
+            return view
+
+
+def _rename(view: SessionView, speaker: int, name: str) -> SessionView:
+    def named(event: EmotionEvent) -> EmotionEvent:
+        return msgspec.structs.replace(event, speaker_name=name) if event.speaker == speaker else event
+
+    hello = view.hello
+    if hello is not None and speaker < len(hello.speakers):
+        roster = tuple(name if index == speaker else other for index, other in enumerate(hello.speakers))
+        hello = msgspec.structs.replace(hello, speakers=roster)
+    return replace(
+        view,
+        hello=hello,
+        utterances=tuple(map(named, view.utterances)),
+        speakers=tuple(
+            replace(s, name=name, latest=named(s.latest)) if s.index == speaker else s for s in view.speakers
+        ),
+        changes=tuple(replace(change, before=named(change.before)) for change in view.changes),
+    )
 
 
 def _miss(view: SessionView, gap: Gap) -> SessionView:

@@ -7,21 +7,27 @@ system removes with the process, or in memory (`spool`).
 The rule of this file: it starts no process and decides nothing; the supervisor does.
 """
 
+import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from msgspec import structs
 
+from erc_live.live.alerts.alert_rules import AlertRules
+from erc_live.live.session.session_notes import SessionNotes
 from erc_live.live.session.spec import PUBLIC, SUBSCRIPTIONS, SessionSpec
 from erc_live.live.session.totals import SessionTotals
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import Clock
 from erc_live.streams.curve_keys import KeyPair
 from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import (
+    SUPERVISOR,
     AnyMessage,
     EmotionEvent,
     Hello,
@@ -33,7 +39,7 @@ from erc_live.streams.messages import (
 )
 from erc_live.streams.ring import Retention
 
-NAME = "supervisor"  # of this publisher and reader
+NAME = SUPERVISOR  # of this publisher and reader
 PASSING_S = 30.0  # for how long what is provisional is kept
 SPARE = "spare-"  # how a process is called that stands in for nobody yet
 _VOICE = re.compile(r"#(\d+)$")  # the number of a voice of a shared microphone (`speakers/clustering.py`)
@@ -56,9 +62,10 @@ class Broker:
         observe: Callable[[AnyMessage], None],
         pair: KeyPair | None = None,
     ) -> None:
-        self.totals = SessionTotals(
-            session.session, [source.name for source in session.sources if source.kind == "mic"]
-        )
+        microphones = [source.name for source in session.sources if source.kind == "mic"]
+        self.totals = SessionTotals(session.session, microphones)
+        self._notes = SessionNotes(session.session)
+        self._alerts = AlertRules(session.config.alerts, session.session, microphones)
         self.over = False
         self.clock: Clock | None = None
         self.last_end_ns: dict[str, int] = {}  # by microphone: before it, every utterance is in the log
@@ -104,18 +111,37 @@ class Broker:
         self._public.poll()
 
     def report(self, message: AnyMessage) -> None:
-        """Pass on what a worker says, or what the supervisor has to say: a loss, the end of a source."""
-        self._pass_on(message)
+        """Pass on what a worker says, or what the supervisor has to say: a loss, the end of a source.
+
+        Its observers hear of it first, so who has read a message on the stream finds it counted.
+        """
         self._observe(message)
+        self._pass_on(message)
 
     def end_source(self, end: SourceEnd) -> None:
         """Say in the place of a dead one that nothing more comes of a source."""
         self._log.publish(end)
         self._observe(end)
 
+    def warn(self, line: str) -> None:
+        """Tell people something that is of no process."""
+        pid, now_ns = os.getpid(), time.monotonic_ns()
+        self.report(WorkerStatus(worker=NAME, pid=pid, t_ns=now_ns, phase="running", warning=line))
+
+    def annotate(self, annotation: Annotation) -> str:
+        """Publish what somebody says about the session; why it cannot be, "" where it is done."""
+        if not self.greeted or self.over:
+            return "the session has ended" if self.over else "the session has not begun"
+        if why_not := self._notes.check(annotation):
+            return why_not
+        noted = self._notes.stamped(annotation)
+        self._publish(noted)
+        return ""
+
     def end(self, reason: str, note: str = "") -> None:
         """Say that the session has ended; only once."""
         if not self.over:
+            self._raise(self._alerts.finish())
             self.over = True
             assert self.clock is not None
             self.report(self.totals.end(self.clock.now_ns(), reason, note))
@@ -153,15 +179,28 @@ class Broker:
                 self._answer(message)
             case SourceEnd():
                 self._end_source(message)
-            case Hello() if self.greeted:
-                pass  # the first tracker has greeted, and those after it go on
-            case WorkerStatus() if not message.worker.startswith(SPARE):
-                self._log.publish(message)
+            case WorkerStatus():
+                self._take_status(message)
             case PublicMessage():
-                self._publish(message)
+                self._take_public(message)
+
+    def _take_status(self, status: WorkerStatus) -> None:
+        if status.worker.startswith(SPARE):
+            return
+        self._log.publish(status)
+        if not self._unanswered:  # else not all that ended before is classified
+            self._raise(self._alerts.advance(status.since_ns))
+
+    def _take_public(self, message: PublicMessage) -> None:
+        if isinstance(message, Annotation):
+            if why_not := self.annotate(message):
+                self.warn(f"what was noted was not taken: {why_not}")
+        elif not (isinstance(message, Hello) and self.greeted):  # trackers after the first go on, and do not greet
+            self._publish(message)
 
     def _end_source(self, end: SourceEnd) -> None:
         """At the end of all sources perception ends; at that the tracker, and at that the session."""
+        self._alerts.take(end)
         if end.source == "tracker":
             self.end(end.reason, end.note)
         elif end.source == "perception":
@@ -187,7 +226,8 @@ class Broker:
         self._next_seq = event.seq + 1
         self._settle(_key(event))
         assert self.clock is not None
-        self._publish(structs.replace(event, t_published_ns=self.clock.now_ns()), passing=not event.final)
+        named = self._notes.named(event)
+        self._publish(structs.replace(named, t_published_ns=self.clock.now_ns()), passing=not event.final)
 
     def _settle(self, answered: Answerable) -> bool:
         """Whether the tracker has answered this, and so everything before it; False if nobody waits for that."""
@@ -202,6 +242,14 @@ class Broker:
         self.totals.take(message)
         self._public.publish(message)
         self._log.publish(message, topic=PUBLIC, passing=passing)
+        if not isinstance(message, Alert):
+            self._raise(self._alerts.take(message))
+
+    def _raise(self, alerts: list[Alert]) -> None:
+        """Publish what the rules of the configuration found."""
+        for alert in alerts:
+            self._publish(alert)
+            self._observe(alert)
 
 
 def _key(message: UtteranceFields) -> Answerable:

@@ -8,6 +8,7 @@ here, so nothing is guessed and nothing is provisional.
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from erc_live.live.alerts.alert_rules import AlertRules
 from erc_live.live.capture.sound_check import SoundCheck
 from erc_live.live.capture.source import recorded_messages
 from erc_live.live.privacy.notice import introduced
@@ -17,6 +18,7 @@ from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.totals import SessionTotals
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.streams.annotations import Alert
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import (
     EmotionEvent,
@@ -25,12 +27,13 @@ from erc_live.streams.messages import (
     Overload,
     Relabel,
     SessionEnd,
+    SourceEnd,
     UtteranceFeatures,
     VideoFrame,
 )
 from erc_live.streams.replay import Replayed, bundle_messages, due_ns, in_time_order
 
-Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | Overload | SessionEnd
+Produced = Hello | UtteranceFeatures | EmotionEvent | Gap | Relabel | Overload | Alert | SessionEnd
 
 
 def recorded(session: SessionSpec, sounds: Mapping[str, SoundCheck] | None = None) -> Iterator[Replayed]:
@@ -57,12 +60,19 @@ class InProcess:
         self._front_end = front_end(session, engines, self._clock)
         start = SessionStart(session.session, t_ns=0, wall_ns=0)
         self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
-        self._totals = SessionTotals(
-            session.session, [source.name for source in session.sources if source.kind == "mic"]
-        )
+        microphones = [source.name for source in session.sources if source.kind == "mic"]
+        self._totals = SessionTotals(session.session, microphones)
+        self._alerts = AlertRules(session.config.alerts, session.session, microphones)
 
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
-        """Everything that the messages lead to, in order: a hello, features, events and gaps, the end."""
+        """Everything that the messages lead to, in order: a hello, features, events, gaps and alerts, the end."""
+        for produced in self._run(messages):
+            if isinstance(produced, SessionEnd):
+                yield from self._alerts.finish()
+            yield produced
+            yield from self._alerts.take(produced)
+
+    def _run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         visual = any(source.kind == "camera" for source in self._session.sources)
         recorded = self._session.record is not None
         yield introduced(self._tracker.hello(), self._session.config.session, recorded, visual)
@@ -71,6 +81,8 @@ class InProcess:
             if isinstance(message, Gap):
                 self._totals.take(message)
                 yield message
+            if isinstance(message, SourceEnd):
+                self._alerts.take(message)
             self._front_end.feed(message)
             for result in self._front_end.poll(self._clock.now_ns()):
                 yield result

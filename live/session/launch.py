@@ -2,8 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import platformdirs
 
+from erc_live.live.alerts.alert_checks import check_rules
 from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.asr.whisper_models import is_here
 from erc_live.live.capture.source import bundle_sources, channels_hint, check
@@ -22,19 +22,20 @@ from erc_live.live.errors import ConfigError, WorkerError
 from erc_live.live.privacy import purpose
 from erc_live.live.screen.console import print_line
 from erc_live.live.session.log_file import session_log
+from erc_live.live.session.operators import operators
 from erc_live.live.session.recording_registry import prune
-from erc_live.live.session.registry import Registration
 from erc_live.live.session.spec import SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.speakers.voice_prints import migrate
-from erc_live.streams.address import public_endpoint
+from erc_live.models import card
+from erc_live.streams.address import control_endpoint, public_endpoint
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.event_stream import check_publishable
 from erc_live.streams.journal import make_private
 from erc_live.streams.media import probe, undecodable
-from erc_live.streams.messages import AnyMessage, Command
+from erc_live.streams.messages import AnyMessage
 
 FASTEST = float("inf")
 UNHEARD = (
@@ -154,14 +155,9 @@ def run(session: SessionSpec, beginning: str = "") -> None:
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     session = _placed(session)
-    with session_log(_log_path(session)) as log, _operators(session) as (others, asked):
-
-        def observed(message: AnyMessage) -> None:
-            for each in (observe, *others):
-                each(message)
-
+    with session_log(_log_path(session)) as log, operators(session, observe) as others:
         try:
-            Supervisor(session, log.place, observed, asked).run()
+            Supervisor(session, log.place, others).run()
         except WorkerError:
             for line in log.tail:
                 print_line(line)
@@ -174,44 +170,21 @@ def _log_path(session: SessionSpec) -> Path | None:
     return platformdirs.user_log_path("erc-live", ensure_exists=True) / f"{session.session}.log"
 
 
-def _nothing() -> None:
-    """What is asked of a session that cannot be asked."""
-
-
-@contextmanager
-def _operators(
-    session: SessionSpec,
-) -> Iterator[tuple[list[Callable[[AnyMessage], None]], Callable[[], Command | None]]]:
-    """Who follows a session for its operator: the registry, unless nothing may be written, and the metrics; and what
-    tells what the operator asks for.
-    """
-    with ExitStack() as stack:
-        observers: list[Callable[[AnyMessage], None]] = []
-        asked: Callable[[], Command | None] = _nothing
-        if not session.config.session.ephemeral:
-            registration = stack.enter_context(closing(Registration(session)))
-            observers.append(registration.observe)
-            asked = registration.command
-        if session.config.metrics.port:
-            from erc_live.live.session.prometheus import SessionMetrics, served  # here: few sessions are measured
-
-            metrics = SessionMetrics()
-            stack.enter_context(served(metrics, session.config.metrics.port))
-            observers.append(metrics.observe)
-        yield observers, asked
-
-
 def _placed(session: SessionSpec) -> SessionSpec:
-    """The session, with the endpoint that "auto" means. Raises AddressError if nothing can be published there."""
-    events = session.config.events
+    """The session, with the endpoints that "auto" means. Raises AddressError if one cannot be used."""
+    events, control = session.config.events, session.config.control
     check_publishable(events.endpoint, KeyFolder(), keyless=events.keyless)
     events = msgspec.structs.replace(events, endpoint=public_endpoint(events.endpoint))
-    return msgspec.structs.replace(session, config=msgspec.structs.replace(session.config, events=events))
+    if control.enabled:
+        control = msgspec.structs.replace(control, endpoint=control_endpoint(control.endpoint))
+    config = msgspec.structs.replace(session.config, events=events, control=control)
+    return msgspec.structs.replace(session, config=config)
 
 
 def _check(session: SessionSpec) -> None:
     """What can be known before anything is started: what may not be, files that are not media, a folder in the way."""
     purpose.check(session.config.session)
+    _check_alerts(session)
     _check_ephemeral(session)
     _check_text_only(session)
     for source in session.sources:
@@ -227,6 +200,12 @@ def _check(session: SessionSpec) -> None:
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():
         raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")
+
+
+def _check_alerts(session: SessionSpec) -> None:
+    """Refuse rules that cannot be kept, by the labels of the weights that will decide."""
+    if session.config.alerts:
+        check_rules(session.config.alerts, card.read(session.config.tracker.weights).card.labels)
 
 
 def _check_ephemeral(session: SessionSpec) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from erc_live.live.alerts.alert_actions import AlertActions
 from erc_live.live.capture.source import sound_check
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.screen import sinks
@@ -32,6 +33,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
         engines = load_engines(session.config, transcript)
     print_line(engines.warning)
     core = InProcess(session, engines, checkpoint)
+    actions = AlertActions(session.config.alerts, replaying=True)
     with remaining() as progress:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
 
@@ -53,9 +55,12 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
         with recorder(session, t_ns=0) as bundle:
             store = bundle.write if bundle else lambda message: None
             produced = _observed(_observed(core.run(_observed(played(), store)), store), observe)
+            produced = _observed(produced, actions.observe)
             public = (message for message in produced if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.jsonl)
-    print_line(core.note)
+    actions.close()
+    for line in (core.note, *actions.failures()):
+        print_line(line)
     if damage:
         raise MediaError(damage[0])
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
-from erc_live.live.screen.panels import STAGES, stage_durations
+from erc_live.live.screen.devices_panel import STAGES, stage_durations
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import (
     RELABEL_REACH,

@@ -21,7 +21,16 @@ import platformdirs
 
 from erc_live.live.errors import ConfigError
 from erc_live.live.session.spec import SessionSpec
-from erc_live.streams.messages import AnyMessage, Command, EmotionEvent, SessionState, WorkerLost, WorkerStatus
+from erc_live.streams.annotations import Alert
+from erc_live.streams.messages import (
+    SUPERVISOR,
+    AnyMessage,
+    Command,
+    EmotionEvent,
+    SessionState,
+    WorkerLost,
+    WorkerStatus,
+)
 
 ENTRY, COMMAND = ".json", ".command"
 WRITE_S = 1.0  # between two writings of an entry, at least
@@ -34,7 +43,9 @@ log = logging.getLogger(__name__)
 class SessionEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A session that runs, or of which nothing was heard since `updated_ns` (Unix time, as `started_ns`).
 
-    `utterances` classified; `lag_s` of the process that is furthest behind; `deaths` of processes.
+    `utterances` classified; `lag_s` of the process that is furthest behind; `deaths` of processes. `workers`: what each
+    process does, and what it has loaded. `control`: where programs may ask for something, "" if they may not.
+    `alerts`: how many hold.
     """
 
     session: str
@@ -48,6 +59,9 @@ class SessionEntry(msgspec.Struct, frozen=True, kw_only=True):
     utterances: int = 0
     lag_s: float = 0.0
     deaths: int = 0
+    control: str = ""
+    alerts: int = 0
+    workers: dict[str, str] = {}
 
     def silent_s(self, now_ns: int) -> float:
         """For how long nothing was heard of it; 0 where that is as it should be."""
@@ -70,7 +84,9 @@ class Registration:
             started_ns=wall_ns(),
             updated_ns=wall_ns(),
             recording=session.record is not None,
+            control=session.config.control.endpoint if session.config.control.enabled else "",
         )
+        self._alerts: set[tuple[str, int | None]] = set()
         self._folder = _made(folder())
         self._write()
 
@@ -80,9 +96,14 @@ class Registration:
         match message:
             case EmotionEvent() if message.final:
                 fields = {"utterances": max(entry.utterances, message.index + 1)}
-            case WorkerStatus():
+            case WorkerStatus() if message.worker != SUPERVISOR:
                 self._lags[message.worker] = message.lag_s
-                fields = {"lag_s": max(self._lags.values())}
+                doing = entry.workers | {message.worker: f"{message.phase} {message.note}".rstrip()}
+                fields = {"lag_s": max(self._lags.values()), "workers": doing}
+            case Alert():
+                change = self._alerts.add if message.on else self._alerts.discard
+                change((message.rule, message.speaker))
+                fields = {"alerts": len(self._alerts)}
             case SessionState():
                 fields = {"recording": message.recording, "paused": message.paused}
             case WorkerLost():

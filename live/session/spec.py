@@ -50,7 +50,7 @@ SUBSCRIPTIONS: dict[str, Subscription] = {
     "lines": Subscription(("supervisor",), (PUBLIC,)),
     "supervisor": Subscription(
         ("capture", "perception", "tracker", "recorder", "screen"),
-        ("status", "end", "gap", "features", "relabel", "overload", "event", "hello", "command"),
+        ("status", "end", "gap", "features", "relabel", "overload", "event", "hello", "command", "annotation"),
     ),
 }
 

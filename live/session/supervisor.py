@@ -13,7 +13,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import BinaryIO
 
@@ -21,10 +21,13 @@ from erc_live.live.errors import WorkerError
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.session.broker import Broker
 from erc_live.live.session.crew import Crew
+from erc_live.live.session.operators import Operators
+from erc_live.live.session.session_notes import annotation_of
 from erc_live.live.session.spec import SessionSpec, Start
 from erc_live.live.session.worker_process import READY_S
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.clock import SessionClock
+from erc_live.streams.control_channel import ControlRequest, PauseRequest, ResumeRequest, StopRequest
 from erc_live.streams.messages import (
     AnyMessage,
     Command,
@@ -36,6 +39,7 @@ from erc_live.streams.messages import (
     WorkerStatus,
 )
 
+NOBODY = Operators()
 POLL_S = 0.02
 SHOW_S = 1.0  # between signs, on the screen, of those who load and cannot give any
 REPORT_S = 10.0  # of waiting for a start, after which a line says what is awaited
@@ -53,20 +57,11 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """`run` a session to its end. `observe` is called with each message that it hears of; `asked`, often: what somebody
-    wants of it. `logfile`: where people find the log.
-    """
+    """`run` a session to its end. `operators` follow it, and ask things of it. `logfile`: where people find the log."""
 
-    def __init__(
-        self,
-        session: SessionSpec,
-        logfile: str,
-        observe: Callable[[AnyMessage], None] = lambda message: None,
-        asked: Callable[[], Command | None] = lambda: None,
-    ) -> None:
+    def __init__(self, session: SessionSpec, logfile: str, operators: Operators = NOBODY) -> None:
         self._session = session
-        self._observe = observe
-        self._asked = asked
+        self._operators = operators
         self._state: SessionState | None = None  # as it was published last
         self._logfile = logfile
         self._devices = {source.name for source in session.sources}
@@ -129,6 +124,7 @@ class Supervisor:
         begun_s = shown_s = printed_s = time.monotonic()
         while waiting := self._crew.waiting():
             self._broker.receive(POLL_S)
+            self._listen_to_operators()
             if self._stop.is_set():
                 return False
             now_s = time.monotonic()
@@ -156,8 +152,7 @@ class Supervisor:
                 self._give_the_terminal_back()
             self._broker.receive(POLL_S)
             self._crew.watch(self._stop.is_set())
-            if (command := self._asked()) is not None:
-                self._obey(command)
+            self._listen_to_operators()
             self._publish_state()
             if self._crew.reader_left:
                 self._stop.set()
@@ -191,7 +186,7 @@ class Supervisor:
 
     def _take(self, message: AnyMessage) -> None:
         """What passes through the broker."""
-        self._observe(message)
+        self._operators.observe(message)
         match message:
             case WorkerStatus():
                 self._crew.note(message)
@@ -205,8 +200,35 @@ class Supervisor:
             case SessionEnd():
                 self._print(message.note)
 
+    def _listen_to_operators(self) -> None:
+        """Do what was asked since the last call, and say what failed aside."""
+        if (command := self._operators.asked()) is not None:
+            self._obey(command)
+        if self._operators.control is not None:
+            self._operators.control.poll(self._comply)
+        for line in self._operators.complaints():
+            self._broker.warn(line)
+
+    def _comply(self, request: ControlRequest) -> str:
+        """Do what a program asks for; why it cannot be done, "" if it was."""
+        match request:
+            case PauseRequest() | ResumeRequest() | StopRequest() if self._broker.over:
+                return "the session has ended"
+            case PauseRequest():
+                self._obey("pause")
+            case ResumeRequest():
+                self._obey("resume")
+            case StopRequest():
+                self._obey("stop")
+            case _:
+                return self._broker.annotate(annotation_of(request, self._broker.clock))
+        return ""
+
     def _obey(self, command: Command) -> None:
-        """Stop listening and looking, or begin again; at once, and whoever asked."""
+        """Stop listening and looking, or begin again, or end; at once, and whoever asked."""
+        if command == "stop":
+            self.stop()
+            return
         self._crew.paused = command == "pause"
         self._crew.send("capture", command)
 

@@ -36,13 +36,13 @@ from erc_live.live.errors import EngineError, exit_code
 from erc_live.live.session.heap import bound_kernel_caches
 from erc_live.live.session.shell import POLL_S, STATUS_S, Control, Shell, Stopped
 from erc_live.live.session.spec import SessionSpec, waits
+from erc_live.streams.annotations import Annotation
 from erc_live.streams.bus import Subscriber, times
 from erc_live.streams.clock import Clock
 from erc_live.streams.errors import MediaError
 from erc_live.streams.messages import (
     AnyMessage,
     AudioChunk,
-    Command,
     Gap,
     Phase,
     Relabel,
@@ -246,12 +246,14 @@ def screen(shell: Shell) -> None:
 
         from erc_live.live.screen import dashboard
 
-        def ask(command: Command) -> None:
+        def ask(request: SessionCommand | Annotation) -> None:
             shell.publisher.poll()  # the supervisor's questions have waited
-            shell.publisher.publish(SessionCommand(command=command))
+            shell.publisher.publish(request)
 
-        refresh_hz = session.config.dashboard.refresh_hz
-        view = dashboard.run(bus, Console(), refresh_hz, stopped, session.speed, command=ask)
+        shown = session.config.dashboard
+        view = dashboard.run(
+            bus, Console(), shown.refresh_hz, stopped, session.speed, ask=ask, transcript=shown.transcript
+        )
     if session.picture and view.end:
         Path(session.picture).write_text(dashboard.screenshot(view, *SCREENSHOT, view.end.t_ns), encoding="utf-8")
 

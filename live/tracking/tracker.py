@@ -6,10 +6,7 @@ trace. So a provisional event may be wrong, late or missing without consequence:
 out, and the final events are the same. Because old values are kept for a while, the dialogue can go back to before any
 recent utterance, when it turns out that somebody else spoke. Only the past is ever read: the event of an utterance
 depends on it and on the utterances observed before it. Speakers are numbered here, by first appearance, so that a
-perception worker that was started again cannot renumber them.
-
-Words weigh by how far they may be believed (`live/asr/confidence.py`): p = c p(words, voice, face) + (1 - c) p(voice,
-face). No threshold masks them, for what is probably right should count for something.
+perception worker that was started again cannot renumber them. `classification.py` has the arithmetic.
 """
 
 from collections import deque
@@ -17,15 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from msgspec import structs
 from torch import Tensor
 
-from erc_live.models.batch import UtteranceBatch
+from erc_live.live.tracking.classification import Classifier
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.modalities import MODALITIES
-from erc_live.models.networks import steppable
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import (
     RELABEL_REACH,
@@ -75,8 +69,7 @@ class Tracker:
     """`observe` utterances in order; get events. `seq` counts the events of the whole stream."""
 
     def __init__(self, checkpoint: Checkpoint, start: SessionStart, clock: Clock, device: str = "cpu") -> None:
-        self._device = torch_device(device)
-        self._model = steppable(checkpoint.model).to(self._device).eval()
+        self._classifier = Classifier(checkpoint, device)
         self._checkpoint = checkpoint
         self._labels = checkpoint.card.labels
         self._start = start
@@ -94,14 +87,15 @@ class Tracker:
         if features.encoders != self._encoders:
             self._checkpoint.check_encoders(features.encoders)
             self._encoders = features.encoders
-        features = self._usable(features)
-        dialogue = self._dialogues.get(features.dialogue) or _DialogueMemory(self._model.initial_state(1))
+        self.spoilt += len(self._classifier.spoilt(features))
+        features = self._classifier.usable(features)
+        dialogue = self._dialogues.get(features.dialogue) or _DialogueMemory(self._classifier.model.initial_state(1))
         voice = features.speaker_name or features.voice or features.source
         speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
         speaker = speakers.index(voice)
         with torch.inference_mode():
-            probs, state = self._classify(features, speaker, dialogue.state)
-        event = self._event(features, dialogue, speaker, probs)
+            probs, state = self._classifier(features, speaker, dialogue.state)
+        event = self._event(features, dialogue, speaker, probs[0])
         if features.final:
             before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
             before.append(_Past(features.utterance, dialogue))
@@ -116,24 +110,6 @@ class Tracker:
             seq = self._seq
             self.observe(features)
             self._seq = seq
-
-    def _classify(self, features: UtteranceFeatures, speaker: int, state: Any) -> tuple[Tensor, Any]:
-        """The probabilities of the labels, and the state that follows.
-
-        Words that were perhaps misheard count by their confidence c: p = c p(words, voice, face) + (1 - c) p(voice,
-        face), the law of total probability over whether they bear the label of what was said. The dialogue goes on
-        from the likelier of the two.
-        """
-        logits, after = self._model.step(self._batch(features, speaker), state)
-        probs = torch.softmax(logits[0].double(), -1).cpu()
-        confidence = features.text_confidence
-        if confidence is None or "text" not in features.vectors:
-            return probs, after
-        others = {modality: vector for modality, vector in features.vectors.items() if modality != "text"}
-        wordless = structs.replace(features, vectors=others, text_confidence=None)
-        without, after_without = self._classify(wordless, speaker, state)
-        mixed = confidence * probs + (1 - confidence) * without
-        return mixed, after if 2 * confidence >= 1 else after_without
 
     def go_back(self, relabel: Relabel) -> None:
         """Forget the first of the utterances that moved, and all after it: they are observed anew, each once more.
@@ -167,26 +143,6 @@ class Tracker:
             last_seq=-1,
         )
 
-    def _usable(self, features: UtteranceFeatures) -> UtteranceFeatures:
-        """With the vectors alone of modalities that the model was trained on, and without those that hold NaN or
-        infinity; in prosody, NaN only says what could not be measured.
-        """
-        known = {modality: v for modality, v in features.vectors.items() if modality in self._checkpoint.card.encoders}
-        spoilt = [
-            modality
-            for modality, vector in known.items()
-            if np.isinf(vector).any() or (modality != "audio" and np.isnan(vector).any())
-        ]
-        self.spoilt += len(spoilt)
-        usable = {modality: vector for modality, vector in known.items() if modality not in spoilt}
-        return structs.replace(features, vectors=usable)
-
-    def _batch(self, features: UtteranceFeatures, speaker: int) -> UtteranceBatch:
-        vectors = {modality: torch.tensor(vector) for modality, vector in features.vectors.items()}
-        return UtteranceBatch.of(
-            text=vectors.get("text"), audio=vectors.get("audio"), visual=vectors.get("visual"), speaker=speaker
-        ).to(self._device)
-
     def _event(
         self, features: UtteranceFeatures, dialogue: _DialogueMemory, speaker: int, probs: Tensor
     ) -> EmotionEvent:
@@ -209,10 +165,3 @@ class Tracker:
             model=self._checkpoint.fingerprint,
             t_logits_ns=self._clock.now_ns(),
         )
-
-
-def torch_device(choice: str) -> str:
-    """The device that `auto` means here, or the one that was named."""
-    if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return choice

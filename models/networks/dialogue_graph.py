@@ -15,6 +15,7 @@ dialogue. `causal=False` is the twin that shows what this rule costs: the same n
 utterances after each, too.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -112,17 +113,33 @@ class WindowAttention(nn.Module):
         Shapes: targets (B, width), normalised; past (B, 2, window, width), keys and values; relation (B, window + 1) of
         `Relation` and filled (B, window + 1) bool, the newest last -> (B, width), the past of the next step
         """
-        conv, (dialogues, width) = self.attend, targets.shape
+        query, keys, values, memory = self._projected(targets, past, relation)
+        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=filled[:, None, None])
+        return functional.gelu(mixed.reshape(targets.shape) + self.attend.lin_skip(targets)), memory[:, :, 1:]
+
+    def weights(self, targets: Tensor, past: Tensor, relation: Tensor, filled: Tensor) -> Tensor:
+        """How much of each source `step` takes, by head; the sum over sources is 1.
+
+        Shapes: as in `step` -> (B, heads, window + 1), the newest last
+        """
+        query, keys, _, _ = self._projected(targets, past, relation)
+        scores = (query @ keys.transpose(-1, -2)).squeeze(-2) / math.sqrt(query.shape[-1])
+        return scores.masked_fill(~filled[:, None], -math.inf).softmax(-1)
+
+    def _projected(self, targets: Tensor, past: Tensor, relation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The query of the newest utterance, keys and values of all sources by head, and what is remembered of them.
+
+        Shapes: as in `step` -> (B, heads, 1, d), twice (B, heads, window + 1, d), (B, 2, window + 1, width)
+        """
+        conv = self.attend
         newest = torch.stack((conv.lin_key(targets), conv.lin_value(targets)), dim=1)
         memory = torch.cat((past, newest[:, :, None]), dim=2)  # (B, 2, window + 1, width)
         # The projection of edges is linear: project what relations and distances there are, then add them per edge.
         kinds = conv.lin_edge(torch.cat((self.relation.weight, self.distance.weight.flip(0))))
         kind = kinds[relation] + kinds[len(Relation) :]  # (B, window + 1, width), part of key and value alike
         split = (memory + kind[:, None]).unflatten(-1, (conv.heads, -1)).transpose(2, 3)
-        query = conv.lin_query(targets).view(dialogues, conv.heads, 1, -1)
         keys, values = split.unbind(1)  # (B, heads, window + 1, width / heads)
-        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=filled[:, None, None])
-        return functional.gelu(mixed.reshape(dialogues, width) + conv.lin_skip(targets)), memory[:, :, 1:]
+        return conv.lin_query(targets).view(len(targets), conv.heads, 1, -1), keys, values, memory
 
 
 class DialogueGraph(nn.Module):
@@ -169,6 +186,19 @@ class DialogueGraph(nn.Module):
 
         Shapes: utterance of B rows -> logits (B, classes), the state after it.
         """
+        logits, after, _ = self._advance(utterance, state, attend=False)
+        return logits, after
+
+    def attention(self, utterance: UtteranceBatch, state: DialogueState) -> Tensor:
+        """Whom the next utterance attends to: in each layer, by head, the utterances of the window and itself.
+
+        Shapes: utterance of B rows -> (B, layers, heads, window + 1), the newest last; 0 where nothing was said yet
+        """
+        return torch.stack(self._advance(utterance, state, attend=True)[2], dim=1)
+
+    def _advance(
+        self, utterance: UtteranceBatch, state: DialogueState, attend: bool
+    ) -> tuple[Tensor, DialogueState, list[Tensor]]:
         require_causal(self)
         window = self.config.window
         speakers = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
@@ -176,10 +206,13 @@ class DialogueGraph(nn.Module):
         relation = relate(speakers, utterance.speakers[:, None], distance)
         filled = distance <= state.seen[:, None]
         x = self.fusion(utterance)  # (B, width)
-        memory = []
+        memory, weights = [], []
         layers: Iterable[Any] = self.layers  # of `WindowAttention`
         for k, (norm, layer) in enumerate(zip(self.norms, layers, strict=True)):
-            added, past = layer.step(norm(x), state.memory[:, k], relation, filled)
+            normed = norm(x)
+            if attend:
+                weights.append(layer.weights(normed, state.memory[:, k], relation, filled))
+            added, past = layer.step(normed, state.memory[:, k], relation, filled)
             x = x + added
             memory.append(past)
         after = DialogueState(
@@ -187,7 +220,7 @@ class DialogueGraph(nn.Module):
             speakers=speakers[:, 1:],
             seen=(state.seen + 1).clamp(max=window),
         )
-        return self.head(x), after
+        return self.head(x), after, weights
 
 
 def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:

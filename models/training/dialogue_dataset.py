@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 VOICES = 7  # log-probabilities of the voice network, behind the prosody
 AUDIO_DIM = len(PROSODY) + VOICES
 VISUAL_DIM = 8  # log-probabilities of the faces
+FEW = 200  # labels of dev: fewer choose nothing that holds elsewhere
 TOGETHER = 512  # texts whose vectors are kept in one file
 
 Progress = Callable[[int, int], None]  # done, of all
@@ -222,6 +223,11 @@ class DialogueDataset:
             empty = [label for label, count in zip(self.labels, counts.tolist(), strict=True) if not count]
             if empty:
                 notes.append(f"no utterance of {name} is labelled {', '.join(empty)}")
+            if name == "dev" and counts.sum() < FEW:
+                notes.append(
+                    f"dev has {int(counts.sum())} labels: epoch, seed, temperature and threshold are chosen on them, "
+                    f"and of less than {FEW} that says little"
+                )
             if len(split) == 1:
                 notes.append(f"{name} is a single dialogue: its scores say little")
         return notes + ([] if self.composition is None else self.composition.shortcomings())

@@ -16,6 +16,7 @@ from erc_live.models.errors import CorpusError
 from erc_live.models.training.encoder_evaluation import evaluate_face
 from erc_live.models.training.face_dataset import FaceDataset
 from erc_live.models.training.face_images import DEGRADATIONS, spoil
+from erc_live.models.training.precision import autocast
 from erc_live.models.training.run_folder import write_encoder
 from erc_live.models.training.trainer import EPOCHS_APART, RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
 
@@ -110,7 +111,7 @@ class FaceTask:
         strength = 1 + (config.gentlest - 1) * epoch / max(config.epochs - 1, 1)
         device = next(network.parameters()).device
         pictures = standardise(spoil(self._faces.pictures[rows], px, strength, generator).to(device))
-        with torch.autocast(device.type, torch.bfloat16):  # with channels last 1.9 times as fast where it is built in
+        with autocast(device):  # with channels last 1.9 times as fast where it is built in
             logits = network(pictures.contiguous(memory_format=torch.channels_last))
         return F.cross_entropy(logits.float(), self._faces.shares[rows].to(device))
 

@@ -1,7 +1,8 @@
 """The task of a dialogue network: whole dialogues in batches, the objective of the network, weighted F1 on dev.
 
-If the text encoder before it is tuned, the two are one module. The encoder then runs in bfloat16, which costs it
-nothing that can be measured on dev; the graph, which is small and adds up many terms, in float32.
+If the text encoder before it is tuned, the two are one module. The encoder then runs in bfloat16 where that is
+faster (`precision.py`), which costs it nothing that can be measured on dev; the graph, which is small and adds up many
+terms, in float32.
 
 Rare labels are favoured by tau log p(label) on the logits while they learn (Menon et al. 2021), and not by weights of
 the loss: fear and disgust rise from nothing, weighted F1 rises with them, and after scaling probabilities are
@@ -36,6 +37,7 @@ from erc_live.models.training.dialogue_dataset import (
 )
 from erc_live.models.training.graph_config import TrainConfig
 from erc_live.models.training.metrics import confusion, weighted_f1
+from erc_live.models.training.precision import autocast
 
 
 class JointNetwork(nn.Module):
@@ -52,7 +54,7 @@ class JointNetwork(nn.Module):
         device = next(self.model.parameters()).device
         if self._encoder is not None:
             tokens = self._encoder.tokens(*texts_and_contexts(batch))
-            with torch.autocast(device.type, dtype=torch.bfloat16):
+            with autocast(device):
                 vectors = self._encoder.embed(tokens)
             batch = with_text(batch, vectors)
         dialogues, labels = collate(batch, widths(self.model.config))

@@ -121,9 +121,10 @@ def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
 
 
 def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> float:
-    """The least confidence from which on answers are right often enough: 0 if all are, 1 if none.
+    """The least confidence from which on answers are right often enough; 1 if that is nowhere so.
 
-    Of all thresholds whose answers reach the accuracy it is the one that leaves the most answers.
+    Of all thresholds whose answers reach the accuracy it is the one that leaves the most answers. Where all answers
+    reach it, it is the least confidence that dev has: of less, nothing is known.
     Shapes: probs (N, C), labels (N,)
     """
     confidence, predicted = probs.max(-1)
@@ -132,8 +133,7 @@ def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> fl
     enough = (right >= accuracy).nonzero()
     if not len(enough):
         return 1.0
-    last = int(enough[-1])
-    return 0.0 if last == len(order) - 1 else float(confidence[order[last]])
+    return float(confidence[order[int(enough[-1])]])
 
 
 def copy_encoder(encoder: Path, target: Path) -> None:

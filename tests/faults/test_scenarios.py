@@ -173,7 +173,6 @@ def test_a_session_in_which_nothing_moves_after_the_end_of_its_sources_ends_by_i
     monkeypatch.setattr(supervisor, "IDLE_S", 3.0)
     session = SimulatedSession(talk(1, 8), cost_s=lambda request: 1e6).run()
     assert "nothing has moved for 3 s" in str(session.failure)
-    assert session.end.lost >= 1
     assert session.gaps
 
 
@@ -186,3 +185,17 @@ def test_a_start_has_no_limit_of_a_minute_and_tells_what_is_awaited(monkeypatch,
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Still loading")]
     assert len(told) >= 9
     assert all(line.endswith("perception.") for line in told)
+
+
+def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_it() -> None:
+    def broken(request: object) -> float:
+        raise ValueError("a bug of ours")
+
+    session = SimulatedSession(talk(1, 60), cost_s=broken)
+    with pytest.raises(ValueError, match="a bug of ours"):  # bugs are loud here
+        session.run()
+    assert "ValueError: a bug of ours" in str(session.failure)
+    assert session.deaths == ["perception"] * 2
+    assert not session.finals
+    assert "ValueError: a bug of ours" in session.end.reason
+    assert (session.end.utterances, session.end.deaths) == (0, 2)

@@ -19,7 +19,15 @@ def no_user_file(tmp_path, monkeypatch):
 
 def test_config_toml_is_the_defaults():
     written = tomllib.loads((ROOT / "config.toml").read_text())
-    assert written == json.loads(msgspec.json.encode(config.Config()))
+    assert written | {"alerts": []} == json.loads(msgspec.json.encode(config.Config()))
+
+
+def test_the_example_of_an_alert_names_every_key():
+    text = (ROOT / "config.toml").read_text()
+    example = "\n".join(line.removeprefix("# ") for line in text[text.index("# [[alerts]]") :].splitlines())
+    (rule,) = tomllib.loads(example)["alerts"]
+    assert tuple(rule) == config.AlertRule.__struct_fields__
+    msgspec.convert(rule, config.AlertRule)
 
 
 def test_every_key_of_config_toml_has_a_comment_with_its_effect():
@@ -68,6 +76,7 @@ def numbers():
     return [
         f"{section}.{key}"
         for section, keys in tree.items()
+        if section != "alerts"
         for key, value in keys.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]

@@ -29,6 +29,7 @@ STARTS = {
     "the page of a running session": ("import erc_live.live.commands.web", [], ENGINES | MEDIA),
     "status": (_CALL, ["status", "--set", "events.endpoint=ipc://silence"], ENGINES | MEDIA),
     "help of training": (_CALL, ["train", "--help"], ENGINES | MEDIA),
+    "help of doctor": (_CALL, ["doctor", "--help"], ENGINES | MEDIA),
     "help of benches": (_CALL, ["bench", "--help"], ENGINES | MEDIA),
     "voices that are kept": (_CALL, ["enrol", "--list"], ENGINES),
     "a subscriber": ("import erc_live.streams.subscribe, erc_live.streams.bus", [], ENGINES | MEDIA),

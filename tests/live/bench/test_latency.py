@@ -17,7 +17,7 @@ from erc_live.live.bench.latency_report import plot, render
 from erc_live.live.bench.recognisers import choices
 from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError, EngineError
-from erc_live.live.screen.panels import STAGES
+from erc_live.live.screen.devices_panel import STAGES
 from erc_live.streams.messages import Gap, Overload, Recogniser, SessionEnd
 
 MS = 1_000_000

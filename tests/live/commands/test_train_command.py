@@ -36,6 +36,10 @@ def test_words_alone_and_any_labels_are_enough(talks: Path, bert: Path, tmp_path
     code, said = run(train, *common, "--seeds", 2)
     assert code == 0
     assert "2 seeds" in said
+    code, said = run(train, *common, "--seeds", 2)
+    assert code == 2
+    assert "--force to replace them" in said
+    assert "\n" not in said
     loaded = checkpoint.load(str(tmp_path / "run"))
     assert set(loaded.card.labels) == {"relaxed", "tense", "bored"}
     assert set(loaded.card.encoders) == {"text"}

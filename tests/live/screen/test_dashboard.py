@@ -13,9 +13,10 @@ from conversation import NOW_NS, START_NS, S
 from examples import hello, session_end
 from rich.console import Console
 
-from erc_live.live.screen import dashboard
-from erc_live.live.screen.dashboard import run, screenshot, summary
+from erc_live.live.screen import terminal as terminal_module
+from erc_live.live.screen.dashboard import run, screenshot
 from erc_live.live.screen.view import SessionView
+from erc_live.live.screen.wrap_up import summary
 from erc_live.streams.clock import ManualClock
 
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
@@ -167,9 +168,9 @@ def test_keys_are_neither_echoed_nor_left_to_the_shell(last):
             show((START_NS, hello()), look, (START_NS + S, last), file=terminal)
         except ZeroDivisionError:
             assert last is fail
-        assert not during[0][dashboard.LOCAL_FLAGS] & (termios.ECHO | termios.ICANON)
-        assert during[0][dashboard.LOCAL_FLAGS] & termios.ISIG
-        assert during[0][dashboard.CONTROL_CHARACTERS][termios.VSUSP] == b"\0"
+        assert not during[0][terminal_module.LOCAL_FLAGS] & (termios.ECHO | termios.ICANON)
+        assert during[0][terminal_module.LOCAL_FLAGS] & termios.ISIG
+        assert during[0][terminal_module.CONTROL_CHARACTERS][termios.VSUSP] == b"\0"
         assert termios.tcgetattr(terminal) == before
 
 
@@ -187,13 +188,13 @@ def test_p_pauses_and_resumes_at_once():
         (START_NS + 5 * S, session_end()),
     ]
 
-    def command(wanted):
-        asked.append(wanted)
+    def ask(request):
+        asked.append(request.command)
         hosts.append(host.now_ns())
 
     with pseudo_terminal(keyboard) as terminal:
         console = Console(file=terminal, width=80, height=24, force_terminal=True, color_system="256")
-        run(ScriptedInlet(*script, host=host), console, 4.0, lambda: False, host=host, command=command)
+        run(ScriptedInlet(*script, host=host), console, 4.0, lambda: False, host=host, ask=ask)
     assert asked == ["pause", "resume"]
     assert [at - START_NS - late * S for at, late in zip(hosts, (2, 4), strict=True)] <= [S // 10] * 2
 

@@ -85,7 +85,7 @@ OWN_CONSOLES = {
     "screen/theme.py",
     "session/workers.py",
     "screen/console.py",
-    "screen/sinks.py",  # a ruler
+    "screen/lines.py",  # a ruler
 }
 
 

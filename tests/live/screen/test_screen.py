@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from erc_live.live.screen.interaction import Interaction
 from erc_live.live.screen.layout import NOTICE, render
 from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
 from erc_live.live.screen.view import CHANGE_NS, SessionView, reduce
@@ -30,12 +31,12 @@ SGR = re.compile(r"\x1b\[[0-9;]*m")
 COLOURS = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:[34][0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
-def shown(view, width, height, glyphs=UNICODE, now_ns=conversation.NOW_NS, **console):
+def shown(view, width, height, glyphs=UNICODE, now_ns=conversation.NOW_NS, doing=Interaction(), **console):  # noqa: B008
     """What a terminal would receive."""
     out = StringIO()
     options = {"color_system": None, "force_terminal": True} | console
     target = Console(file=out, width=width, height=height, **options)
-    target.print(render(view, width, height, now_ns, glyphs), end="")
+    target.print(render(view, width, height, now_ns, glyphs, doing), end="")
     return out.getvalue()
 
 

@@ -9,7 +9,7 @@ from test_dashboard import START_NS, S, pseudo_terminal, show
 from test_screen import shown
 
 from erc_live.live.perception.load_shedding import levels
-from erc_live.live.screen import dashboard
+from erc_live.live.screen import terminal as terminal_module
 from erc_live.live.screen.view import reduce
 from erc_live.streams.messages import Overload
 
@@ -45,7 +45,7 @@ def test_it_goes_when_the_machine_keeps_up_again():
 
 
 def test_an_utterance_whose_words_were_given_up_says_so():
-    for skipped, says in ((True, "(words skipped: the machine is too slow)"), (False, "(no words recognised)")):
+    for skipped, says in ((True, "(words skipped: machine too slow)"), (False, "(no words recognised)")):
         view = reduce(conversation.viewed(), conversation.utterance(0, 0, START_NS, text="", skipped=skipped))
         assert says in shown(view, 80, 24)
 
@@ -90,4 +90,4 @@ def test_ctrl_s_does_not_stop_the_screen():
         look = (START_NS, lambda: during.append(termios.tcgetattr(terminal)))
         show((START_NS, hello()), look, (START_NS + S, session_end()), file=terminal)
         assert termios.tcgetattr(terminal) == before
-    assert not during[0][dashboard.INPUT_FLAGS] & termios.IXON
+    assert not during[0][terminal_module.INPUT_FLAGS] & termios.IXON

@@ -55,7 +55,7 @@ def test_text_tells_when_who_what() -> None:
 
 def test_words_that_are_missing_say_why() -> None:
     to_line = sinks.TextLines()
-    assert to_line(examples.event(0, text="", skipped=True)).endswith("  (words skipped: the machine is too slow)")
+    assert to_line(examples.event(0, text="", skipped=True)).endswith("  (words skipped: machine too slow)")
     assert to_line(examples.event(0, text=" ")).endswith("  (no words)")
     assert to_line(examples.event(0, text="", final=False)).endswith("  ...")
 

@@ -88,8 +88,8 @@ def test_what_was_provisional_changes_nobody():
 
 def test_everything_that_is_kept_is_bounded():
     view = viewed(
-        *(event(i, utterance=f"u{i}", speaker=i % 100, text="x" * 5000) for i in range(1000)),
-        *(event(i, utterance=f"u{i}", speaker=0) for i in range(1000, 1100)),
+        *(event(i, utterance=f"u{i}", speaker=i % 100, text="x" * 5000) for i in range(2000)),
+        *(event(i, utterance=f"u{i}", speaker=0) for i in range(2000, 2100)),
         *(conversation.status(f"w{i}") for i in range(200)),
         *(Gap(source="mic", t_start_ns=i, t_end_ns=i, lost=2, cause="bus") for i in range(100)),
     )

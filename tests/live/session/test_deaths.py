@@ -143,6 +143,7 @@ def test_a_screen_that_was_killed_is_started_again_and_lines_go_on(start, short_
     assert told(out, "SessionEnd")
 
 
+@pytest.mark.slow  # in virtual time it is in each run, too
 def test_a_process_that_is_stuck_is_ended_and_replaced(start, short_demo, world):
     session, messages, follower = begun(start, world, command=short_demo)
     kill(session, "perception", signal.SIGSTOP)
@@ -155,6 +156,7 @@ def test_a_process_that_is_stuck_is_ended_and_replaced(start, short_demo, world)
     assert messages[-1].utterances == UTTERANCES
 
 
+@pytest.mark.slow  # in virtual time it is in each run, too
 def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_it(start, world, altered):
     altered(RAISING)
     session = start("demo", "--speed", "5", *options(world))

@@ -1,0 +1,141 @@
+"""What a rule does beside the stream: a program that is run, a web page of this machine that is told.
+
+Each rule has a thread of its own and at most one action at a time; a few more wait, in order. What is passed on is the
+JSON of the `Alert`: on the standard input of the program, as the body of the request.
+The rule of this file: never a shell, never another machine, and nobody ever waits for an action. What failed is one
+line.
+"""
+
+import contextlib
+import queue
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+from erc_live.live.config import AlertRule
+from erc_live.streams import codec
+from erc_live.streams.annotations import Alert
+
+ACTION_S = 10.0  # one may take
+WAITING = 16  # alerts of one rule; more are given up, and that is said
+CLOSE_S = 2.0  # for actions that have begun when the session ends
+_READ_BYTES = 64 << 10  # of an answer or of what a program complains about
+
+
+class AlertActions:
+    """Does what the rules ask for. `replaying`: only those that ask for it in replays, too."""
+
+    def __init__(self, rules: Sequence[AlertRule], replaying: bool, action_s: float = ACTION_S) -> None:
+        self._failures: queue.SimpleQueue[str] = queue.SimpleQueue()
+        wanted = [rule for rule in rules if (rule.run or rule.webhook) and (rule.in_replays or not replaying)]
+        self._runners = {rule.name: _Runner(rule, self._failures, action_s) for rule in wanted}
+
+    def observe(self, message: object) -> None:
+        """Take note of a message; an alert is acted on."""
+        if isinstance(message, Alert) and message.rule in self._runners:
+            self._runners[message.rule].add(message)
+
+    def failures(self) -> list[str]:
+        """What failed since the last call, a line each."""
+        lines: list[str] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                lines.append(self._failures.get_nowait())
+        return lines
+
+    def close(self) -> None:
+        """Let what has begun, and what waits, be done, in `CLOSE_S` at most."""
+        until_s = time.monotonic() + CLOSE_S
+        for runner in self._runners.values():
+            runner.close()
+        for runner in self._runners.values():
+            runner.join(until_s - time.monotonic())
+
+
+class _Runner:
+    """The actions of one rule, one after the other."""
+
+    def __init__(self, rule: AlertRule, failures: "queue.SimpleQueue[str]", action_s: float) -> None:
+        self._rule, self._failures, self._action_s = rule, failures, action_s
+        self._alerts: queue.Queue[Alert | None] = queue.Queue(WAITING)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=f"alert {rule.name}", daemon=True)
+        self._thread.start()
+
+    def add(self, alert: Alert) -> None:
+        try:
+            self._alerts.put_nowait(alert)
+        except queue.Full:
+            self._fail("too many alerts wait for it; one was not acted on")
+
+    def close(self) -> None:
+        self._closed = True
+        with contextlib.suppress(queue.Full):  # then it looks whether it is closed
+            self._alerts.put_nowait(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for what is done; what takes longer is ended."""
+        self._thread.join(max(0.0, timeout_s))
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.kill()
+
+    def _work(self) -> None:
+        while not (self._closed and self._alerts.empty()):
+            alert = self._alerts.get()
+            if alert is None:
+                return
+            data = codec.to_json(alert)
+            if self._rule.run:
+                self._run(data)
+            if self._rule.webhook:
+                self._post(data)
+
+    def _run(self, data: bytes) -> None:
+        program = self._rule.run[0]
+        try:
+            self._process = subprocess.Popen(
+                self._rule.run,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the session
+            )
+            _, complaint = self._process.communicate(data, timeout=self._action_s)
+        except subprocess.TimeoutExpired:
+            assert self._process is not None
+            self._process.kill()
+            self._process.wait()
+            self._fail(f"{program} did not end within {self._action_s:g} s, and was ended")
+        except OSError as error:
+            self._fail(f"{program} cannot be run: {error.strerror}")
+        else:
+            if self._process.returncode:
+                last = complaint[-_READ_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
+                self._fail(f"{program} ended with {self._process.returncode}" + (f": {last}" if last else ""))
+
+    def _post(self, data: bytes) -> None:
+        request = urllib.request.Request(self._rule.webhook, data, {"Content-Type": "application/json"})
+        try:
+            with _OPENER.open(request, timeout=self._action_s) as answer:
+                answer.read(_READ_BYTES)
+        except (OSError, ValueError) as error:  # HTTP errors are OSErrors, too
+            self._fail(f"{self._rule.webhook}: {error}")
+
+    def _fail(self, why: str) -> None:
+        self._failures.put(f"alert {self._rule.name}: {why}")
+
+
+class _NowhereElse(urllib.request.HTTPRedirectHandler):
+    """A page of this machine may not send an alert to another one."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NowhereElse)

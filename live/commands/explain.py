@@ -1,0 +1,96 @@
+"""`erc-live explain`: what moved the estimate of one utterance of a recorded session, as a table and as a drawing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from erc_live.live.screen.console import err, out, print_line
+
+if TYPE_CHECKING:
+    from erc_live.live.explanation.influence import Explanation, Influence
+
+_NUMBER_CELLS = 6  # -12.34
+_COUNT = 5  # utterances in the table
+_DIFFERENT = 1e-3  # between what the session gave the label and what is computed anew
+
+
+def explain(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a recorded session.", metavar="BUNDLE")],
+    utterance: Annotated[
+        str | None,
+        typer.Option(
+            "--utterance", help="Its number in the dialogue, from 0, or its id. Default: the last.", metavar="K"
+        ),
+    ] = None,
+    drawing: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Draw all of it as SVG: heat maps.", metavar="WHY.svg")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Those that labelled the session, if they lie elsewhere now.", metavar="FOLDER")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object with all numbers.")] = False,
+) -> None:
+    """Say what moved the estimate of one utterance: which past utterances, and of each which of words, voice and face.
+
+    Each is left out in turn, and the change of the log-probability of the label is its influence. It explains the
+    estimate of the model, and nobody's feelings.
+    """
+    from erc_live.live.explanation.recorded_dialogues import recorded_dialogues
+    from erc_live.models import checkpoint
+
+    recorded = recorded_dialogues(bundle)
+    wanted = recorded.find(utterance)
+    with err.status("leaving out one utterance after the other"):
+        (explanation,) = recorded.explain([wanted], checkpoint.load(weights or recorded.weights))
+    if drawing is not None:
+        _draw(explanation, drawing)
+    if as_json:
+        print_line(msgspec.json.encode(explanation).decode(), out)
+        return
+    _print(explanation)
+    if drawing is not None:
+        print_line(f"drawn: {drawing}", out)
+
+
+def _draw(explanation: "Explanation", path: Path) -> None:
+    from erc_live.live.errors import ConfigError
+    from erc_live.live.explanation.heat_maps import svg
+
+    try:
+        path.write_text(svg(explanation), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out {path}: cannot be written: {error.strerror}") from error
+
+
+def _print(explanation: "Explanation") -> None:
+    """The estimate, then the strongest influences."""
+    e = explanation
+    print_line(f"Utterance {e.index}, {e.speaker_name}: {e.text or '(no words)'}", out)
+    print_line(f"Estimate: {e.label} {e.probability:.2f} (model {e.model})", out)
+    if e.recorded is not None and abs(e.recorded - e.probability) > _DIFFERENT:
+        print_line(f"The session gave {e.recorded:.2f}: other sizes of numbers, or a corrected dialogue", err)
+    out.print(Text("\nWhat moved the estimate most: log p falls by so much without it (nats)", style="bold"))
+    table = Table(box=None, pad_edge=False)
+    for title in ("all", "words", "voice", "face"):
+        table.add_column(title, justify="right", min_width=_NUMBER_CELLS)
+    table.add_column("utterance", no_wrap=True, overflow="ellipsis")
+    for influence in e.strongest(_COUNT):
+        table.add_row(*_cells(influence))
+    out.print(table)
+    spoken = len(e.influences) - 1
+    more = " (older ones may count, too)" if e.bounded else ""
+    print_line(f"Examined: itself and the {spoken} utterances before it that can count{more}.", out)
+
+
+def _cells(influence: "Influence") -> list[Text]:
+    """A row of the table; what was missing has no number."""
+    numbers = [influence.whole, *(influence.modalities.get(name) for name in ("text", "audio", "visual"))]
+    who = "itself" if influence.itself else f"{influence.index} {influence.speaker_name}"
+    return [
+        *(Text("" if n is None else f"{n:+.2f}") for n in numbers),
+        Text(f"{who}: {influence.text or '(no words)'}"),
+    ]
