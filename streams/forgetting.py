@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.bundle_limits import LOG_BYTES
 from erc_live.streams.bundle_lock import BundleLock
 from erc_live.streams.bundle_losses import LOSSES
@@ -83,7 +84,12 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
         for message in (*session.features, *session.events)
         if isinstance(message, UtteranceFeatures | EmotionEvent)
     ]
-    utterances = frozenset(m.utterance for m in said if m.source in own or alike(m.speaker_name, name))
+    called = _called(session, name)
+    utterances = frozenset(
+        m.utterance
+        for m in said
+        if m.source in own or alike(m.speaker_name, name) or (isinstance(m, EmotionEvent) and m.speaker in called)
+    )
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for message in said:
         if message.utterance in utterances:
@@ -198,11 +204,22 @@ def _event(event: PublicMessage, person: Trace) -> PublicMessage | None:
         case Hello():
             speakers = tuple(each for each in event.speakers if each not in person.names)
             return msgspec.structs.replace(event, speakers=speakers)
+        case Annotation():
+            theirs = event.utterance in person.utterances or (event.kind == "name" and event.text in person.names)
+            return None if theirs else event
+        case Alert():
+            return None if event.speaker_name in person.names else event
         case Relabel():
             moved = tuple(each for each in event.moved if each not in person.utterances)
             stays = moved and event.speaker_name not in person.names
             return msgspec.structs.replace(event, moved=moved) if stays else None
     return event
+
+
+def _called(session: RecordedSession, name: str) -> set[int]:
+    """The numbers of the speakers who were given that name last, by somebody who looked on."""
+    given = {e.speaker: e.text for e in session.events if isinstance(e, Annotation) and e.kind == "name"}
+    return {speaker for speaker, text in given.items() if speaker is not None and alike(text, name)}
 
 
 def _without_context(features: UtteranceFeatures) -> UtteranceFeatures:
@@ -253,6 +270,8 @@ def _names(session: RecordedSession) -> Iterator[str]:
     for message in (*session.features, *session.events):
         yield getattr(message, "speaker_name", None) or ""
         yield from getattr(message, "speakers", ())
+        if isinstance(message, Annotation) and message.kind == "name":
+            yield message.text
 
 
 def _redacted(value: Any, names: Collection[str]) -> Any:
