@@ -102,6 +102,8 @@ class UtteranceBook:
             face=_rounded(event.face_coverage),
             text_confidence=_rounded(event.text_confidence),
             speaker_confidence=_rounded(event.speaker_confidence),
+            valence=_rounded(event.valence),
+            arousal=_rounded(event.arousal),
             languages=event.engine.languages,
             people=tuple(self._people[event.utterance].items()) if event.utterance in self._people else (),
         )

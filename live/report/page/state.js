@@ -45,6 +45,7 @@ function clock(seconds) {
 }
 
 const percent = (share) => `${Math.round(share * 100)} %`;
+const signed = (value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
 const plural = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 
 const NO_LOOK = { letters: '??', colour: '#9a9a9a', ink: '#111111' };

@@ -198,6 +198,8 @@ function showDetail(key) {
   const facts = [
     row.certain === false ? 'not certain: read as “cannot tell”' : '',
     row.modalities ? `rests on ${row.modalities.join(', ')}` : '',
+    row.valence === undefined ? '' : `valence ${signed(row.valence)}, arousal ${signed(row.arousal)}, from the probabilities`,
+    (row.languages ?? []).length ? `words in ${row.languages.join(', ')}` : '',
     row.face === undefined ? '' : `face in ${percent(row.face)} of the frames`,
     row.text_confidence === undefined ? '' : `words trusted ${percent(row.text_confidence)}`,
     row.speaker_confidence === undefined ? '' : `whose voice: ${percent(row.speaker_confidence)}`,
