@@ -16,7 +16,10 @@ def report(
     page: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The page; replaced where it is. Default: NAME-OF-BUNDLE.html, here.", metavar="FILE"
+            "--out",
+            "-o",
+            help="The page; an earlier report is replaced. Default: NAME-OF-BUNDLE.html, here.",
+            metavar="FILE",
         ),
     ] = None,
     why: Annotated[
@@ -28,7 +31,7 @@ def report(
     """Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.
 
     The page needs no network and no program but a browser. Sound of up to some 18 minutes is in it; longer sound lies
-    beside it, as a file of the same name that ends in .webm. Both are readable by you alone, as the recording is.
+    beside it, as a file of the same name that ends in .sound.webm. Both are readable by you alone, as the recording is.
     """
     target = page or Path(f"{bundle.resolve().name}.html")
     if target.resolve().is_relative_to(bundle.resolve()):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.live.commands.explain import explain
+from erc_live.live.commands.report import report
 from erc_live.live.explanation.heat_maps import svg
 from erc_live.live.explanation.influence import Explanation, Influence
 from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues
@@ -55,6 +56,11 @@ def bundle(tmp_path, tiny_world, loaded):
             recorder.write(observed)
             recorder.write(tracker.observe(observed))
     return tmp_path / "talk"
+
+
+def test_a_report_carries_the_drawing(bundle, tmp_path):
+    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "3")[0] == 0
+    assert '"why":{"mic-0:3":{"svg":"\\u003csvg' in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_the_estimate_is_that_of_the_session(bundle, loaded):
