@@ -60,8 +60,12 @@ function nameOf(key) {
 // The two letters of a label in its colours.
 function chip(label, text = '') {
   const { letters, colour, ink, hatched } = look(label);
-  return make('span', { className: hatched ? 'chip hatched' : 'chip', '--colour': colour, '--ink': ink },
-    make('b', {}, letters), text);
+  return make(
+    'span',
+    { className: hatched ? 'chip hatched' : 'chip', '--colour': colour, '--ink': ink },
+    make('b', {}, letters),
+    text,
+  );
 }
 
 const hidden = { labels: new Set(), speakers: new Set() };
