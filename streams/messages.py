@@ -24,7 +24,6 @@ SUPERVISOR = "supervisor"  # the `worker` of a status that speaks for the sessio
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
 Modality = Literal["text", "audio", "visual"]
-Kind = Literal["audio", "video"]  # of media
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
 Command = Literal["pause", "resume", "stop"]
 Phase = Literal["starting", "ready", "running", "done", "failed"]

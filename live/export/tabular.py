@@ -7,6 +7,7 @@ session (`_s`), nanoseconds on its clock (`_ns`), or wall time in UTC (`_time`);
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Literal
 
 from erc_live.streams.annotations import Annotation
@@ -17,7 +18,7 @@ ColumnType = Literal["string", "int64", "float64", "bool"]
 
 
 @dataclass(frozen=True)
-class Table:
+class ExportTable:
     """`columns`: name -> type, in order; a row has a value for each."""
 
     name: str
@@ -25,16 +26,19 @@ class Table:
     rows: Callable[[], Iterator[tuple[Value, ...]]]
 
 
-def session_tables(view: ConversationView) -> tuple[Table, ...]:
+def session_tables(view: ConversationView) -> tuple[ExportTable, ...]:
     """All that is known of a session, as tables."""
     return (
-        Table("utterances", _utterance_columns(view), lambda: map(_utterance_row(view), view.utterances)),
-        Table("words", _WORDS, lambda: _word_rows(view)),
-        Table("moments", _MOMENTS, lambda: iter(_moment_rows(view))),
+        ExportTable(
+            "utterances", _utterance_columns(view), lambda: map(_utterance_row(view), count(1), view.utterances)
+        ),
+        ExportTable("words", _WORDS, lambda: _word_rows(view)),
+        ExportTable("moments", _MOMENTS, lambda: iter(_moment_rows(view))),
     )
 
 
 _UTTERANCES: dict[str, ColumnType] = {
+    "number": "int64",
     "dialogue": "string",
     "utterance": "string",
     "speaker": "int64",
@@ -95,12 +99,13 @@ def _estimated(view: ConversationView) -> list[str]:
     return [label for label in view.labels if label in probable]
 
 
-def _utterance_row(view: ConversationView) -> Callable[[AnnotatedUtterance], tuple[Value, ...]]:
+def _utterance_row(view: ConversationView) -> Callable[[int, AnnotatedUtterance], tuple[Value, ...]]:
     estimated = _estimated(view)
 
-    def row(utterance: AnnotatedUtterance) -> tuple[Value, ...]:
+    def row(number: int, utterance: AnnotatedUtterance) -> tuple[Value, ...]:
         event = utterance.event
         return (
+            number,
             event.dialogue,
             event.utterance,
             event.speaker,
