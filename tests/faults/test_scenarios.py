@@ -29,7 +29,7 @@ from virtual_processes import S
 
 from erc_live.live.session import supervisor
 from erc_live.streams.annotations import Annotation
-from erc_live.streams.messages import CHUNK_SAMPLES, EmotionEvent, SessionEnd
+from erc_live.streams.messages import CHUNK_SAMPLES, EmotionEvent, SessionCommand, SessionEnd
 from erc_live.streams.recovery import verify
 
 PER_S = 16_000 // CHUNK_SAMPLES + 1  # windows
@@ -223,3 +223,18 @@ def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_
     assert not session.finals
     assert "ValueError: a bug of ours" in session.end.reason
     assert (session.end.utterances, session.end.deaths) == (0, 2)
+
+
+def test_who_asks_at_the_screen_for_the_end_gets_it_in_order_and_the_second_time_at_once() -> None:
+    def asked(*times_s: float):
+        def happen(running: SimulatedSession) -> None:
+            for at_s in times_s:
+                running.machine.at(at_s, lambda: running.running._take(SessionCommand(command="stop")))
+
+        return SimulatedSession(talk(4, 120), live=True).run(happen)
+
+    once, twice = asked(20.0), asked(20.0, 20.2)
+    assert once.failure is None
+    assert once.end.lost == 0
+    assert once.finals
+    assert twice.machine.now_ns < once.machine.now_ns
