@@ -1,5 +1,6 @@
 """`erc-live report`: a recorded session as one page, to look back at and to hand on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,12 @@ def report(
         ),
     ] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
+    why: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--why", help="Say on the page what moved the estimate of this utterance: number or id.", metavar="K"
+        ),
+    ] = None,
 ) -> None:
     """Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.
 
@@ -35,8 +42,21 @@ def report(
             bundle,
             target,
             with_sound=not no_sound,
+            explanations=explained(bundle, why or []),
             progress=lambda done_s, of_s: bars.update(task, completed=done_s, total=of_s, visible=True),
         )
     for line in written.lines:
         print_line(line)
     print_line(f"{written.page}: {written.utterances} utterances; open it in a browser", out)
+
+
+def explained(bundle: Path, names: Sequence[str]) -> dict[str, str]:
+    """By utterance, what moved its estimate, drawn; {} where nobody asks. Raises SessionError, WeightsError."""
+    if not names:
+        return {}
+    from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues
+    from erc_live.models import checkpoint
+
+    recorded = recorded_dialogues(bundle)
+    utterances = [recorded.find(name) for name in names]
+    return drawings(recorded, utterances, checkpoint.load(recorded.weights))
