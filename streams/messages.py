@@ -23,9 +23,8 @@ ORDINARY_ENDS = ("end of file", "end of recording", "stopped")  # reasons of a `
 SUPERVISOR = "supervisor"  # the `worker` of a status that speaks for the session, and not for a process of its own
 CHUNK_S = CHUNK_SAMPLES / SAMPLE_RATE_HZ  # 0.032
 
-Kind = Literal["audio", "video"]
-Modality = Literal["text", "audio", "visual"]
 Kind = Literal["audio", "video"]  # of media
+Modality = Literal["text", "audio", "visual"]
 ClosedBy = Literal["silence", "limit", "flush", "voice"]  # "voice": another one goes on
 Command = Literal["pause", "resume", "stop"]
 Phase = Literal["starting", "ready", "running", "done", "failed"]
