@@ -24,7 +24,7 @@ from erc_live.streams.doorkeeper import Doorkeeper
 from erc_live.streams.errors import AddressError
 from erc_live.streams.message_base import Count
 from erc_live.streams.relay import Allowance, Relay
-from erc_live.streams.sockets import LINGER_MS, close_socket, open_socket
+from erc_live.streams.sockets import close_socket, open_socket
 
 CONTROL_SCHEMA = "erc.control/1"
 MOST_BYTES = 16 << 10  # of one request: a note has 2,000 characters
@@ -33,6 +33,7 @@ _QUEUE = 64  # requests of one client that wait
 _TURN = 16  # requests that are looked at in one turn
 _BURST, _PER_S = 200, 50.0  # requests of all clients
 _ERROR_LETTERS = 300
+_LINGER_MS = 200  # for the last answers; a client that stays connected does not hold up the end of a session
 ANSWER_S = 3.0  # in which a session that runs answers
 Id = Annotated[str, Meta(max_length=100)]
 
@@ -146,8 +147,8 @@ class ControlServer:
 
     def close(self) -> None:
         """Let the last answers leave, and listen no more."""
-        self._close_inner(LINGER_MS)
-        self._relay.close(LINGER_MS / 1000)
+        self._close_inner(_LINGER_MS)
+        self._relay.close(_LINGER_MS / 1000)
         self._addresses.close()
 
     def _answer(self, frames: list[bytes], obey: Callable[[ControlRequest], str]) -> ControlReply:

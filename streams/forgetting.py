@@ -219,6 +219,11 @@ def _event(event: PublicMessage, person: Trace) -> PublicMessage | None:
         case Hello():
             speakers = tuple(each for each in event.speakers if each not in person.names)
             return msgspec.structs.replace(event, speakers=speakers)
+        case Annotation():
+            theirs = event.utterance in person.utterances or (event.kind == "name" and event.text in person.names)
+            return None if theirs else event
+        case Alert():
+            return None if event.speaker_name in person.names else event
         case Relabel():
             moved = tuple(each for each in event.moved if each not in person.utterances)
             stays = moved and event.speaker_name not in person.names
@@ -287,6 +292,8 @@ def _names(session: RecordedSession) -> Iterator[str]:
     for message in (*session.features, *session.events):
         yield getattr(message, "speaker_name", None) or ""
         yield from getattr(message, "speakers", ())
+        if isinstance(message, Annotation) and message.kind == "name":
+            yield message.text
 
 
 def _redacted(value: Any, names: Collection[str]) -> Any:

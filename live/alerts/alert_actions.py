@@ -1,7 +1,7 @@
 """What a rule does beside the stream: a program that is run, a web page of this machine that is told.
 
 Each rule has a thread of its own and at most one action at a time; a few more wait, in order. What is passed on is the
-JSON of the `Alert`: on the standard input of the program, as the body of the request.
+JSON of the `Alert`, a line: on the standard input of the program, as the body of the request.
 The rule of this file: never a shell, never another machine, and nobody ever waits for an action. What failed is one
 line.
 """
@@ -90,7 +90,7 @@ class _Runner:
             alert = self._alerts.get()
             if alert is None:
                 return
-            data = codec.to_json(alert)
+            data = codec.to_json(alert) + b"\n"
             if self._rule.run:
                 self._run(data)
             if self._rule.webhook:
@@ -99,25 +99,27 @@ class _Runner:
     def _run(self, data: bytes) -> None:
         program = self._rule.run[0]
         try:
-            self._process = subprocess.Popen(
+            with subprocess.Popen(
                 self._rule.run,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for the session
-            )
-            _, complaint = self._process.communicate(data, timeout=self._action_s)
-        except subprocess.TimeoutExpired:
-            assert self._process is not None
-            self._process.kill()
-            self._process.wait()
-            self._fail(f"{program} did not end within {self._action_s:g} s, and was ended")
+            ) as self._process:
+                self._await(self._process, program, data)
         except OSError as error:
             self._fail(f"{program} cannot be run: {error.strerror}")
-        else:
-            if self._process.returncode:
-                last = complaint[-_READ_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
-                self._fail(f"{program} ended with {self._process.returncode}" + (f": {last}" if last else ""))
+
+    def _await(self, process: "subprocess.Popen[bytes]", program: str, data: bytes) -> None:
+        try:
+            _, complaint = process.communicate(data, timeout=self._action_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self._fail(f"{program} did not end within {self._action_s:g} s, and was ended")
+            return
+        if process.returncode:
+            last = complaint[-_READ_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
+            self._fail(f"{program} ended with {process.returncode}" + (f": {last}" if last else ""))
 
     def _post(self, data: bytes) -> None:
         request = urllib.request.Request(self._rule.webhook, data, {"Content-Type": "application/json"})

@@ -8,10 +8,12 @@ The rule of this file: no clock and no I/O; what is raised depends on what came 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import NamedTuple
 
 from erc_live.live.config import AlertRule
 from erc_live.streams.annotations import Alert
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, SessionState, SourceEnd
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, SourceEnd
 
 EVERYBODY = "any"
 
@@ -26,7 +28,6 @@ class AlertRules:
         self._watchers: list[_Watch] = [_WATCHERS[rule.kind](rule, session) for rule in rules]
         self._microphones = frozenset(microphones)
         self._next_index = 0
-        self._paused = False
         self._ends_ns: dict[str, int] = {}
 
     def take(self, message: object) -> list[Alert]:
@@ -38,16 +39,14 @@ class AlertRules:
                 self._next_index = message.index + 1
             case Gap() if message.source not in self._microphones:
                 return []
-            case SessionState():
-                self._paused = message.paused
             case SourceEnd() if message.source in self._microphones:
                 self._ends_ns[message.source] = message.t_ns
         return [alert for watcher in self._watchers for alert in watcher.take(message)]
 
     def advance(self, since_ns: Mapping[str, int]) -> list[Alert]:
-        """Of each microphone, what ended before that time has been taken."""
+        """Of each microphone, all that had begun before that time has been taken, and nothing of it goes on."""
         times = [t_ns for source, t_ns in since_ns.items() if source in self._microphones]
-        if self._paused or not times:
+        if not times:
             return []
         return [alert for watcher in self._watchers for alert in watcher.advance(min(times))]
 
@@ -125,7 +124,9 @@ class _LevelWatch(_Watch):
             return []
         trigger.raised = True
         duration = f" for {self.rule.for_s:g} s" if self.rule.for_s else ""
-        text = f"{self._what(message)} above {self._written(level)}{duration}, now {self._written(value)}"
+        text = (
+            f"{self._what(message)} above {self._written(self.rule.above or 0.0)}{duration}, now {self._written(value)}"
+        )
         return [self.alert(True, message.t_end_ns, text, value, message)]
 
     def _fall(self, trigger: _Trigger, event: EmotionEvent, value: float) -> list[Alert]:
@@ -162,40 +163,59 @@ class _ShiftWatch(_Watch):
         return alerts
 
 
+class _Stretch(NamedTuple):
+    """Of media time, in which it was not silent; `speaker`: who spoke, None where nobody knows."""
+
+    t_start_ns: int
+    t_end_ns: int
+    speaker: str | None
+
+
 class _SilenceWatch(_Watch):
-    """Nobody, or not this speaker, has spoken for `for_s`. Lost and paused stretches are no silence."""
+    """Nobody, or not this speaker, has spoken for `for_s`. Lost and paused stretches are no silence.
+
+    People talk at once, and who began first may be known last. So nothing is decided before `advance` says that all
+    that ended, or was begun, before a time is known; then it is decided in the order of media time.
+    """
+
+    def __init__(self, rule: AlertRule, session: str) -> None:
+        super().__init__(rule, session)
+        self._since_ns: int | None = None
+        self._raised = False
+        self._stretches: list[_Stretch] = []  # a heap: the first to begin first
 
     def take(self, message: object) -> list[Alert]:
-        trigger = self.trigger(None)
         match message:
-            case Hello() if trigger.since_ns is None:
-                trigger.since_ns = message.t_ns
+            case Hello() if self._since_ns is None:
+                self._since_ns = message.t_ns
             case EmotionEvent() if self.concerns(message):
-                alerts = self.advance(message.t_start_ns)
-                if trigger.raised:
-                    trigger.raised = False
-                    alerts.append(self.alert(False, message.t_start_ns, f"{message.speaker_name} spoke"))
-                trigger.since_ns = max(trigger.since_ns or 0, message.t_end_ns)
-                return alerts
+                heappush(self._stretches, _Stretch(message.t_start_ns, message.t_end_ns, message.speaker_name))
             case Gap():
-                trigger.since_ns = max(trigger.since_ns or 0, message.t_end_ns)
+                heappush(self._stretches, _Stretch(message.t_start_ns, message.t_end_ns, None))
         return []
 
     def advance(self, t_ns: int) -> list[Alert]:
-        trigger = self.trigger(None)
-        if trigger.since_ns is None or trigger.raised:
+        if self._since_ns is None:
             return []
-        due_ns = trigger.since_ns + round(self.rule.for_s * 1e9)
-        if t_ns < due_ns:
+        alerts: list[Alert] = []
+        while self._stretches and self._stretches[0].t_start_ns <= t_ns:
+            stretch = heappop(self._stretches)
+            alerts += self._until(stretch.t_start_ns)
+            if self._raised and stretch.speaker is not None:
+                self._raised = False
+                alerts.append(self.alert(False, stretch.t_start_ns, f"{stretch.speaker} spoke"))
+            self._since_ns = max(self._since_ns, stretch.t_end_ns)
+        return alerts + self._until(t_ns)
+
+    def _until(self, t_ns: int) -> list[Alert]:
+        """The silence so far, if it has become long enough."""
+        assert self._since_ns is not None
+        due_ns = self._since_ns + round(self.rule.for_s * 1e9)
+        if self._raised or t_ns < due_ns:
             return []
-        trigger.raised = True
-        who = "nobody" if self.rule.speaker == EVERYBODY else f"{self.rule.speaker}"
-        text = (
-            f"{who} spoke for {self.rule.for_s:g} s"
-            if who == "nobody"
-            else f"{who} was silent for {self.rule.for_s:g} s"
-        )
-        return [self.alert(True, due_ns, text, self.rule.for_s)]
+        self._raised = True
+        who = "nobody spoke" if self.rule.speaker == EVERYBODY else f"{self.rule.speaker} was silent"
+        return [self.alert(True, due_ns, f"{who} for {self.rule.for_s:g} s", self.rule.for_s)]
 
 
 class _OverloadWatch(_Watch):

@@ -175,6 +175,16 @@ def open_transcriber(
     return _open_recogniser(choice, models_folder)
 
 
+def expected(choice: config.TranscriberSection, models_folder: Path, transcript: Path | None = None) -> str:
+    """The name of what `open_transcriber` will load, for who waits for it."""
+    if transcript is not None:
+        return f"the words of {transcript.name}"
+    if choice.engine in ("none", "pocketsphinx"):
+        return choice.engine
+    model = choose_model(choice, models_folder)
+    return "pocketsphinx" if model is None else model.name
+
+
 def open_spare(choice: config.TranscriberSection, models_folder: Path, main: Transcriber) -> Transcriber | None:
     """A smaller recogniser than `main`, loaded, for when this machine does not keep up; None if there is none here."""
     smaller = smaller_model(main.model, choice.language, models_folder) if isinstance(main, FasterWhisper) else None

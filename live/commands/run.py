@@ -38,7 +38,7 @@ from erc_live.live.commands.session_options import (
 from erc_live.live.config import Loaded
 from erc_live.live.errors import ConfigError
 from erc_live.live.privacy.purpose import UNNAMED
-from erc_live.live.screen.console import err, wants_jsonl
+from erc_live.live.screen.console import err, wants_jsonl, wants_lines
 from erc_live.live.session import launch
 from erc_live.live.session.spec import SessionSpec
 
@@ -138,6 +138,7 @@ def _run(
         record=str(record) if record else None,
         picture=str(picture) if picture else None,
         jsonl=wants_jsonl(jsonl),
+        lines=wants_lines(),
     )
     unnamed = loaded.origin["session.purpose"] == "default" and any(source.live for source in sources)
     launch.run(session, UNNAMED if unnamed else "")

@@ -32,7 +32,7 @@ def status(
     """List the sessions that run on this machine for you, and how they do."""
     now_ns = time.time_ns()
     entries = registry.running(now_ns)
-    endpoint = configuration.load(config, sets or []).config.events.endpoint
+    endpoint = public_endpoint(configuration.load(config, sets or []).config.events.endpoint)
     stranger = None if any(entry.endpoint == endpoint for entry in entries) else _greeting(endpoint)
     if as_json:
         for entry in entries:

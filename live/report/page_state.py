@@ -153,7 +153,7 @@ class PageState:
     def _end(self, end: SessionEnd) -> None:
         self._reach(end.t_ns)
         self._bands.close(end.t_ns)
-        lost = f"; {end.lost} utterances were lost" if end.lost else ""
+        lost = f"; lost: {_counted(end.lost)}" if end.lost else ""
         self.phase, self._text = "ended", f"{end.reason}{lost}{f'; {end.note}' if end.note else ''}"
         self._recording = False
 
@@ -175,7 +175,7 @@ class PageState:
                 self._note(message.t_ns, "alert", f"{message.rule}: {text}", speaker=message.speaker_name or "")
             case Relabel():
                 whose = message.speaker_name or message.voice
-                text = f"{len(message.moved)} utterances turned out to be of {whose}"
+                text = f"{_counted(len(message.moved))} turned out to be of {whose}"
                 self._note(message.t_ns, "change", text)
             case WorkerLost():
                 self._note(message.t_ns, "loss", f"{message.worker}: {message.reason}: {message.consequence}")
@@ -185,3 +185,7 @@ class PageState:
         row = PageNote(t=self._s(t_ns), kind=kind, text=text, author=author, speaker=speaker)
         self._store.put("notes", str(self._notes % MAX_NOTES), row)
         self._notes += 1
+
+
+def _counted(utterances: int) -> str:
+    return f"{utterances} utterance{'' if utterances == 1 else 's'}"

@@ -35,5 +35,10 @@ def print_line(line: str, console: Console = err) -> None:
 
 
 def wants_jsonl(asked: bool) -> bool:
-    """Whether to write JSON lines: when asked to, or when nobody looks at a terminal that can be drawn on."""
-    return asked or not out.is_terminal or out.is_dumb_terminal
+    """Whether to write JSON lines: when asked to, or when a program reads."""
+    return asked or not out.is_terminal
+
+
+def wants_lines() -> bool:
+    """Whether people read on a terminal that nothing can be drawn on (TERM=dumb): they get a line per utterance."""
+    return out.is_terminal and out.is_dumb_terminal

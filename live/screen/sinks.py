@@ -22,9 +22,9 @@ from erc_live.streams.messages import RELABEL_REACH, EmotionEvent, Hello, Public
 _WAIT_S = 0.1
 
 
-def run(bus: Inlet, out: TextIO, stopped: Callable[[], bool]) -> None:
-    """Write the public messages of `bus` as JSON lines to the `SessionEnd`, or until nothing comes after `stopped`."""
-    write(_public(bus, stopped), out, as_json=True)
+def run(bus: Inlet, out: TextIO, stopped: Callable[[], bool], *, as_json: bool) -> None:
+    """Write the public messages of `bus` as lines to the `SessionEnd`, or until nothing comes after `stopped`."""
+    write(_public(bus, stopped), out, as_json=as_json)
 
 
 def write(messages: Iterable[PublicEvent], out: TextIO, *, as_json: bool) -> None:
@@ -33,7 +33,8 @@ def write(messages: Iterable[PublicEvent], out: TextIO, *, as_json: bool) -> Non
         out.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale says
     elif isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="replace")
-    width = shutil.get_terminal_size().columns if out.isatty() else None
+    drawable = out.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")  # else a line is final
+    width = shutil.get_terminal_size().columns if drawable else None
     page = Page(width)
     to_text = _json_line if as_json else page.add
     try:

@@ -194,7 +194,8 @@ def _waiting(sheet: Sheet) -> list[Row]:
     """What is awaited: the first words, or who still loads, and what."""
     view, glyphs = sheet.view, sheet.glyphs
     if view.hello is not None:
-        return [[(" Listening. An utterance appears when it has ended.", QUIET)]]
+        lines = glyphs.wrap("Listening. An utterance appears when it has ended.", max(1, sheet.width - 2), 3)
+        return [[(f" {line}", QUIET)] for line in lines]
     rows: list[Row] = [[(" Starting.", QUIET)]]
     for worker in view.workers:
         doing = worker.note or worker.phase

@@ -66,11 +66,13 @@ class Crew:
             self._spawn(spec)
 
     def waiting(self) -> list[str]:
-        """Who is not ready. Raises WorkerError if one has died."""
+        """Who is not ready, and what they load. Raises WorkerError if one has died."""
         for worker in self.workers.values():
             if worker.process.poll() is not None:
                 raise worker.error()
-        return [name for name, worker in self.workers.items() if not worker.ready and worker.spec.kind != "screen"]
+        waiting = [worker for worker in self.workers.values() if not worker.ready and worker.spec.kind != "screen"]
+        notes = {worker.name: worker.status.note for worker in waiting if worker.status is not None}
+        return [f"{worker.name} ({note})" if (note := notes.get(worker.name)) else worker.name for worker in waiting]
 
     def show_who_loads(self) -> None:
         """Give a sign of life for those who cannot while they load, so that the screen says what is awaited."""
@@ -199,7 +201,7 @@ class Crew:
             self.failure = self.failure if worker.process.returncode == 0 else self.failure or worker.error()
             self._broker.end_source(self.ended[name])  # its readers may not have come to the end, and do not now
             return
-        if spec.kind == "screen" and self._session.jsonl and worker.process.returncode == 0:
+        if spec.kind == "screen" and not self._session.dashboard and worker.process.returncode == 0:
             self.reader_left = True
             self._broker.excuse(name)
             return
@@ -221,7 +223,7 @@ class Crew:
             spare.begin(self._going_on(spec))
             return
         if spec.kind == "screen":
-            number = self._broker.awaited_by(spec.worker) if self._session.jsonl else 0
+            number = self._broker.awaited_by(spec.worker) if not self._session.dashboard else 0
             self._spawn(structs.replace(spec, number=number))
             self.workers[spec.worker].begin(self._going_on(spec))
             return

@@ -5,14 +5,21 @@ first utterance does not pay for it.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 from msgspec import structs
 
-from erc_live.live.asr.transcribers import Transcriber, TranscriptFile, makeshift, open_spare, open_transcriber
+from erc_live.live.asr.transcribers import (
+    Transcriber,
+    TranscriptFile,
+    expected,
+    makeshift,
+    open_spare,
+    open_transcriber,
+)
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
@@ -42,17 +49,21 @@ from erc_live.streams.messages import SAMPLE_RATE_HZ, AudioChunk, Gap, SourceEnd
 from erc_live.streams.segmenter import SegmenterConfig
 
 
-def load_engines(config: Config, transcript: Path | None = None) -> Engines:
-    """Load and warm up.
+def load_engines(
+    config: Config, transcript: Path | None = None, notify: Callable[[str], None] = lambda what: None
+) -> Engines:
+    """Load and warm up. `notify` is called with what is loaded next: people wait for it.
 
     Raises:
         EngineError: one cannot run here.
         WeightsError: an encoder cannot be read, or is not the one that the weights were trained on.
     """
     folder = models_folder(config.models)
+    notify(f"loading {expected(config.transcriber, folder, transcript)}")
     transcriber = open_transcriber(config.transcriber, folder, transcript)
     turns = open_turn_detector(config.perception, folder)
     weights = card.read(config.tracker.weights)  # which were trained on the vectors of these encoders
+    notify("loading the encoders of words, voices and faces")
     words_alone = config.session.text_only  # then what could judge a voice or a face is not even loaded
     engines = Engines(
         transcriber=transcriber,
@@ -76,6 +87,7 @@ def load_engines(config: Config, transcript: Path | None = None) -> Engines:
         ),
     )
     weights.card.check_encoders(engines.fingerprints)
+    notify("warming up")
     noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
     engines.text_encoder.encode(["warm up"])
     if engines.audio_encoder is not None:

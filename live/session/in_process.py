@@ -58,8 +58,8 @@ class InProcess:
         self._clock = ManualClock()
         self._transcriber = engines.transcriber
         self._front_end = front_end(session, engines, self._clock)
-        start = SessionStart(session.session, t_ns=0, wall_ns=0)
-        self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
+        start, tracker = SessionStart(session.session, t_ns=0, wall_ns=0), session.config.tracker
+        self._tracker = Tracker(checkpoint, start, self._clock, tracker.device, tracker.coordinates)
         microphones = [source.name for source in session.sources if source.kind == "mic"]
         self._totals = SessionTotals(session.session, microphones)
         self._alerts = AlertRules(session.config.alerts, session.session, microphones)
@@ -67,8 +67,7 @@ class InProcess:
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events, gaps and alerts, the end."""
         for produced in self._run(messages):
-            if isinstance(produced, SessionEnd):
-                yield from self._alerts.finish()
+            yield from self._alerts.finish() if isinstance(produced, SessionEnd) else ()
             yield produced
             yield from self._alerts.take(produced)
 
@@ -92,5 +91,6 @@ class InProcess:
                     self._totals.take(event)
                 elif isinstance(result, Relabel):
                     self._tracker.go_back(result)
+            yield from self._alerts.advance(self._front_end.since_ns)
         self.note = closing_note(self._front_end.account, self._transcriber)
         yield self._totals.end(self._clock.now_ns(), "end of media", self.note)

@@ -196,7 +196,7 @@ def _check(session: SessionSpec) -> None:
         _check_room(Path(session.record))
         for line in prune(session.config.recording.keep_days, time.time_ns()):
             print_line(line)
-    if session.picture and (session.jsonl or session.speed == FASTEST):
+    if session.picture and (not session.dashboard or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():
         raise ConfigError(f"--picture {session.picture}: there is no folder {Path(session.picture).absolute().parent}")

@@ -25,16 +25,16 @@ class SessionNotes:
     def __init__(self, session: str) -> None:
         self._session = session
         self._names: dict[int, str] = {}
-        self._speakers: set[int] = set()
+        self._speakers: dict[int, str] = {}  # as they are called now
         self._begins_ns: OrderedDict[str, int] = OrderedDict()
 
     def named(self, event: EmotionEvent) -> EmotionEvent:
         """The event, with the name that its speaker was given."""
-        self._speakers.add(event.speaker)
+        name = self._names.get(event.speaker)
+        self._speakers[event.speaker] = name or event.speaker_name
         self._begins_ns[event.utterance] = event.t_start_ns
         if len(self._begins_ns) > MOST_UTTERANCES:
             self._begins_ns.popitem(last=False)
-        name = self._names.get(event.speaker)
         return event if name is None else structs.replace(event, speaker_name=name)
 
     def check(self, annotation: Annotation) -> str:
@@ -57,7 +57,7 @@ class SessionNotes:
         fields: dict[str, object] = {"session": self._session, "wall_ns": time.time_ns()}
         if annotation.kind == "name" and annotation.speaker is not None:
             name = " ".join(annotation.text.split())
-            self._names[annotation.speaker] = name
+            self._names[annotation.speaker] = self._speakers[annotation.speaker] = name
             fields |= {"text": name}
         if annotation.kind == "label":
             fields |= {"t_ns": self._begins_ns[annotation.utterance or ""]}
@@ -65,8 +65,8 @@ class SessionNotes:
 
     @property
     def _known(self) -> str:
-        numbers = ", ".join(str(speaker + 1) for speaker in sorted(self._speakers))
-        return f"those who have spoken are {numbers}" if numbers else "nobody has spoken yet"
+        people = ", ".join(f"{speaker + 1} {name}" for speaker, name in sorted(self._speakers.items()))
+        return f"those who have spoken are {people}" if people else "nobody has spoken yet"
 
 
 def annotation_of(request: MarkRequest | NameRequest | LabelRequest, clock: Clock | None) -> Annotation:

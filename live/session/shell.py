@@ -107,7 +107,7 @@ class Shell:
         while not self.control.started.is_set():
             if self.control.stopped():
                 raise Stopped
-            self.beat("ready")
+            self.beat("ready", note="")
             self.control.started.wait(POLL_S)
         session = self.spec.session
         return SessionClock(self.control.start.t_ns if session.speed != 1.0 else 0, session.speed)

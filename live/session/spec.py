@@ -29,7 +29,13 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reference: str | None = None  # a transcript of what is said, to compare what was recognised with
     record: str | None = None
     jsonl: bool = False
+    lines: bool = False  # for people, where no dashboard can be drawn
     picture: str | None = None  # where the last screen is saved
+
+    @property
+    def dashboard(self) -> bool:
+        """Whether the session is drawn on a screen, and not written line by line."""
+        return not (self.jsonl or self.lines)
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -134,7 +140,7 @@ def plan(session: SessionSpec, address: Callable[[str], str]) -> Plan:
         places.setdefault(kind, []).append(address(name))
     workers = []
     for kind, name, source in members:
-        row = SUBSCRIPTIONS.get("lines" if kind == "screen" and session.jsonl else kind, Subscription((), ()))
+        row = SUBSCRIPTIONS.get("lines" if kind == "screen" and not session.dashboard else kind, Subscription((), ()))
         workers.append(
             WorkerSpec(
                 kind=kind,

@@ -131,7 +131,7 @@ class Supervisor:
             if now_s - shown_s > SHOW_S:
                 shown_s = now_s
                 self._crew.show_who_loads()
-            if self._session.jsonl and now_s - printed_s > REPORT_S:
+            if not self._session.dashboard and now_s - printed_s > REPORT_S:
                 printed_s = now_s
                 print_line(f"Still loading after {now_s - begun_s:.0f} s: {', '.join(waiting)}.")
             if now_s - begun_s > READY_S:
@@ -253,7 +253,7 @@ class Supervisor:
         """Say once what is to be known about a device or its sound where no dashboard does, and any warning."""
         if status.phase in ("starting", "failed"):
             return  # that is said where it is noticed
-        if status.worker in self._devices and self._session.jsonl:
+        if status.worker in self._devices and not self._session.dashboard:
             self._print_once(status.worker, status.note, f"{status.worker}: {status.note}")
         self._print_once(status.worker, status.warning, status.warning)
 
@@ -268,7 +268,7 @@ class Supervisor:
         if not line:
             return
         log.info(line)
-        if self._session.jsonl:
+        if not self._session.dashboard:
             print_line(line)
         else:
             self._lines.append(line)

@@ -116,7 +116,7 @@ def perception(shell: Shell) -> None:
 
     spec, session, control = shell.spec, shell.spec.session, shell.control
     transcript = Path(session.transcript) if session.transcript else None
-    engines = load_engines(session.config, transcript)
+    engines = load_engines(session.config, transcript, lambda what: shell.beat("starting", note=what))
     clock = shell.ready()
     order = TimeOrder(source.name for source in session.sources if waits(session, source))
     executor = ThreadPoolExecutor(1)  # nobody waits for its end: native code may never come back
@@ -185,10 +185,11 @@ def tracker(shell: Shell) -> None:
     from erc_live.models.checkpoint import load
 
     spec, control, config = shell.spec, shell.control, shell.spec.session.config
+    shell.beat("starting", note=f"loading the emotion model {config.tracker.weights}")
     checkpoint = load(config.tracker.weights)
     clock = shell.ready()
     session = SessionStart(spec.session.session, control.start.t_ns, time.time_ns())
-    core = Tracker(checkpoint, session, clock, config.tracker.device)
+    core = Tracker(checkpoint, session, clock, config.tracker.device, config.tracker.coordinates)
     core.go_on(control.start.seq)
     visual = any(source.kind == "camera" for source in spec.session.sources)
     shell.publisher.publish(introduced(core.hello(), config.session, spec.session.record is not None, visual))
@@ -237,10 +238,10 @@ def screen(shell: Shell) -> None:
     spec, session = shell.spec, shell.spec.session
     stopped = shell.control.stopped
     with closing(shell.subscribe(awaited={"supervisor": spec.number})) as bus:
-        if session.jsonl:
+        if not session.dashboard:
             from erc_live.live.screen import sinks
 
-            sinks.run(bus, sys.stdout, stopped)
+            sinks.run(bus, sys.stdout, stopped, as_json=session.jsonl)
             return
         from rich.console import Console
 

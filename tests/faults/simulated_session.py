@@ -249,6 +249,7 @@ class SimulatedSession:
     bugs: list[Exception] = field(default_factory=list)
     failure: WorkerError | None = None
     struck: int = 0  # faults that were done to it
+    running: supervisor.Supervisor | None = None
 
     def __post_init__(self) -> None:
         self.speed = 1.0 if self.live else self.speed
@@ -257,7 +258,7 @@ class SimulatedSession:
         """To its end. `happen`: plans what goes wrong, with `self.machine.at`."""
         with pytest.MonkeyPatch.context() as patch, self.machine.running():
             self._patch(patch)
-            running = supervisor.Supervisor(self._spec(), "LOG")
+            running = self.running = supervisor.Supervisor(self._spec(), "LOG")
             if self.until_s is not None:
                 self.machine.at(self.until_s, running.stop)
             happen(self)
@@ -355,7 +356,9 @@ class SimulatedSession:
         patch.setattr(crew, "Worker", type("WorkerHere", (SimulatedWorker,), {"session": self}))
         patch.setattr(restarts, "LATELY_S", 1.0)  # a thousand deaths are not to be waited for
         patch.setattr(workers, "ThreadPoolExecutor", lambda threads: OneThread(self.machine, self.cost_s))
-        patch.setattr(engines, "load_engines", lambda config, transcript: Engines(Words(), Words(), None, None, None))
+        patch.setattr(
+            engines, "load_engines", lambda config, transcript, notify: Engines(Words(), Words(), None, None, None)
+        )
         patch.setattr(engines, "SileroVad", LoudnessDetector)
         patch.setattr(checkpoint, "load", lambda name: loaded)
         patch.setattr(capture_source, "open_source", self._open)
@@ -377,7 +380,7 @@ class SimulatedSession:
         yield from chunks(spec.name, pcm, start_ns)
         yield SourceEnd(source=spec.name, t_ns=start_ns + samples_to_ns(len(pcm)), reason="end of file")
 
-    def _show(self, inlet: Any, out: Any, stopped: Callable[[], bool]) -> None:
+    def _show(self, inlet: Any, out: Any, stopped: Callable[[], bool], *, as_json: bool) -> None:
         """As `sinks.run`: to the end of the session."""
         while not (self.read and isinstance(self.read[-1], SessionEnd)) and not stopped():
             self.read += inlet.receive(0.1)

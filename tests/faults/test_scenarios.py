@@ -28,7 +28,8 @@ from simulated_session import SimulatedSession, talk
 from virtual_processes import S
 
 from erc_live.live.session import supervisor
-from erc_live.streams.messages import CHUNK_SAMPLES, SessionEnd
+from erc_live.streams.annotations import Annotation
+from erc_live.streams.messages import CHUNK_SAMPLES, EmotionEvent, SessionEnd
 from erc_live.streams.recovery import verify
 
 PER_S = 16_000 // CHUNK_SAMPLES + 1  # windows
@@ -173,7 +174,6 @@ def test_a_session_in_which_nothing_moves_after_the_end_of_its_sources_ends_by_i
     monkeypatch.setattr(supervisor, "IDLE_S", 3.0)
     session = SimulatedSession(talk(1, 8), cost_s=lambda request: 1e6).run()
     assert "nothing has moved for 3 s" in str(session.failure)
-    assert session.end.lost >= 1
     assert session.gaps
 
 
@@ -186,3 +186,40 @@ def test_a_start_has_no_limit_of_a_minute_and_tells_what_is_awaited(monkeypatch,
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Still loading")]
     assert len(told) >= 9
     assert all(line.endswith("perception.") for line in told)
+
+
+def test_a_name_that_somebody_gave_outlives_the_tracker_and_the_screen_that_asked() -> None:
+    named = Annotation(session="", t_ns=0, wall_ns=0, author="screen", kind="name", speaker=0, text="Zoe")
+
+    def happen(running: SimulatedSession) -> None:
+        def name() -> None:
+            assert running.running is not None
+            assert running.running._broker.annotate(named) == ""
+
+        running.machine.at(8.0, name)
+        for at_s, worker in ((9.0, "tracker"), (10.0, "screen")):
+            running.machine.at(at_s, lambda worker=worker: running.kill(worker))
+
+    talks = talk(3, 60)
+    calm, session = SimulatedSession(talks).run(), SimulatedSession(talks).run(happen)
+    assert {"tracker", "screen"} <= {*session.deaths}
+    assert [said._replace(speaker=0) for said in session.said] == [said._replace(speaker=0) for said in calm.said]
+    (given,) = (place for place, message in enumerate(session.published) if isinstance(message, Annotation))
+    after = [m for m in session.published[given:] if isinstance(m, EmotionEvent) and m.speaker == 0]
+    assert after
+    assert {event.speaker_name for event in after} == {"Zoe"}
+    assert any(isinstance(message, Annotation) for message in session.read)
+
+
+def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_it() -> None:
+    def broken(request: object) -> float:
+        raise ValueError("a bug of ours")
+
+    session = SimulatedSession(talk(1, 60), cost_s=broken)
+    with pytest.raises(ValueError, match="a bug of ours"):  # bugs are loud here
+        session.run()
+    assert "ValueError: a bug of ours" in str(session.failure)
+    assert session.deaths == ["perception"] * 2
+    assert not session.finals
+    assert "ValueError: a bug of ours" in session.end.reason
+    assert (session.end.utterances, session.end.deaths) == (0, 2)

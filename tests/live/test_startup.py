@@ -25,6 +25,8 @@ STARTS = {
     "models list": (_CALL, ["models", "list"], ENGINES | MEDIA),
     "subscribe": (_CALL, ["subscribe", "ipc://silence", "--wait", "0.1"], ENGINES | MEDIA),
     "the notice": (_CALL, ["notice"], ENGINES | MEDIA),
+    "the page of a recorded session": ("import erc_live.live.report.bundle_report", [], ENGINES | MEDIA | {"zmq"}),
+    "the page of a running session": ("import erc_live.live.commands.web", [], ENGINES | MEDIA),
     "status": (_CALL, ["status", "--set", "events.endpoint=ipc://silence"], ENGINES | MEDIA),
     "help of training": (_CALL, ["train", "--help"], ENGINES | MEDIA),
     "help of doctor": (_CALL, ["doctor", "--help"], ENGINES | MEDIA),

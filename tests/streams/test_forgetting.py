@@ -2,6 +2,7 @@
 
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 from bundles import SECOND, picture
@@ -222,6 +223,31 @@ def test_a_death_on_the_way_is_made_up_for(bundle, monkeypatch, dies):
 def test_a_gap_of_that_cause_is_replayed(bundle):
     forgetting.forget(bundle, NAME)
     assert any(isinstance(m, Gap) and m.cause == "forgotten" for m in bundle_messages(bundle, 0))
+
+
+def test_who_was_named_by_somebody_who_looked_on_is_forgotten_by_that_name(tmp_path):
+    """The events before carry a number for a name; notes and alerts about them go with them."""
+    folder, numbered = tmp_path / "s", "Speaker 2"
+    with Recorder(folder, new_manifest("s1", 0, SECOND, [RecordedSource(name="mic-0", kind="audio")], {})) as recorder:
+        recorder.write(hello(speakers=()))
+        for n, (speaker, text) in enumerate(((0, "morning all"), (1, "my secret plan"))):
+            features, told = said("mic-0", f"Speaker {speaker + 1}", 2 * n, 2 * n + 1, text, n)
+            recorder.write(features)
+            recorder.write(msgspec.structs.replace(told, speaker=speaker))
+        about = {"session": "s1", "t_ns": 1, "wall_ns": 1, "author": "Ben"}
+        recorder.write(Annotation(kind="name", speaker=1, text=NAME, **about))
+        recorder.write(Annotation(kind="label", utterance="mic-0:1", label="secretive", **about))
+        recorder.write(Annotation(kind="label", utterance="mic-0:0", label="sleepy", **about))
+        recorder.write(Annotation(kind="mark", text=f"{NAME} laughs", **about))
+        recorder.write(Alert(session="s1", t_ns=1, rule="a", on=True, text="plan", speaker=1, speaker_name=NAME))
+        recorder.write(session_end())
+    forgetting.forget(folder, NAME)
+    everything = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    for words in (NAME, "secret", "plan", numbered):
+        assert words.encode() not in everything
+    for words in ("morning all", "sleepy", "[removed] laughs"):
+        assert words.encode() in everything
+    assert verify(folder) == []
 
 
 def annotated(kind, author="Eva", **fields):

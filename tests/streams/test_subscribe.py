@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.errors import AddressError
 from erc_live.streams.event_stream import EventPublisher
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd, SessionState
+from erc_live.streams.messages import EmotionEvent, Gap, Heartbeat, Hello, PublicEvent, SessionEnd, SessionState
 from erc_live.streams.subscribe import InOrder, subscribe
 
 DEADLINE_S = 200.0  # catches what hangs
@@ -304,3 +305,35 @@ def test_the_wire_is_a_topic_and_json(endpoint: str) -> None:
         assert topic == b"event"
         assert json.loads(data)["probs"] == examples.event(3).probs
         assert codec.from_json(data) == examples.event(3)
+
+
+NAME = Annotation(session="s1", t_ns=3, wall_ns=4, author="Ann", kind="name", speaker=0, text="Zoe")
+MARK = Annotation(session="s1", t_ns=5, wall_ns=6, author="Ann", kind="mark", text="now")
+ALERT = Alert(session="s1", t_ns=7, rule="a", on=True, text="a: it is so")
+
+
+def test_who_joins_late_is_told_names_notes_and_alerts_and_misses_none_of_those_that_follow(endpoint: str) -> None:
+    with closing(EventPublisher(endpoint, history=3)) as publisher:
+        for message in (examples.hello(), examples.event(0), NAME, MARK, ALERT):
+            publisher.publish(message)
+        late = Listener(endpoint)
+        late.served_by(publisher, 5)
+        later = [msgspec.structs.replace(MARK, text="later"), msgspec.structs.replace(ALERT, on=False)]
+        for message in (*later, examples.session_end(1)):
+            publisher.publish(message)
+        late.served_by(publisher, 3)
+        hello, *others = late.finish()
+    assert others == [examples.event(0), NAME, MARK, ALERT, *later, examples.session_end(1)]
+    assert hello.speakers == ("Zoe",)
+
+
+def test_a_session_that_greets_once_more_brings_what_was_noted_meanwhile_and_nothing_twice() -> None:
+    stream = InOrder()
+    counts = {"annotation": 0, "alert": 0}
+    first = [examples.hello(published=counts), NAME]
+    again = [examples.hello(published=counts), NAME, MARK, ALERT]
+    beat = Heartbeat(session="s1", t_ns=9, last_seq=-1, published={"annotation": 3, "alert": 1})
+    seen = [out for message in (*first, *again) for out in stream.feed(message)]
+    assert seen[1:] == [NAME, MARK, ALERT]
+    (gap,) = stream.feed(beat)
+    assert (gap.source, gap.lost, gap.cause) == ("annotation", 1, "bus")

@@ -63,10 +63,10 @@ function drawLanes() {
     if (!lanes.has(key)) {
       const track = make('div', { className: 'track', role: 'listbox', 'aria-orientation': 'horizontal' });
       lanes.set(key, track);
-      $('lanes').append(make('div', { className: 'lane' }, make('h3', { dir: 'auto' }), track));
+      $('lanes').append(make('div', { className: 'lane' }, make('h3', {}, make('bdi')), track));
     }
     const text = speaker.called ? `${speaker.called} (${speaker.name})` : speaker.name;
-    lanes.get(key).previousSibling.textContent = text;
+    lanes.get(key).previousSibling.firstChild.textContent = text;
     lanes.get(key).setAttribute('aria-label', `Utterances of ${text}`);
     lanes.get(key).parentNode.classList.toggle('off', hidden.speakers.has(key));
   }
@@ -124,11 +124,18 @@ function describe(row) {
     ...people, row.text ?? ''].filter(Boolean).join('; ');
 }
 
+// What is missing of one microphone lies in the lanes of its speakers, anything else in all of them. People who cannot
+// see it read the list of the section "What is missing".
 function drawBands() {
   const end = one('status').t1;
-  const place = (row) => ({ '--t': row.t0, '--d': Math.max(0, (row.t1 ?? end) - row.t0) });
-  $('gaps').replaceChildren(...[...rows('bands').values()].map(
-    (row) => make('div', { className: `gap ${row.cause}`, title: `${clock(row.t0)} ${row.text}`, ...place(row) })));
+  for (const old of $('time').querySelectorAll('.gap')) old.remove();
+  for (const row of rows('bands').values()) {
+    const concerned = [...rows('speakers')].filter(([, speaker]) => speaker.sources?.includes(row.source));
+    for (const place of concerned.length ? concerned.map(([key]) => lanes.get(key)) : [$('gaps')]) {
+      place.append(make('div', { className: `gap ${row.cause}`, title: `${clock(row.t0)} ${row.text}`, 'aria-hidden': true,
+        '--t': row.t0, '--d': Math.max(0, (row.t1 ?? end) - row.t0) }));
+    }
+  }
   $('moments').replaceChildren(...[...rows('notes').values()].map((row) => make('button',
     { className: `moment of-${row.kind}`, type: 'button', title: `${clock(row.t)} ${row.text}`, '--t': row.t,
       'aria-label': `${clock(row.t)} ${row.kind}: ${row.text}`, textContent: NOTE_SIGNS[row.kind], onclick: () => seek(row.t) })));

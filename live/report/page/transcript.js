@@ -28,7 +28,7 @@ function drawLine(key) {
   }
   const line = make('li', { tabIndex: -1, hidden: !isVisible(row), className: row.final === false ? 'partial' : '' },
     make('button', { type: 'button', className: 'time', tabIndex: -1, 'data-t': row.t0, textContent: clock(row.t0) }),
-    make('b', { className: 'who', dir: 'auto' }, nameOf(row.speaker), row.speaker_confidence < 0.5 ? '?' : ''),
+    make('b', { className: 'who' }, make('bdi', {}, nameOf(row.speaker)), row.speaker_confidence < 0.5 ? '?' : ''),
     make('span', { className: row.certain === false ? 'label unsure' : 'label' },
       chip(row.label, ` ${row.label} ${percent(row.probs[row.label] ?? 0)}`), row.certain === false ? '?' : '', row.shift ? ' ▲' : ''),
     make('span', { className: 'people' }, ...(row.people ?? []).map(

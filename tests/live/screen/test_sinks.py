@@ -131,7 +131,7 @@ def test_the_public_messages_of_a_bus_up_to_the_end() -> None:
         def receive(self, timeout_s):
             return said.pop(0) if said else []
 
-    sinks.run(Inlet(), out, lambda: False)
+    sinks.run(Inlet(), out, lambda: False, as_json=True)
     kinds = [json.loads(line)["type"] for line in out.getvalue().splitlines()]
     assert kinds == ["EmotionEvent", "Gap", "SessionEnd"]
-    sinks.run(Inlet(), out, lambda: True)  # stopped: returns although no end has come
+    sinks.run(Inlet(), out, lambda: True, as_json=True)  # stopped: returns although no end has come

@@ -8,11 +8,13 @@ import examples
 import pytest
 from msgspec import structs
 
+from erc_live.live.alerts.alert_rules import AlertRules
 from erc_live.live.capture.source_spec import parse_mic
-from erc_live.live.config import Config, EventsSection
+from erc_live.live.config import AlertRule, Config, EventsSection
 from erc_live.live.session.broker import Broker
 from erc_live.live.session.spec import SUBSCRIPTIONS, SessionSpec
 from erc_live.streams.address import BusAddresses
+from erc_live.streams.annotations import Annotation
 from erc_live.streams.bus import Publisher, Subscriber
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import (
@@ -185,3 +187,60 @@ def test_what_a_dead_process_still_says_is_not_heard(world):
     world.workers["perception"].publish(features(1))
     world.say("tracker", examples.hello())
     assert len(world.heard) == 2
+
+
+def noted(kind: str, **fields: object) -> Annotation:
+    return Annotation(session="", t_ns=77, wall_ns=0, author="Ann", kind=kind, **fields)
+
+
+def test_a_name_counts_from_there_on_and_outlives_the_tracker(world):
+    said = [features(number) for number in range(3)]
+    world.say("tracker", examples.hello())
+    assert world.broker.annotate(noted("name", speaker=0, text="Zoe")).startswith("there is no speaker 1: nobody")
+    world.say("perception", *said)
+    world.say("tracker", answer(0, said[0]))
+    assert world.broker.annotate(noted("name", speaker=7, text="Zoe")) == (
+        "there is no speaker 8: those who have spoken are 1 Ada"
+    )
+    assert world.broker.annotate(noted("name", speaker=0, text="  Zoe \n Lee ")) == ""
+    world.say("tracker", examples.hello(), answer(0, said[0]), answer(1, said[1]), answer(2, said[2]))
+    world.until(lambda: len(world.read) >= 5)
+    assert [getattr(m, "speaker_name", None) or getattr(m, "text", None) for m in world.read[1:]] == [
+        *("Ada", "Zoe Lee", "Zoe Lee", "Zoe Lee"),
+    ]
+
+
+def test_what_a_screen_notes_is_stamped_and_published_once_and_what_cannot_be_is_told(world):
+    said = features(3)
+    screen = world.workers["screen"] = world.publisher("screen")
+    world.say("tracker", examples.hello())
+    world.say("perception", said)
+    world.say("tracker", answer(3, said))
+    world.say("screen", noted("mark", text="now"), noted("label", utterance="u3", label="bored"))
+    world.say("screen", noted("label", utterance="u9", label="joy"))
+    world.until(lambda: len(world.read) >= 4)
+    mark, label = (message for message in world.read if isinstance(message, Annotation))
+    assert (mark.session, mark.t_ns, mark.text) == ("s", 77, "now")
+    assert label.t_ns == said.t_start_ns, "the moment that it is about"
+    assert min(mark.wall_ns, label.wall_ns) > 1_700_000_000 * 10**9
+    (warning,) = (m.warning for m in world.heard if isinstance(m, WorkerStatus))
+    assert "there is no utterance 'u9'" in warning
+    screen.poll()
+
+
+def test_nothing_is_noted_of_a_session_that_has_not_begun_or_has_ended(world):
+    assert world.broker.annotate(noted("mark")) == "the session has not begun"
+    world.say("tracker", examples.hello())
+    world.broker.end("stopped")
+    assert world.broker.annotate(noted("mark")) == "the session has ended"
+
+
+def test_alerts_are_published_behind_what_raised_them_and_observed(world):
+    world.broker._alerts = AlertRules([AlertRule(name="a", kind="shift")], "s", ["mic-0"])
+    said = features(0)
+    world.say("tracker", examples.hello())
+    world.say("perception", said)
+    world.workers["tracker"].publish(answer(0, said, shift=True))
+    world.until(lambda: len(world.read) >= 3)
+    assert kinds(world.read) == ["Hello", "EmotionEvent", "Alert"]
+    assert kinds(world.heard)[-2:] == ["EmotionEvent", "Alert"]

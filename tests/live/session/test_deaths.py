@@ -156,6 +156,7 @@ def test_a_process_that_is_stuck_is_ended_and_replaced(start, short_demo, world)
     assert messages[-1].utterances == UTTERANCES
 
 
+@pytest.mark.slow  # in virtual time it is in each run, too
 def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_it(start, world, altered):
     altered(RAISING)
     session = start("demo", "--speed", "5", *options(world))

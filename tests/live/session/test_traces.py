@@ -18,7 +18,7 @@ from short_demo import make_short_demo
 from test_sessions import PATIENCE_S, follow
 from tiny_world import options
 
-from erc_live.streams import Gap, Hello, SessionState, WorkerLost, subscribe
+from erc_live.streams import Annotation, EmotionEvent, Gap, Hello, SessionState, WorkerLost, subscribe
 
 pytestmark = [
     pytest.mark.xdist_group("sessions"),
@@ -192,6 +192,7 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     port = free_port()
     own = f"events.endpoint={world['events.endpoint']}"
     measured = {"metrics.port": str(port), "session.controller": "Ann Lee"}
+    measured |= {"control.enabled": "true", "control.endpoint": f"ipc://{tmp_path}/c"}
     seen = threading.Event()
     recording = ("--speed", 1.0, "--record", tmp_path / "talk", "--jsonl")
     session = house.start(*short_demo, *recording, *options(world | measured))
@@ -201,11 +202,21 @@ def test_a_session_is_seen_by_its_operator_and_recorded_and_replayed_without_cal
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
     (entry,) = map(json.loads, house.run("status", "--json", "--set", own).splitlines())
+    assert house.run("control", "name", 1, "Annie").endswith(": named\n")
+    assert house.run("control", "mark", "the phone rings", "--author", "Zoe").endswith(": marked\n")
     _, err = session.communicate(timeout=PATIENCE_S)
     follower.join(PATIENCE_S)
     assert session.returncode == 0, err
     assert any(isinstance(message, SessionState) and message.recording for message in messages)
     assert (entry["recording"], entry["pid"], entry["silent_s"]) == (True, session.pid, 0)
+    assert entry["control"] == measured["control.endpoint"]
+    assert entry["workers"]["tracker"].startswith("running")
+    name, mark = (message for message in messages if isinstance(message, Annotation))
+    assert (name.speaker, name.text, mark.text, mark.author) == (0, "Annie", "the phone rings", "Zoe")
+    later = messages[messages.index(name) :]
+    assert {e.speaker_name for e in later if isinstance(e, EmotionEvent) and e.speaker == 0} <= {"Annie"}
+    written = (tmp_path / "talk" / "events.jsonl").read_text()
+    assert "the phone rings" in written
     assert 'erc_live_utterances_total{label="' in text
     assert 'erc_live_latency_seconds_count{stage="all"}' in text
     assert 'erc_live_worker_running{worker="perception"} 1.0' in text
