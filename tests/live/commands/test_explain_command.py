@@ -92,6 +92,14 @@ def test_the_drawing_is_whole_and_says_what_the_numbers_say(bundle, tmp_path, lo
     assert drawn == (tmp_path / "why.svg").read_text()
 
 
+def test_the_report_says_why_of_the_utterances_that_are_named(bundle, tmp_path, loaded):
+    code, text = run(report, bundle, "-o", tmp_path / "page.html", "--why", "2", "--why", "mic-0:5")
+    assert code == 0, text
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("What moved the estimate") >= 2
+    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "9")[0] == 4
+
+
 anything = st.text(max_size=80)
 nats = st.floats(-30, 30)
 shares = st.floats(0, 1)
