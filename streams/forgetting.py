@@ -59,6 +59,7 @@ class Trace:
     annotated: int  # annotations and alerts that are about the person
     named: int  # messages that name the person otherwise
     cameras: tuple[str, ...]
+    noted: bool  # there are marks of people
 
     @property
     def removed(self) -> list[str]:
@@ -77,6 +78,7 @@ class Trace:
     def stays(self) -> list[str]:
         """What nobody can tell apart, one line each."""
         lines = ["what other microphones picked up of their voice cannot be told apart, and stays"]
+        lines += ["notes of people that do not name them stay"] if self.noted else []
         return [*lines, "pictures in which they are silent cannot, either"] if self.cameras else lines
 
 
@@ -121,6 +123,7 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
         annotated=len(annotated),
         named=named,
         cameras=tuple(source for kind, source in session.tracks() if kind == "video"),
+        noted=any(isinstance(event, Annotation) and event.kind == "mark" for event in session.events),
     )
 
 

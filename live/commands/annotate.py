@@ -22,7 +22,7 @@ _LONGEST = 100  # letters of a label
 def annotate(
     bundle: Annotated[Path, typer.Argument(help="Folder of a recorded session.", metavar="BUNDLE")],
     utterance: Annotated[
-        str | None, typer.Option(help="Its number, as this command and exports count, or its id.", metavar="K")
+        str | None, typer.Option(help="Its number in the dialogue, from 0, or its id.", metavar="K")
     ] = None,
     label: Annotated[
         str | None, typer.Option(help="What you take its expression for: a label of the session, or one of your own.")
@@ -44,7 +44,7 @@ def annotate(
         return
     if utterance is None or label is None:
         raise ConfigError("name both --utterance and --label, or neither to list the utterances")
-    number, spoken = _find(view, utterance, bundle)
+    spoken = _find(view, utterance, bundle)
     named = _checked(label, view)
     made = Annotation(
         session=spoken.event.session,
@@ -56,35 +56,33 @@ def annotate(
         label=named,
     )
     annotating.annotate(bundle, [made])
-    print_line(f"{_line(view, number, spoken)}: {named}, by {made.author}", out)
+    print_line(f"{_line(view, spoken)}: {named}, by {made.author}", out)
 
 
 def _list(view: "ConversationView") -> None:
-    for number, spoken in enumerate(view.utterances, 1):
+    for spoken in view.utterances:
         annotated = f" > {spoken.label_annotated} ({', '.join(spoken.authors)})" if spoken.annotations else ""
-        print_line(f"{_line(view, number, spoken)}{annotated}  {spoken.event.text}", out)
+        print_line(f"{_line(view, spoken)}{annotated}  {spoken.event.text}", out)
     if not view.utterances:
         print_line("no utterances")
 
 
-def _line(view: "ConversationView", number: int, spoken: "AnnotatedUtterance") -> str:
+def _line(view: "ConversationView", spoken: "AnnotatedUtterance") -> str:
     """Number, time, who, and the estimate."""
     at_s = (spoken.event.t_start_ns - view.start_ns) // 1_000_000_000
     time_of = f"{at_s // 3600}:{at_s // 60 % 60:02}:{at_s % 60:02}"
     sure = "" if spoken.event.certain else "?"
-    return f"{number:>4}  {time_of}  {spoken.speaker_name}  {spoken.event.label}{sure}"
+    return f"{spoken.event.index:>4}  {time_of}  {spoken.speaker_name}  {spoken.event.label}{sure}"
 
 
-def _find(view: "ConversationView", wanted: str, bundle: Path) -> tuple[int, "AnnotatedUtterance"]:
-    """The utterance and its number."""
-    for number, spoken in enumerate(view.utterances, 1):
-        if wanted in (spoken.event.utterance, str(number)):
-            return number, spoken
-    count = len(view.utterances)
-    raise ConfigError(
-        f"--utterance {wanted}: there is none of this number or id; "
-        + (f"there are 1 to {count}, and `erc-live annotate {bundle}` lists them" if count else "there are none at all")
-    )
+def _find(view: "ConversationView", wanted: str, bundle: Path) -> "AnnotatedUtterance":
+    found = [spoken for spoken in view.utterances if wanted in (spoken.event.utterance, str(spoken.event.index))]
+    if not found:
+        raise ConfigError(f"--utterance {wanted}: there is none of this number or id: erc-live annotate {bundle}")
+    if len(found) > 1:
+        ids = ", ".join(spoken.event.utterance for spoken in found)
+        raise ConfigError(f"--utterance {wanted}: several have this number, of different dialogues: name one of {ids}")
+    return found[0]
 
 
 def _checked(label: str, view: "ConversationView") -> str:

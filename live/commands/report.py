@@ -1,6 +1,5 @@
 """`erc-live report`: a recorded session as one page, to look back at and to hand on."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,21 +16,22 @@ def report(
     page: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The page; replaced where it is. Default: NAME-OF-BUNDLE.html, here.", metavar="FILE"
+            "--out",
+            "-o",
+            help="The page; an earlier report is replaced. Default: NAME-OF-BUNDLE.html, here.",
+            metavar="FILE",
         ),
     ] = None,
-    no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
     why: Annotated[
         list[str] | None,
-        typer.Option(
-            "--why", help="Say on the page what moved the estimate of this utterance: number or id.", metavar="K"
-        ),
+        typer.Option(help="Draw what moved this utterance's estimate, as `erc-live explain`. Several.", metavar="K"),
     ] = None,
+    no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
 ) -> None:
     """Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.
 
     The page needs no network and no program but a browser. Sound of up to some 18 minutes is in it; longer sound lies
-    beside it, as a file of the same name that ends in .webm. Both are readable by you alone, as the recording is.
+    beside it, as a file of the same name that ends in .sound.webm. Both are readable by you alone, as the recording is.
     """
     target = page or Path(f"{bundle.resolve().name}.html")
     if target.resolve().is_relative_to(bundle.resolve()):
@@ -42,7 +42,7 @@ def report(
             bundle,
             target,
             with_sound=not no_sound,
-            explanations=explained(bundle, why or []),
+            explanations=_explanations(bundle, why or []),
             progress=lambda done_s, of_s: bars.update(task, completed=done_s, total=of_s, visible=True),
         )
     for line in written.lines:
@@ -50,13 +50,13 @@ def report(
     print_line(f"{written.page}: {written.utterances} utterances; open it in a browser", out)
 
 
-def explained(bundle: Path, names: Sequence[str]) -> dict[str, str]:
-    """By utterance, what moved its estimate, drawn; {} where nobody asks. Raises SessionError, WeightsError."""
-    if not names:
+def _explanations(bundle: Path, utterances: list[str]) -> dict[str, str]:
+    """A drawing for each of them, by its id."""
+    if not utterances:
         return {}
-    from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues
+    from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues  # here: they load networks
     from erc_live.models import checkpoint
 
     recorded = recorded_dialogues(bundle)
-    utterances = [recorded.find(name) for name in names]
-    return drawings(recorded, utterances, checkpoint.load(recorded.weights))
+    wanted = {recorded.find(utterance) for utterance in utterances}
+    return drawings(recorded, wanted, checkpoint.load(recorded.weights))

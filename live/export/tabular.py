@@ -7,7 +7,6 @@ session (`_s`), nanoseconds on its clock (`_ns`), or wall time in UTC (`_time`);
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from typing import Literal
 
 from erc_live.streams.annotations import Annotation
@@ -29,17 +28,15 @@ class ExportTable:
 def session_tables(view: ConversationView) -> tuple[ExportTable, ...]:
     """All that is known of a session, as tables."""
     return (
-        ExportTable(
-            "utterances", _utterance_columns(view), lambda: map(_utterance_row(view), count(1), view.utterances)
-        ),
+        ExportTable("utterances", _utterance_columns(view), lambda: map(_utterance_row(view), view.utterances)),
         ExportTable("words", _WORDS, lambda: _word_rows(view)),
         ExportTable("moments", _MOMENTS, lambda: iter(_moment_rows(view))),
     )
 
 
 _UTTERANCES: dict[str, ColumnType] = {
-    "number": "int64",
     "dialogue": "string",
+    "index": "int64",
     "utterance": "string",
     "speaker": "int64",
     "speaker_name": "string",
@@ -99,14 +96,14 @@ def _estimated(view: ConversationView) -> list[str]:
     return [label for label in view.labels if label in probable]
 
 
-def _utterance_row(view: ConversationView) -> Callable[[int, AnnotatedUtterance], tuple[Value, ...]]:
+def _utterance_row(view: ConversationView) -> Callable[[AnnotatedUtterance], tuple[Value, ...]]:
     estimated = _estimated(view)
 
-    def row(number: int, utterance: AnnotatedUtterance) -> tuple[Value, ...]:
+    def row(utterance: AnnotatedUtterance) -> tuple[Value, ...]:
         event = utterance.event
         return (
-            number,
             event.dialogue,
+            event.index,
             event.utterance,
             event.speaker,
             utterance.speaker_name,

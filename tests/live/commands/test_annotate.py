@@ -14,7 +14,7 @@ from erc_live.streams.session import new_manifest, open_session
 @pytest.fixture
 def bundle(tmp_path):
     with Recorder(tmp_path / "s", new_manifest("s1", 0, 0, [], {})) as recorder:
-        for message in (hello(), event(0, text="well\x1b[2J\nthen"), event(3661, certain=False)):
+        for message in (hello(), event(0, text="well\x1b[2J\nthen"), event(3661, certain=False, index=1)):
             recorder.write(message)
     return tmp_path / "s"
 
@@ -23,10 +23,10 @@ def made(bundle) -> list[Annotation]:
     return [each for each in open_session(bundle).events if isinstance(each, Annotation)]
 
 
-@pytest.mark.parametrize("name", ["2", "u3661"])
+@pytest.mark.parametrize("name", ["1", "u3661"])
 def test_a_label_by_number_or_id(bundle, name):
     code, said = run(annotate, bundle, "--utterance", name, "--label", "  deeply   bored ", "--author", "Zoë")
-    assert (code, said) == (0, "   2  1:01:01  Ada  joy?: deeply bored, by Zoë\n")
+    assert (code, said) == (0, "   1  1:01:01  Ada  joy?: deeply bored, by Zoë\n")
     (only,) = made(bundle)
     assert (only.kind, only.utterance, only.label, only.author) == ("label", "u3661", "deeply bored", "Zoë")
     assert only.t_ns == 3661 * 10**9
@@ -36,24 +36,24 @@ def test_a_label_by_number_or_id(bundle, name):
 
 def test_the_author_is_who_does_it(bundle, monkeypatch):
     monkeypatch.setenv("LOGNAME", "ann")
-    assert run(annotate, bundle, "--utterance", 1, "--label", LABELS[0])[0] == 0
+    assert run(annotate, bundle, "--utterance", 0, "--label", LABELS[0])[0] == 0
     assert made(bundle)[0].author == "ann"
 
 
 def test_the_utterances_are_listed(bundle):
-    run(annotate, bundle, "--utterance", 1, "--label", "anger", "--author", "Zoë")
+    run(annotate, bundle, "--utterance", 0, "--label", "anger", "--author", "Zoë")
     code, said = run(annotate, bundle)
     assert code == 0
     assert said.splitlines() == [
-        "   1  0:00:00  Ada  joy > anger (Zoë)  well then",
-        "   2  1:01:01  Ada  joy?  well then",
+        "   0  0:00:00  Ada  joy > anger (Zoë)  well then",
+        "   1  1:01:01  Ada  joy?  well then",
     ]
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--utterance", "3", "--label", "joy"), "--utterance 3: there is none of this number or id; there are 1 to 2"),
+        (("--utterance", "3", "--label", "joy"), "--utterance 3: there is none of this number or id"),
         (("--utterance", "1"), "name both --utterance and --label"),
         (("--label", "joy"), "name both --utterance and --label"),
         (("--utterance", "1", "--label", " "), "--label: write a word"),
@@ -65,3 +65,12 @@ def test_mistakes_are_one_line(bundle, options, says):
     code, said = run(annotate, bundle, *options)
     assert (code, says in said, "\n" in said) == (2, True, False)
     assert not made(bundle)
+
+
+def test_of_two_dialogues_an_id_says_which(tmp_path):
+    with Recorder(tmp_path / "t", new_manifest("s1", 0, 0, [], {})) as recorder:
+        for message in (hello(), event(0), event(1, dialogue="e")):
+            recorder.write(message)
+    code, said = run(annotate, tmp_path / "t", "--utterance", 0, "--label", "joy")
+    assert (code, "name one of u0, u1" in said) == (2, True)
+    assert run(annotate, tmp_path / "t", "--utterance", "u1", "--label", "joy")[0] == 0

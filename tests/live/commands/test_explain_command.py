@@ -58,6 +58,11 @@ def bundle(tmp_path, tiny_world, loaded):
     return tmp_path / "talk"
 
 
+def test_a_report_carries_the_drawing(bundle, tmp_path):
+    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "3")[0] == 0
+    assert '"why":{"mic-0:3":{"svg":"\\u003csvg' in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_the_estimate_is_that_of_the_session(bundle, loaded):
     code, text = run(explain, bundle, "--json")
     assert code == 0, text
