@@ -136,6 +136,7 @@ def test_of_a_network_that_forgets_nothing_the_last_ones_are_examined():
     assert not any(influence.attention for influence in found.influences)
 
 
+@settings(max_examples=20)
 @given(dialogue=dialogues)
 def test_attention_is_a_share_of_what_the_network_looks_at(dialogue):
     found = explain(dialogue, len(dialogue) - 1, weights("dialogue_graph"))
