@@ -121,6 +121,14 @@ COMMANDS = {
         "export:export",
         "Write a recorded session in the formats of other programs: tables, captions, tiers, logs, sound.",
     ),
+    "annotate": (
+        "annotate:annotate",
+        "Say what the expression of an utterance is, in a recorded session; without options, list its utterances.",
+    ),
+    "corrections": (
+        "corrections:corrections",
+        "Turn recorded sessions whose labels people corrected into a corpus, from which `train --start` learns.",
+    ),
     "forget": (
         "forget:forget",
         "Take one person out of recorded sessions, and delete the print of their voice.",

@@ -23,6 +23,7 @@ ALERTS = "alerts"  # the one table that there may be many of
 MOST = 1_000_000  # of anything: more overflows somewhere, or is never waited for
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Bipolar = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Positive = Annotated[float, Meta(ge=0.001)]  # so that what is divided by it stays finite, too
 PositiveInt = Annotated[int, Meta(ge=1)]
 Purpose = Literal["own-use", "research", "medical", "safety", "entertainment", "accessibility"]
@@ -116,6 +117,7 @@ class TrackerSection(Section, frozen=True, kw_only=True):
 
     weights: str = "default"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    coordinates: dict[str, tuple[Bipolar, Bipolar]] = {}  # label -> valence, arousal
 
 
 class EventsSection(Section, frozen=True, kw_only=True):

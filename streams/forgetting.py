@@ -20,6 +20,7 @@ from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.bundle_limits import LOG_BYTES
 from erc_live.streams.bundle_lock import BundleLock
 from erc_live.streams.bundle_losses import LOSSES
+from erc_live.streams.conversation_view import conversation_view
 from erc_live.streams.errors import SessionError
 from erc_live.streams.journal import read_whole, write_whole
 from erc_live.streams.message_base import PublicMessage
@@ -54,8 +55,11 @@ class Trace:
     utterances: frozenset[str]
     spans: dict[str, tuple[Span, ...]]
     seen: tuple[Span, ...]  # in which cameras lose their pictures
+    numbers: frozenset[int]  # as a speaker
+    annotated: int  # annotations and alerts that are about the person
     named: int  # messages that name the person otherwise
     cameras: tuple[str, ...]
+    noted: bool  # there are marks of people
 
     @property
     def removed(self) -> list[str]:
@@ -67,12 +71,14 @@ class Trace:
             lines.append(f"{_seconds(self.seen)} s of the pictures of {', '.join(self.cameras)}, while they speak")
         lines += [f"{len(self.utterances)} utterances, with words, vectors and events"] if self.utterances else []
         lines += ["vectors of what others said after them, which depend on their words"] if self.utterances else []
+        lines += [f"{self.annotated} annotations and alerts about them"] if self.annotated else []
         return [*lines, *([f"their name in {self.named} other places"] if self.named else [])]
 
     @property
     def stays(self) -> list[str]:
         """What nobody can tell apart, one line each."""
         lines = ["what other microphones picked up of their voice cannot be told apart, and stays"]
+        lines += ["notes of people that do not name them stay"] if self.noted else []
         return [*lines, "pictures in which they are silent cannot, either"] if self.cameras else lines
 
 
@@ -84,12 +90,14 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
         for message in (*session.features, *session.events)
         if isinstance(message, UtteranceFeatures | EmotionEvent)
     ]
-    called = _called(session, name)
-    utterances = frozenset(
-        m.utterance
-        for m in said
-        if m.source in own or alike(m.speaker_name, name) or (isinstance(m, EmotionEvent) and m.speaker in called)
-    )
+    theirs = [
+        each.event
+        for each in conversation_view(session).utterances
+        if each.event.source in own or alike(each.event.speaker_name, name) or alike(each.speaker_name, name)
+    ]
+    numbers = frozenset(event.speaker for event in theirs)
+    utterances = frozenset(m.utterance for m in said if m.source in own or alike(m.speaker_name, name))
+    utterances |= {event.utterance for event in theirs}
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for message in said:
         if message.utterance in utterances:
@@ -97,10 +105,12 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
     seen = _merged(span for each in spans.values() for span in each)
     recorded = {source for _, source in session.tracks()}
     messages = [*session.events, *session.gaps, *session.ends, *session.features, session.manifest]
-    stay = [m for m in messages if getattr(m, "utterance", None) not in utterances]
-    names = {name.strip(), *(each for each in _names(session) if alike(each, name))}
+    annotated = [m for m in session.events if _is_about(m, utterances, numbers)]
+    stay = [m for m in messages if getattr(m, "utterance", None) not in utterances and m not in annotated]
+    given = {each.text.strip() for each in _given(session) if each.speaker in numbers}
+    names = {name.strip(), *given, *(each for each in _names(session) if alike(each, name))} - {""}
     named = sum(_redacted(m, names) is not m for m in stay)
-    if not (own or utterances or named):
+    if not (own or utterances or named or annotated):
         return None
     return Trace(
         names=frozenset(names),
@@ -109,8 +119,11 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
         spans={source: _merged(each) for source, each in spans.items()}
         | {source: _spans_of(session, source) for source in own & recorded},
         seen=seen,
+        numbers=numbers,
+        annotated=len(annotated),
         named=named,
         cameras=tuple(source for kind, source in session.tracks() if kind == "video"),
+        noted=any(isinstance(event, Annotation) and event.kind == "mark" for event in session.events),
     )
 
 
@@ -198,6 +211,8 @@ def _messages(session: RecordedSession, person: Trace) -> Iterator[AnyMessage | 
 
 def _event(event: PublicMessage, person: Trace) -> PublicMessage | None:
     """What stays of an event."""
+    if _is_about(event, person.utterances, person.numbers):
+        return None
     match event:
         case EmotionEvent():
             return None if event.utterance in person.utterances else event
@@ -216,10 +231,16 @@ def _event(event: PublicMessage, person: Trace) -> PublicMessage | None:
     return event
 
 
-def _called(session: RecordedSession, name: str) -> set[int]:
-    """The numbers of the speakers who were given that name last, by somebody who looked on."""
-    given = {e.speaker: e.text for e in session.events if isinstance(e, Annotation) and e.kind == "name"}
-    return {speaker for speaker, text in given.items() if speaker is not None and alike(text, name)}
+def _given(session: RecordedSession) -> list[Annotation]:
+    """The names that people gave to speakers."""
+    return [each for each in session.events if isinstance(each, Annotation) and each.kind == "name"]
+
+
+def _is_about(message: PublicMessage, utterances: Collection[str], numbers: Collection[int]) -> bool:
+    """Whether somebody, or a rule, says it of the person."""
+    if isinstance(message, Annotation):
+        return message.utterance in utterances or message.speaker in numbers
+    return isinstance(message, Alert) and message.speaker in numbers
 
 
 def _without_context(features: UtteranceFeatures) -> UtteranceFeatures:
@@ -267,6 +288,7 @@ def _seconds(spans: Iterable[Span]) -> int:
 def _names(session: RecordedSession) -> Iterator[str]:
     """Everybody's."""
     yield from (source.speaker for source in session.manifest.sources)
+    yield from (each.text for each in _given(session))
     for message in (*session.features, *session.events):
         yield getattr(message, "speaker_name", None) or ""
         yield from getattr(message, "speakers", ())

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+Bipolar = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 
 

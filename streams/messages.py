@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from erc_live.streams.annotations import Alert, Annotation
-from erc_live.streams.message_base import Count, Message, Probability, PublicMessage
+from erc_live.streams.message_base import Bipolar, Count, Message, Probability, PublicMessage
 
 SCHEMA = "erc.event/2"  # what came before is brought up to date by `migrations.py`
 SAMPLE_RATE_HZ = 16_000
@@ -218,7 +218,8 @@ class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
     label differs from the speaker's previous one (None for a speaker's first utterance). A provisional event has the
     `utterance` of the final one that follows and a lower `revision`; a final one is said again with a higher `revision`
     after a `Relabel`. `certain` is false where the model would rather abstain. Where there is a `text_confidence`, the
-    words counted in `probs` as much as that, voice and face alone for the rest.
+    words counted in `probs` as much as that, voice and face alone for the rest. `valence` and `arousal` are those that
+    `probs` gives (models/dimensions.py); None where a label has no place on these scales.
     """
 
     schema: str
@@ -236,6 +237,8 @@ class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
     model: str
     t_logits_ns: int
     t_published_ns: int | None = None
+    valence: Bipolar | None = None
+    arousal: Bipolar | None = None
 
 
 class Gap(PublicMessage, frozen=True, kw_only=True):

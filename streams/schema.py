@@ -37,6 +37,9 @@ FIELDS = {
     "certain": "false where the most probable label is so improbable that the model would rather abstain",
     "entropy": "uncertainty of probs, in nats: 0 is certain, ln(number of labels) is a guess",
     "shift": "whether label differs from the speaker's previous one; null for a speaker's first utterance",
+    "valence": "of what is expressed, from -1 (unpleasant) to 1 (pleasant): the mean place of the labels, weighted by "
+    "probs; null where a label has no place on this scale",
+    "arousal": "as valence, from -1 (calm) to 1 (excited)",
     "modalities": "what the decision rests on",
     "face_coverage": "share of the sampled pictures of the utterance that showed a face; null without a camera",
     "final": "false if a later event will replace this one",

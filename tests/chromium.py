@@ -19,6 +19,7 @@ OPTIONS = (
     "--disable-component-update", "--disable-dev-shm-usage", "--mute-audio", "--remote-debugging-pipe",
 )  # fmt: skip
 PATIENCE_S = 60.0
+STILL_FRAMES = 5  # rows that come into view are laid out a frame later
 KEYS = {"Enter": (13, "\r"), " ": (32, " "), "Tab": (9, ""), "ArrowLeft": (37, ""), "ArrowUp": (38, ""),
         "ArrowRight": (39, ""), "ArrowDown": (40, ""), "Home": (36, ""), "End": (35, "")}  # fmt: skip
 
@@ -117,7 +118,7 @@ class Page:
     def wait(self, expression: str) -> None:
         """Until the expression is true, asked in the page at each frame."""
         wanted = f"""new Promise((done, fail) => {{
-            const end = performance.now() + {PATIENCE_S * 1000};
+            const end = performance.now() + {PATIENCE_S * 500};
             const look = () => {{
                 let so = false;
                 try {{ so = Boolean({expression}); }} catch (error) {{ }}
@@ -130,10 +131,21 @@ class Page:
         assert self.js(wanted) is True
 
     def click(self, selector: str) -> None:
-        """Where a person would."""
-        box = self.js(f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-            e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); const r = e.getBoundingClientRect();
-            return [r.x + r.width / 2, r.y + r.height / 2]; }})()""")
+        """Where a person would, once it has come into view and nothing moves any more."""
+        box = self.js(f"""new Promise((done) => {{
+            const element = document.querySelector({json.dumps(selector)});
+            let [before, still] = ['', 0];
+            const look = () => {{
+                element.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+                const {{ x, y, width, height }} = element.getBoundingClientRect();
+                const now = [x + width / 2, y + height / 2];
+                still = String(now) === before ? still + 1 : 0;
+                if (still === {STILL_FRAMES}) return done(now);
+                before = String(now);
+                requestAnimationFrame(look);
+            }};
+            look();
+        }})""")
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from erc_live.live import config as configuration
 from erc_live.live.commands.options import LETTERS, Compose, Corpus, Modalities, Processes, modality_names
 from erc_live.live.commands.places import cache_folder
+from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import counting
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from erc_live.models.card import Card
     from erc_live.models.checkpoint import Checkpoint
     from erc_live.models.corpora.dialogue import Split
+    from erc_live.models.dimensions import Coordinates
     from erc_live.models.training.dialogue_dataset import Example
 
 
@@ -45,6 +48,8 @@ def evaluate(
     ] = None,
     compose: Compose = None,
     processes: Processes = 1,
+    config: ConfigFile = None,
+    sets: Sets = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Draw it: a file (.svg, .png, .pdf), or a folder of svg files.", metavar="PATH")
@@ -58,7 +63,8 @@ def evaluate(
     names = list(dict.fromkeys(weights or ["default"]))
     chosen = _modalities_without(modalities, hide or [])
     subsets = [subset for size in (3, 2, 1) for subset in combinations(chosen, size)] if by_modality else [chosen]
-    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()))
+    own = configuration.load(config, sets or []).config.tracker.coordinates
+    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()), own)
     if plot is not None:
         from erc_live.live.commands import plots
 
@@ -88,13 +94,14 @@ def evaluate(
 @dataclass(frozen=True)
 class _Questions:
     """What is asked of each model: subsets of the modalities, and how far it hears ahead; none said: as it is. Media
-    are measured by so many `processes`; `compose` is where voices and faces come from.
+    are measured by so many `processes`; `compose` is where voices and faces come from; `coordinates` the user's own.
     """
 
     subsets: tuple[tuple[str, ...], ...]
     ahead: tuple[int | None, ...]
     processes: int
     compose: tuple[str, ...]
+    coordinates: "Coordinates"
 
 
 def _modalities_without(letters: str, hidden: Sequence[str]) -> tuple[str, ...]:
@@ -139,6 +146,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     from erc_live.live.commands import evaluation_report
     from erc_live.models import checkpoint
     from erc_live.models.training.dialogue_dataset import modalities_of, only
+    from erc_live.models.training.dimension_scores import dimension_scores
     from erc_live.models.training.evaluation import classify
     from erc_live.models.training.metrics import Scores
 
@@ -166,7 +174,8 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
             answers = classify(loaded.model, only(data, subset), progress, ahead)
             scores = Scores.of(answers, card.labels, card.abstain_below, _temperature(card))
             asked = (name, card.network, card.labels, subset, ahead)
-            runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose)))
+            rated = dimension_scores(split, answers, card.labels, plan.coordinates)
+            runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose), rated))
     return runs
 
 

@@ -4,8 +4,8 @@ side by side.
 A run is one set of answers: some weights, with some modalities, hearing so much of the future.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.bar import Bar
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.models.training.calibration import COVERAGES
+from erc_live.models.training.dimension_scores import DimensionScore
 from erc_live.models.training.metrics import Answers, PartScore, ScoreDifference, Scores
 
 WIDTH = 80
@@ -24,7 +25,7 @@ BAR = 18  # columns
 class Evaluation:
     """What was asked, and how well it was answered. `ahead`: utterances of the future that a two-sided network was
     given for each, None for the whole dialogue; 0 for a causal one, which takes none. `composed`: the voices and faces
-    are of other corpora.
+    are of other corpora. `dimensions`: valence and arousal, where raters placed the utterances on them.
     """
 
     weights: str
@@ -35,6 +36,7 @@ class Evaluation:
     answers: Answers
     scores: Scores
     composed: bool = False
+    dimensions: Mapping[str, DimensionScore] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -63,6 +65,7 @@ def as_json(
             "composed": run.composed,
             "look_ahead": "full" if run.ahead is None else run.ahead,
             **asdict(run.scores),
+            "dimensions": {name: asdict(score) for name, score in run.dimensions.items()},
             "coverages": list(COVERAGES),
         }
         for run in runs
@@ -99,7 +102,13 @@ def in_full(run: Evaluation, corpus: str, split: str) -> RenderableType:
     )
     empty = Text()
     parts = (*_confusion(run), _parts(scores), empty, *_calibration(run, split))
-    return Group(head, total, empty, _classes(run), empty, *parts)
+    return Group(head, total, *_dimensions(run), empty, _classes(run), empty, *parts)
+
+
+def _dimensions(run: Evaluation) -> Iterator[RenderableType]:
+    """What valence and arousal are worth; nothing of a corpus without such ratings."""
+    for name, score in run.dimensions.items():
+        yield Text(f"{name}: CCC {score.ccc:.3f}  MAE {score.mae:.3f} of 2  ({score.utterances:,} rated utterances)")
 
 
 def _table(*titles: str) -> Table:

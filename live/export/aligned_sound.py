@@ -6,8 +6,9 @@ The rule of this file: nothing is longer in memory than a second, however long t
 some ms; samples are moved only where they would lie further off than half a chunk (16 ms).
 """
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ Span = tuple[int, int]  # first sample, and the one after the last
 @dataclass(frozen=True)
 class SoundTrack:
     """One file of sound. `speaker_name` is None for all that a shared microphone picked up, and `speakers` is empty
-    then; else they are whose utterances it has. `spans`: where it is not silent, in order; None: anywhere.
+    then; else they are whose utterances it has. `spans`: where it is not silent, in order and apart; None: anywhere.
     """
 
     name: str
@@ -82,10 +83,11 @@ def masked(block: np.ndarray, at: int, spans: Sequence[Span] | None) -> np.ndarr
     if spans is None:
         return block
     out = np.zeros_like(block)
-    for start, end in spans:
-        a, b = max(start - at, 0), min(end - at, len(block))
-        if a < b:
-            out[a:b] = block[a:b]
+    for start, end in spans[max(0, bisect_right(spans, (at, 0)) - 1) :]:
+        if start >= at + len(block):
+            break
+        part = slice(max(start - at, 0), max(end - at, 0))
+        out[part] = block[part]
     return out
 
 
@@ -97,7 +99,18 @@ def _spoken(view: ConversationView, source: str) -> dict[SpeakerKey, tuple[Span,
             times = (each.event.t_start_ns, each.event.t_end_ns)
             start, end = (_sample_at(t_ns - view.start_ns) for t_ns in times)
             spans[each.speaker].append((start, end))
-    return {key: tuple(sorted(each)) for key, each in spans.items()}
+    return {key: _merged(each) for key, each in spans.items()}
+
+
+def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """The same samples in spans that do not touch, in order."""
+    out: list[Span] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = out[-1][0], max(end, out[-1][1])
+        else:
+            out.append((start, end))
+    return tuple(out)
 
 
 def _pieces(session: RecordedSession, view: ConversationView, source: str, missing: list[str]) -> Iterator[np.ndarray]:

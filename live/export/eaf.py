@@ -97,7 +97,8 @@ class _Document:
             )
 
     def _tier(self, name: str, kind: str, **attributes: str) -> ET.Element:
-        return ET.SubElement(self._root, "TIER", TIER_ID=xml_line(name), LINGUISTIC_TYPE_REF=kind, **attributes)
+        form = {"TIER_ID": xml_line(name), "LINGUISTIC_TYPE_REF": kind}
+        return ET.SubElement(self._root, "TIER", form | attributes)
 
     def _aligned(self, tier: ET.Element, start_ms: int, end_ms: int, text: str) -> str:
         slots = [f"ts{next(self._slots)}" for _ in range(2)]

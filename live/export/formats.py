@@ -14,7 +14,7 @@ from erc_live.live.export.exported import Export
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """`place`: module and function that writes it. `what`: for people, in a few words."""
 
     place: str
@@ -31,19 +31,19 @@ class Format:
 
 
 FORMATS = {  # in this order they are written: sound at last, for it takes longest
-    "csv": Format("csv_file:write", "tables of utterances, words and moments"),
-    "parquet": Format("parquet_file:write", "the same tables, typed and compressed"),
-    "vtt": Format("captions:write_vtt", "WebVTT captions with speakers and labels"),
-    "srt": Format("captions:write_srt", "SubRip captions"),
-    "rttm": Format("rttm:write", "who spoke when, for tools of diarisation"),
-    "textgrid": Format("textgrid:write", "tiers for Praat"),
-    "eaf": Format("eaf:write", "tiers for ELAN"),
-    "emotionml": Format("emotionml:write", "W3C EmotionML, with all probabilities"),
-    "mcap": Format("mcap_file:write", "the messages as a log for Foxglove and ROS tools"),
-    "xdf": Format("xdf:write", "streams as of the Lab Streaming Layer"),
-    "wav": Format("sound_files:write_wav", "a file of sound per person and microphone, all aligned"),
-    "flac": Format("sound_files:write_flac", "the same, compressed without loss"),
-    "bids": Format("bids:write", "a BIDS dataset with events and sound (BEP047)"),
+    "csv": ExportFormat("csv_file:write", "tables of utterances, words and moments"),
+    "parquet": ExportFormat("parquet_file:write", "the same tables, typed and compressed"),
+    "vtt": ExportFormat("caption_files:write_vtt", "WebVTT captions with speakers and labels"),
+    "srt": ExportFormat("caption_files:write_srt", "SubRip captions"),
+    "rttm": ExportFormat("rttm:write", "who spoke when, for tools of diarisation"),
+    "textgrid": ExportFormat("textgrid:write", "tiers for Praat"),
+    "eaf": ExportFormat("eaf:write", "tiers for ELAN"),
+    "emotionml": ExportFormat("emotionml:write", "W3C EmotionML, with all probabilities"),
+    "mcap": ExportFormat("mcap_file:write", "the messages as a log for Foxglove and ROS tools"),
+    "xdf": ExportFormat("xdf:write", "streams as of the Lab Streaming Layer"),
+    "wav": ExportFormat("sound_files:write_wav", "a file of sound per person and microphone, all aligned"),
+    "flac": ExportFormat("sound_files:write_flac", "the same, compressed without loss"),
+    "bids": ExportFormat("bids:write", "a BIDS dataset with events and sound (BEP047)"),
 }
 SOUND = ("wav", "flac")  # formats that others can name as their media
 

@@ -37,7 +37,7 @@ def write(export: Export) -> None:
         for t_ns, message in sorted(_messages(export.view), key=lambda pair: pair[0]):
             at = max(0, export.view.wall_ns(t_ns))
             writer.add_message(channels[type(message)], at, codec.to_json(message), at)
-        writer.finish()
+        writer.finish()  # type: ignore[no-untyped-call]
 
 
 def _channel(writer: Writer, kind: type[PublicMessage], topic: str) -> int:

@@ -17,7 +17,7 @@ ColumnType = Literal["string", "int64", "float64", "bool"]
 
 
 @dataclass(frozen=True)
-class Table:
+class ExportTable:
     """`columns`: name -> type, in order; a row has a value for each."""
 
     name: str
@@ -25,17 +25,18 @@ class Table:
     rows: Callable[[], Iterator[tuple[Value, ...]]]
 
 
-def session_tables(view: ConversationView) -> tuple[Table, ...]:
+def session_tables(view: ConversationView) -> tuple[ExportTable, ...]:
     """All that is known of a session, as tables."""
     return (
-        Table("utterances", _utterance_columns(view), lambda: map(_utterance_row(view), view.utterances)),
-        Table("words", _WORDS, lambda: _word_rows(view)),
-        Table("moments", _MOMENTS, lambda: iter(_moment_rows(view))),
+        ExportTable("utterances", _utterance_columns(view), lambda: map(_utterance_row(view), view.utterances)),
+        ExportTable("words", _WORDS, lambda: _word_rows(view)),
+        ExportTable("moments", _MOMENTS, lambda: iter(_moment_rows(view))),
     )
 
 
 _UTTERANCES: dict[str, ColumnType] = {
     "dialogue": "string",
+    "index": "int64",
     "utterance": "string",
     "speaker": "int64",
     "speaker_name": "string",
@@ -102,6 +103,7 @@ def _utterance_row(view: ConversationView) -> Callable[[AnnotatedUtterance], tup
         event = utterance.event
         return (
             event.dialogue,
+            event.index,
             event.utterance,
             event.speaker,
             utterance.speaker_name,

@@ -131,4 +131,5 @@ def _info(values: dict[str, str], channels: Sequence[str] = ()) -> bytes:
         described = ET.SubElement(ET.SubElement(root, "desc"), "channels")
         for label in channels:
             ET.SubElement(ET.SubElement(described, "channel"), "label").text = xml_line(label)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    data: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return data

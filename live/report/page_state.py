@@ -9,7 +9,7 @@ from importlib.metadata import version as version_of
 
 from erc_live.live.report.item_store import Items, ItemStore
 from erc_live.live.report.label_looks import label_looks
-from erc_live.live.report.page_rows import PageHead, PageLabel, PageNote, PageRow, PageStatus
+from erc_live.live.report.page_rows import PageHead, PageLabel, PageLack, PageNote, PageRow, PageStatus
 from erc_live.live.report.page_utterances import UtteranceBook
 from erc_live.live.report.session_bands import BandBook
 from erc_live.live.report.weights_origin import weights_origin
@@ -49,6 +49,7 @@ class PageState:
             case Hello():
                 self._greet(message)
             case EmotionEvent():
+                self._join(message)
                 self._reach(message.t_end_ns)
                 self._utterances.observe(message)
             case Annotation():
@@ -135,6 +136,12 @@ class PageState:
             live=self._live,
         )
 
+    def _join(self, event: EmotionEvent) -> None:
+        """Who comes late is sent the last events alone."""
+        if self._live and event.seq > 0 and not self.utterances:
+            text = f"the first {event.seq} events of the session: the stream keeps the last ones alone (events.history)"
+            self._store.put("lacks", "late", PageLack(text=text))
+
     def _reach(self, *times_ns: int) -> None:
         self._first_ns, self._last_ns = min(self._first_ns, *times_ns), max(self._last_ns, *times_ns)
 
@@ -153,7 +160,7 @@ class PageState:
     def _end(self, end: SessionEnd) -> None:
         self._reach(end.t_ns)
         self._bands.close(end.t_ns)
-        lost = f"; {end.lost} utterances were lost" if end.lost else ""
+        lost = f"; lost: {_counted(end.lost)}" if end.lost else ""
         self.phase, self._text = "ended", f"{end.reason}{lost}{f'; {end.note}' if end.note else ''}"
         self._recording = False
 
@@ -175,7 +182,7 @@ class PageState:
                 self._note(message.t_ns, "alert", f"{message.rule}: {text}", speaker=message.speaker_name or "")
             case Relabel():
                 whose = message.speaker_name or message.voice
-                text = f"{len(message.moved)} utterances turned out to be of {whose}"
+                text = f"{_counted(len(message.moved))} turned out to be of {whose}"
                 self._note(message.t_ns, "change", text)
             case WorkerLost():
                 self._note(message.t_ns, "loss", f"{message.worker}: {message.reason}: {message.consequence}")
@@ -185,3 +192,7 @@ class PageState:
         row = PageNote(t=self._s(t_ns), kind=kind, text=text, author=author, speaker=speaker)
         self._store.put("notes", str(self._notes % MAX_NOTES), row)
         self._notes += 1
+
+
+def _counted(utterances: int) -> str:
+    return f"{utterances} utterance{'' if utterances == 1 else 's'}"

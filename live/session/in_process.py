@@ -58,8 +58,8 @@ class InProcess:
         self._clock = ManualClock()
         self._transcriber = engines.transcriber
         self._front_end = front_end(session, engines, self._clock)
-        start = SessionStart(session.session, t_ns=0, wall_ns=0)
-        self._tracker = Tracker(checkpoint, start, self._clock, session.config.tracker.device)
+        start, tracker = SessionStart(session.session, t_ns=0, wall_ns=0), session.config.tracker
+        self._tracker = Tracker(checkpoint, start, self._clock, tracker.device, tracker.coordinates)
         microphones = [source.name for source in session.sources if source.kind == "mic"]
         self._totals = SessionTotals(session.session, microphones)
         rules = session.config.alerts

@@ -189,7 +189,7 @@ def tracker(shell: Shell) -> None:
     checkpoint = load(config.tracker.weights)
     clock = shell.ready()
     session = SessionStart(spec.session.session, control.start.t_ns, time.time_ns())
-    core = Tracker(checkpoint, session, clock, config.tracker.device)
+    core = Tracker(checkpoint, session, clock, config.tracker.device, config.tracker.coordinates)
     core.go_on(control.start.seq)
     visual = any(source.kind == "camera" for source in spec.session.sources)
     shell.publisher.publish(introduced(core.hello(), config.session, spec.session.record is not None, visual))

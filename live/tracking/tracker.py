@@ -12,6 +12,7 @@ perception worker that was started again cannot renumber them. `classification.p
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from erc_live.live.tracking.classification import Classifier
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.dimensions import Coordinates, expected
 from erc_live.models.modalities import MODALITIES
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import (
@@ -66,14 +68,24 @@ class _Past:
 
 
 class Tracker:
-    """`observe` utterances in order; get events. `seq` counts the events of the whole stream."""
+    """`observe` utterances in order; get events. `seq` counts the events of the whole stream. `coordinates`: valence
+    and arousal of labels that `models/dimensions.py` does not know, or places elsewhere.
+    """
 
-    def __init__(self, checkpoint: Checkpoint, start: SessionStart, clock: Clock, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        start: SessionStart,
+        clock: Clock,
+        device: str = "cpu",
+        coordinates: Coordinates = MappingProxyType({}),
+    ) -> None:
         self._classifier = Classifier(checkpoint, device)
         self._checkpoint = checkpoint
         self._labels = checkpoint.card.labels
         self._start = start
         self._clock = clock
+        self._coordinates = coordinates
         self._dialogues: dict[str, _DialogueMemory] = {}
         self._before: dict[str, deque[_Past]] = {}  # dialogue -> last utterances
         self._seq = 0
@@ -148,6 +160,8 @@ class Tracker:
     ) -> EmotionEvent:
         label = self._labels[int(probs.argmax())]
         last = dialogue.last_label.get(speaker)
+        distribution = dict(zip(self._labels, probs.tolist(), strict=True))
+        valence, arousal = expected(distribution, self._coordinates) or (None, None)
         return EmotionEvent(
             **{name: getattr(features, name) for name in UtteranceFields.__struct_fields__},
             schema=SCHEMA,
@@ -157,11 +171,13 @@ class Tracker:
             speaker=speaker,
             speaker_name=features.speaker_name or f"Speaker {speaker + 1}",
             label=label,
-            probs=dict(zip(self._labels, probs.tolist(), strict=True)),
+            probs=distribution,
             entropy=float(torch.special.entr(probs).sum()),
             shift=None if last is None else label != last,
             certain=float(probs.max()) >= self._checkpoint.card.abstain_below,
             modalities=tuple(modality for modality in MODALITIES if modality in features.vectors),
             model=self._checkpoint.fingerprint,
             t_logits_ns=self._clock.now_ns(),
+            valence=valence,
+            arousal=arousal,
         )

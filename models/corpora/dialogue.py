@@ -34,7 +34,9 @@ PROSODY = (
 
 @dataclass(frozen=True)
 class Utterance:
-    """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured."""
+    """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured. `valence`
+    and `arousal` are what raters said, in [-1, 1], None where they were not asked.
+    """
 
     speaker: str
     text: str
@@ -44,6 +46,8 @@ class Utterance:
     audio: Path | None = None
     video: Path | None = None
     prosody: tuple[float, ...] | None = None
+    valence: float | None = None
+    arousal: float | None = None
 
 
 @dataclass(frozen=True)

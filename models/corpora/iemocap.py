@@ -14,6 +14,8 @@ context without a label.
 Splits: session 5 is test. Nobody published a dev split, so one sixth of the dialogues of sessions 1 to 4 is dev, which
 is 20 of all 120, chosen by SHA-256 of their names (splits.held_out); the rest is train.
 
+Valence and arousal are the means of the raters, 1 to 5 in the release, here -1 to 1 as everywhere.
+
 Sound is that of the sentences where a dialogue has them, otherwise a piece of the dialogue's; the picture is a piece of
 the dialogue's. Marks such as [LAUGHTER] are no words, and no recogniser writes them: they are left out.
 """
@@ -34,7 +36,7 @@ TEST_SESSION = "Session5"
 DEV_SHARE = 20 / 120
 
 SPOKEN = re.compile(r"(Ses\d\d[FM]_\S+)\s+\[([\d.]+)\s*-\s*([\d.]+)\]:\s*(.*)")
-RATED = re.compile(r"\[[\d.]+\s*-\s*[\d.]+\]\s+(\S+)\s+(\w+)\s+\[")
+RATED = re.compile(r"\[[\d.]+\s*-\s*[\d.]+\]\s+(\S+)\s+(\w+)\s+\[(?:\s*([\d.]+)\s*,\s*([\d.]+))?")
 MARK = re.compile(r"\[[A-Z _]+\]|\+\+[A-Z _]+\+\+|<[A-Z _]+>")
 
 
@@ -75,28 +77,35 @@ def _dialogue(transcript: Path, words: Mapping[str, str]) -> Dialogue:
     ratings = session / "dialog" / "EmoEvaluation" / transcript.name
     if not ratings.is_file():
         raise CorpusError(f"{ratings} is missing: the labels of {name} are in it")
-    labels = {match[1]: words.get(match[2].lower()) for match in _matches(ratings, RATED)}
+    rated = {match[1]: match for match in _matches(ratings, RATED)}
     sentences, recording = session / "sentences" / "wav" / name, session / "dialog" / "wav" / f"{name}.wav"
     divided = sentences.is_dir()
     video = session / "dialog" / "avi" / "DivX" / f"{name}.avi"
     utterances = []
     for match in sorted(_matches(transcript, SPOKEN), key=lambda match: float(match[2])):
-        key = match[1]
+        key, rating = match[1], rated.get(match[1])
         audio = sentences / f"{key}.wav" if divided else recording
         utterances.append(
             Utterance(
                 speaker=f"{name[:5]}_{key.rpartition('_')[2][:1]}",
                 text=" ".join(MARK.sub(" ", match[4]).split()),
-                label=labels.get(key),
+                label=words.get(rating[2].lower()) if rating else None,
                 start_s=float(match[2]),
                 end_s=float(match[3]),
                 audio=audio if audio.is_file() else None,
                 video=video if video.is_file() else None,
+                valence=_centred(rating[3]) if rating else None,
+                arousal=_centred(rating[4]) if rating else None,
             )
         )
     if not utterances:
         raise CorpusError(f"{transcript}: no utterances in it, such as: Ses01F_impro01_F000 [006.2901-008.2357]: Hi.")
     return Dialogue(name, tuple(utterances))
+
+
+def _centred(rating: str | None) -> float | None:
+    """From the raters' mean, 1 to 5, to -1 to 1."""
+    return None if rating is None else (float(rating) - 3) / 2
 
 
 def _matches(path: Path, form: re.Pattern[str]) -> Iterator[re.Match[str]]:

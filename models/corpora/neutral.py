@@ -139,10 +139,16 @@ def labels_of(folder: Path) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def write(folder: Path, parts: Iterable[tuple[Split, Iterable[Dialogue]]], labels: Sequence[str]) -> None:
+def write(
+    folder: Path,
+    parts: Iterable[tuple[Split, Iterable[Dialogue]]],
+    labels: Sequence[str],
+    fill: Callable[[Path], object] = lambda _: None,
+) -> None:
     """Write a corpus into a new `folder`: all of it, or nothing. The same corpus gives the same bytes.
 
-    Each split comes with its dialogues, so that a caller may show how far it is.
+    Each split comes with its dialogues, so that a caller may show how far it is. `fill` puts media of the corpus' own
+    into the folder, which has another name until all is there.
 
     Raises:
         CorpusError: the folder is there already, or cannot be written.
@@ -158,6 +164,7 @@ def write(folder: Path, parts: Iterable[tuple[Split, Iterable[Dialogue]]], label
                     file.write(_line(dialogue, relative))
         if labels:
             (part / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8", newline="\n")
+        fill(part)
 
 
 @contextmanager

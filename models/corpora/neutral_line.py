@@ -31,6 +31,7 @@ Name = Word | int | Annotated[float, Meta(multiple_of=1)]  # for JSON, 1.0 is a 
 File = Annotated[str, Meta(pattern=rf"^[^\u0000{HALF}]+$")]
 Seconds = Annotated[float, Meta(ge=0, le=LIMIT)]
 Measure = Annotated[float, Meta(ge=-LIMIT, le=LIMIT)]
+Rating = Annotated[float, Meta(ge=-1, le=1)]
 DISPLAYED = 40  # characters of a wrong value in a message
 
 
@@ -64,6 +65,10 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     video: Annotated[File | None, Meta(description="As audio; it may be the same file.")] = None
     prosody: ProsodyEntry | None = None
+    valence: Annotated[
+        Rating | None, Meta(description="What raters said, from -1 (unpleasant) to 1; null: not rated.")
+    ] = None
+    arousal: Annotated[Rating | None, Meta(description="As valence, from -1 (calm) to 1 (excited).")] = None
     estimate: Annotated[
         Any, Meta(description="What `erc-live predict` estimated; ignored, for an estimate is no label.")
     ] = None
@@ -86,6 +91,8 @@ _WANTED = {  # what should stand at a place, in words
     "start_s": _TIME,
     "end_s": _TIME,
     "audio": "the path of a file or null",
+    "valence": "a number from -1 to 1 or null",
+    "arousal": "a number from -1 to 1 or null",
     "video": "the path of a file or null",
     **dict.fromkeys(PROSODY, f"a number from -{LIMIT:g} to {LIMIT:g} or null"),
 }
@@ -130,6 +137,7 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
         if utterance.prosody is not None:
             values = zip(PROSODY, utterance.prosody, strict=True)
             entry["prosody"] = {name: None if value != value else value for name, value in values}
+        entry |= {key: value for key in ("valence", "arousal") if (value := getattr(utterance, key)) is not None}
         utterances.append(entry)
     return json.dumps({"dialogue": dialogue.name, "utterances": utterances}, ensure_ascii=False, allow_nan=False)
 
@@ -194,7 +202,8 @@ def _utterance(entry: UtteranceEntry, folder: Path) -> Utterance:
     prosody = None
     if entry.prosody is not None:
         prosody = tuple(nan if value is None else value for value in msgspec.structs.astuple(entry.prosody))
-    return Utterance(_name(entry.speaker), text, label, entry.start_s, entry.end_s, audio, video, prosody)
+    rated = (entry.valence, entry.arousal)
+    return Utterance(_name(entry.speaker), text, label, entry.start_s, entry.end_s, audio, video, prosody, *rated)
 
 
 def _name(name: str | float) -> str:

@@ -248,3 +248,49 @@ def test_who_was_named_by_somebody_who_looked_on_is_forgotten_by_that_name(tmp_p
     for words in ("morning all", "sleepy", "[removed] laughs"):
         assert words.encode() in everything
     assert verify(folder) == []
+
+
+def annotated(kind, author="Eva", **fields):
+    return Annotation(session="s1", t_ns=0, wall_ns=1, author=author, kind=kind, **fields)
+
+
+def annotated_bundle(folder):
+    """Of speakers that only people gave names: 0 is Zenobia, 1 is Ben."""
+    with Recorder(folder, new_manifest("s1", 0, 0, [RecordedSource(name="mic-0", kind="audio")], {})) as recorder:
+        for n, speaker in enumerate((0, 1, 0, 1)):
+            recorder.write(
+                event(n, speaker=speaker, speaker_name=f"Speaker {speaker + 1}", source="mic-0", text=f"t{n}")
+            )
+            recorder.write(annotated("label", utterance=f"u{n}", label="bored"))
+        recorder.write(annotated("name", speaker=0, text=NAME))
+        recorder.write(annotated("name", speaker=1, text=OTHER))
+        recorder.write(annotated("mark", text=f"{NAME} laughs"))
+        recorder.write(annotated("label", author=NAME, utterance="u1", label="joy"))
+        for speaker in (0, 1):
+            alert = Alert(session="s1", t_ns=0, rule="r", on=True, text="loud", speaker=speaker, speaker_name="x")
+            recorder.write(alert)
+    return folder
+
+
+@pytest.mark.parametrize("name", [NAME, "Speaker 1"])
+def test_what_people_added_about_somebody_goes_with_them(tmp_path, name):
+    """By the name that somebody gave them, and by the one that the session did."""
+    bundle = annotated_bundle(tmp_path / "s")
+    found = forgetting.trace(open_session(bundle), name)
+    assert "4 annotations and alerts about them" in found.removed
+    assert "notes of people that do not name them stay" in found.stays
+    forgetting.forget(bundle, name)
+    assert verify(bundle) == []
+    events = open_session(bundle).events
+    assert {each.utterance for each in events if isinstance(each, EmotionEvent)} == {"u1", "u3"}
+    left = [each for each in events if isinstance(each, Annotation)]
+    assert [(each.kind, each.utterance, each.text) for each in left] == [
+        ("label", "u1", ""),
+        ("label", "u3", ""),
+        ("name", None, OTHER),
+        ("mark", None, "[removed] laughs"),
+        ("label", "u1", ""),
+    ]
+    assert left[-1].author == "[removed]"
+    assert [each.speaker for each in events if isinstance(each, Alert)] == [1]
+    assert not any(NAME.encode() in file.read_bytes() for file in bundle.rglob("*") if file.is_file())

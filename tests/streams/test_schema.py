@@ -13,7 +13,7 @@ from erc_live.streams.messages import SCHEMA, PublicEvent
 from erc_live.streams.schema import FIELDS
 
 # Within the version: publishers of before do not send them.
-ADDED = {"t_published_ns", "speaker_confidence"}
+ADDED = {"t_published_ns", "speaker_confidence", "valence", "arousal"}
 DOCUMENT = event_schema()
 VALIDATOR = Draft202012Validator(DOCUMENT)
 

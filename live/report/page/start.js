@@ -26,7 +26,9 @@ function draw(changed) {
   if (has('why')) drawWhy();
   if (has('head', 'sound')) drawFoot();
   drawHead();
-  if (atEnd && one('head')?.live) scroller.scrollLeft = scroller.scrollWidth;
+  const { live } = one('head') ?? {};
+  if (live && atEnd) scroller.scrollLeft = scroller.scrollWidth;
+  if (!selected && inOrder.length) showDetail(live ? inOrder.at(-1) : inOrder[0]); // until somebody chooses
 }
 
 // What another session left on the page goes.
@@ -37,6 +39,7 @@ function clearPage() {
   }
   marks.clear();
   lines.clear();
+  selected = null;
   $('detail').replaceChildren();
 }
 
@@ -51,7 +54,8 @@ function follow(address) {
   updates.onerror = () => {
     const gone = updates.readyState === EventSource.CLOSED;
     $('status').className = 'alarm';
-    $('status').textContent = gone ? 'erc-live web has ended: start it again, and open the address that it prints'
+    $('status').textContent = gone
+      ? 'erc-live web has ended: start it again, and open the address that it prints'
       : 'erc-live web does not answer; trying again …';
   };
 }

@@ -167,3 +167,21 @@ def test_it_is_drawn_into_a_folder_or_a_file_and_twice_the_same(
         assert "drawn:" in text
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_valence_and_arousal_are_scored_where_raters_placed_them(data: Path, weights: Path) -> None:
+    lines = [json.loads(line) for line in (data / "dev.jsonl").read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["utterances"][0] |= {"valence": number / 10, "arousal": -number / 10}
+    (data / "dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, text = run(evaluate, "--corpus", data, "--weights", weights, "--json")
+    assert code == 0, text
+    found = json.loads(text)["dimensions"]
+    assert found["valence"]["utterances"] == found["arousal"]["utterances"] == len(lines)
+    assert all(abs(score["ccc"]) <= 1 and 0 <= score["mae"] <= 2 for score in found.values())
+    other = json.loads(
+        run(evaluate, "--corpus", data, "--weights", weights, "--json", "--set", "tracker.coordinates={joy=[-1,1]}")[1]
+    )
+    assert other["dimensions"]["valence"]["mae"] != found["valence"]["mae"]
+    code, text = run(evaluate, "--corpus", data, "--weights", weights)
+    assert "valence: CCC" in text

@@ -150,3 +150,12 @@ def test_no_engine_is_loaded(bundle, tmp_path):
     command = [sys.executable, "-c", look.format(str(bundle), ALL, str(tmp_path / "out"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.splitlines()[-1] == "LOADED []", done.stderr
+
+
+def test_what_is_being_recorded_is_exported_as_far_as_it_is(run, tmp_path):
+    with Recorder(tmp_path / "s", new_manifest("s", 0, 0, [], {})) as recorder:
+        recorder.write(hello())
+        recorder.write(event(0))
+        code, _, err = run(tmp_path / "s", "--to", "srt", "-o", tmp_path / "out")
+    assert (code, "is being recorded: what comes from now on" in err) == (0, True)
+    assert (tmp_path / "out" / "s.srt").exists()

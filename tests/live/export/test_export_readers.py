@@ -19,7 +19,7 @@ from pyannote.database.util import load_rttm
 from pympi import Eaf
 from talks import WALL_NS, made, sessions
 
-from erc_live.live.export import captions, csv_file, eaf, mcap_file, parquet_file, rttm, textgrid, xdf
+from erc_live.live.export import caption_files, csv_file, eaf, mcap_file, parquet_file, rttm, textgrid, xdf
 from erc_live.live.export.plain_text import UniqueNames, one_line, span_ms, xml_line
 from erc_live.live.export.tiers import tiers
 from erc_live.streams import codec
@@ -86,7 +86,7 @@ def test_parquet(session):
 @few
 @a_session
 def test_webvtt(session):
-    with Read(session, captions.write_vtt) as done:
+    with Read(session, caption_files.write_vtt) as done:
         cues = list(webvtt.read(done.folder / "talk.vtt"))
         assert [(ms(cue.start), ms(cue.end)) for cue in cues] == spans(done.view)
         for cue, each in zip(cues, done.view.utterances, strict=True):
@@ -101,7 +101,7 @@ def test_webvtt(session):
 @few
 @a_session
 def test_subrip(session):
-    with Read(session, captions.write_srt) as done:
+    with Read(session, caption_files.write_srt) as done:
         text = (done.folder / "talk.srt").read_text(encoding="utf-8")
         cues = list(srt.parse(text))
         assert [(delta_ms(cue.start), delta_ms(cue.end)) for cue in cues] == spans(done.view)

@@ -73,7 +73,8 @@ def test_everything_is_drawn_and_what_people_said_is_text(page):
     assert "joy 90 %" in text(page, "#transcript li:nth-child(2) .label")
     assert "Akiko" in text(page, "#people")
     assert "paused" in text(page, "#lacks")
-    assert count(page, ".gap") == 4
+    assert count(page, "#gaps .gap") == 2  # the pause and the overload, of all
+    assert [count(page, f".lane:nth-child({n}) .gap") for n in (1, 2, 3)] == [1, 1, 0]
     assert count(page, ".moment") == 5
     assert page.js("document.images[0].complete && document.images[0].naturalWidth") == 9
 
@@ -86,6 +87,20 @@ def test_a_click_on_a_word_plays_that_word(page):
     assert page.js("Math.abs(audio.duration - 30) < 0.2")
     page.js("audio.currentTime = 4.2")
     page.wait("document.querySelector('.spoken')?.textContent === 'w1.3'")
+
+
+def test_an_utterance_is_chosen_also_where_something_is_missing(page):
+    page.click('.mark[data-key="d/u4"]')
+    assert "0:13" in text(page, "#detail")
+    page.wait("!audio.paused && audio.currentTime >= 13")
+
+
+def test_what_is_below_stays_where_it_is_while_another_utterance_is_looked_at(page):
+    top = "document.querySelector('#transcript').getBoundingClientRect().top + scrollY"
+    before = page.js(top)
+    for key in ("d/u0", "d/u3", "d/u5"):
+        page.js(f"choose({key!r}, false)")
+        assert page.js(top) == before
 
 
 def test_keys_reach_everything(page):
@@ -205,6 +220,7 @@ def test_a_running_session_is_followed(browser):
         server.feed(talk.said(7, 6.0, revision=3, speaker=1))
         page.wait("document.querySelector('#transcript li:last-child').className === '' && lanes.size === 2")
         assert count(page, ".mark") == 2
+        assert "w7.0" in text(page, "#detail")
         for message in talk.events()[8:]:
             server.feed(message)
         page.wait("$('status').textContent === 'Ended · stopped'")

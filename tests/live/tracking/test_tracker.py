@@ -9,6 +9,7 @@ import pytest
 
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
+from erc_live.models.dimensions import expected
 from erc_live.models.errors import WeightsError
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import RELABEL_REACH, Recogniser, Relabel, UtteranceFeatures
@@ -75,6 +76,17 @@ def test_an_event_is_a_distribution_over_the_labels_of_the_card(tracker, utteran
     assert math.isclose(event.entropy, -sum(p * math.log(p) for p in probs(event)))
     assert (event.t_closed_ns, event.t_text_ns, event.t_features_ns, event.t_logits_ns) == (3, 4, 5, 100)
     assert event.modalities == ("text", "audio")
+
+
+def test_valence_and_arousal_are_those_of_the_distribution(loaded, utterance):
+    event = Tracker(loaded, SessionStart("s", 0, 0), ManualClock()).observe(utterance(1))
+    assert (event.valence, event.arousal) == expected(event.probs, {})
+    own = {"joy": (-1.0, 1.0)}
+    moved = Tracker(loaded, SessionStart("s", 0, 0), ManualClock(), coordinates=own).observe(utterance(1))
+    assert (moved.valence, moved.arousal) == expected(event.probs, own)
+    card = replace(loaded.card, labels=("neutral", "smug", "anger"))
+    strange = Tracker(replace(loaded, card=card), SessionStart("s", 0, 0), ManualClock()).observe(utterance(1))
+    assert (strange.valence, strange.arousal) == (None, None)
 
 
 def test_seq_counts_the_stream_and_index_the_dialogue(tracker, utterance):

@@ -23,6 +23,7 @@ FILES = st.none() | st.sampled_from(["a.wav", "b/c.mp4", "../d.opus"]).map(lambd
 PROSODIES = st.none() | st.floats(-LIMIT, LIMIT).map(
     lambda value: (value, math.nan, -LIMIT, 0.1, math.nan, 0.0, 1.0, value)
 )
+RATINGS = st.none() | st.floats(-1, 1)
 UTTERANCES = st.builds(
     lambda times, *rest: Utterance(*rest[:3], *times, *rest[3:]),
     TIMES,
@@ -32,6 +33,8 @@ UTTERANCES = st.builds(
     FILES,
     FILES,
     PROSODIES,
+    RATINGS,
+    RATINGS,
 )
 
 

@@ -21,7 +21,7 @@ RATINGS = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 C-E2:\tNeutral;\t()
 A-E3:\tval 3; act 2; dom  2;\t()
 
-[8.5000 - 9.2500]\t{0}_M000\tfru\t[2.5000, 2.5000, 2.5000]
+[8.5000 - 9.2500]\t{0}_M000\tfru\t[1.5000, 4.0000, 2.5000]
 [11.0000 - 12.0000]\t{0}_F001\txxx\t[2.5000, 2.5000, 2.5000]
 [13.0000 - 14.0000]\t{0}_M001\tang\t[2.5000, 2.5000, 2.5000]
 """
@@ -56,6 +56,7 @@ def test_a_dialogue_in_the_order_of_time(tmp_path: Path, inner: str) -> None:
     assert [one.speaker for one in said] == ["Ses05_F", "Ses05_M", "Ses05_M", "Ses05_F", "Ses05_M"]
     assert [one.label for one in said] == ["excited", "frustrated", None, None, "angry"]
     assert (said[0].start_s, said[0].end_s) == (6.2901, 8.2357)
+    assert [(one.valence, one.arousal) for one in said[:3]] == [(-0.25, -0.25), (-0.75, 0.5), (None, None)]
     assert read(tmp_path, "test").labels == ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 
 

@@ -225,6 +225,7 @@ def test_nothing_is_left_half_written(
         Utterance("A", "\ud83d", "joy"),
         Utterance("A", "", "joy", prosody=(math.inf,) * 8),
         Utterance("A", "", "joy", start_s=2, end_s=1),
+        Utterance("A", "", "joy", arousal=1.5),
     ],
 )
 def test_what_the_format_has_no_place_for_is_not_written(tmp_path: Path, said: Utterance) -> None:

@@ -96,6 +96,7 @@ A = {"speaker": "A"}
         (line({**A, "start_s": 2, "end_s": 1}), '"end_s" 1 lies before "start_s" 2'),
         (line({**A, "audio": ""}), '"audio" must be the path of a file or null'),
         (line({**A, "video": ["a"]}), '"video" must be the path of a file or null'),
+        (line({**A, "valence": 1.5}), '"valence" must be a number from -1 to 1 or null, not 1.5'),
         (line({**A, "prosody": [1, 2]}), '"prosody" must be an object with the keys duration, avg_intensity'),
         (line({**A, "prosody": {"pitch": 1}}), "\"prosody\" has an unknown key 'pitch': the keys are duration"),
         (line({**A, "prosody": {"avg_pitch": "x"}}), '"avg_pitch" must be a number from -1e+09'),
@@ -110,7 +111,8 @@ def test_one_line_for_what_is_wrong(text: bytes, says: str) -> None:
 
 
 # Anything that JSON can say, bent towards the format so that it is often nearly right.
-KEYS = st.sampled_from(["speaker", "text", "label", "start_s", "end_s", "audio", "video", "prosody", "other", *PROSODY])
+NAMES = ["speaker", "text", "label", "start_s", "end_s", "audio", "video", "prosody", "valence", "arousal", "other"]
+KEYS = st.sampled_from([*NAMES, *PROSODY])
 SCALARS = (
     st.none()
     | st.booleans()
@@ -128,6 +130,8 @@ VALUES = {
     "audio": st.sampled_from(["x.wav", "y.wav"]),
     "video": st.just("x.wav"),
     "prosody": st.dictionaries(st.sampled_from(PROSODY), st.none() | st.floats(-9, 9), max_size=3),
+    "valence": st.floats(-1, 1),
+    "arousal": st.integers(-1, 1),
 }
 RIGHT = st.fixed_dictionaries({"speaker": st.just("A") | st.integers()}, optional=VALUES)
 # One key of an utterance is anything, known or not.

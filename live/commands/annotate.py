@@ -1,0 +1,101 @@
+"""`erc-live annotate`: what a person takes an utterance of a recorded session for, beside the estimate.
+
+The rule of this file: names and words of a bundle are somebody else's; each line that is printed is one line.
+"""
+
+import getpass
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from erc_live.live.errors import ConfigError
+from erc_live.live.screen.console import out, print_line
+
+if TYPE_CHECKING:
+    from erc_live.streams.conversation_view import AnnotatedUtterance, ConversationView
+
+_LONGEST = 100  # letters of a label
+
+
+def annotate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a recorded session.", metavar="BUNDLE")],
+    utterance: Annotated[
+        str | None, typer.Option(help="Its number in the dialogue, from 0, or its id.", metavar="K")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="What you take its expression for: a label of the session, or one of your own.")
+    ] = None,
+    author: Annotated[str | None, typer.Option(help="Who says so. Default: your name on this machine.")] = None,
+) -> None:
+    """Say what the expression of an utterance is, in a recorded session; without options, list its utterances.
+
+    The estimate stays. Your label stands beside it with your name and the time; a later one of yours takes its place.
+    """
+    from erc_live.streams import annotating
+    from erc_live.streams.annotations import Annotation
+    from erc_live.streams.conversation_view import conversation_view
+    from erc_live.streams.session import open_session
+
+    view = conversation_view(open_session(bundle))
+    if utterance is None and label is None:
+        _list(view)
+        return
+    if utterance is None or label is None:
+        raise ConfigError("name both --utterance and --label, or neither to list the utterances")
+    spoken = _find(view, utterance, bundle)
+    named = _checked(label, view)
+    made = Annotation(
+        session=spoken.event.session,
+        t_ns=spoken.event.t_start_ns,
+        wall_ns=time.time_ns(),
+        author=author or _user(),
+        kind="label",
+        utterance=spoken.event.utterance,
+        label=named,
+    )
+    annotating.annotate(bundle, [made])
+    print_line(f"{_line(view, spoken)}: {named}, by {made.author}", out)
+
+
+def _list(view: "ConversationView") -> None:
+    for spoken in view.utterances:
+        annotated = f" > {spoken.label_annotated} ({', '.join(spoken.authors)})" if spoken.annotations else ""
+        print_line(f"{_line(view, spoken)}{annotated}  {spoken.event.text}", out)
+    if not view.utterances:
+        print_line("no utterances")
+
+
+def _line(view: "ConversationView", spoken: "AnnotatedUtterance") -> str:
+    """Number, time, who, and the estimate."""
+    at_s = (spoken.event.t_start_ns - view.start_ns) // 1_000_000_000
+    time_of = f"{at_s // 3600}:{at_s // 60 % 60:02}:{at_s % 60:02}"
+    sure = "" if spoken.event.certain else "?"
+    return f"{spoken.event.index:>4}  {time_of}  {spoken.speaker_name}  {spoken.event.label}{sure}"
+
+
+def _find(view: "ConversationView", wanted: str, bundle: Path) -> "AnnotatedUtterance":
+    found = [spoken for spoken in view.utterances if wanted in (spoken.event.utterance, str(spoken.event.index))]
+    if not found:
+        raise ConfigError(f"--utterance {wanted}: there is none of this number or id: erc-live annotate {bundle}")
+    if len(found) > 1:
+        ids = ", ".join(spoken.event.utterance for spoken in found)
+        raise ConfigError(f"--utterance {wanted}: several have this number, of different dialogues: name one of {ids}")
+    return found[0]
+
+
+def _checked(label: str, view: "ConversationView") -> str:
+    name = " ".join(label.split())
+    if not name or not name.isprintable() or len(name) > _LONGEST:
+        raise ConfigError(f"--label: write a word or a few on one line, at most {_LONGEST} letters")
+    if name not in view.labels:
+        print_line(f"{name} is none of the labels of this session ({', '.join(view.labels)}): it counts as your own")
+    return name
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # an account without a name
+        return "somebody"
