@@ -40,26 +40,26 @@ Id = Annotated[str, Meta(max_length=100)]
 log = logging.getLogger(__name__)
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
+class SessionRequest(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", forbid_unknown_fields=True):
     """What every request has. `id` comes back in the reply. `session`: only of this one; null: of whichever it is."""
 
     id: Id = ""
     session: str | None = None
 
 
-class PauseRequest(Request, frozen=True, kw_only=True, tag="pause"):
+class PauseRequest(SessionRequest, frozen=True, kw_only=True, tag="pause"):
     """Listen to nothing and look at nothing, until a resume."""
 
 
-class ResumeRequest(Request, frozen=True, kw_only=True, tag="resume"):
+class ResumeRequest(SessionRequest, frozen=True, kw_only=True, tag="resume"):
     """Listen and look again."""
 
 
-class StopRequest(Request, frozen=True, kw_only=True, tag="stop"):
+class StopRequest(SessionRequest, frozen=True, kw_only=True, tag="stop"):
     """End the session in order; a second time, at once."""
 
 
-class NoteRequest(Request, frozen=True, kw_only=True):
+class NoteRequest(SessionRequest, frozen=True, kw_only=True):
     """What an annotation is made of. `author`: who says so, a person or a program."""
 
     author: Note = "control"

@@ -163,7 +163,7 @@ class _ShiftWatch(_Watch):
         return alerts
 
 
-class _Stretch(NamedTuple):
+class _SpokenTime(NamedTuple):
     """Of media time, in which it was not silent; `speaker`: who spoke, None where nobody knows."""
 
     t_start_ns: int
@@ -182,16 +182,16 @@ class _SilenceWatch(_Watch):
         super().__init__(rule, session)
         self._since_ns: int | None = None
         self._raised = False
-        self._stretches: list[_Stretch] = []  # a heap: the first to begin first
+        self._stretches: list[_SpokenTime] = []  # a heap: the first to begin first
 
     def take(self, message: object) -> list[Alert]:
         match message:
             case Hello() if self._since_ns is None:
                 self._since_ns = message.t_ns
             case EmotionEvent() if self.concerns(message):
-                heappush(self._stretches, _Stretch(message.t_start_ns, message.t_end_ns, message.speaker_name))
+                heappush(self._stretches, _SpokenTime(message.t_start_ns, message.t_end_ns, message.speaker_name))
             case Gap():
-                heappush(self._stretches, _Stretch(message.t_start_ns, message.t_end_ns, None))
+                heappush(self._stretches, _SpokenTime(message.t_start_ns, message.t_end_ns, None))
         return []
 
     def advance(self, t_ns: int) -> list[Alert]:

@@ -106,12 +106,7 @@ def control_place(session: str | None, config: ConfigFile, sets: Sets) -> str:
 
     Raises ConfigError where no such session runs, or it takes none.
     """
-    running = {entry.session: entry for entry in registry.running(time.time_ns())}
-    if session is None and len(running) > 1:
-        raise ConfigError(f"erc-live control: name one of {', '.join(running)}; `erc-live status` lists them")
-    entry = running.get(session) if session else next(iter(running.values()), None)
-    if entry is None and session is not None:
-        raise ConfigError(f"erc-live control: no session {session} runs here; `erc-live status` lists those that do")
+    entry = registry.chosen(session, time.time_ns())
     if entry is not None and not entry.control:
         raise ConfigError(
             f"erc-live control: {entry.session} takes no requests; start it with --set control.enabled=true "

@@ -87,7 +87,7 @@ def evaluate(
 
     names = degradations(degrade, DEGRADATIONS)
     encoder = VoiceEncoder.load(weights or PRETRAINED / "voice")
-    recordings, missing = read(_clips(corpus, split), f"reading {split}")
+    recordings, missing = read(clips_of(corpus, split), f"reading {split}")
     if missing:
         err.print(f"{len(missing)} clips are left out: {'; '.join(missing)}", markup=False, soft_wrap=True)
     if not recordings:
@@ -118,7 +118,8 @@ def read(clips: Sequence[ravdess.RavdessClip], doing: str) -> tuple[list["VoiceC
     return found, missing
 
 
-def _clips(corpus: Path, split: str) -> list[ravdess.RavdessClip]:
+def clips_of(corpus: Path, split: str) -> list[ravdess.RavdessClip]:
+    """The clips of a split, or of `ALL`. Raises CorpusError."""
     if split != ALL:
         return ravdess.clips(corpus, split)
     if not (there := ravdess.splits(corpus)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from erc_live.live.commands.baseline import baseline
 from erc_live.live.commands.options import Compose, Corpus, Encoder, Processes, seed_numbers
 from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from erc_live.models.training.graph_config import Report, TrainConfig
 
 experiment_app = typer.Typer(help="Experiments that anybody can repeat.", no_args_is_help=True)
+experiment_app.command("baseline")(baseline)
 
 MARKDOWN, JSON = "table.md", "table.json"
 QUICK_EPOCHS = 3

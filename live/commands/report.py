@@ -16,15 +16,22 @@ def report(
     page: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The page; replaced where it is. Default: NAME-OF-BUNDLE.html, here.", metavar="FILE"
+            "--out",
+            "-o",
+            help="The page; an earlier report is replaced. Default: NAME-OF-BUNDLE.html, here.",
+            metavar="FILE",
         ),
+    ] = None,
+    why: Annotated[
+        list[str] | None,
+        typer.Option(help="Draw what moved this utterance's estimate, as `erc-live explain`. Several.", metavar="K"),
     ] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
 ) -> None:
     """Write a recorded session as one page: who said what, the labels over time, the sound, what is missing.
 
     The page needs no network and no program but a browser. Sound of up to some 18 minutes is in it; longer sound lies
-    beside it, as a file of the same name that ends in .webm. Both are readable by you alone, as the recording is.
+    beside it, as a file of the same name that ends in .sound.webm. Both are readable by you alone, as the recording is.
     """
     target = page or Path(f"{bundle.resolve().name}.html")
     if target.resolve().is_relative_to(bundle.resolve()):
@@ -35,8 +42,21 @@ def report(
             bundle,
             target,
             with_sound=not no_sound,
+            explanations=_explanations(bundle, why or []),
             progress=lambda done_s, of_s: bars.update(task, completed=done_s, total=of_s, visible=True),
         )
     for line in written.lines:
         print_line(line)
     print_line(f"{written.page}: {written.utterances} utterances; open it in a browser", out)
+
+
+def _explanations(bundle: Path, utterances: list[str]) -> dict[str, str]:
+    """A drawing for each of them, by its id."""
+    if not utterances:
+        return {}
+    from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues  # here: they load networks
+    from erc_live.models import checkpoint
+
+    recorded = recorded_dialogues(bundle)
+    wanted = {recorded.find(utterance) for utterance in utterances}
+    return drawings(recorded, wanted, checkpoint.load(recorded.weights))

@@ -67,11 +67,10 @@ def resume(session: Session = None) -> None:
 
 
 def _ask(session: str | None, command: Command) -> None:
-    names = [entry.session for entry in registry.running(time.time_ns())]
-    if session is None and len(names) != 1:
-        which = f"name one of {', '.join(names)}" if names else "no session runs here"
-        raise ConfigError(f"erc-live {command}: {which}; `erc-live status` lists them")
-    registry.ask(session or names[0], command)
+    entry = registry.chosen(session, time.time_ns())
+    if entry is None:
+        raise ConfigError(f"erc-live {command}: no session runs here; `erc-live status` lists them")
+    registry.ask(entry.session, command)
 
 
 def _greeting(endpoint: str) -> Hello | None:

@@ -39,7 +39,8 @@ def web(
     state.say("waiting", f"for a session that publishes at {place}")
     lost: StreamLost | None = None
     with closing(WebServer(state, port)) as server:
-        print_line(f"{server.address} shows the session that publishes at {place}; Ctrl-C ends it", out)
+        print_line(server.address, out)
+        print_line("Open this address in a browser of this machine; Ctrl-C ends it.")
         messages = subscribe(
             place,
             on_wait=lambda: _waits(server, state, place),

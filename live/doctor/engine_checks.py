@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from erc_live.live.doctor.findings import INSTALL, LIGHT, UNUSABLE, Case, Check, Finding
+from erc_live.live.doctor.findings import UNUSABLE, Case, Check, Finding
 from erc_live.live.doctor.probes import ProbeResult, attempt
 
 LIBRARIES = ("torch", "torch_geometric", "transformers", "faster_whisper", "onnxruntime", "av")
@@ -38,12 +38,14 @@ def _libraries(check: Check, case: Case) -> Finding:
     """Load all at once; only if that fails, one after the other, to learn which it is."""
     absent = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if absent:
-        return check.finding("missing", f"not installed: {', '.join(absent)}. {LIGHT}", INSTALL, UNUSABLE)
+        light = "no session can run here, but the events of others can be read"
+        why = f"not installed: {', '.join(absent)}: {light}"
+        return check.finding("missing", why, "pip install 'erc-live[live]'", UNUSABLE)
     if attempt("libraries", *LIBRARIES).failure:
         broken = {name: failure for name in LIBRARIES if (failure := attempt("libraries", name).failure)}
         if broken:
             why = f"cannot be loaded: {'; '.join(f'{name}: {failure}' for name, failure in broken.items())}"
-            return check.finding("missing", why, "pip install --force-reinstall erc-live", UNUSABLE)
+            return check.finding("missing", why, "pip install --force-reinstall 'erc-live[live]'", UNUSABLE)
     return check.finding("ok", f"all load: {', '.join(LIBRARIES)}")
 
 

@@ -16,12 +16,10 @@ import msgspec
 
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.config import Config
-from erc_live.live.errors import exit_code
+from erc_live.live.errors import exit_code, mendable
 
 SCHEMA = "erc.doctor/1"
 UNUSABLE = 5  # exit code of weights and engines that are missing or broken
-LIGHT = "Without it no session can run here; events of other sessions can be read"
-INSTALL = "pip install erc-live"
 
 Awaiting = AbstractContextManager[object]
 Status = Literal["ok", "warning", "missing", "skipped"]
@@ -127,9 +125,8 @@ def diagnosis(findings: Iterable[Finding]) -> Diagnosis:
 def _looked(check: Check, case: Case) -> Finding:
     try:
         return check.look(check, case)
-    except ModuleNotFoundError as error:
-        return check.finding("missing", f"{error.name} is not installed. {LIGHT}", INSTALL, UNUSABLE)
-    except Exception as error:
+    except Exception as raised:
+        error = mendable(raised)
         code = exit_code(error)
         line = " ".join(str(error).split())
         if code is None:  # the check itself: nothing is known, which is no reason to stop

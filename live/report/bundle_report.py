@@ -21,7 +21,9 @@ from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello
 from erc_live.streams.session import AudioSegment, RecordedSession, open_session
 
 PAGE_BYTES = 3_000_000  # of a page with its sound; a larger sound lies beside it
-SOUND_SUFFIX = ".webm"
+SOUND_SUFFIX = ".sound.webm"  # no name that somebody's own recording has
+GENERATOR = b'<meta name="generator" content="erc-live">'
+_HEAD_BYTES = 2_000
 _NS = 1e9
 
 Progress = Callable[[float, float], None]  # seconds of the sound that are done, and of all
@@ -126,6 +128,8 @@ def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
 
 
 def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> WrittenReport:
+    if not _is_ours(page):
+        raise SessionError(f"{page}: is there already, and is no report; name another place with -o")
     state.put("sound", "all", PageSound(present=bool(sound), text=no_sound))
     _, items = state.changes(0)
     lines = []
@@ -143,3 +147,14 @@ def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> Written
     except OSError as error:
         raise SessionError(f"{page}: cannot be written: {error.strerror}; name another place with -o") from error
     return WrittenReport(page, state.utterances, tuple(lines))
+
+
+def _is_ours(page: Path) -> bool:
+    """Whether the page may be written: nothing is there, or an earlier report."""
+    try:
+        with page.open("rb") as file:
+            return GENERATOR in file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise SessionError(f"{page}: cannot be written: {error.strerror}; name another place with -o") from error

@@ -72,7 +72,7 @@ class PageSpeaker(PageRow, frozen=True, kw_only=True):
 class PageUtterance(PageRow, frozen=True, kw_only=True):
     """An utterance as it is known now. `words`: (text, start, end); `people`: who takes it for which label instead.
 
-    `face`: the share of its frames that showed one; `text_confidence` and `speaker_confidence` as in an event.
+    `face`: the share of its frames that showed one; the other numbers as in an event.
     """
 
     speaker: str
@@ -91,6 +91,8 @@ class PageUtterance(PageRow, frozen=True, kw_only=True):
     face: float | None = None
     text_confidence: float | None = None
     speaker_confidence: float | None = None
+    valence: float | None = None
+    arousal: float | None = None
     languages: tuple[str, ...] = ()
     people: tuple[tuple[str, str], ...] = ()
 

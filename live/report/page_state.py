@@ -9,7 +9,7 @@ from importlib.metadata import version as version_of
 
 from erc_live.live.report.item_store import Items, ItemStore
 from erc_live.live.report.label_looks import label_looks
-from erc_live.live.report.page_rows import PageHead, PageLabel, PageNote, PageRow, PageStatus
+from erc_live.live.report.page_rows import PageHead, PageLabel, PageLack, PageNote, PageRow, PageStatus
 from erc_live.live.report.page_utterances import UtteranceBook
 from erc_live.live.report.session_bands import BandBook
 from erc_live.live.report.weights_origin import weights_origin
@@ -49,6 +49,7 @@ class PageState:
             case Hello():
                 self._greet(message)
             case EmotionEvent():
+                self._join(message)
                 self._reach(message.t_end_ns)
                 self._utterances.observe(message)
             case Annotation():
@@ -134,6 +135,12 @@ class PageState:
             version=version_of("erc-live"),
             live=self._live,
         )
+
+    def _join(self, event: EmotionEvent) -> None:
+        """Who comes late is sent the last events alone."""
+        if self._live and event.seq > 0 and not self.utterances:
+            text = f"the first {event.seq} events of the session: the stream keeps the last ones alone (events.history)"
+            self._store.put("lacks", "late", PageLack(text=text))
 
     def _reach(self, *times_ns: int) -> None:
         self._first_ns, self._last_ns = min(self._first_ns, *times_ns), max(self._last_ns, *times_ns)

@@ -102,6 +102,8 @@ class UtteranceBook:
             face=_rounded(event.face_coverage),
             text_confidence=_rounded(event.text_confidence),
             speaker_confidence=_rounded(event.speaker_confidence),
+            valence=_rounded(event.valence),
+            arousal=_rounded(event.arousal),
             languages=event.engine.languages,
             people=tuple(self._people[event.utterance].items()) if event.utterance in self._people else (),
         )
@@ -118,10 +120,11 @@ class UtteranceBook:
         for key, events in sorted(of.items(), key=lambda item: (item[1][0].dialogue, item[1][0].speaker)):
             said = [event for event in events if event.final]
             latest = events[-1]
+            called = self._names.get(latest.speaker, "")
             rows[key] = PageSpeaker(
                 number=latest.speaker,
                 name=latest.speaker_name or f"speaker {latest.speaker + 1}",
-                called=self._names.get(latest.speaker, ""),
+                called=called if called != latest.speaker_name else "",
                 sources=tuple(sorted({event.source for event in events})),
                 talk_s=round(turns.talk_ns[key] / _NS, 1),
                 share=round(turns.talk_ns[key] / in_all_ns, 3),

@@ -10,6 +10,7 @@ The rule of this file: it writes to a browser without holding the lock that the 
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,19 +94,21 @@ class WebServer:
             return
         try:
             seen, epoch, version = -1, *_position(last_id)
-            while True:
+            while self._wait(seen):
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closed or self._changes != seen, SIGN_S)  # noqa: B023
-                    if self._closed:
-                        return
-                    seen, reset = self._changes, epoch != self._state.epoch
-                    epoch = self._state.epoch
+                    seen, reset, epoch = self._changes, epoch != self._state.epoch, self._state.epoch
                     version, items = self._state.changes(0 if reset else version)
                 data = msgspec.json.encode({"items": items, "reset": reset})
                 yield b"id: %d-%d\ndata: %s\n\n" % (epoch, version, data) if items or reset else b":\n\n"
-                threading.Event().wait(PACE_S)
+                time.sleep(PACE_S)
         finally:
             self._browsers.release()
+
+    def _wait(self, seen: int) -> bool:
+        """Until something changed, or it is time for a sign of life; False where the server ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._changes != seen, SIGN_S)
+            return not self._closed
 
     def _notify(self) -> None:
         self._changes += 1

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from erc_live.live.screen.keys import Key
+from erc_live.live.screen.key_codes import Key
 from erc_live.live.screen.label_codes import label_of
 from erc_live.live.screen.view import SessionView
 from erc_live.streams.annotations import NOTE_LENGTH, Annotation

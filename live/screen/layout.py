@@ -54,7 +54,7 @@ class Frame:
             yield Segment.line()
 
 
-class Screenful:
+class ScreenPlan:
     """One screen of a view: its sheet, and what stands above and below the transcript."""
 
     def __init__(self, sheet: Sheet, height: int) -> None:
@@ -120,13 +120,13 @@ def render(
     """The screen of `view` at session time `now_ns`, while somebody is at something (`doing`): exactly `height` rows of
     exactly `width` cells.
     """
-    return Frame(Screenful(_sheet(view, width, now_ns, glyphs, doing), height).rows(), width)
+    return Frame(ScreenPlan(_sheet(view, width, now_ns, glyphs, doing), height).rows(), width)
 
 
-def scrolled(view: SessionView, width: int, height: int, glyphs: Glyphs, doing: Interaction) -> Screenful:
+def scrolled(view: SessionView, width: int, height: int, glyphs: Glyphs, doing: Interaction) -> ScreenPlan:
     """The screen as somebody scrolls in it: then utterances are drawn in full."""
     anchored = replace(doing, anchor=doing.anchor or "", answer="")
-    return Screenful(_sheet(view, width, view.start_ns or 0, glyphs, anchored), height)
+    return ScreenPlan(_sheet(view, width, view.start_ns or 0, glyphs, anchored), height)
 
 
 def _trouble(sheet: Sheet, rows: int) -> list[Row]:

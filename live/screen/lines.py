@@ -120,7 +120,8 @@ def _written(event: EmotionEvent) -> str:
 
 def _annotated(annotation: Annotation) -> str:
     """What somebody said about the session."""
-    what = {"name": f"speaker {annotation.speaker} is", "label": f"{annotation.utterance} is {annotation.label}"}
+    number = None if annotation.speaker is None else annotation.speaker + 1  # as screens count
+    what = {"name": f"speaker {number} is", "label": f"{annotation.utterance} is {annotation.label}"}
     return f"{what.get(annotation.kind, '')} {annotation.text}".strip()
 
 

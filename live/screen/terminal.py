@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from erc_live.live.screen.keys import PASTES_MARKED, PASTES_UNMARKED, Key, decode, flush
+from erc_live.live.screen.key_codes import PASTES_MARKED, PASTES_UNMARKED, Key, decode, flush
 
 if sys.platform != "win32":
     import fcntl

@@ -62,14 +62,20 @@ class InProcess:
         self._tracker = Tracker(checkpoint, start, self._clock, tracker.device, tracker.coordinates)
         microphones = [source.name for source in session.sources if source.kind == "mic"]
         self._totals = SessionTotals(session.session, microphones)
-        self._alerts = AlertRules(session.config.alerts, session.session, microphones)
+        rules = session.config.alerts
+        self._alerts = AlertRules(rules, session.session, microphones) if rules else None
 
     def run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         """Everything that the messages lead to, in order: a hello, features, events, gaps and alerts, the end."""
-        for produced in self._run(messages):
-            yield from self._alerts.finish() if isinstance(produced, SessionEnd) else ()
+        produced = self._run(messages)
+        return produced if self._alerts is None else self._alerted(produced, self._alerts)
+
+    def _alerted(self, messages: Iterator[Produced], alerts: AlertRules) -> Iterator[Produced]:
+        """The same, and behind each what the rules of the configuration make of it."""
+        for produced in messages:
+            yield from alerts.finish() if isinstance(produced, SessionEnd) else ()
             yield produced
-            yield from self._alerts.take(produced)
+            yield from alerts.take(produced)
 
     def _run(self, messages: Iterable[Replayed]) -> Iterator[Produced]:
         visual = any(source.kind == "camera" for source in self._session.sources)
@@ -80,7 +86,7 @@ class InProcess:
             if isinstance(message, Gap):
                 self._totals.take(message)
                 yield message
-            if isinstance(message, SourceEnd):
+            if self._alerts is not None and isinstance(message, SourceEnd):
                 self._alerts.take(message)
             self._front_end.feed(message)
             for result in self._front_end.poll(self._clock.now_ns()):
@@ -91,6 +97,7 @@ class InProcess:
                     self._totals.take(event)
                 elif isinstance(result, Relabel):
                     self._tracker.go_back(result)
-            yield from self._alerts.advance(self._front_end.since_ns)
+            if self._alerts is not None:
+                yield from self._alerts.advance(self._front_end.since_ns)
         self.note = closing_note(self._front_end.account, self._transcriber)
         yield self._totals.end(self._clock.now_ns(), "end of media", self.note)

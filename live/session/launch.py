@@ -144,6 +144,8 @@ def run(session: SessionSpec, beginning: str = "") -> None:
         print_line(beginning)
     hearing = RecognitionScore(read_cues(Path(session.reference)) if session.reference else ())
     if session.speed == FASTEST:
+        if session.config.control.enabled:
+            print_line("--speed max: nobody can steer what runs as fast as it can; control.enabled is ignored")
         from erc_live.live.session import max_speed  # here: only this way of running loads the engines in this process
 
         max_speed.replay(session, hearing.observe)

@@ -162,6 +162,23 @@ def running(now_ns: int) -> list[SessionEntry]:
     return sorted(entries, key=lambda entry: entry.started_ns)
 
 
+def chosen(session: str | None, now_ns: int) -> SessionEntry | None:
+    """The session of that name; without a name the only one that gives signs of life, None where none does.
+
+    Raises ConfigError where there is none of that name, or no name and several.
+    """
+    entries = running(now_ns)
+    if session is not None:
+        named = [entry for entry in entries if entry.session == session]
+        if not named:
+            raise ConfigError(f"no session {session} runs here; `erc-live status` lists those that do")
+        return named[0]
+    alive = [entry for entry in entries if not entry.silent_s(now_ns)]
+    if len(alive) > 1:
+        raise ConfigError(f"name one of {', '.join(entry.session for entry in alive)}; `erc-live status` lists them")
+    return alive[0] if alive else None
+
+
 def ask(session: str, command: Command) -> None:
     """Ask a session of this user for something. Raises ConfigError where there is no such session."""
     place = folder() / (quote(session, safe="") + ENTRY)

@@ -25,7 +25,7 @@ from virtual_sockets import Network
 from erc_live.live.capture import source as capture_source
 from erc_live.live.capture.sound_check import SoundCheck
 from erc_live.live.capture.source_spec import SourceSpec
-from erc_live.live.config import CaptureSection, Config, SupervisorSection
+from erc_live.live.config import AlertRule, CaptureSection, Config, SupervisorSection
 from erc_live.live.errors import WorkerError, exit_code
 from erc_live.live.requests import Transcript
 from erc_live.live.screen import sinks
@@ -241,6 +241,7 @@ class SimulatedSession:
     seed: int = 0
     speed: float = 4.0  # of recordings
     keep_s: float = 30.0
+    alerts: tuple[AlertRule, ...] = ()
     until_s: float | None = None  # when somebody stops it
     cost_s: Callable[[Any], float] = lambda request: ANALYSIS_S
     machine: Machine = field(default_factory=Machine)
@@ -331,7 +332,11 @@ class SimulatedSession:
     def _spec(self) -> SessionSpec:
         medium = "device" if self.live else "file"
         sources = [SourceSpec(kind="mic", medium=medium, name=name, target=name, speaker=name) for name in self.talks]
-        config = Config(supervisor=SupervisorSection(spares=self.live), capture=CaptureSection(ring_s=self.keep_s))
+        config = Config(
+            supervisor=SupervisorSection(spares=self.live),
+            capture=CaptureSection(ring_s=self.keep_s),
+            alerts=self.alerts,
+        )
         return SessionSpec(
             session=f"s{self.seed}",
             config=config,

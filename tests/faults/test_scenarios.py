@@ -27,9 +27,10 @@ from fakes import speech
 from simulated_session import SimulatedSession, talk
 from virtual_processes import S
 
+from erc_live.live.config import AlertRule
 from erc_live.live.session import supervisor
-from erc_live.streams.annotations import Annotation
-from erc_live.streams.messages import CHUNK_SAMPLES, EmotionEvent, SessionEnd
+from erc_live.streams.annotations import Alert, Annotation
+from erc_live.streams.messages import CHUNK_SAMPLES, EmotionEvent, SessionCommand, SessionEnd
 from erc_live.streams.recovery import verify
 
 PER_S = 16_000 // CHUNK_SAMPLES + 1  # windows
@@ -223,3 +224,47 @@ def test_perception_that_raises_at_every_utterance_ends_in_a_failure_that_names_
     assert not session.finals
     assert "ValueError: a bug of ours" in session.end.reason
     assert (session.end.utterances, session.end.deaths) == (0, 2)
+
+
+def test_who_asks_at_the_screen_for_the_end_gets_it_in_order_and_the_second_time_at_once() -> None:
+    def asked(*times_s: float):
+        def happen(running: SimulatedSession) -> None:
+            for at_s in times_s:
+                running.machine.at(at_s, lambda: running.running._take(SessionCommand(command="stop")))
+
+        return SimulatedSession(talk(4, 120), live=True).run(happen)
+
+    once, twice = asked(20.0), asked(20.0, 20.2)
+    assert once.failure is None
+    assert once.end.lost == 0
+    assert once.finals
+    assert twice.machine.now_ns < once.machine.now_ns
+
+
+def test_alerts_are_the_same_at_any_speed_whoever_dies() -> None:
+    rules = (
+        AlertRule(name="joy", kind="emotion", label="joy", above=0.35, until=0.3, for_s=2.0),
+        AlertRule(name="unsure", kind="entropy", above=1.05, speaker="mic-1"),
+        AlertRule(name="turn", kind="shift"),
+        AlertRule(name="quiet", kind="silence", for_s=1.0),
+    )
+
+    def alerts(speed: float, *deaths: str) -> dict[str, list[tuple[object, ...]]]:
+        def happen(running: SimulatedSession) -> None:
+            for number, worker in enumerate(deaths):
+                running.machine.at(4.0 + number, lambda worker=worker: running.kill(worker))
+
+        session = SimulatedSession(talk(7, 40), speed=speed, alerts=rules).run(happen)
+        start_ns = session.published[0].t_ns
+        raised: dict[str, list[tuple[object, ...]]] = {rule.name: [] for rule in rules}
+        for alert in session.published:
+            if isinstance(alert, Alert):
+                raised[alert.rule].append((alert.t_ns - start_ns, alert.on, alert.speaker, alert.text))
+        assert set(deaths) <= {*session.deaths}
+        return raised
+
+    calm = alerts(4.0)
+    assert sum(map(len, calm.values())) > 8
+    assert calm["quiet"]
+    assert alerts(40.0) == calm
+    assert alerts(4.0, "tracker", "perception") == calm

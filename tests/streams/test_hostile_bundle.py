@@ -122,7 +122,7 @@ def test_a_segment_is_read_as_a_stream_and_no_further_than_it_should_reach(bundl
             pieces[0] += 1
             yield piece
 
-    monkeypatch.setattr("erc_live.streams.session.decode_flac", counted)
+    monkeypatch.setattr(segments, "decode_flac", counted)
     tracemalloc.start()
     assert "more samples than were recorded" in refused(bundle)
     peak = tracemalloc.get_traced_memory()[1]

@@ -31,11 +31,21 @@ function startPlayer(source) {
   audio.src = source;
   audio.addEventListener('play', () => requestAnimationFrame(markSpoken));
   audio.addEventListener('seeked', markSpoken);
-  audio.addEventListener('error', () => {
-    $('player').append(make('p', { className: 'alarm' },
-      source.startsWith('data:') ? 'This browser cannot play the sound (Opus in WebM).'
-        : `The sound is not there: ${decodeURIComponent(source)} belongs beside this page.`));
-  }, { once: true });
+  audio.addEventListener(
+    'error',
+    () => {
+      $('player').append(
+        make(
+          'p',
+          { className: 'alarm' },
+          source.startsWith('data:')
+            ? 'This browser cannot play the sound (Opus in WebM).'
+            : `The sound is not there: ${decodeURIComponent(source)} belongs beside this page.`,
+        ),
+      );
+    },
+    { once: true },
+  );
   document.addEventListener('keydown', (event) => {
     const busy = event.target.closest?.('input, button, audio, a, summary, [role=option]');
     if (event.key !== ' ' || busy || event.ctrlKey || event.metaKey || event.altKey) return;

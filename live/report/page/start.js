@@ -54,7 +54,8 @@ function follow(address) {
   updates.onerror = () => {
     const gone = updates.readyState === EventSource.CLOSED;
     $('status').className = 'alarm';
-    $('status').textContent = gone ? 'erc-live web has ended: start it again, and open the address that it prints'
+    $('status').textContent = gone
+      ? 'erc-live web has ended: start it again, and open the address that it prints'
       : 'erc-live web does not answer; trying again …';
   };
 }

@@ -45,6 +45,7 @@ function clock(seconds) {
 }
 
 const percent = (share) => `${Math.round(share * 100)} %`;
+const signed = (value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
 const plural = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 
 const NO_LOOK = { letters: '??', colour: '#9a9a9a', ink: '#111111' };
@@ -59,8 +60,12 @@ function nameOf(key) {
 // The two letters of a label in its colours.
 function chip(label, text = '') {
   const { letters, colour, ink, hatched } = look(label);
-  return make('span', { className: hatched ? 'chip hatched' : 'chip', '--colour': colour, '--ink': ink },
-    make('b', {}, letters), text);
+  return make(
+    'span',
+    { className: hatched ? 'chip hatched' : 'chip', '--colour': colour, '--ink': ink },
+    make('b', {}, letters),
+    text,
+  );
 }
 
 const hidden = { labels: new Set(), speakers: new Set() };

@@ -1,9 +1,15 @@
 // A lane for each speaker. Places are seconds that the style sheet turns into shares of the width (`--start`, `--span`,
 // `--zoom` of #time), so that neither zooming nor a session that grows moves an element.
 
-const WINDOWS = [['all', Infinity], ['10 min', 600], ['2 min', 120], ['30 s', 30]];
+const WINDOWS = [
+  ['all', Infinity],
+  ['10 min', 600],
+  ['2 min', 120],
+  ['30 s', 30],
+];
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400, 604800];
-const SIGNS = '▲ label differs from the speaker’s last one · dashed: not certain, read as “cannot tell” · ' +
+const SIGNS =
+  '▲ label differs from the speaker’s last one · dashed: not certain, read as “cannot tell” · ' +
   'height: probability of the label · ✎ label by a person · dotted foot: face in less than half of the frames · ' +
   'hatched: something is missing';
 const lanes = new Map(); // speaker -> its track
@@ -92,10 +98,22 @@ function drawMark(key) {
   }
   const { letters, colour, ink, hatched } = look(row.label);
   const p = row.probs[row.label] ?? 0;
-  const flags = { shift: row.shift, unsure: row.certain === false, partial: row.final === false, hatched,
-    faceless: row.face !== undefined && row.face < 0.5, corrected: row.people !== undefined };
+  const flags = {
+    shift: row.shift,
+    unsure: row.certain === false,
+    partial: row.final === false,
+    hatched,
+    faceless: row.face !== undefined && row.face < 0.5,
+    corrected: row.people !== undefined,
+  };
   mark.className = ['mark', ...Object.keys(flags).filter((flag) => flags[flag])].join(' ');
-  for (const [name, value] of Object.entries({ '--t': row.t0, '--d': row.t1 - row.t0, '--p': p, '--colour': colour, '--ink': ink })) {
+  for (const [name, value] of Object.entries({
+    '--t': row.t0,
+    '--d': row.t1 - row.t0,
+    '--p': p,
+    '--colour': colour,
+    '--ink': ink,
+  })) {
     mark.style.setProperty(name, value);
   }
   mark.firstChild.textContent = letters;
@@ -119,9 +137,17 @@ function stack(probs) {
 
 function describe(row) {
   const people = (row.people ?? []).map(([author, label]) => `${author} says ${label}`);
-  return [`${nameOf(row.speaker)}, ${clock(row.t0)}`, `${row.label} ${percent(row.probs[row.label] ?? 0)}`,
-    row.certain === false ? 'not certain' : '', row.shift ? 'shift' : '', row.final === false ? 'goes on' : '',
-    ...people, row.text ?? ''].filter(Boolean).join('; ');
+  return [
+    `${nameOf(row.speaker)}, ${clock(row.t0)}`,
+    `${row.label} ${percent(row.probs[row.label] ?? 0)}`,
+    row.certain === false ? 'not certain' : '',
+    row.shift ? 'shift' : '',
+    row.final === false ? 'goes on' : '',
+    ...people,
+    row.text ?? '',
+  ]
+    .filter(Boolean)
+    .join('; ');
 }
 
 // What is missing of one microphone lies in the lanes of its speakers, anything else in all of them. People who cannot
@@ -132,13 +158,30 @@ function drawBands() {
   for (const row of rows('bands').values()) {
     const concerned = [...rows('speakers')].filter(([, speaker]) => speaker.sources?.includes(row.source));
     for (const place of concerned.length ? concerned.map(([key]) => lanes.get(key)) : [$('gaps')]) {
-      place.append(make('div', { className: `gap ${row.cause}`, title: `${clock(row.t0)} ${row.text}`, 'aria-hidden': true,
-        '--t': row.t0, '--d': Math.max(0, (row.t1 ?? end) - row.t0) }));
+      place.append(
+        make('div', {
+          className: `gap ${row.cause}`,
+          title: `${clock(row.t0)} ${row.text}`,
+          'aria-hidden': true,
+          '--t': row.t0,
+          '--d': Math.max(0, (row.t1 ?? end) - row.t0),
+        }),
+      );
     }
   }
-  $('moments').replaceChildren(...[...rows('notes').values()].map((row) => make('button',
-    { className: `moment of-${row.kind}`, type: 'button', title: `${clock(row.t)} ${row.text}`, '--t': row.t,
-      'aria-label': `${clock(row.t)} ${row.kind}: ${row.text}`, textContent: NOTE_SIGNS[row.kind], onclick: () => seek(row.t) })));
+  $('moments').replaceChildren(
+    ...[...rows('notes').values()].map((row) =>
+      make('button', {
+        className: `moment of-${row.kind}`,
+        type: 'button',
+        title: `${clock(row.t)} ${row.text}`,
+        '--t': row.t,
+        'aria-label': `${clock(row.t)} ${row.kind}: ${row.text}`,
+        textContent: NOTE_SIGNS[row.kind],
+        onclick: () => seek(row.t),
+      }),
+    ),
+  );
 }
 
 function choose(key, play) {
@@ -168,7 +211,10 @@ function moveInLane(event) {
   else {
     let place = { Home: -1, End: inOrder.length }[event.key] ?? places.get(key);
     do place += step;
-    while (inOrder[place] && !(all.get(inOrder[place]).speaker === all.get(key).speaker && isVisible(all.get(inOrder[place]))));
+    while (
+      inOrder[place] &&
+      !(all.get(inOrder[place]).speaker === all.get(key).speaker && isVisible(all.get(inOrder[place])))
+    );
     focusMark(inOrder[place]);
   }
   event.preventDefault();
@@ -180,7 +226,8 @@ function nextSpeaker(key, step) {
   const order = [...lanes.keys()].filter((speaker) => !hidden.speakers.has(speaker));
   const speaker = order[order.indexOf(all.get(key).speaker) + step];
   const far = (other) => Math.abs(all.get(other).t0 - all.get(key).t0);
-  return inOrder.filter((other) => all.get(other).speaker === speaker && isVisible(all.get(other)))
+  return inOrder
+    .filter((other) => all.get(other).speaker === speaker && isVisible(all.get(other)))
     .reduce((best, other) => (best && far(best) <= far(other) ? best : other), undefined);
 }
 
@@ -193,16 +240,41 @@ function focusMark(key) {
 // All probabilities of one utterance, and what they rest on.
 function showDetail(key) {
   const row = rows('utterances').get(key);
-  const bars = Object.entries(row.probs).sort((a, b) => b[1] - a[1]).map(([label, p]) => make('li', {},
-    chip(label), make('span', { dir: 'auto' }, label), make('meter', { value: p, min: 0, max: 1, 'aria-label': label }), percent(p)));
+  const bars = Object.entries(row.probs)
+    .sort((a, b) => b[1] - a[1])
+    .map(([label, p]) =>
+      make(
+        'li',
+        {},
+        chip(label),
+        make('span', { dir: 'auto' }, label),
+        make('meter', { value: p, min: 0, max: 1, 'aria-label': label }),
+        percent(p),
+      ),
+    );
   const facts = [
     row.certain === false ? 'not certain: read as “cannot tell”' : '',
     row.modalities ? `rests on ${row.modalities.join(', ')}` : '',
+    row.valence === undefined
+      ? ''
+      : `valence ${signed(row.valence)}, arousal ${signed(row.arousal)}, from the probabilities`,
+    (row.languages ?? []).length ? `words in ${row.languages.join(', ')}` : '',
     row.face === undefined ? '' : `face in ${percent(row.face)} of the frames`,
     row.text_confidence === undefined ? '' : `words trusted ${percent(row.text_confidence)}`,
     row.speaker_confidence === undefined ? '' : `whose voice: ${percent(row.speaker_confidence)}`,
     ...(row.people ?? []).map(([author, label]) => `${author}: ${label}`),
-  ].filter(Boolean).join(' · ');
-  $('detail').replaceChildren(make('p', {}, make('b', { dir: 'auto' }, nameOf(row.speaker)), ` ${clock(row.t0)} `,
-    make('q', { dir: 'auto' }, row.text ?? '')), make('ul', { className: 'probs' }, ...bars), make('p', { className: 'hint' }, facts));
+  ]
+    .filter(Boolean)
+    .join(' · ');
+  $('detail').replaceChildren(
+    make(
+      'p',
+      {},
+      make('b', { dir: 'auto' }, nameOf(row.speaker)),
+      ` ${clock(row.t0)} `,
+      make('q', { dir: 'auto' }, row.text ?? ''),
+    ),
+    make('ul', { className: 'probs' }, ...bars),
+    make('p', { className: 'hint' }, facts),
+  );
 }

@@ -26,14 +26,27 @@ function drawLine(key) {
     lines.delete(key);
     return;
   }
-  const line = make('li', { tabIndex: -1, hidden: !isVisible(row), className: row.final === false ? 'partial' : '' },
+  const line = make(
+    'li',
+    { tabIndex: -1, hidden: !isVisible(row), className: row.final === false ? 'partial' : '' },
     make('button', { type: 'button', className: 'time', tabIndex: -1, 'data-t': row.t0, textContent: clock(row.t0) }),
     make('b', { className: 'who' }, make('bdi', {}, nameOf(row.speaker)), row.speaker_confidence < 0.5 ? '?' : ''),
-    make('span', { className: row.certain === false ? 'label unsure' : 'label' },
-      chip(row.label, ` ${row.label} ${percent(row.probs[row.label] ?? 0)}`), row.certain === false ? '?' : '', row.shift ? ' ▲' : ''),
-    make('span', { className: 'people' }, ...(row.people ?? []).map(
-      ([author, label]) => make('span', {}, '✎ ', chip(label, ` ${label}`), make('small', { dir: 'auto' }, ` ${author} `)))),
-    make('p', { className: 'text', dir: 'auto' }, ...words(row)));
+    make(
+      'span',
+      { className: row.certain === false ? 'label unsure' : 'label' },
+      chip(row.label, ` ${row.label} ${percent(row.probs[row.label] ?? 0)}`),
+      row.certain === false ? '?' : '',
+      row.shift ? ' ▲' : '',
+    ),
+    make(
+      'span',
+      { className: 'people' },
+      ...(row.people ?? []).map(([author, label]) =>
+        make('span', {}, '✎ ', chip(label, ` ${label}`), make('small', { dir: 'auto' }, ` ${author} `)),
+      ),
+    ),
+    make('p', { className: 'text', dir: 'auto' }, ...words(row)),
+  );
   line.dataset.key = key;
   if (old) {
     const focused = old === document.activeElement || old.contains(document.activeElement);
@@ -66,8 +79,13 @@ function orderLines() {
 function countLines() {
   const visible = inOrder.filter((key) => isVisible(rows('utterances').get(key))).length;
   const all = plural(inOrder.length, 'utterance');
-  $('count').textContent = !inOrder.length ? (one('head')?.live ? 'No utterance yet.' : 'No utterance was classified.')
-    : visible < inOrder.length ? `${visible} of ${all}` : all;
+  $('count').textContent = !inOrder.length
+    ? one('head')?.live
+      ? 'No utterance yet.'
+      : 'No utterance was classified.'
+    : visible < inOrder.length
+      ? `${visible} of ${all}`
+      : all;
 }
 
 function focusLine(line) {

@@ -40,7 +40,7 @@ def failures(actions: AlertActions, count: int = 1) -> list[str]:
 
 
 def test_a_program_gets_the_alert_and_its_arguments_as_they_are(tmp_path: Path) -> None:
-    write = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + chr(10) + sys.argv[2] + chr(10))"
+    write = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + sys.argv[2] + chr(10))"
     place = tmp_path / "seen"
     with closing(AlertActions([rule(*python(write, str(place), "$HOME; `id`"))], replaying=False)) as actions:
         for number in range(3):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_live.live.commands.explain import explain
+from erc_live.live.commands.report import report
 from erc_live.live.explanation.heat_maps import svg
 from erc_live.live.explanation.influence import Explanation, Influence
 from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues
@@ -57,6 +58,11 @@ def bundle(tmp_path, tiny_world, loaded):
     return tmp_path / "talk"
 
 
+def test_a_report_carries_the_drawing(bundle, tmp_path):
+    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "3")[0] == 0
+    assert '"why":{"mic-0:3":{"svg":"\\u003csvg' in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_the_estimate_is_that_of_the_session(bundle, loaded):
     code, text = run(explain, bundle, "--json")
     assert code == 0, text
@@ -84,6 +90,14 @@ def test_the_drawing_is_whole_and_says_what_the_numbers_say(bundle, tmp_path, lo
     assert "Ann <1>: words 5" in " ".join(filter(None, texts))
     (drawn,) = drawings(recorded_dialogues(bundle), ["mic-0:5"], loaded).values()
     assert drawn == (tmp_path / "why.svg").read_text()
+
+
+def test_the_report_says_why_of_the_utterances_that_are_named(bundle, tmp_path, loaded):
+    code, text = run(report, bundle, "-o", tmp_path / "page.html", "--why", "2", "--why", "mic-0:5")
+    assert code == 0, text
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("What moved the estimate") >= 2
+    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "9")[0] == 4
 
 
 anything = st.text(max_size=80)

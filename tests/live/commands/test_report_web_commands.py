@@ -100,6 +100,7 @@ def test_a_real_session_reaches_a_browser_to_its_end(tmp_path):
             publisher.stdin.close()
             publisher.stdin = None
     assert page["text"] == "end of file"
+    assert "in a browser of this machine" in web.stderr.readline()
     assert "the page stays until Ctrl-C" in web.stderr.readline()
     web.send_signal(signal.SIGINT)
     web.communicate(timeout=60)

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from erc_live.live.commands.encoder import encoder_app
+from erc_live.live.commands.experiment import experiment_app
 from erc_live.live.errors import ConfigError
 from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, VoiceEncoder
 from erc_live.models.encoders.voice_network import VoiceConfig
@@ -55,6 +56,17 @@ def run(*arguments: object) -> str:
         raise done.exception
     assert done.exit_code == 0, done.output
     return done.stdout
+
+
+def test_what_a_baseline_is_worth_is_measured_on_actors_who_taught_nothing(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "acted", [1, 17, 18, 19])
+    arguments = ["baseline", "--corpus", str(folder), "--first", "2", "--json"]
+    done = CliRunner().invoke(experiment_app, arguments)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)["comparisons"]
+    assert [(row["people"], row["utterances"]) for row in rows] == [(4, 24), (4, 24), (3, 18), (3, 18)]
+    with pytest.raises(CorpusError, match="nothing is left after 8"):
+        CliRunner().invoke(experiment_app, arguments[:3], catch_exceptions=False)
 
 
 def scored(*arguments: object) -> dict[str, Any]:

@@ -145,9 +145,9 @@ def test_sound_that_is_too_large_lies_beside_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_report, "PAGE_BYTES", 100_000)
     talk.record(tmp_path / "talk", [*talk.sound(), *talk.events()])
     written = report(tmp_path / "talk", tmp_path / "a #b.html")
-    assert [file.name for file in sorted(tmp_path.glob("a*"))] == ["a #b.html", "a #b.webm"]
-    assert "a #b.webm: the sound" in written.lines[0]
-    assert Parts(tmp_path / "a #b.html").data["sound"] == "a%20%23b.webm"
+    assert [file.name for file in sorted(tmp_path.glob("a*"))] == ["a #b.html", "a #b.sound.webm"]
+    assert "a #b.sound.webm: the sound" in written.lines[0]
+    assert Parts(tmp_path / "a #b.html").data["sound"] == "a%20%23b.sound.webm"
 
 
 def test_without_a_media_library_the_page_says_so(tmp_path, monkeypatch):
@@ -156,6 +156,15 @@ def test_without_a_media_library_the_page_says_so(tmp_path, monkeypatch):
     page = reported(tmp_path)
     assert any("PyAV" in row["text"] for row in page.items["lacks"].values())
     assert page.items["sound"]["all"] == {"present": False, "text": "The sound could not be added."}
+
+
+def test_only_an_earlier_report_is_replaced(tmp_path):
+    made(tmp_path, talk.events()[:3])
+    assert reported(tmp_path).items["utterances"]
+    (tmp_path / "page.html").write_text("<!doctype html><p>my own")
+    with pytest.raises(SessionError, match="is there already, and is no report"):
+        reported(tmp_path)
+    assert (tmp_path / "page.html").read_text() == "<!doctype html><p>my own"
 
 
 def test_what_explains_an_utterance_is_carried_along(tmp_path):

@@ -2,6 +2,7 @@
 
 import msgspec
 import recorded_talk as talk
+from examples import PUBLIC_TYPES, messages
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,16 @@ def test_what_changed_since_each_look_adds_up_to_what_there_is(steps):
                 page[kind] = {k: row for k, row in (page.get(kind, {}) | rows).items() if row is not None}
     whole = state.changes(0)[1]
     assert {kind: rows for kind, rows in page.items() if rows} == {kind: rows for kind, rows in whole.items() if rows}
+
+
+@given(st.lists(messages(*PUBLIC_TYPES), max_size=8))
+def test_whatever_a_stream_says_is_a_page(stream):
+    state = PageState(live=True)
+    for message in (talk.greeting(), *stream):
+        state.feed(message)
+    page = items(state)
+    assert page["status"]["now"]["t0"] <= page["status"]["now"]["t1"]
+    assert all(row["speaker"] in page["speakers"] for row in page.get("utterances", {}).values())
 
 
 def test_a_later_word_on_an_utterance_counts_whatever_comes_when():
@@ -97,6 +108,20 @@ def test_latency_is_by_stage_and_a_correction_makes_nobody_wait():
         "decision to sent": 1.0,
         "in all": 501.0,
     }
+
+
+def test_who_comes_late_reads_that_something_was_before():
+    late = msgspec.structs.replace(talk.said(9, 30), seq=40)
+    assert "first 40 events" in items(fed(talk.greeting(), late, live=True))["lacks"]["late"]["text"]
+    assert "lacks" not in items(fed(talk.greeting(), talk.said(0, 1), live=True))
+
+
+def test_a_name_that_the_events_have_too_is_there_once():
+    named = talk.annotation("name", 9.0, speaker=0, text="Zed")
+    state = fed(talk.greeting(), talk.said(0, 1), named)
+    assert items(state)["speakers"]["d/0"]["called"] == "Zed"
+    state.feed(talk.said(1, 10, speaker_name="Zed"))
+    assert "called" not in items(state)["speakers"]["d/0"]
 
 
 def test_another_session_begins_anew():

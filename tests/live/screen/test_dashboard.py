@@ -11,12 +11,14 @@ import conversation
 import pytest
 from conversation import NOW_NS, START_NS, S
 from examples import hello, session_end
+from msgspec.structs import replace
 from rich.console import Console
 
 from erc_live.live.screen import terminal as terminal_module
 from erc_live.live.screen.dashboard import run, screenshot
-from erc_live.live.screen.view import SessionView
-from erc_live.live.screen.wrap_up import summary
+from erc_live.live.screen.view import SessionView, reduce
+from erc_live.live.screen.wrap_up import summary, transcript_lines
+from erc_live.streams.annotations import Annotation
 from erc_live.streams.clock import ManualClock
 
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
@@ -136,16 +138,19 @@ def test_a_terminal_without_unicode_gets_ascii():
 
 
 @contextmanager
-def pseudo_terminal(typed=None):
-    """A terminal that somebody looks at: one that nobody reads from blocks its writer. `typed` gets what types."""
+def pseudo_terminal(typed=None, written=None):
+    """A terminal that somebody looks at: one that nobody reads from blocks its writer. `typed` gets what types,
+    `written` what is written.
+    """
     master, slave = pty.openpty()
     if typed is not None:
         typed.append(lambda keys: os.write(master, keys))
 
     def look():
         with suppress(OSError):  # the other side is closed
-            while os.read(master, 65536):
-                pass
+            while data := os.read(master, 65536):
+                if written is not None:
+                    written.append(data)
 
     user = threading.Thread(target=look)
     user.start()
@@ -197,6 +202,55 @@ def test_p_pauses_and_resumes_at_once():
         run(ScriptedInlet(*script, host=host), console, 4.0, lambda: False, host=host, ask=ask)
     assert asked == ["pause", "resume"]
     assert [at - START_NS - late * S for at, late in zip(hosts, (2, 4), strict=True)] <= [S // 10] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_note_is_typed_in_pieces_pasted_and_sent_and_the_terminal_is_told_of_pastes():
+    asked, keyboard, written = [], [], []
+    host = ManualClock(START_NS)
+    pieces = (b"m", "é".encode()[:1], "é".encode()[1:], b"\x1b[200~a\nb\x1b[201~", b"\x1b", b"[A", b"\x7f", b"!", b"\r")
+    typed = [(START_NS + S + n * S // 10, lambda piece=piece: keyboard[0](piece)) for n, piece in enumerate(pieces)]
+    script = [(START_NS, hello(t_ns=START_NS)), *typed, (START_NS + 5 * S, session_end())]
+    with pseudo_terminal(keyboard, written) as terminal:
+        console = Console(file=terminal, width=80, height=24, force_terminal=True, color_system="256")
+        run(ScriptedInlet(*script, host=host), console, 4.0, lambda: False, host=host, ask=asked.append)
+    (mark,) = asked
+    assert (mark.kind, mark.text) == ("mark", "éa !")
+    assert START_NS + S <= mark.t_ns <= START_NS + S + S // 10, "when m was pressed"
+    text = b"".join(written)
+    assert text.count(b"\x1b[?2004h") == text.count(b"\x1b[?2004l") == 1
+
+
+def test_the_transcript_stays_on_the_terminal_as_far_as_asked():
+    view = conversation.viewed(conversation.messages())
+    noted = Annotation(session="s1", t_ns=0, wall_ns=0, author="Ann", kind="label", utterance="u8", label="calm")
+    lines = transcript_lines(reduce(view, noted), 2)
+    assert lines[0] == "(7 earlier ones; --record keeps all of a session)"
+    assert "Ben         joy 92%" in lines[1]
+    assert lines[2].endswith("I knew it! Come here.  [corrected: calm]")
+    assert transcript_lines(view, 0) == []
+    assert len(transcript_lines(view, 100)) == 9
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (replace(session_end(), note="mic-0 was silent"), "mic-0 was silent."),
+        (conversation.state(paused=True), "was paused"),
+        (conversation.status("mic-0", phase="failed", note="unplugged"), "mic-0 failed (unplugged)"),
+        (conversation.status("mic-0", level_db=-88.0), "-88 dB"),
+        (conversation.status("mic-0", level_db=-20.0), "nobody had finished an utterance"),
+    ],
+)
+def test_an_empty_session_is_explained_in_one_line(message, why):
+    lines = summary(conversation.viewed(iter([hello(t_ns=START_NS), message])))
+    (line,) = [line for line in lines if line.startswith("No utterance was classified: ")]
+    assert why in line
+
+
+def test_a_session_that_was_ended_while_it_loaded_says_what_it_loaded():
+    view = conversation.viewed(iter([conversation.status("perception", phase="starting", note="loading tiny.en")]))
+    assert summary(view) == ["The session ended before it began: still loading perception (loading tiny.en)."]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

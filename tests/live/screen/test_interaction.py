@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from test_screen import plain, shown
 
 from erc_live.live.screen.interaction import Desktop, Interaction, Pressed, item_key, items, press
-from erc_live.live.screen.keys import Key
+from erc_live.live.screen.key_codes import Key
 from erc_live.live.screen.layout import scrolled
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 from erc_live.live.screen import sinks
 from erc_live.streams import codec
+from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import Gap, Hello, PublicEvent
 
 GAP = Gap(source="mic", t_start_ns=61_000_000_000, t_end_ns=62_000_000_000, lost=3, cause="device")
@@ -135,3 +136,35 @@ def test_the_public_messages_of_a_bus_up_to_the_end() -> None:
     kinds = [json.loads(line)["type"] for line in out.getvalue().splitlines()]
     assert kinds == ["EmotionEvent", "Gap", "SessionEnd"]
     sinks.run(Inlet(), out, lambda: True, as_json=True)  # stopped: returns although no end has come
+
+
+def test_what_people_and_rules_add_is_a_line() -> None:
+    about = {"session": "s1", "t_ns": 61_000_000_000, "wall_ns": 1, "author": "Ann"}
+    lines = [
+        sinks.TextLines()(message)
+        for message in (
+            Annotation(kind="mark", text="the phone rings", **about),
+            Annotation(kind="name", speaker=0, text="Zoe", **about),
+            Annotation(kind="label", utterance="u3", label="bored", **about),
+            Alert(session="s1", t_ns=5, rule="a", on=False, text="a: it is over"),
+        )
+    ]
+    assert lines == [
+        "0:01:01  mark        Ann: the phone rings",
+        "0:01:01  name        Ann: speaker 1 is Zoe",
+        "0:01:01  label       Ann: u3 is bored",
+        "0:00:00  alert       a: it is over (over)",
+    ]
+
+
+@pytest.mark.parametrize(("term", "provisional"), [("xterm", True), ("dumb", False)])
+def test_on_a_dumb_terminal_there_is_one_line_for_each_utterance(monkeypatch, term: str, provisional: bool) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", term)
+    out = Terminal()
+    sinks.write([examples.hello(), examples.event(0, final=False), examples.event(1)], out, as_json=False)
+    assert ("..." in out.getvalue()) == ("\r" in out.getvalue()) == provisional
+    assert out.getvalue().count("\n") >= 2

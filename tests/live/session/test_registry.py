@@ -13,7 +13,7 @@ from erc_live.live import config
 from erc_live.live.errors import ConfigError
 from erc_live.live.session import registry
 from erc_live.live.session.launch import demo_sources
-from erc_live.live.session.registry import Registration, SessionEntry, ask, running
+from erc_live.live.session.registry import Registration, SessionEntry, ask, chosen, running
 from erc_live.live.session.spec import SessionSpec
 from erc_live.streams.messages import WorkerLost
 
@@ -98,6 +98,23 @@ def test_what_is_silent_is_said_to_be_and_forgotten_in_the_end(wall: Wall, folde
     wall.now_ns += 2 * 3600 * S
     assert not running(wall())
     assert [path.name for path in folder.iterdir()] == ["other.json"]
+
+
+def test_without_a_name_it_is_the_only_one_that_gives_signs_of_life(wall: Wall) -> None:
+    assert chosen(None, wall()) is None
+    registration(wall, "dead")
+    wall.now_ns += 60 * S
+    assert chosen(None, wall()) is None
+    registration(wall, "s2")
+    found = chosen(None, wall())
+    assert found is not None
+    assert found.session == "s2"
+    assert chosen("dead", wall()) is not None
+    registration(wall, "s3")
+    with pytest.raises(ConfigError, match="name one of s2, s3"):
+        chosen(None, wall())
+    with pytest.raises(ConfigError, match="no session s4 runs here"):
+        chosen("s4", wall())
 
 
 def test_a_command_arrives_once(wall: Wall, folder: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.live.screen.keys import MOST_PASTED, Key, decode, flush
+from erc_live.live.screen.key_codes import MOST_PASTED, Key, decode, flush
 
 SEQUENCES = {
     b"\x1b[A": Key("up"), b"\x1bOA": Key("up"), b"\x1b[1;5A": Key("up"), b"\x1b[B": Key("down"),
