@@ -34,7 +34,7 @@ def explain(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object with all numbers.")] = False,
 ) -> None:
-    """Say what moved the estimate of one utterance: which past utterances, and of each which of words, voice and face.
+    """Say of a recorded session what moved the estimate of an utterance: past utterances, words, voice, face.
 
     Each is left out in turn, and the change of the log-probability of the label is its influence. It explains the
     estimate of the model, and nobody's feelings.
