@@ -36,6 +36,7 @@ _ERROR_LETTERS = 300
 _LINGER_MS = 200  # for the last answers; a client that stays connected does not hold up the end of a session
 ANSWER_S = 3.0  # in which a session that runs answers
 Id = Annotated[str, Meta(max_length=100)]
+Stamp = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what the bus can carry
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class MarkRequest(NoteRequest, frozen=True, kw_only=True, tag="mark"):
     """Mark a moment with a note. `t_ns`: which, on the clock of the session; null: now."""
 
     text: Note = ""
-    t_ns: int | None = None
+    t_ns: Stamp | None = None
 
 
 class NameRequest(NoteRequest, frozen=True, kw_only=True, tag="name"):

@@ -45,7 +45,7 @@ def annotate(
     if utterance is None or label is None:
         raise ConfigError("name both --utterance and --label, or neither to list the utterances")
     spoken = _find(view, utterance, bundle)
-    named = _checked(label, view)
+    named = _checked(label)
     made = Annotation(
         session=spoken.event.session,
         t_ns=spoken.event.t_start_ns,
@@ -57,6 +57,8 @@ def annotate(
     )
     annotating.annotate(bundle, [made])
     print_line(f"{_line(view, spoken)}: {named}, by {made.author}", out)
+    if named not in view.labels:
+        print_line(f"{named} is none of the labels of this session ({', '.join(view.labels)}): it counts as your own")
 
 
 def _list(view: "ConversationView") -> None:
@@ -85,12 +87,10 @@ def _find(view: "ConversationView", wanted: str, bundle: Path) -> "AnnotatedUtte
     return found[0]
 
 
-def _checked(label: str, view: "ConversationView") -> str:
+def _checked(label: str) -> str:
     name = " ".join(label.split())
     if not name or not name.isprintable() or len(name) > _LONGEST:
         raise ConfigError(f"--label: write a word or a few on one line, at most {_LONGEST} letters")
-    if name not in view.labels:
-        print_line(f"{name} is none of the labels of this session ({', '.join(view.labels)}): it counts as your own")
     return name
 
 

@@ -197,6 +197,7 @@ def _footer(sheet: Sheet, compact: bool) -> Row:
     switch = "resumes" if sheet.view.paused else "pauses"
     pause = f"  p {switch}" if sheet.view.state and not sheet.view.end else ""
     keys = "? help " if compact else f"{pause}  ? help  q ends "
+    keys = "" if sheet.view.end else keys
     room = sheet.width - len(keys)
     if len(NOTICE.partition(",")[0]) >= room:
         room, keys = sheet.width, ""

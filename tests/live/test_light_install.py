@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 from readme import ROOT
+from recorded_talk import events, record, sound
 
 from erc_live.live.errors import LIVE_PACKAGES
 
@@ -49,6 +50,21 @@ def test_reading_needs_no_machine_learning(arguments, tmp_path):
     done = call(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "talk", "-o", "page.html"],
+        ["export", "talk", "--to", "csv,vtt,eaf", "-o", "out"],
+        ["session", "verify", "talk"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_recording_is_looked_at_without_it(arguments, tmp_path):
+    record(tmp_path / "talk", [*sound(), *events()])
+    done = call(arguments, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["demo"], ["devices"], ["enrol", "--list"]], ids=" ".join)

@@ -91,3 +91,28 @@ def test_ctrl_s_does_not_stop_the_screen():
         show((START_NS, hello()), look, (START_NS + S, session_end()), file=terminal)
         assert termios.tcgetattr(terminal) == before
     assert not during[0][terminal_module.INPUT_FLAGS] & termios.IXON
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 36), (80, 24), (80, 12), (40, 10)])
+def test_who_is_too_slow_for_words_is_told_what_helps(width, height):
+    view = reduce(conversation.viewed(), conversation.utterance(0, 0, START_NS, text="", skipped=True))
+    text = " ".join(shown(view, width, height).split())
+    assert "words are skipped" in text
+    assert ("choose a smaller transcriber.model" in text) == (width >= 80)
+    later = [conversation.utterance(n, 0, START_NS, utterance=f"v{n}") for n in range(1, 7)]
+    for said in later:
+        view = reduce(view, said)
+    assert "words are skipped" not in shown(view, width, height), "it keeps up again"
+
+
+def test_what_is_to_be_known_of_a_device_is_wrapped_and_not_cut():
+    note = "sound is clipping: turn the microphone down, or move it away from the mouth"
+    view = reduce(conversation.viewed(conversation.messages()), conversation.status("mic-0", level_db=-1.0, note=note))
+    left = " ".join(line[:40].removeprefix(" mic-0") for line in shown(view, 80, 30).split("\n"))
+    assert note in " ".join(left.split())
+
+
+def test_the_reason_of_a_failure_is_there_in_full():
+    why = "cannot be opened: another program holds it; end that program, or choose another device with --mic"
+    view = reduce(conversation.viewed(conversation.messages()), conversation.status("mic-1", phase="failed", note=why))
+    assert f"mic-1 FAILED {why}" in " ".join(shown(view, 80, 24).split())
