@@ -24,8 +24,12 @@ ROOT = Path(config.__file__).resolve().parents[1]
 VOCABULARY = ("streams/messages.py", "streams/clock.py", "streams/words.py", "live/requests.py")
 ENGINES = ("live/asr/", "live/vision/", "live/speakers/embedding", "live/perception/vad", "models/")
 CORES = ("live/vision/active_speaker.py", "models/networks/dialogue_graph.py")  # stand among the engines
-TRAIL_FILES, TRAIL_HOPS = 16, 60  # one of them is the arithmetic that the tracker shares with `erc-live explain`
-ALL_FILES, ALL_HOPS = 46, 430  # measured: 42 and 382 before the classifier and the coordinates of labels had files, with the faces of ten pictures a second
+# One of the files is the arithmetic that the tracker shares with `erc-live explain`.
+TRAIL_FILES, TRAIL_HOPS = 16, 60
+ALL_FILES, ALL_HOPS = (
+    46,
+    430,
+)  # measured: 42 and 382; since then the classifier and the places of labels have files, with the faces of ten pictures a second
 
 
 @cache
