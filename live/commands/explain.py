@@ -8,6 +8,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from erc_live.live.commands.bundle_options import named_utterance, outside
+from erc_live.live.explanation.influence import signed
 from erc_live.live.screen.console import err, out, print_line
 
 if TYPE_CHECKING:
@@ -43,7 +45,11 @@ def explain(
     from erc_live.models import checkpoint
 
     recorded = recorded_dialogues(bundle)
-    wanted = recorded.find(utterance)
+    wanted = recorded.last
+    if utterance is not None:
+        wanted = recorded.id_of(named_utterance(recorded.view, utterance, "--utterance", bundle))
+    if drawing is not None:
+        outside(bundle, drawing)
     with err.status("leaving out one utterance after the other"):
         (explanation,) = recorded.explain([wanted], checkpoint.load(weights or recorded.weights))
     if drawing is not None:
@@ -59,11 +65,12 @@ def explain(
 def _draw(explanation: "Explanation", path: Path) -> None:
     from erc_live.live.errors import ConfigError
     from erc_live.live.explanation.heat_maps import svg
+    from erc_live.streams.journal import write_whole
 
     try:
-        path.write_text(svg(explanation), encoding="utf-8")
+        write_whole(path, svg(explanation).encode())
     except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"-o {path}: cannot be written: {error.strerror}; name another place") from error
 
 
 def _print(explanation: "Explanation") -> None:
@@ -91,6 +98,6 @@ def _cells(influence: "Influence") -> list[Text]:
     numbers = [influence.whole, *(influence.modalities.get(name) for name in ("text", "audio", "visual"))]
     who = "itself" if influence.itself else f"{influence.index} {influence.speaker_name}"
     return [
-        *(Text("" if n is None else f"{n:+.2f}") for n in numbers),
+        *(Text("" if n is None else signed(n)) for n in numbers),
         Text(f"{who}: {influence.text or '(no words)'}"),
     ]

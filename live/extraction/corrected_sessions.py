@@ -49,12 +49,6 @@ class CorrectedSession:
     annotated: int  # utterances that people gave a label
     changed: int  # those of them whose label is not the estimate
 
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The labels of the session's model, in its order."""
-        known = {label for spoken in self.view.utterances for label in spoken.event.probs}
-        return tuple(label for label in self.view.labels if label in known)
-
 
 def corrected_session(path: Path, name: str, corpus: Path, reviewed: bool) -> CorrectedSession:
     """The dialogues of a bundle that hold a label.

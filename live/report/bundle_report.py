@@ -52,6 +52,8 @@ def report(
     cannot be read, or the page cannot be written.
     """
     session = open_session(bundle)
+    if not _is_ours(page):  # before the work, which may take a minute
+        raise SessionError(f"{page}: is there already, and is no report; name another place with -o")
     t0_ns = _first_ns(session)
     state = PageState(t0_ns, wall=(session.manifest.t_ns, session.manifest.wall_ns))
     _feed(state, session)
@@ -128,20 +130,20 @@ def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
 
 
 def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> WrittenReport:
-    if not _is_ours(page):
-        raise SessionError(f"{page}: is there already, and is no report; name another place with -o")
     state.put("sound", "all", PageSound(present=bool(sound), text=no_sound))
     _, items = state.changes(0)
     lines = []
     uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
     written = {page: page_html(items, sound=uri)}
+    beside = page.with_suffix(SOUND_SUFFIX)
     if sound and len(written[page]) > PAGE_BYTES:
-        beside = page.with_suffix(SOUND_SUFFIX)
         written = {beside: sound, page: page_html(items, sound=quote(beside.name))}
         lines.append(f"{beside}: the sound, {len(sound) / 1e6:.1f} MB, is too large for one page; keep both together")
     if not state.utterances:
         lines.append("no utterance was classified in this session; the page has what else is known of it")
     try:
+        if page.exists() and beside not in written:
+            beside.unlink(missing_ok=True)  # the sound of the earlier report, which this one takes the place of
         for file, data in written.items():
             write_whole(file, data)
     except OSError as error:

@@ -125,6 +125,16 @@ def test_mistakes_are_one_line(tmp_path):
     code, said = run(corrections, made, "-o", tmp_path / "corpus", "--reviewed")
     assert (code, "is there already" in said) == (4, True)
     assert run(corrections, tmp_path / "nothing", "-o", tmp_path / "c")[0] == 4
+    code, said = run(corrections, made, "-o", made / "corpus", "--reviewed")
+    assert (code, "is inside the recorded session" in said) == (2, True)
+
+
+def test_a_session_that_is_named_twice_counts_once(tmp_path, capsys):
+    made = bundle(tmp_path / "s", [estimate(0, "joy"), label("u0", "anger")])
+    corrections([made, tmp_path / "s" / ".." / "s"], tmp_path / "corpus", False)
+    printed = capsys.readouterr()
+    assert "dialogues: 1, utterances: 1" in printed.out
+    assert "is taken once" in printed.err
 
 
 # A made example. Everybody says "great" for joy and "awful" for anger; these people say "here" and "what" as well, of
