@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 from erc_live.live.report.item_store import ItemStore
 from erc_live.live.report.page_rows import PageSpeaker, PageUtterance
-from erc_live.live.report.stage_latency import latencies, stage_ns
+from erc_live.live.report.stage_latency import latencies
 from erc_live.live.report.turn_taking import TalkSpan, turn_taking
 from erc_live.streams.messages import EmotionEvent
+from erc_live.streams.stage_durations import stage_durations
 
 MAX_UTTERANCES = 30_000  # a day of talk; of more, the oldest are left out
 _LEAST = 0.0005  # probabilities below are written as none
@@ -43,7 +44,7 @@ class UtteranceBook:
         self._changed.add(key)
         self._dirty = True
         if event.final:
-            self._stages.setdefault(key, stage_ns(event))
+            self._stages.setdefault(key, stage_durations(event))
         if len(self._events) > MAX_UTTERANCES:
             oldest = next(iter(self._events))
             del self._events[oldest]

@@ -101,12 +101,12 @@ def test_latency_is_by_stage_and_a_correction_makes_nobody_wait():
     late = talk.said(0, 1, revision=2, t_published_ns=talk.START_NS + 90 * talk.S)
     rows = items(fed(talk.greeting(), talk.said(0, 1), late))["latency"]
     assert {name: row["p95_ms"] for name, row in rows.items()} == {
-        "end of speech to utterance closed": 200.0,
-        "closed to words": 100.0,
-        "words to features": 100.0,
-        "features to decision": 100.0,
-        "decision to sent": 1.0,
-        "in all": 501.0,
+        "endpoint: end of speech to utterance closed": 200.0,
+        "words: closed to words": 100.0,
+        "features: words to features": 100.0,
+        "graph: features to decision": 100.0,
+        "publish: decision to sent": 1.0,
+        "all": 501.0,
     }
 
 
