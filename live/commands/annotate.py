@@ -33,6 +33,7 @@ def annotate(
     """Say what the expression of an utterance is, in a recorded session; without options, list its utterances.
 
     The estimate stays. Your label stands beside it with your name and the time; a later one of yours takes its place.
+    Example: erc-live annotate talks/monday --utterance 8 --label joy
     """
     from erc_live.streams import annotating
     from erc_live.streams.annotations import Annotation

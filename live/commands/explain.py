@@ -29,7 +29,13 @@ def explain(
         ),
     ] = None,
     drawing: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw all of it as SVG: heat maps.", metavar="WHY.svg")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Draw all of it as SVG: heat maps; of dialogue_graph, the default network, attention, too.",
+            metavar="WHY.svg",
+        ),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Those that labelled the session, if they lie elsewhere now.", metavar="FOLDER")
@@ -38,8 +44,9 @@ def explain(
 ) -> None:
     """Say of a recorded session what moved the estimate of an utterance: past utterances, words, voice, face.
 
-    Each is left out in turn, and the change of the log-probability of the label is its influence. It explains the
-    estimate of the model, and nobody's feelings.
+    Each utterance is left out in turn, and each modality of it; the change of the log-probability of the label is its
+    influence. It explains the estimate of the model, and nobody's feelings. Numbers of utterances: erc-live annotate
+    BUNDLE
     """
     from erc_live.live.explanation.recorded_dialogues import recorded_dialogues
     from erc_live.models import checkpoint

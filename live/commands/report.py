@@ -24,7 +24,10 @@ def report(
     ] = None,
     why: Annotated[
         list[str] | None,
-        typer.Option(help="Draw what moved this utterance's estimate, as `erc-live explain`. Several.", metavar="K"),
+        typer.Option(
+            help="Draw what moved this utterance's estimate: its number or id (`erc-live annotate BUNDLE`). Several.",
+            metavar="K",
+        ),
     ] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
 ) -> None:

@@ -38,7 +38,7 @@ class UtteranceBook:
         """Take an event, unless a later word on its utterance is known."""
         key = _key(event)
         held = self._events.get(key)
-        if held is not None and (event.final, event.revision) <= (held.final, held.revision):
+        if held is not None and (event.final, event.revision) < (held.final, held.revision):
             return
         self._events[key] = event
         self._changed.add(key)
@@ -124,7 +124,7 @@ class UtteranceBook:
             called = self._names.get(latest.speaker, "")
             rows[key] = PageSpeaker(
                 number=latest.speaker,
-                name=latest.speaker_name or f"speaker {latest.speaker + 1}",
+                name=latest.speaker_name.strip() or f"Speaker {latest.speaker + 1}",
                 called=called if called != latest.speaker_name else "",
                 sources=tuple(sorted({event.source for event in events})),
                 talk_s=round(turns.talk_ns[key] / _NS, 1),

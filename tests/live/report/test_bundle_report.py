@@ -6,13 +6,17 @@ import stat
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 import recorded_talk as talk
 
 from erc_live.live.report import bundle_report
 from erc_live.live.report.bundle_report import PAGE_BYTES, report
 from erc_live.streams import forgetting
+from erc_live.streams.conversation_view import conversation_view
 from erc_live.streams.errors import SessionError
+from erc_live.streams.messages import Relabel
+from erc_live.streams.session import open_session
 
 
 class Parts(HTMLParser):
@@ -66,6 +70,25 @@ def test_what_people_say_is_data_and_never_markup(tmp_path):
     assert hostile.tags == clean.tags
     assert hostile.items["utterances"]["d/u2"]["text"] == f"{talk.HOSTILE} ok"
     assert hostile.items["utterances"]["d/u3"]["label"] == talk.OWN_LABEL
+
+
+def test_the_page_says_what_exports_say(tmp_path):
+    """Annotations in the order in which they were made, a correction that a crash cut short, no provisional event."""
+    later = msgspec.structs.replace(talk.annotation("label", 9, utterance="u1", label="fear"), wall_ns=talk.WALL_NS + 9)
+    moved = [Relabel(t_ns=9, dialogue="d", moved=("u0",), voice="v", speaker_name=talk.NAMES[1], cause="correction")]
+    going_on = talk.said(7, 20.0, final=False)
+    messages = [later, *talk.events()[:-1], going_on, *moved]
+    page = made(tmp_path, messages)
+    view = conversation_view(open_session(tmp_path / "talk"))
+    rows = page.items["utterances"]
+    assert [row["speaker"] for row in rows.values()] == [f"d/{each.event.speaker}" for each in view.utterances]
+    assert rows["d/u0"]["speaker"] == "d/1"
+    assert [row["t0"] for row in rows.values()] == [
+        round((each.event.t_start_ns - view.start_ns) / talk.S, 3) for each in view.utterances
+    ]
+    assert rows["d/u1"]["people"] == [["Ann", "fear"]]
+    assert view.utterances[1].label_annotated == "fear"
+    assert report(tmp_path / "talk", tmp_path / "page.html").utterances == len(rows) == len(view.utterances)
 
 
 def test_no_sound_is_said_and_the_rest_is_there(tmp_path):
