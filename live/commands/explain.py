@@ -97,7 +97,8 @@ def _print(explanation: "Explanation") -> None:
     out.print(table)
     spoken = len(e.influences) - 1
     more = " (older ones may count, too)" if e.bounded else ""
-    print_line(f"Examined: itself and the {spoken} utterances before it that can count{more}.", out)
+    past = "1 utterance" if spoken == 1 else f"{spoken} utterances"
+    print_line(f"Examined: itself and the {past} before it that can count{more}.", out)
 
 
 def _cells(influence: "Influence") -> list[Text]:

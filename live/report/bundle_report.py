@@ -66,7 +66,7 @@ def report(
     for utterance, svg in (explanations or {}).items():
         state.put("why", utterance, PageFigure(svg=svg))
     state.put("sound", "all", PageSound(present=bool(sound), text=_no_sound(session, with_sound, sound)))
-    return _write(state, page, sound, len(view.utterances))
+    return _write(state, page, sound, len(view.utterances), lacks)
 
 
 def _feed(state: PageState, session: RecordedSession, view: ConversationView) -> None:
@@ -133,9 +133,9 @@ def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
     return "The sound could not be added." if recorded else "No sound was recorded."
 
 
-def _write(state: PageState, page: Path, sound: bytes, utterances: int) -> WrittenReport:
+def _write(state: PageState, page: Path, sound: bytes, utterances: int, lacks: list[str]) -> WrittenReport:
     _, items = state.changes(0)
-    lines = []
+    lines = [f"missing: {lack}" for lack in lacks]
     uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
     written = {page: page_html(items, sound=uri)}
     beside = page.with_suffix(SOUND_SUFFIX)
