@@ -35,6 +35,7 @@ def corrections(
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.corpora.neutral import write
     from erc_live.models.errors import CorpusError
+    from erc_live.streams.journal import FOLDER_MODE
 
     for bundle in bundles:
         outside(bundle, into)
@@ -56,6 +57,7 @@ def corrections(
         labels = [*known, *own]
 
         def fill(folder: Path) -> None:
+            folder.chmod(FOLDER_MODE)  # voices and words: for its owner alone, as the recordings are
             for session in shown.track(sessions, description="sound"):
                 write_clips(session, folder, missing)
 

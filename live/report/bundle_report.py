@@ -135,7 +135,7 @@ def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
 
 def _write(state: PageState, page: Path, sound: bytes, utterances: int, lacks: list[str]) -> WrittenReport:
     _, items = state.changes(0)
-    lines = [f"missing: {lack}" for lack in lacks]
+    lines = []
     uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
     written = {page: page_html(items, sound=uri)}
     beside = page.with_suffix(SOUND_SUFFIX)
@@ -144,6 +144,7 @@ def _write(state: PageState, page: Path, sound: bytes, utterances: int, lacks: l
         lines.append(f"{beside}: the sound, {len(sound) / 1e6:.1f} MB, is too large for one page; keep both together")
     if not utterances:
         lines.append("no utterance was classified in this session; the page has what else is known of it")
+    lines += [f"missing: {lack}" for lack in lacks]
     try:
         if page.exists() and beside not in written:
             beside.unlink(missing_ok=True)  # the sound of the earlier report, which this one takes the place of

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_who_reviewed_everything_confirms_what_was_left(tmp_path):
     made = bundle(tmp_path / "s", [estimate(0, "joy"), estimate(1, "joy"), label("u1", "anger")])
     code, out = run(corrections, made, "-o", tmp_path / "corpus", "--reviewed")
     assert (code, "2 have a label (1 corrected, 1 left as they were)" in out) == (0, True)
+    assert stat.S_IMODE((tmp_path / "corpus").stat().st_mode) == 0o700
 
 
 def test_a_long_session_is_cut_at_its_pauses(tmp_path):
