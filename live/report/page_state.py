@@ -89,7 +89,7 @@ class PageState:
             t1=self._s(self._last_ns),
             phase=self.phase,
             text=self._text,
-            recording=self._recording,
+            recording=self._recording and self._live,
             paused=self._bands.paused,
         )
         self._store.put("status", "now", status)

@@ -99,6 +99,12 @@ def test_a_long_session_is_cut_at_its_pauses(tmp_path):
     assert sum(len(dialogue.utterances) for dialogue in dialogues) == 90
 
 
+def test_a_single_label_keeps_all_the_context_that_a_network_looks_at(tmp_path):
+    made = bundle(tmp_path / "s", [*(estimate(n, "joy") for n in range(30)), label("u29", "anger")])
+    code, out = run(corrections, made, "-o", tmp_path / "corpus")
+    assert (code, "dialogues: 1, utterances: 30, of which 1" in out) == (0, True)
+
+
 def test_sound_and_prosody_are_taken_along(tmp_path):
     values = [0.5, 60, 3, 200, 10, 40, 4, 12]
     known = features("u0", values, f"{ProsodyEncoder().fingerprint}+v")

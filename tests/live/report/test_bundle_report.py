@@ -114,6 +114,7 @@ def test_a_bundle_that_was_cut_off_says_so_and_gives_what_was_synced(tmp_path):
     assert any(first.name in line for line in lacks)
     assert len(page.items["utterances"]) == 4
     assert page.items["status"]["now"]["phase"] == "cut off"
+    assert "recording" not in page.items["status"]["now"]  # it was, and is not any more
     assert f"missing: {lacks[0]}" in report(tmp_path / "talk", tmp_path / "page.html").lines
     assert page.data["sound"]
 
