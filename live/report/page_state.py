@@ -169,11 +169,8 @@ class PageState:
         self._recording = False
 
     def _annotate(self, annotation: Annotation) -> None:
-        if annotation.kind == "label" and annotation.utterance is not None and annotation.label is not None:
-            self._utterances.correct(annotation.utterance, annotation.author, annotation.label)
-            return
+        self._utterances.annotate(annotation)
         if annotation.kind == "name" and annotation.speaker is not None:
-            self._utterances.name(annotation.speaker, annotation.text)
             text = f"speaker {annotation.speaker + 1} is called {annotation.text}"
             self._note(annotation.t_ns, "name", text, annotation.author)
         elif annotation.kind == "mark":

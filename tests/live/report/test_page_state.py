@@ -70,6 +70,19 @@ def test_a_later_label_by_the_same_person_takes_the_place_of_the_earlier_one_als
     assert items(fed(talk.greeting(), *said, talk.said(0, 1)))["utterances"]["d/u0"]["people"] == [["Ann", "anger"]]
 
 
+def test_what_was_said_later_counts_whenever_it_arrives():
+    """As in `conversation_view`, by which exports go."""
+    one, two = (
+        msgspec.structs.replace(talk.annotation("label", 1, utterance="u0", label=label), wall_ns=n)
+        for n, label in enumerate(("joy", "anger"))
+    )
+    names = [msgspec.structs.replace(talk.annotation("name", 1, speaker=0, text=f"n{n}"), wall_ns=n) for n in range(2)]
+    for order in ((one, two, *names), (two, one, *names[::-1])):
+        page = items(fed(talk.greeting(), talk.said(0, 1), *order))
+        assert page["utterances"]["d/u0"]["people"] == [["Ann", "anger"]]
+        assert page["speakers"]["d/0"]["called"] == "n1"
+
+
 def test_an_utterance_that_turns_out_to_be_somebody_else_s_leaves_nothing_behind():
     state = fed(talk.greeting(), talk.said(0, 1), talk.said(1, 4, speaker=1))
     version, _ = state.changes(0)
