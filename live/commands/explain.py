@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from erc_live.live.explanation.influence import Explanation, Influence
 
 _NUMBER_CELLS = 6  # -12.34
+_HEAD_BYTES = 200
 _COUNT = 5  # utterances in the table
 _DIFFERENT = 1e-3  # between what the session gave the label and what is computed anew
 
@@ -71,10 +72,12 @@ def explain(
 
 def _draw(explanation: "Explanation", path: Path) -> None:
     from erc_live.live.errors import ConfigError
-    from erc_live.live.explanation.heat_maps import svg
+    from erc_live.live.explanation.heat_maps import DRAWING, svg
     from erc_live.streams.journal import write_whole
 
     try:
+        if path.exists() and DRAWING not in path.read_bytes()[:_HEAD_BYTES]:
+            raise ConfigError(f"-o {path}: is there already, and is no drawing of explain; name another place")
         write_whole(path, svg(explanation).encode())
     except OSError as error:
         raise ConfigError(f"-o {path}: cannot be written: {error.strerror}; name another place") from error

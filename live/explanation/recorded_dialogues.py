@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from erc_live.live.explanation.heat_maps import svg
-from erc_live.live.explanation.influence import Explanation
+from erc_live.live.explanation.influence import Explanation, Influence
 from erc_live.live.explanation.occlusion import explain_each
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.errors import WeightsError
@@ -19,6 +20,8 @@ from erc_live.streams.conversation_view import AnnotatedUtterance, ConversationV
 from erc_live.streams.errors import SessionError
 from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
 from erc_live.streams.session import RecordedSession, open_session
+
+Named = TypeVar("Named", Explanation, Influence)
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,13 @@ class RecordedDialogues:
         Raises WeightsError where other weights labelled them.
         """
         spoken = {each.event.utterance: each for each in self.view.utterances}
-        names = {utterance: each.speaker_name for utterance, each in spoken.items()}
         for dialogue in self.dialogues.values():
             wanted: dict[int, float | None] = {}
             for place, features in enumerate(dialogue):
                 if features.utterance in utterances:
                     event = spoken[features.utterance].event if features.utterance in spoken else None
                     wanted[place] = self._recorded(event, checkpoint)
-            yield from (_named(each, names) for each in explain_each(dialogue, wanted, checkpoint))
+            yield from (_as_known(each, spoken) for each in explain_each(dialogue, wanted, checkpoint))
 
     def _recorded(self, event: EmotionEvent | None, checkpoint: Checkpoint) -> float | None:
         """What the session gave the label. Raises WeightsError."""
@@ -87,13 +89,14 @@ def recorded_dialogues(path: Path) -> RecordedDialogues:
     return RecordedDialogues(path, _weights(session), grouped, conversation_view(session))
 
 
-def _named(explanation: Explanation, names: Mapping[str, str]) -> Explanation:
-    """With the names that people gave to speakers; the network was asked with those that the session had."""
-    influences = tuple(
-        replace(each, speaker_name=names.get(each.utterance, each.speaker_name)) for each in explanation.influences
-    )
-    name = names.get(explanation.utterance, explanation.speaker_name)
-    return replace(explanation, speaker_name=name, influences=influences)
+def _as_known(explanation: Explanation, spoken: Mapping[str, AnnotatedUtterance]) -> Explanation:
+    """With the numbers of the session, and the names that people gave; the network was asked with its own."""
+
+    def known(each: Named) -> Named:
+        counts = spoken.get(each.utterance)
+        return each if counts is None else replace(each, index=counts.event.index, speaker_name=counts.speaker_name)
+
+    return replace(known(explanation), influences=tuple(map(known, explanation.influences)))
 
 
 def _weights(session: RecordedSession) -> str:

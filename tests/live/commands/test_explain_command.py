@@ -111,6 +111,22 @@ def test_the_drawing_is_whole_and_says_what_the_numbers_say(bundle, tmp_path, lo
     assert (tmp_path / "why.svg").stat().st_mode & 0o077 == 0  # words are in it
 
 
+def test_only_an_earlier_drawing_is_replaced(bundle, tmp_path):
+    for _ in range(2):
+        assert run(explain, bundle, "-o", tmp_path / "why.svg")[0] == 0
+    (tmp_path / "mine.txt").write_text("mine")
+    code, line = run(explain, bundle, "-o", tmp_path / "mine.txt")
+    assert (code, "is there already" in line, (tmp_path / "mine.txt").read_text()) == (2, True, "mine")
+
+
+def test_numbers_are_those_of_the_session_also_where_its_first_features_are_gone(bundle):
+    log = bundle / "features.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[2:]))
+    found = json.loads(run(explain, bundle, "--utterance", "3", "--json")[1])
+    assert (found["index"], found["utterance"]) == (3, "mic-0:3")
+    assert [each["index"] for each in found["influences"]] == [2, 3]
+
+
 def test_the_report_says_why_of_the_utterances_that_are_named(bundle, tmp_path, loaded):
     code, text = run(report, bundle, "-o", tmp_path / "page.html", "--why", "2", "--why", "mic-0:5")
     assert code == 0, text
