@@ -12,7 +12,7 @@ from urllib.parse import quote
 from erc_live.live.report.page_file import page_html
 from erc_live.live.report.page_rows import PageFigure, PageLack, PageSound
 from erc_live.live.report.page_state import PageState
-from erc_live.live.report.soundtrack import MAX_S, MIME, encode_opus, mixed, placed_sounds
+from erc_live.live.report.soundtrack import MAX_S, MIME, encode_opus, soundtrack
 from erc_live.streams.annotations import Annotation
 from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.bundle_losses import missing
@@ -20,7 +20,7 @@ from erc_live.streams.conversation_view import ConversationView, conversation_vi
 from erc_live.streams.errors import SessionError
 from erc_live.streams.journal import write_whole
 from erc_live.streams.messages import SCHEMA, Hello
-from erc_live.streams.session import AudioSegment, RecordedSession, open_session
+from erc_live.streams.session import RecordedSession, open_session
 
 PAGE_BYTES = 3_000_000  # of a page with its sound; a larger sound lies beside it
 SOUND_SUFFIX = ".sound.webm"  # no name that somebody's own recording has
@@ -60,7 +60,7 @@ def report(
     state = PageState(view.start_ns, wall=(view.start_ns, view.start_wall_ns))
     _feed(state, session, view)
     lacks = _lacks(session)
-    sound = _sound(session, view.start_ns, lacks, progress) if with_sound else b""
+    sound = _sound(session, view, lacks, progress) if with_sound else b""
     for number, text in enumerate(lacks):
         state.put("lacks", str(number), PageLack(text=text))
     for utterance, svg in (explanations or {}).items():
@@ -107,27 +107,29 @@ def _lacks(session: RecordedSession) -> list[str]:
     return lines
 
 
-def _sound(session: RecordedSession, t0_ns: int, lacks: list[str], progress: Progress) -> bytes:
+def _sound(session: RecordedSession, view: ConversationView, lacks: list[str], progress: Progress) -> bytes:
     """The sound of all microphones; nothing where none was recorded."""
-    segments = [segment for segment in session.segments if isinstance(segment, AudioSegment)]
-    length_s = max((segment.t_end_ns - t0_ns for segment in segments), default=0) / _NS
-    if not segments:
+    length_s = (view.end_ns - view.start_ns) / _NS
+    if not _has_sound(session):
         return b""
     if length_s > MAX_S:
         lacks.append(f"the sound: it spans {length_s / 3600:.0f} hours, and a page has {MAX_S / 3600:.0f} at most")
         return b""
     try:
-        sounds = placed_sounds(session, t0_ns, lacks, lambda done_s: progress(done_s, length_s))
-        return encode_opus(mixed(sounds))
+        return encode_opus(soundtrack(session, view, lacks, lambda done_s: progress(done_s, length_s)))
     except ImportError:
         lacks.append("the sound: PyAV is not installed here (pip install av)")
         return b""
 
 
+def _has_sound(session: RecordedSession) -> bool:
+    return any(kind == "audio" for kind, _ in session.tracks())
+
+
 def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
     if sound:
         return ""
-    recorded = any(isinstance(segment, AudioSegment) for segment in session.segments)
+    recorded = _has_sound(session)
     if recorded and not with_sound:
         return "The sound was left out of this page."
     return "The sound could not be added." if recorded else "No sound was recorded."
