@@ -26,7 +26,9 @@ Message = TypeVar("Message", bound=AnyMessage)
 
 
 def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
-    """Play a session to its end. `observe` is called with each message. Raises MediaError where a file was damaged."""
+    """Play a session to its end. `observe` is called with what is made of it, and at the end of a source. Raises
+    MediaError where a file was damaged.
+    """
     with err.status("loading the recogniser, the encoders and the weights"):
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
@@ -45,8 +47,9 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             for message in recorded(session, sounds):
                 yield message
                 progress.update(bar, completed=due_ns(message) / 1e9)
-                if isinstance(message, SourceEnd) and message.damaged:
-                    damage.append(message.reason)
+                if isinstance(message, SourceEnd):
+                    observe(message)
+                    damage.extend([message.reason] if message.damaged else [])
                 for name, sound in sounds.items():
                     if sound.note and sound.note not in printed:
                         print_line(f"{name}: {sound.note}", progress.console)
