@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     print_line(engines.warning)
     core = InProcess(session, engines, checkpoint)
     actions = AlertActions(session.config.alerts, replaying=True)
-    with remaining() as progress:
+    with closing(actions), remaining() as progress:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
 
         damage: list[str] = []
@@ -61,7 +62,6 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             produced = _observed(produced, actions.observe)
             public = (message for message in produced if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.jsonl)
-    actions.close()
     for line in (core.note, *actions.failures()):
         print_line(line)
     if damage:
