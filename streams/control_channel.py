@@ -187,6 +187,7 @@ def check_control(endpoint: str) -> None:
 
 def request_of(endpoint: str, request: ControlRequest, keys: KeyFolder | None = None) -> ControlReply:
     """Ask the session at `endpoint`, and wait for the answer. Raises AddressError where nobody gives one."""
+    check_endpoint(endpoint)
     asking = open_socket(zmq.REQ, endpoint)
     try:
         if endpoint.startswith("tcp:"):
@@ -199,6 +200,10 @@ def request_of(endpoint: str, request: ControlRequest, keys: KeyFolder | None = 
         if not asking.poll(round(ANSWER_S * 1000)):
             raise AddressError(f"nobody answers at {endpoint} within {ANSWER_S:g} s; `erc-live status` lists who runs")
         return msgspec.json.decode(asking.recv(), type=ControlReply)
+    except zmq.ZMQError as error:
+        raise AddressError(
+            f"{endpoint} cannot be asked ({error.strerror}); `erc-live status` lists who runs"
+        ) from error
     except msgspec.MsgspecError as error:
         raise AddressError(f"{endpoint} gives no answer that is understood: {error}") from error
     finally:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from erc_live.live.alerts.alert_actions import AlertActions
 from erc_live.live.screen.console import print_line
 from erc_live.live.session.registry import Registration
@@ -48,6 +50,8 @@ def operators(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> It
         control = None
         if config.control.enabled:
             control = stack.enter_context(closing(ControlServer(config.control.endpoint, session.session)))
+            place = structs.replace(config.control, endpoint=control.endpoint)  # where it asked for any free port
+            session = structs.replace(session, config=structs.replace(config, control=place))
         if not config.session.ephemeral:
             registration = stack.enter_context(closing(Registration(session)))
             observers.append(registration.observe)

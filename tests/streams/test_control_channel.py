@@ -205,6 +205,13 @@ def test_a_place_that_is_taken_is_one_clear_line(served: Served) -> None:
         ControlServer(served.server.endpoint, "s2")
 
 
+@pytest.mark.parametrize("endpoint", ["nonsense", "tcp://127.0.0.1:*", "tcp://192.0.2.1:9", "ipc://" + "x" * 200])
+def test_a_place_where_nobody_can_be_asked_is_one_clear_line(tmp_path: Path, endpoint: str) -> None:
+    with pytest.raises(AddressError) as raised:
+        request_of(endpoint, PauseRequest(), KeyFolder(tmp_path / "own"))
+    assert endpoint in str(raised.value)
+
+
 def test_the_schemas_say_from_where_speakers_are_counted() -> None:
     fields = [control_schema()["$defs"]["NameRequest"]["properties"]["speaker"]]
     fields += [
