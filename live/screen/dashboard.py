@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleDimensions
 
 from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.interaction import Desktop, Interaction, Request, press
-from erc_live.live.screen.layout import render, scrolled
+from erc_live.live.screen.layout import ScreenPlan, render, scrolled
 from erc_live.live.screen.terminal import Keyboard, quiet_keys, signals
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce
@@ -105,11 +105,11 @@ class _Painter:
     def desktop(self, view: SessionView, doing: Interaction, host_ns: int) -> Desktop:
         """What a key meets."""
         size = self._console.size
-        return Desktop(
-            view,
-            self.now_ns(view, host_ns),
-            lambda place: scrolled(view, size.width, size.height, self.glyphs, doing).span(place),
-        )
+
+        def plan() -> ScreenPlan:
+            return scrolled(view, size.width, size.height, self.glyphs, doing)
+
+        return Desktop(view, self.now_ns(view, host_ns), lambda place: plan().span(place), lambda: plan().last_top())
 
 
 class _Person:
