@@ -73,9 +73,10 @@ def corpus_convert(
 
     Utterances whose label is taken away stay, for they are context.
     """
+    from erc_live.models.corpora import is_alone
     from erc_live.models.corpora.neutral import write
 
-    if path.is_file() and len(split or []) != 1:
+    if is_alone(path) and len(split or []) != 1:
         raise ConfigError(f"{path} is one file: say with one --split whether it becomes train, dev or test")
     found = _read_all(path, split)
     names = _renamed(maps or [], _labels(found))

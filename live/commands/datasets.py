@@ -15,7 +15,7 @@ from erc_live.live.screen.console import err
 from erc_live.live.screen.progress import counting
 from erc_live.models import card as cards
 from erc_live.models.card import PRETRAINED
-from erc_live.models.corpora import read
+from erc_live.models.corpora import is_alone, read
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.audio_vector import audio_fingerprint
@@ -42,7 +42,7 @@ def dialogue_dataset(
         CorpusError: a corpus cannot be read, or does not lend itself to it.
         WeightsError: start weights or encoders cannot be read.
     """
-    if alone := [path for path in corpora if path.is_file()]:
+    if alone := [path for path in corpora if is_alone(path)]:
         raise CorpusError(
             f"{alone[0]} would choose the epoch on what it is trained on: put it into a folder as train.jsonl, and a "
             "tenth of its dialogues is dev; give the folder"

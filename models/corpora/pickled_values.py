@@ -4,7 +4,7 @@ A name in a pickle stands for nothing here but a row of `BUILDERS`: a function o
 arguments. numpy's own functions are never called, for a hostile state given to `dtype.__setstate__` writes into memory;
 an array is made from its bytes alone, after its type, shape and length were compared.
 
-The rule of this file: nothing is looked up by a name that comes from the file, and nothing grows beyond the bytes given.
+The rule of this file: no name from the file is imported, and nothing grows beyond the bytes that were given.
 """
 
 import re
@@ -141,7 +141,7 @@ def _frozenset(items: Any = ()) -> frozenset[Any]:
 
 
 def _dict(*arguments: Any) -> dict[Any, Any]:
-    """Of an OrderedDict the pairs come with it or later; of a defaultdict the kind of its default, which is not used."""
+    """Of an OrderedDict the pairs come with it or later; of a defaultdict the kind of its default, which has no use."""
     pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise PickleRefused("a dict of something else than pairs")
@@ -175,6 +175,9 @@ BUILDERS: dict[str, Callable[..., Any]] = {
 }
 # Names that only stand as an argument of those above: the class of an array, of a default, of what has no other base.
 ARGUMENTS = frozenset(
-    ("numpy.ndarray", *(f"{room}.{name}" for room in ("builtins", "__builtin__") for name in ("list", "dict", "object")))
+    (
+        "numpy.ndarray",
+        *(f"{room}.{name}" for room in ("builtins", "__builtin__") for name in ("list", "dict", "object")),
+    )
 )
 RECONSTRUCTORS = frozenset(("copyreg._reconstructor", "copy_reg._reconstructor"))  # of a record, by protocols 0 and 1

@@ -56,7 +56,9 @@ def load(path: Path, records: Collection[str] = ()) -> Any:
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}") from error
     except PickleRefused as error:
-        raise CorpusError(f"{path}: {error}: a pickle of arrays, lists, dicts, texts and numbers alone is read") from error
+        raise CorpusError(
+            f"{path}: {error}: a pickle of arrays, lists, dicts, texts and numbers alone is read"
+        ) from error
 
 
 def loads(data: bytes, records: Collection[str] = ()) -> Any:
