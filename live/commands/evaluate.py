@@ -201,12 +201,12 @@ def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int =
 
 def _check_vectors(split: "Split", loaded: "Checkpoint") -> None:
     """Refuse vectors that a corpus brings and the weights do not know, and a corpus that brings none to those that need
-    them. Raises WeightsError.
+    them. Raises WeightsError; or CorpusError when not all dialogues bring the same vectors.
     """
     from erc_live.models.card import BROUGHT
 
     needed = [name for name, encoder in loaded.card.encoders.items() if encoder.startswith(BROUGHT)]
-    given = {name: kind.fingerprint for name, kind in split.features.items()}
+    given = {name: kind.fingerprint for name, kind in split.checked().features.items()}
     loaded.check_encoders({**dict.fromkeys(needed, "an encoder here"), **given})
 
 

@@ -65,14 +65,14 @@ def read(path: Path, split: str) -> Split:
     """
     name = canonical(split)
     if is_alone(path):
-        return neutral.read_alone(path, name)
+        return neutral.read_alone(path, name).checked()
     reader, place, there = _format(path)
     if name not in there:
         raise CorpusError(f"{path}: no {name} split in it, only {' and '.join(there)}")
     part = reader.read(place, name)
     if not part.dialogues:
         raise CorpusError(f"{path}: no dialogues in its {name} split")
-    return part
+    return part.checked()
 
 
 def splits(path: Path) -> tuple[str, ...]:

@@ -112,21 +112,20 @@ class Split:
     labels: tuple[str, ...]
     dialogues: tuple[Dialogue, ...]
 
-    @cached_property
+    @property
     def features(self) -> Mapping[str, FeatureKind]:
-        """What the vectors that the corpus brings are, by modality.
+        """What the vectors that the corpus brings are, by modality."""
+        return self.dialogues[0].features if self.dialogues else {}
 
-        Raises:
-            CorpusError: dialogues differ in it.
-        """
-        first = self.dialogues[0] if self.dialogues else None
+    def checked(self) -> "Split":
+        """The same split. Raises CorpusError when not all of its dialogues bring the same vectors."""
         for other in self.dialogues:
-            if first is not None and other.features != first.features:
+            if other.features != self.features:
                 raise CorpusError(
-                    f"{self.corpus}, {self.name}: dialogue {other.name!r} brings {_described(other.features)}, and "
-                    f"{first.name!r} {_described(first.features)}: all of a corpus must bring the same vectors"
+                    f"{self.corpus}, {self.name}: all dialogues must bring the same vectors; {other.name!r} brings "
+                    f"{_described(other.features)}, and {self.dialogues[0].name!r} {_described(self.features)}"
                 )
-        return {} if first is None else first.features
+        return self
 
     def relabelled(self, names: Mapping[str, str | None]) -> "Split":
         """The split with other names for some labels, all at once; None takes a label away, its utterances stay."""
