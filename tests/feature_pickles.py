@@ -5,6 +5,8 @@ Vectors are drawn around a place of their own for each label, so that something 
 
 import pickle
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,27 +17,20 @@ IEMOCAP, MELD = 6, 7  # labels
 
 
 class Talks:
-    """Tables by dialogue: of the two letters of IEMOCAP, or of MELD's rows of nine. The last three dialogues are test."""
+    """Tables by dialogue, with the letters of IEMOCAP, or MELD's rows of nine; the last three dialogues are test."""
 
     def __init__(self, classes: int = IEMOCAP, dialogues: int = 16) -> None:
         self.classes, self._draw = classes, np.random.default_rng(classes)
-        self.vids: list[Any] = (
-            [f"Ses01F_{n:02}" for n in range(dialogues)] if classes == IEMOCAP else list(range(dialogues))
-        )
-        lengths = [3 + n % 4 for n in range(dialogues)]
+        numbers = range(dialogues)
+        self.vids: list[Any] = [f"Ses01F_{n:02}" for n in numbers] if classes == IEMOCAP else list(numbers)
+        lengths = [3 + n % 4 for n in numbers]
         places = [range(length) for length in lengths]
         self.train, self.test = self.vids[:-3], self.vids[-3:]
-        self.ids = self._table(
-            [[f"{vid}_{place}" for place in row] for vid, row in zip(self.vids, places, strict=True)]
-        )
-        self.labels = self._table(
-            [[int(label) for label in self._draw.integers(0, classes, length)] for length in lengths]
-        )
+        self.ids = self._table([[f"{n}_{place}" for place in row] for n, row in zip(numbers, places, strict=True)])
+        self.labels = self._table([self._draw.integers(0, classes, length).tolist() for length in lengths])
         self.sentences = self._table([[f"words  {place}" for place in row] for row in places])
-        one_hot = np.eye(9, dtype=int).tolist()
-        self.speakers = self._table(
-            [["MF"[p % 2] if classes == IEMOCAP else one_hot[p % 2] for p in row] for row in places]
-        )
+        names = "MF" if classes == IEMOCAP else np.eye(9, dtype=int).tolist()
+        self.speakers = self._table([[names[place % 2] for place in row] for row in places])
 
     def _table(self, rows: list[Any]) -> dict[Any, Any]:
         return dict(zip(self.vids, rows, strict=True))
@@ -90,25 +85,32 @@ def vuemo(folder: Path, classes: int = IEMOCAP) -> Path:
     return folder
 
 
+@contextmanager
+def record_class() -> Iterator[Any]:
+    """The class of HGF-MiLaG's dialogues, which is there only while a pickle is written."""
+    module = ModuleType("himallgg.Sample")
+    module.Sample = type("Sample", (), {"__module__": module.__name__})  # type: ignore[attr-defined]
+    sys.modules |= {"himallgg": ModuleType("himallgg"), module.__name__: module}
+    try:
+        yield module.Sample
+    finally:
+        del sys.modules["himallgg"], sys.modules[module.__name__]
+
+
 def hgf_milag(folder: Path, protocol: int = 3) -> Path:
     talks = Talks()
     text, audio, visual = talks.vectors(12), talks.vectors(8), talks.vectors(6)
-    module = ModuleType("himallgg.Sample")  # only while it is written, as it is where the release writes it
-    module.Sample = type("Sample", (), {"__module__": module.__name__})  # type: ignore[attr-defined]
 
     def sample(vid: Any) -> Any:
-        one = module.Sample()
+        one = kind()
         one.vid, one.speaker, one.label = vid, talks.speakers[vid], talks.labels[vid]
         one.text, one.audio, one.visual = text[vid], audio[vid], visual[vid]
         one.sentence, one.gender = talks.sentences[vid], talks.speakers[vid]
         return one
 
     parts = {"train": talks.train[1:], "dev": talks.train[:1], "test": talks.test}
-    sys.modules |= {"himallgg": ModuleType("himallgg"), module.__name__: module}
-    try:
+    with record_class() as kind:
         write(folder / "newdata.pkl", {name: [sample(vid) for vid in vids] for name, vids in parts.items()}, protocol)
-    finally:
-        del sys.modules["himallgg"], sys.modules[module.__name__]
     return folder
 
 

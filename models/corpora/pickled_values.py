@@ -18,6 +18,7 @@ import numpy as np
 AXES = 8  # of an array; those of the field have one or two
 # As numpy writes a type: booleans, whole numbers, floats, and texts of a fixed length. No objects, no fields.
 PLAIN_TYPE = re.compile(r"b1|[iu][1248]|f[248]|[SU][0-9]{1,6}")
+EMPTY = {"U0": "", "S0": b""}  # the type of an empty text, of which there are no arrays
 OBJECTS = re.compile(r"O[48]?")
 
 
@@ -109,6 +110,8 @@ def _type(code: Any, *_: Any) -> TypeOfNumbers:
 
 
 def _scalar(kind: Any, content: Any) -> Any:
+    if isinstance(kind, TypeOfNumbers) and kind.code in EMPTY and not content:
+        return EMPTY[kind.code]
     return array(content, kind, ()).item()
 
 

@@ -57,7 +57,7 @@ def load(path: Path, records: Collection[str] = ()) -> Any:
         raise CorpusError(f"{path} cannot be read: {error.strerror}") from error
     except PickleRefused as error:
         raise CorpusError(
-            f"{path}: {error}: a pickle of arrays, lists, dicts, texts and numbers alone is read"
+            f"{path}: {error}; of a pickle only arrays, lists, dicts, texts and numbers are read"
         ) from error
 
 
