@@ -5,7 +5,9 @@ import sys
 import pytest
 
 from erc_live.live.bridges import lsl, mqtt, osc, websocket
-from erc_live.live.errors import EngineError, exit_code
+from erc_live.live.commands.bridges import bridge_websocket
+from erc_live.live.errors import ConfigError, EngineError, exit_code
+from erc_live.streams.errors import AddressError
 
 BRIDGES = {
     "pylsl": lsl.LslBridge,
@@ -41,3 +43,19 @@ def test_a_library_in_c_that_cannot_be_loaded_is_named(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(EngineError, match=r"liblsl cannot be loaded \(LSL binary library file was not found\.\)"):
         lsl.LslBridge()
+
+
+@pytest.mark.parametrize("prefix", ["a/#", "+", "x" * 1001, "a\0b"])
+def test_a_prefix_that_no_topic_can_have_is_one_line(prefix):
+    with pytest.raises(ConfigError, match="mqtt: --prefix"):
+        mqtt.MqttBridge("127.0.0.1", 1, prefix, print)
+
+
+def test_a_broker_without_a_name_is_one_line():
+    with pytest.raises(AddressError, match="no broker answers"):
+        mqtt.MqttBridge("", 1, "erc-live", print)
+
+
+def test_an_address_that_is_none_is_refused_before_anybody_comes():
+    with pytest.raises(AddressError, match="not an address of the event stream"):
+        bridge_websocket("nonsense", port=0)
