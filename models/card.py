@@ -17,6 +17,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 FORMAT = "erc.model/2"
 OLDER = ("erc.model/1",)
 WEIGHTS, CARD = "model.safetensors", "card.json"
+BROUGHT = "brought by the corpus: "  # begins what stands for the encoder of vectors that no encoder here makes
 ENCODERS = ("text", "voice", "face")  # names of folders: of the shipped encoders, and of those that a model brings
 
 
@@ -49,6 +50,11 @@ class Card:
         """
         for modality, expected in self.encoders.items():
             given = encoders.get(modality, expected)
+            if given != expected and expected.startswith(BROUGHT):
+                raise WeightsError(
+                    f"the model learnt from {modality} vectors {expected}: no encoder here makes them, so no session "
+                    "can use it; `erc-live evaluate` and `erc-live predict` can, on a corpus that brings them"
+                )
             if given != expected:
                 raise WeightsError(
                     f"the model expects {modality} vectors of encoder {expected}, these are of {given}: "

@@ -13,6 +13,7 @@ from rich.text import Text
 from erc_live.live.commands.corpus_features import corpus_features
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, out
+from erc_live.live.screen.printable import printable
 from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ corpus_app = typer.Typer(
     help="Corpora of labelled conversations: what is in one, whether it is whole, and the neutral format.",
     epilog=(
         "Known: MELD, IEMOCAP (four labels with :4way behind the folder), DailyDialog, GoEmotions, RAVDESS, and any "
-        "other in the neutral format: train.jsonl, dev.jsonl and test.jsonl, a dialogue per line."
+        "other in the neutral format: train.jsonl, dev.jsonl and test.jsonl, a dialogue per line. The pickles of "
+        "features that published systems read: multiemo-pickles:DIR, vuemo-pickles:DIR, hgf-milag-pickles:DIR, "
+        "safsd-glnet-pickles:DIR; they are read as data, nothing in them is run."
     ),
     no_args_is_help=True,
 )
@@ -42,9 +45,13 @@ def corpus_stats(path: Where, as_json: Annotated[bool, typer.Option("--json", he
     labels = _labels(found)
     if as_json:
         splits = {name: asdict(counts) for name, counts in counted.items()}
-        out.print_json(data={"corpus": found[0].corpus, "labels": labels, "splits": splits, "warnings": doubts})
+        vectors = {modality: asdict(kind) for modality, kind in found[0].features.items()}
+        facts = {"corpus": found[0].corpus, "labels": labels, "vectors": vectors, "splits": splits, "warnings": doubts}
+        out.print_json(data=facts)
         return
     out.print(f"{found[0].corpus}", style="bold", markup=False)
+    for modality, kind in found[0].features.items():
+        out.print(f"{modality} vectors: {printable(kind.name)}, {kind.width} numbers", markup=False, highlight=False)
     out.print(_size_table(counted))
     out.print()
     out.print(_label_table(labels, counted))
@@ -73,9 +80,10 @@ def corpus_convert(
 
     Utterances whose label is taken away stay, for they are context.
     """
+    from erc_live.models.corpora import is_alone
     from erc_live.models.corpora.neutral import write
 
-    if path.is_file() and len(split or []) != 1:
+    if is_alone(path) and len(split or []) != 1:
         raise ConfigError(f"{path} is one file: say with one --split whether it becomes train, dev or test")
     found = _read_all(path, split)
     names = _renamed(maps or [], _labels(found))
@@ -178,6 +186,9 @@ def _size_table(counted: "dict[str, Counts]") -> Table:
     }
     for what, say in rows.items():
         table.add_row(what, *(say(one) for one in counted.values()))
+    for modality in dict.fromkeys(name for one in counted.values() for name in one.vectors):
+        shares = (_share(one.vectors.get(modality, 0), one.utterances) for one in counted.values())
+        table.add_row(f"with {modality} vectors", *shares)
     return table
 
 

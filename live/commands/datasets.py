@@ -3,7 +3,7 @@
 The rule of this file: nothing heavy is loaded for a corpus without media.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from erc_live.live.screen.console import err
 from erc_live.live.screen.progress import counting
 from erc_live.models import card as cards
 from erc_live.models.card import PRETRAINED
-from erc_live.models.corpora import read
-from erc_live.models.corpora.dialogue import Split
+from erc_live.models.corpora import is_alone, read
+from erc_live.models.corpora.dialogue import FeatureKind, Split
 from erc_live.models.encoders.audio import ProsodyEncoder
 from erc_live.models.encoders.audio_vector import audio_fingerprint
 from erc_live.models.encoders.face import FaceEncoder
@@ -38,11 +38,11 @@ def dialogue_dataset(
         processes: how many measure media side by side.
 
     Raises:
-        ConfigError: labels differ, or `compose` is not as above.
+        ConfigError: labels or the vectors that they bring differ, or `compose` is not as above.
         CorpusError: a corpus cannot be read, or does not lend itself to it.
         WeightsError: start weights or encoders cannot be read.
     """
-    if alone := [path for path in corpora if path.is_file()]:
+    if alone := [path for path in corpora if is_alone(path)]:
         raise CorpusError(
             f"{alone[0]} would choose the epoch on what it is trained on: put it into a folder as train.jsonl, and a "
             "tenth of its dialogues is dev; give the folder"
@@ -51,6 +51,7 @@ def dialogue_dataset(
     dev = read(corpora[0], "dev")
     own = tuple(dict.fromkeys((*splits[0].labels, *dev.labels)))
     labels = own if start is None else cards.read(start).card.labels
+    features = _features([*splits, dev], compose)
     for split in (*splits, dev):
         if other := set(split.labels) - set(labels):
             raise ConfigError(
@@ -66,7 +67,25 @@ def dialogue_dataset(
 
         composed = composition(train, judged, banks(compose, labels), len(labels))
     plain = DialogueDataset(tuple(split.corpus for split in splits), labels, train, judged, {}, composed)
-    return replace(plain, encoders=fingerprints(plain.modalities()))
+    return replace(plain, encoders=fingerprints(plain.modalities(), features))
+
+
+def _features(splits: Sequence[Split], compose: Sequence[str]) -> Mapping[str, FeatureKind]:
+    """The vectors that all of them bring.
+
+    Raises:
+        ConfigError: they differ, or voices or faces are to be composed beside them.
+        CorpusError: the dialogues of a split differ.
+    """
+    features = splits[0].features
+    if other := [split for split in splits if split.features != features]:
+        raise ConfigError(
+            f"{other[0].corpus}, {other[0].name}: it does not bring the same vectors as {splits[0].corpus}, "
+            f"{splits[0].name}: corpora that are learnt from together must"
+        )
+    if features and compose:
+        raise ConfigError(f"--compose: {splits[0].corpus} brings vectors of its own, and none can be put beside them")
+    return features
 
 
 def text_folder(encoder: Path | None, start: str | None) -> Path:
@@ -81,7 +100,8 @@ def measured(
 ) -> list[Example]:
     """The dialogues of a split with all that its media say, with a bar; text still as words.
 
-    Broken media are named on standard error; their utterances lack the modality.
+    Broken media are named on standard error; their utterances lack the modality. Where the corpus brings the vectors of
+    both, nothing is measured.
 
     Args:
         split: of a corpus.
@@ -94,6 +114,8 @@ def measured(
         CorpusError: a label is none of `labels`.
         WeightsError: there are media, and an encoder cannot be read.
     """
+    if {"audio", "visual"} <= split.features.keys():
+        return examples(split, labels)
     opening = partial(open_instruments, voice or PRETRAINED / "voice", face or PRETRAINED / "face")
     with counting() as shown:
         task = shown.add_task(f"measuring {split.name}", total=None, visible=False)
@@ -107,12 +129,14 @@ def measured(
     return examples(split, labels, found.measured)
 
 
-def fingerprints(modalities: tuple[str, ...]) -> dict[str, str]:
-    """Names of the shipped encoders of audio and visual vectors, of the modalities that are there."""
-    found = {}
-    if "audio" in modalities:
+def fingerprints(modalities: tuple[str, ...], features: Mapping[str, FeatureKind]) -> dict[str, str]:
+    """Names of the shipped encoders of audio and visual vectors, of the modalities that are there; of those that the
+    corpus brings, their names.
+    """
+    found = {modality: kind.fingerprint for modality, kind in features.items() if modality in modalities}
+    if "audio" in modalities and "audio" not in found:
         prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
         found["audio"] = audio_fingerprint(prosody.fingerprint, voice.fingerprint)
-    if "visual" in modalities:
+    if "visual" in modalities and "visual" not in found:
         found["visual"] = FaceEncoder.load(PRETRAINED / "face").fingerprint
     return found

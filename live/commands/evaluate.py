@@ -194,7 +194,19 @@ def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int =
 
     described = cards.read(weights)
     voice, face = described.encoder_folder("voice"), described.encoder_folder("face")
+    _check_vectors(split, loaded)
     return _encoded(measured(split, loaded.card.labels, voice, face, processes), weights, loaded)
+
+
+def _check_vectors(split: "Split", loaded: "Checkpoint") -> None:
+    """Refuse vectors that a corpus brings and the weights do not know, and a corpus that brings none to those that need
+    them. Raises WeightsError; or CorpusError when not all dialogues bring the same vectors.
+    """
+    from erc_live.models.card import BROUGHT
+
+    needed = [name for name, encoder in loaded.card.encoders.items() if encoder.startswith(BROUGHT)]
+    given = {name: kind.fingerprint for name, kind in split.checked().features.items()}
+    loaded.check_encoders({**dict.fromkeys(needed, "an encoder here"), **given})
 
 
 def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Questions) -> "list[Example]":
@@ -208,11 +220,13 @@ def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Questions
 
 def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> "list[Example]":
     from erc_live.models import card as cards
+    from erc_live.models.card import BROUGHT
     from erc_live.models.encoders.text import TextEncoder
     from erc_live.models.training.dialogue_dataset import encoded, fitting
 
     text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
-    loaded.check_encoders({"text": text.fingerprint})
+    if not loaded.card.encoders.get("text", "").startswith(BROUGHT):
+        loaded.check_encoders({"text": text.fingerprint})
     with counting() as bars:
         task = bars.add_task("reading")
         watch = lambda report: _show(bars, task, report.done, report.total)  # noqa: E731

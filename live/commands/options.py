@@ -15,8 +15,9 @@ Corpora = Annotated[
     list[Path],
     typer.Option(
         "--corpus",
-        help="Folder of a corpus, or one file of dialogues in the neutral format. Of several with the same labels, the "
-        "dev split of the first chooses.",
+        help="Folder of a corpus, or one file of dialogues in the neutral format; KIND:DIR for the pickles of "
+        "a published system (erc-live corpus --help). Of several with the same labels, the dev split of the first "
+        "chooses.",
     ),
 ]
 Encoder = Annotated[Path | None, typer.Option(help="Folder of a text encoder. Default: the shipped one.")]

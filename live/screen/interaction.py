@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from erc_live.live.label_looks import label_of
 from erc_live.live.screen.key_codes import Key
-from erc_live.live.screen.label_codes import label_of
 from erc_live.live.screen.view import SessionView
 from erc_live.streams.annotations import NOTE_LENGTH, Annotation
 from erc_live.streams.messages import EmotionEvent, SessionCommand

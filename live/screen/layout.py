@@ -15,7 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
 from erc_live.live.screen import transcript_panel
-from erc_live.live.screen.devices_panel import STAGES, capture_and_latency
+from erc_live.live.screen.devices_panel import capture_and_latency
 from erc_live.live.screen.health_panel import health, overload, trouble_rows, warnings
 from erc_live.live.screen.help_panel import help_rows, last_top, legend
 from erc_live.live.screen.interaction import Interaction, Span
@@ -25,6 +25,7 @@ from erc_live.live.screen.speaker_cells import short_name
 from erc_live.live.screen.speakers_panel import speakers
 from erc_live.live.screen.theme import ALARM, HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
 from erc_live.live.screen.view import SessionView
+from erc_live.streams.stage_durations import STAGES
 
 NOTICE = "estimated expressed emotion, not a person's inner state"
 COMPACT_BELOW_COLUMNS = 60

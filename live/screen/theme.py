@@ -26,17 +26,6 @@ LIVE = "bold green"
 METER = "green"
 HOT = "bold red"
 
-# Of middle luminance in the 256-colour cube, so that each can be read on a dark and on a light background.
-LABEL_STYLES = {
-    "neutral": "",
-    "surprise": "color(37)",
-    "fear": "color(134)",
-    "sadness": "color(68)",
-    "joy": "color(172)",
-    "disgust": "color(71)",
-    "anger": "color(167)",
-}
-
 _RULER = Console(file=StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
 
 

@@ -6,13 +6,20 @@ dialogue comes from:
 - a media file that one utterance names is a clip of that utterance, all of it; a file that several utterances
   of a dialogue name is a recording of the conversation, of which each has the piece from `start_s` to `end_s`;
 - an empty text means that nothing was transcribed, and a label of None that nobody labelled the utterance, which is
-  then context only.
+  then context only;
+- vectors that a corpus brings, made by encoders of its own, take the place of those that would be made of its words and
+  media. A dialogue names them, and an utterance that lacks one lacks that modality.
 """
 
+from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
+
+from erc_live.models.card import BROUGHT
+from erc_live.models.errors import CorpusError
 
 SPLITS = ("train", "dev", "test")
 
@@ -32,10 +39,27 @@ PROSODY = (
 )
 
 
+Vector: TypeAlias = "array[float]"  # of type "f": four bytes a number, and compared as lists are
+
+
+@dataclass(frozen=True)
+class FeatureKind:
+    """Vectors that a corpus brings for a modality: what they are called, and how many numbers one has."""
+
+    name: str
+    width: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands on the card of weights where else the encoder stands."""
+        return f"{BROUGHT}{self.name}, {self.width} numbers"
+
+
 @dataclass(frozen=True)
 class Utterance:
     """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured. `valence`
-    and `arousal` are what raters said, in [-1, 1], None where they were not asked.
+    and `arousal` are what raters said, in [-1, 1], None where they were not asked. `vectors` are those that the corpus
+    brings, by modality.
     """
 
     speaker: str
@@ -48,14 +72,18 @@ class Utterance:
     prosody: tuple[float, ...] | None = None
     valence: float | None = None
     arousal: float | None = None
+    vectors: Mapping[str, Vector] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """One conversation, its utterances first to last; `name` is unique within its corpus split."""
+    """One conversation, its utterances first to last; `name` is unique within its corpus split. `features` say what the
+    vectors of its utterances are, by modality.
+    """
 
     name: str
     utterances: tuple[Utterance, ...]
+    features: Mapping[str, FeatureKind] = field(default_factory=dict, hash=False)
 
     @cached_property
     def recordings(self) -> frozenset[Path]:
@@ -84,6 +112,21 @@ class Split:
     labels: tuple[str, ...]
     dialogues: tuple[Dialogue, ...]
 
+    @property
+    def features(self) -> Mapping[str, FeatureKind]:
+        """What the vectors that the corpus brings are, by modality."""
+        return self.dialogues[0].features if self.dialogues else {}
+
+    def checked(self) -> "Split":
+        """The same split. Raises CorpusError when not all of its dialogues bring the same vectors."""
+        for other in self.dialogues:
+            if other.features != self.features:
+                raise CorpusError(
+                    f"{self.corpus}, {self.name}: all dialogues must bring the same vectors; {other.name!r} brings "
+                    f"{_described(other.features)}, and {self.dialogues[0].name!r} {_described(self.features)}"
+                )
+        return self
+
     def relabelled(self, names: Mapping[str, str | None]) -> "Split":
         """The split with other names for some labels, all at once; None takes a label away, its utterances stay."""
 
@@ -92,7 +135,11 @@ class Split:
 
         labels = dict.fromkeys(new for label in self.labels if (new := named(label)) is not None)
         dialogues = tuple(
-            Dialogue(one.name, tuple(replace(utterance, label=named(utterance.label)) for utterance in one.utterances))
+            replace(one, utterances=tuple(replace(turn, label=named(turn.label)) for turn in one.utterances))
             for one in self.dialogues
         )
         return replace(self, labels=tuple(labels), dialogues=dialogues)
+
+
+def _described(features: Mapping[str, FeatureKind]) -> str:
+    return "; ".join(f"{modality} {kind.name}, {kind.width} numbers" for modality, kind in features.items()) or "none"

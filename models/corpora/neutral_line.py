@@ -5,13 +5,14 @@
        "audio": "clips/d1_0.wav", "video": null, "prosody": {"duration": 1.2, "avg_pitch": null}}]}
 
 An utterance needs a speaker; every other key may be absent or null. The rule of this file: what a schema can say stands
-in the types alone. Beyond it, the reader refuses an end before its start, a label that labels.txt lacks, and a
-recording that several utterances share without saying which piece is whose.
+in the types alone. Beyond it, the reader refuses an end before its start, a label that labels.txt lacks, a recording
+that several utterances share without saying which piece is whose, and vectors that `features` does not name.
 """
 
 import json
 import re
-from collections.abc import Callable, Container, Sequence
+from array import array
+from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from math import nan
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Utterance
+from erc_live.models.corpora.dialogue import PROSODY, Dialogue, FeatureKind, Utterance
+from erc_live.models.modalities import MODALITIES
 
 # Seconds, Hz or dB beyond this are nonsense; the bound also keeps out 1e999, which JSON allows and no number is.
 LIMIT = 1e9
@@ -32,6 +34,8 @@ File = Annotated[str, Meta(pattern=rf"^[^\u0000{HALF}]+$")]
 Seconds = Annotated[float, Meta(ge=0, le=LIMIT)]
 Measure = Annotated[float, Meta(ge=-LIMIT, le=LIMIT)]
 Rating = Annotated[float, Meta(ge=-1, le=1)]
+LARGEST = 3.4028234663852886e38  # in single precision, which vectors are stored in
+WIDEST = 65_536  # numbers of a vector
 DISPLAYED = 40  # characters of a wrong value in a message
 
 
@@ -46,6 +50,32 @@ class ProsodyEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pitch_range: Annotated[Measure | None, Meta(description="Hz")] = None
     articulation_rate: Annotated[Measure | None, Meta(description="syllables per second of sounding time")] = None
     mean_hnr: Annotated[Measure | None, Meta(description="dB, harmonics to noise")] = None
+
+
+Numbers = Annotated[Sequence[Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]], Meta(min_length=1, max_length=WIDEST)]
+
+
+class VectorsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Vectors of an utterance, as long as `features` of the dialogue says; null: it lacks the modality."""
+
+    text: Numbers | None = None
+    audio: Numbers | None = None
+    visual: Numbers | None = None
+
+
+class FeatureEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the vectors of a modality are."""
+
+    name: Annotated[Word, Meta(description="What made them.")]
+    width: Annotated[int, Meta(ge=1, le=WIDEST, description="How many numbers one has.")]
+
+
+class FeaturesEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Vectors that the corpus brings, in place of those that would be made of words, sound and image; null: none."""
+
+    text: FeatureEntry | None = None
+    audio: FeatureEntry | None = None
+    visual: FeatureEntry | None = None
 
 
 class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +99,7 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Rating | None, Meta(description="What raters said, from -1 (unpleasant) to 1; null: not rated.")
     ] = None
     arousal: Annotated[Rating | None, Meta(description="As valence, from -1 (calm) to 1 (excited).")] = None
+    vectors: VectorsEntry | None = None
     estimate: Annotated[
         Any, Meta(description="What `erc-live predict` estimated; ignored, for an estimate is no label.")
     ] = None
@@ -79,6 +110,7 @@ class DialogueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     dialogue: Annotated[Name, Meta(description="Its name, once in a corpus.")]
     utterances: Annotated[Sequence[UtteranceEntry], Meta(min_length=1, description="First to last.")]
+    features: Annotated[FeaturesEntry | None, Meta(description="The same in all dialogues of a corpus.")] = None
 
 
 _TIME = f"a number from 0 to {LIMIT:g} or null"
@@ -94,7 +126,19 @@ _WANTED = {  # what should stand at a place, in words
     "valence": "a number from -1 to 1 or null",
     "arousal": "a number from -1 to 1 or null",
     "video": "the path of a file or null",
+    "name": "a name on one line and not blank",
+    "width": f"a whole number from 1 to {WIDEST}",
+    **{f"utterances.#.vectors.{modality}": f"a list of 1 to {WIDEST} numbers, or null" for modality in MODALITIES},
+    **{f"utterances.#.vectors.{modality}.#": "a number of single precision" for modality in MODALITIES},
     **dict.fromkeys(PROSODY, f"a number from -{LIMIT:g} to {LIMIT:g} or null"),
+}
+_OBJECTS: dict[str, type[msgspec.Struct]] = {  # what an object at a place is; # stands for any number
+    "": DialogueEntry,
+    "utterances.#": UtteranceEntry,
+    "utterances.#.prosody": ProsodyEntry,
+    "utterances.#.vectors": VectorsEntry,
+    "features": FeaturesEntry,
+    **{f"features.{modality}": FeatureEntry for modality in MODALITIES},
 }
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>(?:\.[a-z_]+|\[[0-9]+\])*)`)?\Z", re.DOTALL)
 _FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
@@ -120,9 +164,10 @@ def parse(line: bytes, folder: Path, labels: Container[str] | None = None) -> Di
         entry = msgspec.convert(raw, DialogueEntry)
     except msgspec.ValidationError as error:
         raise LineError(_explained(str(error), raw)) from error
-    dialogue = Dialogue(_name(entry.dialogue), tuple(_utterance(turn, folder) for turn in entry.utterances))
+    turns = tuple(_utterance(turn, folder) for turn in entry.utterances)
+    dialogue = Dialogue(_name(entry.dialogue), turns, _features(entry.features))
     for number, utterance in enumerate(dialogue.utterances, 1):
-        if problem := _problem(utterance, dialogue.recordings, labels):
+        if problem := _problem(utterance, dialogue.recordings, labels) or _wrong_vector(utterance, dialogue.features):
             raise LineError(f"dialogue {_short(dialogue.name)}, utterance {number}: {problem}")
     return dialogue
 
@@ -138,8 +183,18 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
             values = zip(PROSODY, utterance.prosody, strict=True)
             entry["prosody"] = {name: None if value != value else value for name, value in values}
         entry |= {key: value for key in ("valence", "arousal") if (value := getattr(utterance, key)) is not None}
+        if utterance.vectors:
+            entry["vectors"] = {m: [_shortest(value) for value in vector] for m, vector in utterance.vectors.items()}
         utterances.append(entry)
-    return json.dumps({"dialogue": dialogue.name, "utterances": utterances}, ensure_ascii=False, allow_nan=False)
+    whole: dict[str, Any] = {"dialogue": dialogue.name, "utterances": utterances}
+    if dialogue.features:
+        whole["features"] = {m: {"name": kind.name, "width": kind.width} for m, kind in dialogue.features.items()}
+    return json.dumps(whole, ensure_ascii=False, allow_nan=False)
+
+
+def _shortest(value: float) -> float:
+    """The number with as many digits as single precision has."""
+    return float(f"{value:.9g}")
 
 
 def _json(line: bytes) -> Any:
@@ -163,18 +218,26 @@ def _explained(error: str, raw: Any) -> str:
     match = _PLACE.match(error)
     assert match is not None
     steps: list[str] = re.findall(r"[a-z_]+|[0-9]+", match["path"] or "")  # such as utterances, 0, start_s
-    last = steps[-1] if steps else ""
-    entry: type[msgspec.Struct]
-    place, entry = ("an utterance", UtteranceEntry) if last.isdecimal() else (f'"{last}"', ProsodyEntry)
-    if not steps:
-        place, entry = "the line", DialogueEntry
-    keys = ", ".join(entry.__struct_fields__)
+    path = ".".join("#" if step.isdecimal() else step for step in steps)
+    entry = _OBJECTS.get(path)
+    keys = ", ".join(entry.__struct_fields__) if entry else ""
+    place = _place(path, steps)
     if field := _FIELD.match(match["what"]):
         missing = field[1] == "missing required"
         problem = f"{place} has an unknown key {_short(field[2])}: the keys are {keys}"
         return _where(steps, raw) + (f'"{field[2]}" is missing' if missing else problem)
-    wanted = _WANTED.get(last, f"an object with the keys {keys}")
+    wanted = f"an object with the keys {keys}" if entry else _WANTED.get(path) or _WANTED[steps[-1]]
     return f"{_where(steps, raw)}{place} must be {wanted}, not {_short(_at(raw, steps))}"
+
+
+def _place(path: str, steps: Sequence[str]) -> str:
+    """A place of a line in words."""
+    if path in ("", "utterances.#"):
+        return "an utterance" if path else "the line"
+    nested = [place for place, step in enumerate(steps) if step in ("features", "vectors")]
+    names = [step for step in steps[nested[0] if nested else -1 :] if not step.isdecimal()]
+    number = f"number {int(steps[-1]) + 1} of " if path.endswith("#") else ""
+    return f'{number}"{".".join(names)}"'
 
 
 def _where(steps: Sequence[str], raw: Any) -> str:
@@ -203,7 +266,28 @@ def _utterance(entry: UtteranceEntry, folder: Path) -> Utterance:
     if entry.prosody is not None:
         prosody = tuple(nan if value is None else value for value in msgspec.structs.astuple(entry.prosody))
     rated = (entry.valence, entry.arousal)
-    return Utterance(_name(entry.speaker), text, label, entry.start_s, entry.end_s, audio, video, prosody, *rated)
+    given = {} if entry.vectors is None else msgspec.structs.asdict(entry.vectors)
+    vectors = {modality: array("f", numbers) for modality, numbers in given.items() if numbers is not None}
+    media = (audio, video)
+    return Utterance(_name(entry.speaker), text, label, entry.start_s, entry.end_s, *media, prosody, *rated, vectors)
+
+
+def _features(entry: FeaturesEntry | None) -> dict[str, FeatureKind]:
+    kinds = {} if entry is None else {modality: getattr(entry, modality) for modality in MODALITIES}
+    return {
+        modality: FeatureKind(kind.name.strip(), kind.width) for modality, kind in kinds.items() if kind is not None
+    }
+
+
+def _wrong_vector(utterance: Utterance, features: Mapping[str, FeatureKind]) -> str:
+    """What is wrong with the vectors of an utterance; nothing where all is well."""
+    for modality, vector in utterance.vectors.items():
+        if modality not in features:
+            return f'"features" of the dialogue must give name and width of its {modality} vector'
+        if len(vector) != features[modality].width:
+            width = features[modality].width
+            return f'its {modality} vector has {len(vector)} numbers, and "features" of the dialogue says {width}'
+    return ""
 
 
 def _name(name: str | float) -> str:

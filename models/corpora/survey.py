@@ -18,7 +18,9 @@ AT_ONCE_S = 1.0  # people interrupt each other, and times are rounded
 
 @dataclass(frozen=True)
 class Counts:
-    """A split in numbers. Media count where the file is there; `labels` has every label of the split."""
+    """A split in numbers. Media count where the file is there; `labels` has every label of the split, `vectors` every
+    modality whose vectors the corpus brings.
+    """
 
     dialogues: int
     utterances: int
@@ -34,6 +36,7 @@ class Counts:
     prosody: int
     unlabelled: int
     labels: dict[str, int]
+    vectors: dict[str, int]
 
 
 def parts(path: Path) -> tuple[str, ...]:
@@ -69,6 +72,7 @@ def count(split: Split) -> Counts:
         prosody=sum(utterance.prosody is not None for utterance in utterances),
         unlabelled=labels[None],
         labels={label: labels[label] for label in split.labels},
+        vectors={modality: sum(modality in one.vectors for one in utterances) for modality in split.features},
     )
 
 
@@ -158,9 +162,9 @@ def _gaps(corpus: Sequence[Split]) -> Iterator[str]:
     for split in corpus:
         utterances = _utterances(split)
         silent = sum(not utterance.text for utterance in utterances)
-        if silent:
+        if silent and "text" not in split.features:
             yield f"{silent} of {len(utterances)} utterances of {split.name} have no text"
-        empty = sum(not any((one.text, one.audio, one.video, one.prosody)) for one in utterances)
+        empty = sum(not any((one.text, one.audio, one.video, one.prosody, one.vectors)) for one in utterances)
         if empty:
             nothing = "neither text nor sound, picture or prosody"
             yield f"{empty} of {len(utterances)} utterances of {split.name} have {nothing}"

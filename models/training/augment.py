@@ -19,7 +19,9 @@ from erc_live.models.training.dialogue_dataset import Example
 
 @dataclass(frozen=True)
 class Disturbance:
-    """How much to disturb. All but `gain_db`, a standard deviation, are probabilities per utterance."""
+    """How much to disturb. All but `gain_db`, a standard deviation, are probabilities per utterance. A gain is for
+    audio vectors that begin with the prosody.
+    """
 
     missing_text: float = 0.05
     missing_audio: float = 0.15
@@ -27,6 +29,9 @@ class Disturbance:
     unpunctuated: float = 0.1  # recognisers write few exclamation marks, some no marks at all
     wrong_speaker: float = 0.05
     gain_db: float = 6.0  # the level of a dialogue depends on the microphone
+
+
+UNDISTURBED = Disturbance(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def chance(probability: float, count: int, generator: Generator) -> Tensor:
@@ -44,7 +49,7 @@ def disturb(utterances: UtteranceBatch, how: Disturbance, generator: Generator) 
     anybody = torch.randint(int(utterances.speakers.max()) + 1, (n,), generator=generator)
     speakers = torch.where(chance(how.wrong_speaker, n, generator), anybody, utterances.speakers)
     gain = torch.zeros(utterances.audio.shape[1])
-    if len(gain):
+    if len(gain) and how.gain_db:
         gain[PROSODY.index("avg_intensity")] = how.gain_db * torch.randn((), generator=generator)
     return replace(utterances, audio=utterances.audio + gain, speakers=speakers, present=present)
 

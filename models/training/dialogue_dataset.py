@@ -2,8 +2,8 @@
 
 An audio vector is the prosody followed by the log-probabilities of the voice network, NaN where something was not
 measured; a visual vector is the log-probabilities of the faces, and absent where no face was seen. These are the
-vectors that live use makes. Speakers become numbers in the order of their first appearance in the dialogue: a model
-must not learn who is who.
+vectors that live use makes; those that a corpus brings take their place, as they are. Speakers become numbers in the
+order of their first appearance in the dialogue: a model must not learn who is who.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from erc_live.models.batch import UtteranceBatch
+from erc_live.models.card import BROUGHT
 from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.turns import Turn, bare, turns
@@ -106,12 +107,16 @@ def _example(
                 f"{utterance.label!r} is none of {', '.join(labels)}: take a model or a corpus of the same labels"
             )
     media = [measured.get((dialogue.name, place), Measured()) for place in range(len(spoken))]
-    audio = torch.stack([_audio(utterance, m) for utterance, m in zip(spoken, media, strict=True)])
-    visual = torch.stack([torch.full((VISUAL_DIM,), nan) if m.face is None else m.face.float() for m in media])
+    brought = {modality: _brought(spoken, modality, kind.width) for modality, kind in dialogue.features.items()}
+    text, audio, visual = (brought.get(modality) for modality in MODALITIES)
+    if audio is None:
+        audio = torch.stack([_audio(utterance, m) for utterance, m in zip(spoken, media, strict=True)])
+    if visual is None:
+        visual = torch.stack([torch.full((VISUAL_DIM,), nan) if m.face is None else m.face.float() for m in media])
     order = {name: number for number, name in enumerate(dict.fromkeys(u.speaker for u in spoken))}
-    has_words = torch.tensor([bool(u.text.strip()) for u in spoken])
+    has_words = torch.tensor([bool(u.text.strip()) for u in spoken]) if text is None else text.isfinite().all(1)
     utterances = UtteranceBatch(
-        text=torch.zeros(len(spoken), 0),
+        text=torch.zeros(len(spoken), 0) if text is None else text,
         audio=audio,
         visual=visual,
         speakers=torch.tensor([order[u.speaker] for u in spoken]),
@@ -131,6 +136,15 @@ def _audio(utterance: Utterance, measured: Measured) -> Tensor:
     return torch.cat(parts).nan_to_num(nan, nan, nan)
 
 
+def _brought(spoken: Sequence[Utterance], modality: str, width: int) -> Tensor:
+    """The vectors of a modality that the corpus brings, NaN where it has none. Shapes: -> (T, width)"""
+    rows = torch.full((len(spoken), width), nan)
+    for place, utterance in enumerate(spoken):
+        if modality in utterance.vectors:
+            rows[place] = torch.frombuffer(utterance.vectors[modality], dtype=torch.float32)
+    return rows
+
+
 def with_text(batch: Sequence[Example], vectors: Tensor) -> list[Example]:
     """The same dialogues with their text vectors. Shapes: vectors (N, D) of all utterances, one after the other."""
     parts = torch.split(vectors, [len(example) for example in batch])
@@ -143,17 +157,28 @@ def with_text(batch: Sequence[Example], vectors: Tensor) -> list[Example]:
 def encoded(
     batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None
 ) -> list[Example]:
-    """The same dialogues with text vectors, which are kept in the folder `cache`: a second run is fast."""
+    """The same dialogues with text vectors: those that the corpus brought, or else those of the encoder, which are kept
+    in the folder `cache`: a second run is fast.
+    """
+    if _has_vectors(batch):
+        return list(batch)
     return with_text(batch, vectors(batch, encoder, cache, watch))
 
 
 def encoded_twice(
     batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None
 ) -> tuple[list[Example], list[Tensor]]:
-    """Dialogues with their text vectors, and the vectors of their bare texts."""
+    """Dialogues with their text vectors, and the vectors of their bare texts. Those that a corpus brought are both."""
+    if _has_vectors(batch):
+        return list(batch), [example.utterances.text for example in batch]
     unmarked = [replace(example, texts=tuple(map(bare, example.texts))) for example in batch]
     plain = vectors(unmarked, encoder, cache, watch)
     return encoded(batch, encoder, cache, watch), list(torch.split(plain, [len(example) for example in batch]))
+
+
+def _has_vectors(batch: Sequence[Example]) -> bool:
+    """Whether the corpus brought text vectors."""
+    return all(example.utterances.text.shape[1] for example in batch)
 
 
 def texts_and_contexts(batch: Sequence[Example]) -> tuple[list[str], list[tuple[Turn, ...]]]:
@@ -202,8 +227,8 @@ def fitting(dialogues: Sequence[Example], model: Any) -> list[Example]:
 class DialogueDataset:
     """Labelled dialogues of both splits, all of whose labels are in `labels`; `corpora` are their names.
 
-    `encoders` are the fingerprints of what the audio and visual vectors were measured with. `composition` fills in the
-    voices and faces that the corpus lacks.
+    `encoders` are the fingerprints of what the audio and visual vectors were measured with, and of vectors that the
+    corpora brought. `composition` fills in the voices and faces that the corpus lacks.
     """
 
     corpora: tuple[str, ...]
@@ -239,9 +264,13 @@ class DialogueDataset:
         )
         for example in (*self.train, *self.dev):
             digest.update(repr((example.name, example.texts, example.labels.tolist())).encode())
-            digest.update(example.utterances.audio.numpy().tobytes())
-            digest.update(example.utterances.visual.numpy().tobytes())
+            for vectors in example.utterances.vectors():
+                digest.update(vectors.numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def brought(self) -> tuple[str, ...]:
+        """The modalities whose vectors the corpora brought."""
+        return tuple(name for name, encoder in self.encoders.items() if encoder.startswith(BROUGHT))
 
     def only(self, modalities: Sequence[str]) -> "DialogueDataset":
         """The same without the other modalities. Raises CorpusError when none of these is in the corpus."""

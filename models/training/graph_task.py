@@ -28,8 +28,6 @@ from erc_live.models.networks import NETWORKS
 from erc_live.models.state import widths
 from erc_live.models.training.augment import augmented
 from erc_live.models.training.dialogue_dataset import (
-    AUDIO_DIM,
-    VISUAL_DIM,
     EncodedDialogues,
     Example,
     texts_and_contexts,
@@ -99,7 +97,8 @@ def new_network(data: EncodedDialogues, text: TextEncoder, config: TrainConfig) 
     """A network for some data, its scales those of the data, its weights those of `start` where these fit. A modality
     that train lacks is of width 0, for nothing can be learnt about it.
     """
-    widths_there = dict(zip(MODALITIES, (text.dim, AUDIO_DIM, VISUAL_DIM), strict=True))
+    text_dim, audio_dim, visual_dim = (vectors.shape[1] for vectors in data.train[0].utterances.vectors())
+    widths_there = dict(zip(MODALITIES, (text_dim or text.dim, audio_dim, visual_dim), strict=True))
     dims = {f"{name}_dim": width if name in data.modalities else 0 for name, width in widths_there.items()}
     sizes = {"classes": len(data.labels), **dims, **config.sizes}
     network = JointNetwork(config.network, sizes, text if config.tune_text else None)

@@ -22,7 +22,9 @@ from torch import Tensor
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.errors import CorpusError
 from erc_live.models.files import writing
+from erc_live.models.training.augment import UNDISTURBED
 from erc_live.models.training.dialogue_dataset import (
     DialogueDataset,
     EncodedDialogues,
@@ -51,7 +53,8 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         run: where it goes, and who watches it.
 
     Raises:
-        CorpusError: nothing in the corpus has a label, or one of the modalities.
+        CorpusError: nothing in the corpus has a label, or one of the modalities; or it brings text vectors, and a text
+            encoder is to be tuned.
         WeightsError: encoder or start weights cannot be read or do not fit, the loss is no number any more, or the
             results cannot be written.
     """
@@ -59,6 +62,8 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     dataset = dataset.only(config.modalities)
     dataset.check()
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
+    if dataset.brought():
+        config = _as_published(dataset, config)
     content = (dataset.digest(), fingerprint(encoder), replace(config, seeds=()))
     key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     if config.folds:
@@ -73,6 +78,16 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         text.network.to(workers.device)
         data = dataset.encoded(text, run.cache, run.watch)
     return _seeds(GraphRun(dataset, config, run, key, encoder), data)
+
+
+def _as_published(dataset: DialogueDataset, config: TrainConfig) -> TrainConfig:
+    """Without what prepares for live use, for no session makes the vectors that a corpus brought."""
+    if "text" in dataset.brought() and (config.tune_text or config.folds):
+        raise CorpusError(
+            f"{' and '.join(dataset.corpora)}: it brings text vectors, and no text encoder can be trained on them: "
+            "leave out --tune-text and --folds"
+        )
+    return replace(config, disturbance=UNDISTURBED)
 
 
 def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint:

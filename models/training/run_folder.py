@@ -75,7 +75,7 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         for name, part in (("dev", dev), ("dev_composed", composed))
         if part
     }
-    fingerprints = {**dataset.encoders, "text": read.fingerprint}
+    fingerprints = {"text": read.fingerprint, **dataset.encoders}
     used = [name for name, width in zip(MODALITIES, widths(model.config), strict=True) if width]
     card = Card(
         network=config.network,
@@ -147,7 +147,7 @@ def _write_text(graph_run: GraphRun, text: TextEncoder, folder: Path) -> None:
     shutil.rmtree(folder / TEXT, ignore_errors=True)
     if graph_run.config.tune_text:
         text.save(folder / TEXT)
-    elif graph_run.text.resolve() != (PRETRAINED / TEXT).resolve():
+    elif "text" not in graph_run.dataset.brought() and graph_run.text.resolve() != (PRETRAINED / TEXT).resolve():
         copy_encoder(graph_run.text, folder / TEXT)
 
 

@@ -1,6 +1,7 @@
 """LSL, against inlets of the library, on this machine alone."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -78,12 +79,15 @@ def test_probabilities_are_numbers_whose_channels_have_names(streams):
     found, begin_s = streams
     estimates = found[ESTIMATES]
     assert (estimates["type"], estimates["rate"]) == ("Emotion", 0.0)
-    assert estimates["channels"] == [*TALK[0].labels, "speaker", "revision", "certain", "duration_s"]
+    beside = ["speaker", "revision", "certain", "duration_s", "valence", "arousal"]
+    assert estimates["channels"] == [*TALK[0].labels, *beside]
     for (stamp, sample), event in zip(estimates["samples"], FINALS, strict=True):
         values = dict(zip(estimates["channels"], sample, strict=True))
         assert {label: values[label] for label in TALK[0].labels} == pytest.approx(event.probs)
         assert (values["speaker"], values["revision"], values["certain"]) == (event.speaker, event.revision, 1.0)
         assert values["duration_s"] == pytest.approx(0.5)
+        places = [math.nan if place is None else place for place in (event.valence, event.arousal)]
+        assert [values["valence"], values["arousal"]] == pytest.approx(places, nan_ok=True)
         assert stamp - begin_s == pytest.approx((event.t_end_ns - TALK[0].t_ns) / S, abs=1e-4)
     assert "estimates" in estimates["notice"]
 

@@ -26,10 +26,8 @@ ENGINES = ("live/asr/", "live/vision/", "live/speakers/embedding", "live/percept
 CORES = ("live/vision/active_speaker.py", "models/networks/dialogue_graph.py")  # stand among the engines
 # One of the files is the arithmetic that the tracker shares with `erc-live explain`.
 TRAIL_FILES, TRAIL_HOPS = 16, 60
-ALL_FILES, ALL_HOPS = (
-    46,
-    430,
-)  # measured: 42 and 382; since then the classifier and the places of labels have files, with the faces of ten pictures a second
+# Measured with the faces of ten pictures a second: 42 and 382 before the classifier and the places of labels had files.
+ALL_FILES, ALL_HOPS = 46, 430
 
 
 @cache

@@ -1,0 +1,153 @@
+"""Published systems on the features they were published with: from their pickles to weights and scores, by commands."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import corpus, run
+from feature_pickles import MELD, hgf_milag, multiemo, safsd_glnet, vuemo, write
+
+from erc_live.live.commands.corpus import corpus_check, corpus_convert, corpus_stats
+from erc_live.live.commands.evaluate import evaluate
+from erc_live.live.commands.predict import predict
+from erc_live.live.commands.train import train
+from erc_live.live.config import load
+from erc_live.live.session.engines import load_engines
+from erc_live.models import checkpoint
+from erc_live.models.corpora import read
+from erc_live.models.errors import WeightsError
+from erc_live.models.training.augment import UNDISTURBED
+
+SMALL = ("--epochs", 2, "--batch", 16)
+TINY = ("--size", "width=8", "--size", "heads=2", "--size", "layers=1", "--size", "window=2")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("causal", ["true", "false"])
+@pytest.mark.parametrize(
+    ("network", "kind", "make", "sizes"),
+    [
+        ("multiemo", "multiemo-pickles", multiemo, ("width=8", "heads=2")),
+        ("vuemo", "vuemo-pickles", vuemo, ("width=8", "num_L=2")),
+        ("hgf_milag", "hgf-milag-pickles", hgf_milag, ("context_width=8", "heads=2")),
+        ("safsd_glnet", "safsd-glnet-pickles", safsd_glnet, ("width=8", "heads=2", "graph_width=8")),
+    ],
+)
+def test_every_system_on_its_own_features(
+    network: str, kind: str, make: Callable[[Path], Path], sizes: tuple[str, ...], causal: str, tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "features")
+    named = f"{kind}:{folder}"
+    assert run(corpus_check, named) == (0, f"{named}: right\n")
+    options = [part for size in (*sizes, f"causal={causal}") for part in ("--size", size)]
+    code, text = run(train, "--network", network, "--corpus", named, "--out", tmp_path / "run", *SMALL, *options)
+    assert code == 0, text
+    card = checkpoint.load(str(tmp_path / "run")).card
+    features = read(folder, "train").features
+    assert card.encoders == {modality: brought.fingerprint for modality, brought in features.items()}
+    assert "MultiEMO EmoBERTa, 12 numbers" in card.encoders["text"] or network != "multiemo"
+    widths = [card.config[f"{modality}_dim"] for modality in ("text", "audio", "visual")]
+    assert widths == [brought.width for brought in features.values()]
+    assert card.training["options"]["disturbance"] == vars(UNDISTURBED)
+    assert not (tmp_path / "run" / "text").exists()
+    code, text = run(evaluate, "--corpus", named, "--split", "test", "--weights", tmp_path / "run", "--json")
+    assert code == 0, text
+
+
+@pytest.fixture
+def learnt(tmp_path: Path) -> tuple[Path, Path]:
+    """-> features of MELD, weights that learnt from them"""
+    features = multiemo(tmp_path / "features", MELD)
+    code, text = run(train, "--corpus", features, "--out", tmp_path / "run", "--epochs", 8, "--batch", 8, *TINY)
+    assert code == 0, text
+    return features, tmp_path / "run"
+
+
+def test_what_was_learnt_serves_where_such_vectors_are_and_no_session(
+    learnt: tuple[Path, Path], tmp_path: Path
+) -> None:
+    features, weights = learnt
+    code, text = run(evaluate, "--corpus", features, "--split", "train", "--weights", weights, "--json")
+    assert code == 0
+    by_chance = 1 / MELD
+    assert json.loads(text)["runs"][0]["scores"]["accuracy"] > 2 * by_chance
+    with pytest.raises(
+        WeightsError, match="text vectors brought by the corpus: MultiEMO EmoBERTa, 12 numbers"
+    ) as refusal:
+        load_engines(load(None, [f"tracker.weights={weights}"]).config)
+    assert "no session can use it" in str(refusal.value)
+    words = corpus(tmp_path / "words", ("joy", "anger"))
+    code, text = run(evaluate, "--corpus", words, "--weights", weights)
+    assert (code, "brought by the corpus: MultiEMO EmoBERTa" in text) == (5, True)
+    code, text = run(evaluate, "--corpus", features, "--weights", "default")
+    assert (code, "the model expects" in text) == (5, True)
+    wider = multiemo(tmp_path / "wider", MELD, (13, 8, 10))
+    assert run(evaluate, "--corpus", wider, "--weights", weights)[0] == 5
+
+
+def test_the_neutral_format_carries_them(learnt: tuple[Path, Path], tmp_path: Path) -> None:
+    features, weights = learnt
+    code, text = run(corpus_convert, f"multiemo-pickles:{features}", tmp_path / "neutral")
+    assert code == 0, text
+    for split in ("train", "dev", "test"):
+        assert read(tmp_path / "neutral", split).dialogues == read(features, split).dialogues
+    scores = [run(evaluate, "--corpus", c, "--weights", weights, "--json")[1] for c in (features, tmp_path / "neutral")]
+    first, second = (json.loads(score)["runs"][0]["scores"] for score in scores)
+    assert first == second
+    code, text = run(
+        predict, tmp_path / "neutral" / "test.jsonl", "-o", tmp_path / "labelled.jsonl", "--weights", weights
+    )
+    assert code == 0, text
+    assert '"estimate": {"label"' in (tmp_path / "labelled.jsonl").read_text()
+    code, text = run(corpus_stats, tmp_path / "neutral")
+    assert "audio vectors: MultiEMO openSMILE, 8 numbers" in text
+    assert "with audio vectors" in text
+    found = json.loads(run(corpus_stats, tmp_path / "neutral", "--json")[1])
+    assert found["vectors"]["visual"] == {"name": "MultiEMO VisExtNet", "width": 10}
+    assert found["splits"]["dev"]["vectors"]["text"] == found["splits"]["dev"]["utterances"]
+
+
+def test_what_does_not_go_with_them(learnt: tuple[Path, Path], tmp_path: Path) -> None:
+    features, _ = learnt
+    common = ("--out", tmp_path / "other", *SMALL, *TINY)
+    for option in (("--tune-text",), ("--folds", 2)):
+        code, text = run(train, "--corpus", features, *common, *option)
+        assert (code, "leave out --tune-text and --folds" in text) == (4, True)
+    code, text = run(train, "--corpus", features, "--compose", "ravdess=x", *common)
+    assert (code, "--compose: MELD (MultiEMO) brings vectors of its own" in text) == (2, True)
+    other = safsd_glnet(tmp_path / "other-features", MELD)
+    code, text = run(train, "--corpus", features, "--corpus", other, *common)
+    assert (code, "does not bring the same vectors" in text) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("multiemo-pickle:{}", "no kind of corpus is called multiemo-pickle: did you mean multiemo-pickles?"),
+        ("nothing-known:{}", "there are multiemo-pickles, vuemo-pickles, hgf-milag-pickles, safsd-glnet-pickles"),
+        ("multiemo-pickles:{}/absent", "absent: no such file or folder; in it must be Speakers.pkl"),
+        ("vuemo-pickles:{}", "not in it is IEMOCAP_features.pkl with iemocap_features_roberta.pkl"),
+        ("{}", "AudioFeatures.pkl: missing; Speakers.pkl, TextFeatures.pkl, VisualFeatures.pkl is nothing without"),
+        ("{}/Speakers.pkl", "a pickle of another name than those that are known: give the folder"),
+    ],
+)
+def test_one_line_for_what_a_person_may_get_wrong(named: str, says: str, tmp_path: Path) -> None:
+    folder = multiemo(tmp_path / "features")
+    (folder / "AudioFeatures.pkl").unlink()
+    code, text = run(corpus_check, named.format(folder))
+    assert code == 4
+    code, text = run(train, "--corpus", named.format(folder), "--out", tmp_path / "run")
+    assert (code, says in text, "\n" in text) == (4, True, False), text
+
+
+def test_a_pickle_that_is_a_program_is_named_and_not_run(tmp_path: Path) -> None:
+    folder = multiemo(tmp_path / "features")
+    write(folder / "AudioFeatures.pkl", exit)
+    code, text = run(corpus_stats, folder)
+    assert code == 4
+    assert "AudioFeatures.pkl: it names _sitebuiltins.Quitter; of a pickle only arrays" in text
