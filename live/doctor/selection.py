@@ -124,7 +124,7 @@ def _emotion(check: Check, case: Case) -> Finding:
 
 
 def _alerts(check: Check, case: Case) -> Finding:
-    """Raises ConfigError where a rule cannot be kept, WeightsError where the weights are missing that know the labels."""
+    """Raises ConfigError where a rule cannot be kept, WeightsError without weights, which know the labels."""
     from erc_live.live.alerts.alert_checks import check_rules
     from erc_live.models import card
 
