@@ -138,7 +138,7 @@ class ControlServer:
             self._doorkeeper.answer()
         with contextlib.suppress(zmq.Again):
             for _ in range(_TURN):
-                if not self._allowance.take(1):  # the rest waits in the socket, which takes no more of them
+                if not (self._socket.poll(0) and self._allowance.take(1)):  # the rest waits in the socket
                     break
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
                 self._send(frames, self._answer(frames, obey))

@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from typing import IO, Any
 
 from erc_live.live.config import AlertRule
@@ -135,8 +136,12 @@ class _Runner:
         try:
             with _OPENER.open(request, timeout=self._action_s) as answer:
                 answer.read(_READ_BYTES)
-        except (OSError, ValueError) as error:  # HTTP errors are OSErrors, too
+        except urllib.error.HTTPError as error:
+            error.close()
             self._fail(f"{self._rule.webhook}: {error}")
+        except (OSError, ValueError, HTTPException) as error:
+            reason = getattr(error, "reason", error)  # of an URLError: what went wrong below it
+            self._fail(f"{self._rule.webhook}: {getattr(reason, 'strerror', None) or reason}")
 
     def _fail(self, why: str) -> None:
         if not self._given_up:  # that was said

@@ -76,7 +76,7 @@ def _emotion_weights(check: Check, case: Case) -> Finding:
     from erc_live.models import card
 
     described = card.read(case.config.tracker.weights)
-    files = f"{described.folder}: {len(described.hashes)} files as their card says"
+    files = f"{described.folder}: as its card says (files: {len(described.hashes)})"
     return check.finding("ok", f"{files}; labels {', '.join(described.card.labels)}")
 
 

@@ -8,15 +8,19 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from erc_live.live.doctor.findings import Case, Check, Finding
 from erc_live.live.screen.console import out
-from erc_live.streams.address import check_endpoint, check_unused, public_endpoint
+from erc_live.streams.address import DEFAULT_ENDPOINT, control_endpoint, public_endpoint
+from erc_live.streams.control_channel import check_control
+from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import AddressError
+from erc_live.streams.event_stream import check_publishable
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
 _HOUR_BYTES = SAMPLE_RATE_HZ * 2 * 3600  # of one microphone before FLAC makes it smaller: int16
@@ -34,6 +38,7 @@ _LEAST_COLUMNS, _LEAST_ROWS = 40, 10  # the smallest terminal that the dashboard
 def machine_checks() -> Iterator[Check]:
     """In the order in which people read them."""
     yield Check("event stream", "machine", _stream)
+    yield Check("control channel", "machine", _control)
     yield Check("metrics port", "machine", _metrics)
     yield Check("recording folder", "machine", _disk)
     yield Check("clock", "machine", _clock)
@@ -43,11 +48,27 @@ def machine_checks() -> Iterator[Check]:
 def _stream(check: Check, case: Case) -> Finding:
     events = case.config.events
     endpoint = public_endpoint(events.endpoint)
-    check_endpoint(endpoint, anywhere=True)
+    use = partial(check_publishable, endpoint, KeyFolder(), keyless=events.keyless)
+    return _place(check, endpoint, use, events.endpoint == DEFAULT_ENDPOINT)
+
+
+def _control(check: Check, case: Case) -> Finding:
+    control = case.config.control
+    if not control.enabled:
+        return check.finding("skipped", "control.enabled is false: no program may steer a session")
+    endpoint = control_endpoint(control.endpoint)
+    return _place(check, endpoint, partial(check_control, endpoint), control.endpoint == DEFAULT_ENDPOINT)
+
+
+def _place(check: Check, endpoint: str, use: Callable[[], None], own: bool) -> Finding:
+    """Whether a session may use an endpoint. `own`: nobody chose it, so what uses it now is a session of this user.
+
+    Raises AddressError.
+    """
     try:
-        check_unused(endpoint)
+        use()
     except AddressError as error:
-        if events.endpoint != "auto":
+        if not own:
             raise
         return check.finding("warning", f"{error} - a session that runs? `erc-live status` lists them")
     return check.finding("ok", f"{endpoint} is free")

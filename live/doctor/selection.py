@@ -19,6 +19,7 @@ def selection_checks() -> Iterator[Check]:
     yield Check("voices", "session", _voices)
     yield Check("faces", "session", _faces)
     yield Check("emotion", "session", _emotion, "trying CUDA in a process of its own")
+    yield Check("alerts", "session", _alerts)
 
 
 def _purpose(check: Check, case: Case) -> Finding:
@@ -120,3 +121,15 @@ def _emotion(check: Check, case: Case) -> Finding:
         raise ModuleNotFoundError("torch is not installed", name="torch")
     cuda = attempt("torch_cuda").values.get("available")
     return check.finding("ok", f"{by} on {'cuda, for a GPU is there' if cuda else 'cpu, for torch finds no GPU'}")
+
+
+def _alerts(check: Check, case: Case) -> Finding:
+    """Raises ConfigError where a rule cannot be kept, WeightsError without weights, which know the labels."""
+    from erc_live.live.alerts.alert_checks import check_rules
+    from erc_live.models import card
+
+    rules = case.config.alerts
+    if not rules:
+        return check.finding("skipped", "no rule is configured ([[alerts]])")
+    check_rules(rules, card.read(case.config.tracker.weights).card.labels)
+    return check.finding("ok", f"rules: {', '.join(rule.name for rule in rules)}")

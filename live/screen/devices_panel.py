@@ -57,6 +57,8 @@ def _device(sheet: Sheet, worker: WorkerStatus, width: int) -> list[Row]:
         return _noted(sheet, worker, width, (trouble, ALARM))
     if worker.phase != "running":
         return _noted(sheet, worker, width, (f"{worker.phase} {worker.note}", QUIET))
+    if sheet.view.paused:  # what came last would look as if somebody listened
+        return _noted(sheet, worker, width, ("paused", QUIET))
     if worker.note:
         return _noted(sheet, worker, width, (level + worker.note, WARNING))
     return [[(" " + sheet.glyphs.fit(worker.worker, 10), STRONG), *_measured(sheet, worker, width - 11)]]

@@ -65,9 +65,10 @@ class Glyphs:
         """All of `text` in rows of at most `width` cells, broken at words; all but the first begin with `indent`
         blanks, or with fewer where the rows are too narrow for that.
         """
-        text, indent = self.text(text), min(indent, width // 2)
-        head = next((n for n in range(len(text)) if cell_len(text[:n]) >= indent), len(text))
-        lines = Text(text[head:]).wrap(_RULER, max(1, width - indent), overflow="fold")
+        text, room = self.text(text), max(2, width)  # cells: the widest signs need as many
+        indent = min(indent, room // 2, room - 2)
+        head = next((n for n in range(len(text)) if cell_len(text[: n + 1]) > indent), len(text))
+        lines = Text(text[head:]).wrap(_RULER, room - indent, overflow="fold")
         rests = [line.plain.rstrip() for line in lines] or [""]
         return [text[:head] + rests[0], *(" " * indent + rest for rest in rests[1:])]
 

@@ -126,6 +126,8 @@ class Supervisor:
             self._broker.receive(POLL_S)
             self._listen_to_operators()
             if self._stop.is_set():
+                if not self._session.dashboard:  # which says so itself
+                    print_line(f"The session ended before it began: still loading {', '.join(waiting)}.")
                 return False
             now_s = time.monotonic()
             if now_s - shown_s > SHOW_S:

@@ -117,6 +117,44 @@ def test_what_cannot_be_done_says_why(served: Served) -> None:
     other = request_of(served.server.endpoint, PauseRequest(session="s2"))
     assert "this is session s1, not s2" in other.error
     assert len(served.asked) == 1
+    served.refuse = "x" * 5000
+    assert len(request_of(served.server.endpoint, PauseRequest()).error) == 300
+
+
+def test_no_more_is_done_than_is_allowed_at_once(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def obey(request: object) -> str:
+        asked.append(request)
+        return ""
+
+    stopped = closing(ControlServer(f"ipc://{tmp_path}/c", "s1", now=lambda: 0.0))  # time stands still
+    with stopped as server, client(zmq.DEALER, server.endpoint) as dealer:
+        for _ in range(1000):
+            server.poll(obey)  # to look costs nothing of what is allowed
+        for _ in range(300):
+            dealer.send(b'{"do": "pause"}')
+        until_s = time.monotonic() + PATIENCE_MS / 1000
+        while len(asked) < 200 and time.monotonic() < until_s:
+            server.poll(obey)
+        for _ in range(1000):
+            server.poll(obey)
+    assert len(asked) == 200
+
+
+def test_a_connection_that_says_more_than_people_can_is_cut_off_and_that_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(channel, "CONNECTION_BYTES", 4096)
+    with closing(Served(ControlServer(f"ipc://{tmp_path}/c", "s1"))) as made:
+        with client(zmq.DEALER, made.server.endpoint) as dealer:
+            for _ in range(10):
+                dealer.send(b'{"do": "mark", "text": "' + b"x" * 1000 + b'"}')
+            until_s = time.monotonic() + PATIENCE_MS / 1000
+            while not caplog.records and time.monotonic() < until_s:
+                dealer.poll(5)
+        assert request_of(made.server.endpoint, PauseRequest()).ok
+    assert "connections to the control channel that were refused or cut off" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -194,6 +232,13 @@ def test_on_tcp_it_takes_the_key_of_this_user_and_never_leaves_this_machine(tmp_
                 request_of(made.server.endpoint, StopRequest(), stranger)
         finally:
             channel.ANSWER_S = patience
+        with zmq.Context() as context, closing(context.socket(zmq.REQ)) as reader:  # knows whom it asks
+            reader.linger, own = 0, stranger.own()
+            reader.curve_serverkey = keys.own().public.encode()
+            reader.curve_publickey, reader.curve_secretkey = own.public.encode(), own.secret.encode()
+            reader.connect(made.server.endpoint)
+            reader.send(b'{"do": "stop"}')
+            assert not reader.poll(300)
         with client(zmq.REQ, made.server.endpoint) as plain:
             plain.send(b'{"do": "stop"}')
             assert not plain.poll(300)

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import socket
 import sys
 import threading
 import time
@@ -189,4 +190,22 @@ def test_a_page_that_is_not_there_is_one_line() -> None:
     ) as actions:
         actions.observe(alert())
         (line,) = failures(actions)
-    assert line.startswith("alert a: http://127.0.0.1:9/: ")
+    assert line == "alert a: http://127.0.0.1:9/: Connection refused"
+
+
+def test_a_page_that_talks_nonsense_is_one_line_and_the_next_alert_is_tried() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        closing(
+            AlertActions(
+                [AlertRule(name="a", kind="shift", webhook=f"http://127.0.0.1:{server.getsockname()[1]}/")],
+                replaying=False,
+            )
+        ) as actions,
+    ):
+        for number in range(2):
+            actions.observe(alert(number))
+            with server.accept()[0] as page:
+                page.recv(65536)
+                page.sendall(b"SSH-2.0-nonsense\r\n\r\n")
+            assert "SSH-2.0-nonsense" in failures(actions)[0]

@@ -50,6 +50,12 @@ def test_an_emotion_is_raised_after_so_much_talk_and_ends_only_well_below() -> N
     assert (alerts[0].value, alerts[0].speaker, alerts[0].speaker_name) == (0.5, 0, "Ann")
 
 
+def test_a_level_that_is_met_is_not_exceeded_and_ends_what_has_begun() -> None:
+    rule = replace(ANGER, above=0.5, until=0.25, for_s=0.0)
+    talk = [said(n, 5 * n, anger) for n, anger in enumerate((0.5, 0.75, 0.25, 0.5))]
+    assert short(raised([rule], talk)) == [("anger", True, 7.0), ("anger", False, 12.0)]
+
+
 def test_each_speaker_is_judged_alone_and_a_rule_may_name_one() -> None:
     talk = [said(0, 0, 0.9, speaker=0), said(1, 3, 0.1, speaker=1), said(2, 6, 0.9, speaker=0)]
     assert [alert.speaker for alert in raised([ANGER], talk)] == [0]

@@ -165,6 +165,7 @@ def test_a_slow_recogniser_is_a_warning_with_its_figure():
         (("tracker.weights=/no/such",), "emotion", "missing", "/no/such"),
         (("tracker.device=cpu",), "emotion", "ok", "tracker.device names it"),
         (("speakers.most=1",), "voices", "ok", "speakers.most is 1"),
+        ((), "alerts", "skipped", "no rule"),
     ],
 )
 def test_what_would_run_and_why(tmp_path, monkeypatch, sets, check, status, says):
@@ -175,6 +176,36 @@ def test_what_would_run_and_why(tmp_path, monkeypatch, sets, check, status, says
     )
     finding = look(selection.selection_checks(), check, case(tmp_path, *sets))
     assert (finding.status, says in f"{finding.detail} {finding.remedy}") == (status, True), finding
+
+
+def test_rules_that_a_session_would_refuse_are_missing_with_its_code(tmp_path):
+    for above, status, says in ((0.6, "ok", "rules: angry"), (2.0, "missing", "[[alerts]] angry: above: 2.0")):
+        rules = (configuration.AlertRule(name="angry", kind="emotion", label="anger", above=above),)
+        examined = Case(configuration.Config(alerts=rules), tmp_path / "models", tmp_path)
+        finding = look(selection.selection_checks(), "alerts", examined)
+        assert (finding.status, says in finding.detail, finding.code) == (status, True, 2 if above > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("sets", "check", "status", "says"),
+    [
+        ((), "control channel", "skipped", "control.enabled is false"),
+        (("control.enabled=true", "control.endpoint=ipc://{}/c"), "control channel", "ok", "is free"),
+        (
+            ("control.enabled=true", "control.endpoint=tcp://0.0.0.0:5578"),
+            "control channel",
+            "missing",
+            "other machines",
+        ),
+        (("control.enabled=true", "control.endpoint=ipc://{}"), "control channel", "missing", "control.endpoint"),
+        (("events.endpoint=tcp://0.0.0.0:5577",), "event stream", "missing", "keys allow"),
+    ],
+)
+def test_a_place_that_a_session_would_refuse_is_missing(tmp_path, monkeypatch, sets, check, status, says):
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path / "config")
+    examined = case(tmp_path, *(one.format(tmp_path) for one in sets))
+    finding = look(machine_checks.machine_checks(), check, examined)
+    assert (finding.status, says in finding.detail, finding.code) == (status, True, 6 if status == "missing" else 0)
 
 
 def test_an_endpoint_and_a_port_in_use_have_the_code_of_an_address(tmp_path):

@@ -16,7 +16,7 @@ from erc_live.live.screen.key_codes import Key
 from erc_live.live.screen.layout import scrolled
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce
-from erc_live.streams.annotations import Alert, Annotation
+from erc_live.streams.annotations import NOTE_LENGTH, Alert, Annotation
 from erc_live.streams.messages import SessionCommand
 
 BUSY = conversation.viewed(conversation.messages(), iter([conversation.state()]))
@@ -58,6 +58,20 @@ def test_a_mark_is_of_the_moment_when_m_was_pressed() -> None:
     state, (mark,) = press(state, Key("enter"), later)
     assert (mark.kind, mark.text, mark.t_ns) == ("mark", "na 東!", NOW_NS)
     assert "Marked" in state.answer
+
+
+@pytest.mark.parametrize("key", [Key("up"), Key("text", "x"), Key("escape"), Key("text", "?")])
+def test_an_answer_stays_until_the_next_key(key: Key) -> None:
+    doing, _ = at(typed("mx\n"))
+    assert doing.answer == "Marked."
+    assert at([key], doing=doing)[0].answer == ""
+
+
+def test_what_is_noted_is_as_long_as_a_note_may_be_and_stamped_with_the_time_of_the_wall() -> None:
+    hello_ = BUSY.hello
+    _, (mark,) = at([Key("text", "m"), Key("paste", "x" * 5000), Key("enter")])
+    assert len(mark.text) == NOTE_LENGTH
+    assert mark.wall_ns - hello_.wall_ns == NOW_NS - hello_.t_ns
 
 
 def test_a_paste_is_text_and_no_command() -> None:
@@ -108,6 +122,7 @@ def test_without_speakers_or_utterances_that_is_the_answer() -> None:
 def test_a_label_is_given_to_the_utterance_that_is_chosen(keys: str, utterance: str, label: str) -> None:
     corrected = annotation(keys)
     assert (corrected.kind, corrected.utterance, corrected.label) == ("label", utterance, label)
+    assert corrected.t_ns == next(e.t_start_ns for e in BUSY.utterances if e.utterance == utterance)
 
 
 def test_up_and_down_choose_an_older_one() -> None:

@@ -156,6 +156,13 @@ def test_people_can_see_that_nobody_listens_and_how_that_ends(size):
     assert "p pauses" not in shown(BUSY, *size), "a session that says nothing of its state cannot be paused"
 
 
+def test_while_it_is_paused_no_device_looks_as_if_it_listened() -> None:
+    text = shown(PAUSED, 80, 24)
+    assert text.count("  paused") == len(PAUSED.devices) == 3
+    assert " dB" not in text
+    assert "fps" not in text
+
+
 def test_a_recording_is_shown_before_its_recorder_was_heard_of():
     assert "● ANALYSING  ● REC" in shown(RECORDED, 80, 24)
     failed = reduce(RECORDED, conversation.status("recorder", phase="failed"))
