@@ -70,7 +70,7 @@ COMMANDS = {
     ),
     "explain": (
         "explain:explain",
-        "Say what moved the estimate of one utterance of a recorded session: past utterances, words, voice, face.",
+        "Say of a recorded session what moved the estimate of an utterance: past utterances, words, voice, face.",
     ),
     "replay": (
         "run:replay",

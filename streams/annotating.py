@@ -19,7 +19,10 @@ from erc_live.streams.session import EVENTS, MANIFEST, manifest_json, read_manif
 
 
 def annotate(path: Path, annotations: Sequence[Annotation]) -> None:
-    """Write annotations into the bundle. Raises SessionError where it is not whole, or is being recorded."""
+    """Write annotations into the bundle. Raises SessionError where it is not whole, or is being recorded, and
+    BadMessage for an annotation that could not be read back (a name or note that is too long).
+    """
+    lines = [_line(annotation) for annotation in annotations]
     if findings := verify(path):
         raise SessionError(f"{path}: {findings[0]}: 'erc-live session recover {path}' first")
     try:
@@ -28,10 +31,17 @@ def annotate(path: Path, annotations: Sequence[Annotation]) -> None:
             write_whole(path / MANIFEST, manifest_json(msgspec.structs.replace(manifest, closed=False)))
             log = Log(path / EVENTS, resumed=True)
             try:
-                for annotation in annotations:
-                    log.append(codec.to_json(annotation))
+                for line in lines:
+                    log.append(line)
             finally:
                 log.close()
             seal(path, manifest, {name: sha256(path / name) for name in bundle_files(path) - {MANIFEST}})
     except OSError as error:
         raise SessionError(f"{path}: cannot be annotated: {error.strerror}") from error
+
+
+def _line(annotation: Annotation) -> bytes:
+    """As it stands in the log. Raises BadMessage for what no reader of the log would take."""
+    line = codec.to_json(annotation)
+    codec.from_json(line)
+    return line

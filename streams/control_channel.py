@@ -22,7 +22,6 @@ from erc_live.streams.annotations import Note
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.doorkeeper import Doorkeeper
 from erc_live.streams.errors import AddressError
-from erc_live.streams.message_base import Count
 from erc_live.streams.relay import Allowance, Relay
 from erc_live.streams.sockets import close_socket, open_socket
 
@@ -36,6 +35,7 @@ _ERROR_LETTERS = 300
 _LINGER_MS = 200  # for the last answers; a client that stays connected does not hold up the end of a session
 ANSWER_S = 3.0  # in which a session that runs answers
 Id = Annotated[str, Meta(max_length=100)]
+SpeakerNumber = Annotated[int, Meta(ge=0, description="As in the events: by first appearance, from 0, not from 1.")]
 Stamp = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what the bus can carry
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ class MarkRequest(NoteRequest, frozen=True, kw_only=True, tag="mark"):
 
 
 class NameRequest(NoteRequest, frozen=True, kw_only=True, tag="name"):
-    """Say how a speaker is called. `speaker`: the number in the events, from 0 (screens count from 1)."""
+    """Say how a speaker is called. `speaker`: the number in the events."""
 
-    speaker: Count
+    speaker: SpeakerNumber
     text: Note
 
 
@@ -187,6 +187,7 @@ def check_control(endpoint: str) -> None:
 
 def request_of(endpoint: str, request: ControlRequest, keys: KeyFolder | None = None) -> ControlReply:
     """Ask the session at `endpoint`, and wait for the answer. Raises AddressError where nobody gives one."""
+    check_endpoint(endpoint)
     asking = open_socket(zmq.REQ, endpoint)
     try:
         if endpoint.startswith("tcp:"):
@@ -199,6 +200,10 @@ def request_of(endpoint: str, request: ControlRequest, keys: KeyFolder | None = 
         if not asking.poll(round(ANSWER_S * 1000)):
             raise AddressError(f"nobody answers at {endpoint} within {ANSWER_S:g} s; `erc-live status` lists who runs")
         return msgspec.json.decode(asking.recv(), type=ControlReply)
+    except zmq.ZMQError as error:
+        raise AddressError(
+            f"{endpoint} cannot be asked ({error.strerror}); `erc-live status` lists who runs"
+        ) from error
     except msgspec.MsgspecError as error:
         raise AddressError(f"{endpoint} gives no answer that is understood: {error}") from error
     finally:

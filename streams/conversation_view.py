@@ -69,6 +69,12 @@ class ConversationView:
     gaps: tuple[Gap, ...]
     end: SessionEnd | None
 
+    @property
+    def estimated_labels(self) -> tuple[str, ...]:
+        """Those of `labels` that events have probabilities of."""
+        probable = {label for each in self.utterances for label in each.event.probs}
+        return tuple(label for label in self.labels if label in probable)
+
     def wall_ns(self, t_ns: int) -> int:
         """Unix time of an instant of the session."""
         return self.start_wall_ns + t_ns - self.start_ns

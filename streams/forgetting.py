@@ -39,16 +39,15 @@ from erc_live.streams.record import Recorder
 from erc_live.streams.recovery import verify
 from erc_live.streams.replay import bundle_messages
 from erc_live.streams.session import Manifest, RecordedSession, open_session
+from erc_live.streams.spans import Span, merged
 
 REMOVED = "[removed]"  # instead of the name
 _MARGIN_NS = 250_000_000  # around an utterance: the breath before it, and what the detector took for silence
 
-Span = tuple[int, int]  # from, to, in ns
-
 
 @dataclass(frozen=True)
 class Trace:
-    """What a bundle holds of a person. `spans`: where each source is silent afterwards, in order, without overlaps."""
+    """What a bundle holds of a person. `spans` (ns): where each source is silent afterwards."""
 
     names: frozenset[str]  # as it is spelt there
     own: frozenset[str]  # sources that are this person's alone
@@ -102,7 +101,7 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
     for message in said:
         if message.utterance in utterances:
             spans[message.source].append((message.t_start_ns - _MARGIN_NS, message.t_end_ns + _MARGIN_NS))
-    seen = _merged(span for each in spans.values() for span in each)
+    seen = merged(span for each in spans.values() for span in each)
     recorded = {source for _, source in session.tracks()}
     messages = [*session.events, *session.gaps, *session.ends, *session.features, session.manifest]
     annotated = [m for m in session.events if _is_about(m, utterances, numbers)]
@@ -116,7 +115,7 @@ def trace(session: RecordedSession, name: str) -> Trace | None:
         names=frozenset(names),
         own=own,
         utterances=utterances,
-        spans={source: _merged(each) for source, each in spans.items()}
+        spans={source: merged(each) for source, each in spans.items()}
         | {source: _spans_of(session, source) for source in own & recorded},
         seen=seen,
         numbers=numbers,
@@ -254,21 +253,6 @@ def _spans_of(session: RecordedSession, source: str) -> tuple[Span, ...]:
     """All the time of a source, from its first sample or picture to its last."""
     segments = [segment for segment in session.segments if segment.source == source]
     return ((min(each.t_first_ns for each in segments), max(each.t_end_ns for each in segments)),)
-
-
-def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """The same time in spans that do not touch, in order.
-
-    >>> _merged([(5, 7), (0, 2), (1, 3)])
-    ((0, 3), (5, 7))
-    """
-    out: list[Span] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
-            out[-1] = out[-1][0], max(end, out[-1][1])
-        else:
-            out.append((start, end))
-    return tuple(out)
 
 
 def _overlaps(spans: Sequence[Span], start: int, end: int) -> bool:

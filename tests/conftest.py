@@ -17,11 +17,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Nothing may depend on how fast the machine is at the moment. Where CI is set, Hypothesis takes its own profile "ci",
-# for which that holds, too, and which tries the same examples in each run. `--hypothesis-profile thorough` tries more.
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# for which that holds, too, and which tries the same examples in each run; others try new ones each time, so each run
+# need not try many. `--hypothesis-profile thorough` does.
+EXAMPLES = 40
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=EXAMPLES)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
-if not os.environ.get("CI"):
-    settings.load_profile("default")
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=EXAMPLES)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ("tiny.en", "smart-turn")  # what the marker `real` needs

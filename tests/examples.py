@@ -52,8 +52,8 @@ def event(seq: int, **fields: Any) -> EmotionEvent:
     return msgspec.structs.replace(_EVENT, seq=seq, **(own | fields))
 
 
-def session_end(utterances: int = 0) -> SessionEnd:
-    return SessionEnd(session="s1", t_ns=9, utterances=utterances, reason="end of file")
+def session_end(utterances: int = 0, reason: str = "end of file") -> SessionEnd:
+    return SessionEnd(session="s1", t_ns=9, utterances=utterances, reason=reason)
 
 
 def picture(number: int, size: int = 100) -> VideoFrame:

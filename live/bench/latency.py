@@ -21,11 +21,11 @@ from typing import Any
 
 from erc_live.live.bench.usage import Usage
 from erc_live.live.errors import EngineError
-from erc_live.live.screen.devices_panel import STAGES, stage_durations
 from erc_live.live.screen.percentile import percentile
 from erc_live.streams import codec
 from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, SessionEnd
+from erc_live.streams.stage_durations import STAGES, stage_durations
 
 SKIPPED = "given up: the machine was too slow"
 UNHEARD = "the recogniser gave none"

@@ -11,7 +11,7 @@ from rich.text import Text
 from erc_live.live.bench.latency import Latency, Spread
 from erc_live.live.bench.model_report import COLOURS
 from erc_live.live.errors import ConfigError, EngineError
-from erc_live.live.screen.devices_panel import STAGES
+from erc_live.streams.stage_durations import STAGES
 
 
 def render(sessions: Sequence[Latency]) -> RenderableType:

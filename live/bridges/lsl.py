@@ -3,7 +3,8 @@
 Three outlets of irregular rate, one sample per final event or moment:
 
 - `erc-live estimates`, type Emotion, float32: one channel per label (its probability), then speaker, revision, certain
-  (1 or 0) and duration_s. A later revision is a sample of its own, with the same time.
+  (1 or 0), duration_s, valence and arousal (-1 to 1, NaN where they are unknown). A later revision is a sample of its
+  own, with the same time.
 - `erc-live labels`, type Labels, strings: label, speaker_name, utterance, text.
 - `erc-live markers`, type Markers, strings: marks, names and corrections of people, alerts, gaps, pauses, the end.
 
@@ -13,6 +14,7 @@ to be of this machine, and a clock that was set in between shows as that much of
 for the network as always.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -24,7 +26,7 @@ from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd, SessionState, WorkerLost
 
 ESTIMATES, LABELS, MARKERS = "erc-live estimates", "erc-live labels", "erc-live markers"
-_BESIDE = ("speaker", "revision", "certain", "duration_s")
+_BESIDE = ("speaker", "revision", "certain", "duration_s", "valence", "arousal")
 _STRINGS = ("label", "speaker_name", "utterance", "text")
 
 
@@ -100,7 +102,9 @@ class LslBridge:
     def _event(self, event: EmotionEvent) -> None:
         seconds = (event.t_end_ns - event.t_start_ns) / 1e9
         probs = [event.probs.get(label, 0.0) for label in self._labels]
-        self._push(ESTIMATES, [*probs, event.speaker, event.revision, event.certain, seconds], event.t_end_ns)
+        places = [math.nan if place is None else place for place in (event.valence, event.arousal)]
+        beside = [event.speaker, event.revision, event.certain, seconds, *places]
+        self._push(ESTIMATES, [*probs, *beside], event.t_end_ns)
         self._push(LABELS, [event.label, event.speaker_name, event.utterance, event.text], event.t_end_ns)
 
     def _push(self, name: str, values: list[Any], t_ns: int) -> None:

@@ -17,6 +17,7 @@ from erc_live.streams.control_channel import ControlReply, MarkRequest
 from erc_live.streams.errors import AddressError
 
 LOOK_S = 0.2  # how often it looks up from waiting
+CORRECTION_S = 2.0  # in which the clock of a sender is known; without a limit, one that has gone is waited for
 Ask = Callable[[MarkRequest], ControlReply]
 
 
@@ -50,9 +51,12 @@ class MarkerInlet:
         inlet = self._lsl.StreamInlet(found)
         self._say(f"lsl: markers of {self._name!r} become marks of the session")
         while not self._over.is_set():
-            sample, stamp_s = inlet.pull_sample(timeout=LOOK_S)
-            if sample is not None:
-                self._mark(" ".join(map(str, sample)), stamp_s + inlet.time_correction())
+            try:
+                sample, stamp_s = inlet.pull_sample(timeout=LOOK_S)
+                if sample is not None:
+                    self._mark(" ".join(map(str, sample)), stamp_s + inlet.time_correction(CORRECTION_S))
+            except RuntimeError as error:  # of pylsl: the sender has gone before its clock was known
+                self._say(f"lsl: a marker of {self._name!r} was not taken: {error}")
 
     def _wait_for_stream(self) -> Any:
         resolver = self._lsl.ContinuousResolver("name", self._name)

@@ -5,15 +5,19 @@ PREFIX/status is "online" or "offline", also where this program is killed (a las
 broker did not take is sent again, and may come twice; `seq` tells.
 """
 
+import re
 import threading
 from types import TracebackType
 from typing import Any, Self
 
 from erc_live.live.bridges.bridge import Say, json_of, topic_of, uninstalled
+from erc_live.live.errors import ConfigError
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import Hello, PublicEvent
 
 QOS = 1  # at least once
+MOST_PREFIX_BYTES = 1000
+_NO_TOPIC = re.compile("[#+\0]")  # wildcards of subscriptions (section 4.7 of MQTT 5.0)
 WAITING = 10_000  # messages, while the broker is away; an hour of talk is about 2,000
 ANSWER_S = 10.0  # in which a broker lets us in
 DELIVERY_S = 5.0  # at the end, for what still waits
@@ -31,12 +35,18 @@ class MqttBridge:
         login: tuple[str, str | None] | None = None,
         tls: bool = False,
     ) -> None:
-        """Raises EngineError without paho-mqtt, AddressError where no broker answers."""
+        """Raises EngineError without paho-mqtt, ConfigError for a prefix of topics that cannot be, AddressError where
+        no broker answers.
+        """
         try:
             from paho.mqtt.client import Client
             from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
         except ModuleNotFoundError as error:
             raise uninstalled("paho-mqtt") from error
+        if _NO_TOPIC.search(prefix) or len(prefix.encode()) > MOST_PREFIX_BYTES:
+            raise ConfigError(
+                f"mqtt: --prefix {prefix[:40]}: topics have no # and no +, and some hundred letters at most"
+            )
         self._prefix, self._say = prefix, say
         self._full = MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
         self._waiting = 0  # messages that the broker has not confirmed
@@ -56,8 +66,9 @@ class MqttBridge:
             self._client.tls_set()
         try:
             self._client.connect(host, port)
-        except OSError as error:
-            raise AddressError(f"mqtt: no broker answers at {host}:{port} ({error.strerror or error})") from error
+        except (OSError, ValueError) as error:  # ValueError: a host that is none
+            reason = getattr(error, "strerror", None) or error
+            raise AddressError(f"mqtt: no broker answers at {host}:{port} ({reason})") from error
 
     def __enter__(self) -> Self:
         """Raises AddressError where the broker does not let us in."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from erc_live.live.commands.bundle_options import named_utterance
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out, print_line
 
 if TYPE_CHECKING:
     from erc_live.streams.conversation_view import AnnotatedUtterance, ConversationView
 
-_LONGEST = 100  # letters of a label
+_LONGEST = 100  # letters of a label, and of a name
 
 
 def annotate(
@@ -32,6 +33,7 @@ def annotate(
     """Say what the expression of an utterance is, in a recorded session; without options, list its utterances.
 
     The estimate stays. Your label stands beside it with your name and the time; a later one of yours takes its place.
+    Example: erc-live annotate talks/monday --utterance 8 --label joy
     """
     from erc_live.streams import annotating
     from erc_live.streams.annotations import Annotation
@@ -44,19 +46,22 @@ def annotate(
         return
     if utterance is None or label is None:
         raise ConfigError("name both --utterance and --label, or neither to list the utterances")
-    spoken = _find(view, utterance, bundle)
-    named = _checked(label, view)
+    spoken = named_utterance(view, utterance, "--utterance", bundle)
+    named = _checked("--label", label)
     made = Annotation(
         session=spoken.event.session,
         t_ns=spoken.event.t_start_ns,
         wall_ns=time.time_ns(),
-        author=author or _user(),
+        author=_user() if author is None else _checked("--author", author),
         kind="label",
         utterance=spoken.event.utterance,
         label=named,
     )
     annotating.annotate(bundle, [made])
     print_line(f"{_line(view, spoken)}: {named}, by {made.author}", out)
+    known = view.estimated_labels
+    if named not in known:
+        print_line(f"{named} is none of the labels of this session ({', '.join(known)}): it counts as your own")
 
 
 def _list(view: "ConversationView") -> None:
@@ -75,22 +80,10 @@ def _line(view: "ConversationView", spoken: "AnnotatedUtterance") -> str:
     return f"{spoken.event.index:>4}  {time_of}  {spoken.speaker_name}  {spoken.event.label}{sure}"
 
 
-def _find(view: "ConversationView", wanted: str, bundle: Path) -> "AnnotatedUtterance":
-    found = [spoken for spoken in view.utterances if wanted in (spoken.event.utterance, str(spoken.event.index))]
-    if not found:
-        raise ConfigError(f"--utterance {wanted}: there is none of this number or id: erc-live annotate {bundle}")
-    if len(found) > 1:
-        ids = ", ".join(spoken.event.utterance for spoken in found)
-        raise ConfigError(f"--utterance {wanted}: several have this number, of different dialogues: name one of {ids}")
-    return found[0]
-
-
-def _checked(label: str, view: "ConversationView") -> str:
-    name = " ".join(label.split())
+def _checked(option: str, text: str) -> str:
+    name = " ".join(text.split())
     if not name or not name.isprintable() or len(name) > _LONGEST:
-        raise ConfigError(f"--label: write a word or a few on one line, at most {_LONGEST} letters")
-    if name not in view.labels:
-        print_line(f"{name} is none of the labels of this session ({', '.join(view.labels)}): it counts as your own")
+        raise ConfigError(f"{option}: write a word or a few on one line, at most {_LONGEST} letters")
     return name
 
 

@@ -58,6 +58,7 @@ def _measured(clips: "list[VoiceClip]", actors: dict[str, int]) -> "Voices":
     from erc_live.models.training.own_baseline import Voices
     from erc_live.models.training.voice_dataset import classes_of
 
+    torch.set_num_threads(1)  # the tensors are small: threads that wait for each other are far slower on a busy machine
     prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
     usable = [clip for clip in clips if clip.usable()]
     with counting() as shown:

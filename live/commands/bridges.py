@@ -11,7 +11,7 @@ from erc_live.live import config as configuration
 from erc_live.live.bridges.bridge import carry, leaves_machine
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.screen.console import print_line
-from erc_live.streams.address import public_endpoint
+from erc_live.streams.address import check_endpoint, public_endpoint
 from erc_live.streams.messages import PublicEvent
 from erc_live.streams.subscribe import subscribe
 
@@ -126,6 +126,9 @@ def bridge_websocket(
 ) -> None:
     """Serve WebSocket clients of this machine: JSON messages, first what was missed, then each as it comes."""
     from erc_live.live.bridges.websocket import serve
+
+    settings = configuration.load(config, sets or []).config.events
+    check_endpoint(public_endpoint(endpoint or settings.endpoint), anywhere=True)  # now, and not when somebody comes
 
     def messages(over: Callable[[], bool]) -> Iterator[PublicEvent]:
         return _stream(endpoint, follow, wait, server_key, config, sets, over)

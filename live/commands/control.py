@@ -97,7 +97,7 @@ def label(
 def _ask(request: ControlRequest, session: str | None, config: ConfigFile, sets: Sets, done: str) -> None:
     reply = request_of(control_place(session, config, sets), request)
     if not reply.ok:
-        raise ConfigError(f"erc-live control: {reply.error}")
+        raise ConfigError(f"control: {reply.error}")
     print_line(f"{reply.session}: {done}", out)
 
 
@@ -109,7 +109,7 @@ def control_place(session: str | None, config: ConfigFile, sets: Sets) -> str:
     entry = registry.chosen(session, time.time_ns())
     if entry is not None and not entry.control:
         raise ConfigError(
-            f"erc-live control: {entry.session} takes no requests; start it with --set control.enabled=true "
+            f"control: session {entry.session} takes no requests; start it with --set control.enabled=true "
             "(`erc-live pause` and `resume` work without)"
         )
     return entry.control if entry else control_endpoint(configuration.load(config, sets or []).config.control.endpoint)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from erc_live.live.commands.bundle_options import outside
 from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.progress import counting
 
@@ -34,12 +35,15 @@ def corrections(
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.corpora.neutral import write
     from erc_live.models.errors import CorpusError
+    from erc_live.streams.journal import FOLDER_MODE
 
+    for bundle in bundles:
+        outside(bundle, into)
     names, missing = UniqueNames("{}-{}"), list[str]()
     with counting() as shown:
         sessions = [
             corrected_session(path, names.take(file_part(path.resolve().name) or "session"), into, reviewed)
-            for path in shown.track(bundles, description="reading")
+            for path in shown.track(_each_once(bundles), description="reading")
         ]
         dialogues = [dialogue for session in sessions for dialogue in session.dialogues]
         if not dialogues:
@@ -47,12 +51,13 @@ def corrections(
                 "nobody gave an utterance of these sessions a label: `c` on the dashboard does, and "
                 f"`erc-live annotate {bundles[0]}`"
             )
-        known = dict.fromkeys(label for session in sessions for label in session.known)
+        known = dict.fromkeys(label for session in sessions for label in session.view.estimated_labels)
         spoken = [utterance for dialogue in dialogues for utterance in dialogue.utterances]
         own = dict.fromkeys(each.label for each in spoken if each.label is not None and each.label not in known)
         labels = [*known, *own]
 
         def fill(folder: Path) -> None:
+            folder.chmod(FOLDER_MODE)  # voices and words: for its owner alone, as the recordings are
             for session in shown.track(sessions, description="sound"):
                 write_clips(session, folder, missing)
 
@@ -69,6 +74,14 @@ def corrections(
         out,
     )
     _advise(into, list(own), len(dialogues))
+
+
+def _each_once(bundles: list[Path]) -> list[Path]:
+    """Without those that were named before: one talk would be learnt from twice, or be train and dev at once."""
+    each = list({path.resolve(): path for path in reversed(bundles)}.values())[::-1]
+    if len(each) < len(bundles):
+        print_line("a session that is named several times is taken once")
+    return each
 
 
 def _advise(into: Path, own: list[str], dialogues: int) -> None:

@@ -86,9 +86,8 @@ def evaluate(
             else evaluation_report.side_by_side(runs, differences)
         )
     if plot is not None:
-        for path in plots.plot(plot, runs, [curve for name in names for curve in plots.curves_of(name)]):
-            if not as_json:
-                out.print(f"drawn: {path}", markup=False, soft_wrap=True)
+        drawn = plots.plot(plot, runs, [curve for name in names for curve in plots.curves_of(name)])
+        out.print("".join(f"drawn: {path}\n" for path in drawn if not as_json), end="", soft_wrap=True)
 
 
 @dataclass(frozen=True)

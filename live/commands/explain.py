@@ -8,12 +8,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from erc_live.live.commands.bundle_options import named_utterance, outside
+from erc_live.live.explanation.influence import signed
 from erc_live.live.screen.console import err, out, print_line
 
 if TYPE_CHECKING:
     from erc_live.live.explanation.influence import Explanation, Influence
 
 _NUMBER_CELLS = 6  # -12.34
+_HEAD_BYTES = 200
 _COUNT = 5  # utterances in the table
 _DIFFERENT = 1e-3  # between what the session gave the label and what is computed anew
 
@@ -27,23 +30,34 @@ def explain(
         ),
     ] = None,
     drawing: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw all of it as SVG: heat maps.", metavar="WHY.svg")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Draw all of it as SVG: heat maps; of dialogue_graph, the default network, attention, too.",
+            metavar="WHY.svg",
+        ),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Those that labelled the session, if they lie elsewhere now.", metavar="FOLDER")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object with all numbers.")] = False,
 ) -> None:
-    """Say what moved the estimate of one utterance: which past utterances, and of each which of words, voice and face.
+    """Say of a recorded session what moved the estimate of an utterance: past utterances, words, voice, face.
 
-    Each is left out in turn, and the change of the log-probability of the label is its influence. It explains the
-    estimate of the model, and nobody's feelings.
+    Each utterance is left out in turn, and each modality of it; the change of the log-probability of the label is its
+    influence. It explains the estimate of the model, and nobody's feelings. Numbers of utterances: erc-live annotate
+    BUNDLE
     """
     from erc_live.live.explanation.recorded_dialogues import recorded_dialogues
     from erc_live.models import checkpoint
 
     recorded = recorded_dialogues(bundle)
-    wanted = recorded.find(utterance)
+    wanted = recorded.last
+    if utterance is not None:
+        wanted = recorded.id_of(named_utterance(recorded.view, utterance, "--utterance", bundle))
+    if drawing is not None:
+        outside(bundle, drawing)
     with err.status("leaving out one utterance after the other"):
         (explanation,) = recorded.explain([wanted], checkpoint.load(weights or recorded.weights))
     if drawing is not None:
@@ -58,12 +72,15 @@ def explain(
 
 def _draw(explanation: "Explanation", path: Path) -> None:
     from erc_live.live.errors import ConfigError
-    from erc_live.live.explanation.heat_maps import svg
+    from erc_live.live.explanation.heat_maps import DRAWING, svg
+    from erc_live.streams.journal import write_whole
 
     try:
-        path.write_text(svg(explanation), encoding="utf-8")
+        if path.exists() and DRAWING not in path.read_bytes()[:_HEAD_BYTES]:
+            raise ConfigError(f"-o {path}: is there already, and is no drawing of explain; name another place")
+        write_whole(path, svg(explanation).encode())
     except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"-o {path}: cannot be written: {error.strerror}; name another place") from error
 
 
 def _print(explanation: "Explanation") -> None:
@@ -83,7 +100,8 @@ def _print(explanation: "Explanation") -> None:
     out.print(table)
     spoken = len(e.influences) - 1
     more = " (older ones may count, too)" if e.bounded else ""
-    print_line(f"Examined: itself and the {spoken} utterances before it that can count{more}.", out)
+    past = "1 utterance" if spoken == 1 else f"{spoken} utterances"
+    print_line(f"Examined: itself and the {past} before it that can count{more}.", out)
 
 
 def _cells(influence: "Influence") -> list[Text]:
@@ -91,6 +109,6 @@ def _cells(influence: "Influence") -> list[Text]:
     numbers = [influence.whole, *(influence.modalities.get(name) for name in ("text", "audio", "visual"))]
     who = "itself" if influence.itself else f"{influence.index} {influence.speaker_name}"
     return [
-        *(Text("" if n is None else f"{n:+.2f}") for n in numbers),
+        *(Text("" if n is None else signed(n)) for n in numbers),
         Text(f"{who}: {influence.text or '(no words)'}"),
     ]

@@ -1,16 +1,17 @@
 """`erc-live export`: a recorded session in the formats of other programs.
 
-The rule of this file: all files of a call are there at the end, or none; what of the session is not in them is told.
+The rule of this file: all files of a call are there at the end, or none; what of the session is not in them
+stands in a line.
 """
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from erc_live.live.commands.bundle_options import outside
 from erc_live.live.export.formats import FORMATS
-from erc_live.live.screen.console import err, out, print_line
+from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.progress import remaining
 
 _LIST = "; ".join(f"{name}: {each.what}" for name, each in FORMATS.items())
@@ -33,11 +34,12 @@ def export(
     from erc_live.streams.errors import SessionError
 
     names = chosen(to)
-    shown = remaining()
-    task = shown.add_task("writing")
-    with shown if err.is_terminal else nullcontext(), ExportFolder(into, force) as folder:
+    outside(bundle, into)
+    bar = remaining()
+    task = bar.add_task("writing")
+    with bar, ExportFolder(into, force) as folder:
         done = export_session(
-            bundle, names, folder, lambda total: shown.update(task, total=total), lambda part: shown.advance(task, part)
+            bundle, names, folder, lambda total: bar.update(task, total=total), lambda part: bar.advance(task, part)
         )
     for path in folder.written:
         print_line(str(path), out)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from erc_live.live.errors import ConfigError
+from erc_live.live.commands.bundle_options import named_utterance, outside
 from erc_live.live.report import bundle_report
 from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.progress import remaining
@@ -24,7 +24,10 @@ def report(
     ] = None,
     why: Annotated[
         list[str] | None,
-        typer.Option(help="Draw what moved this utterance's estimate, as `erc-live explain`. Several.", metavar="K"),
+        typer.Option(
+            help="Draw what moved this utterance's estimate: its number or id (`erc-live annotate BUNDLE`). Several.",
+            metavar="K",
+        ),
     ] = None,
     no_sound: Annotated[bool, typer.Option("--no-sound", help="Leave the sound out.")] = False,
 ) -> None:
@@ -33,9 +36,7 @@ def report(
     The page needs no network and no program but a browser. Sound of up to some 18 minutes is in it; longer sound lies
     beside it, as a file of the same name that ends in .sound.webm. Both are readable by you alone, as the recording is.
     """
-    target = page or Path(f"{bundle.resolve().name}.html")
-    if target.resolve().is_relative_to(bundle.resolve()):
-        raise ConfigError(f"-o {target}: is inside the recorded session, which is not changed; name another place")
+    target = outside(bundle, page or Path(f"{bundle.resolve().name}.html"))
     with remaining() as bars:
         task = bars.add_task("sound", total=None, visible=False)
         written = bundle_report.report(
@@ -58,5 +59,5 @@ def _explanations(bundle: Path, utterances: list[str]) -> dict[str, str]:
     from erc_live.models import checkpoint
 
     recorded = recorded_dialogues(bundle)
-    wanted = {recorded.find(utterance) for utterance in utterances}
+    wanted = {recorded.id_of(named_utterance(recorded.view, name, "--why", bundle)) for name in utterances}
     return drawings(recorded, wanted, checkpoint.load(recorded.weights))

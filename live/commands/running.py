@@ -20,6 +20,7 @@ from erc_live.streams.messages import Command, Hello
 from erc_live.streams.subscribe import subscribe
 
 ANSWER_S = 10.0  # in which a session that listens answers, however busy the machine is
+TAKEN_S = 3.0  # in which a session does what it is asked for; it looks fifty times a second
 
 Session = Annotated[str | None, typer.Argument(help="Which one; the only one without.", metavar="[SESSION]")]
 
@@ -58,19 +59,28 @@ def status(
 
 def pause(session: Session = None) -> None:
     """Stop listening and looking at once, until `erc-live resume`; the session goes on."""
-    _ask(session, "pause")
+    _ask(session, "pause", "paused")
 
 
 def resume(session: Session = None) -> None:
     """Listen and look again."""
-    _ask(session, "resume")
+    _ask(session, "resume", "resumed")
 
 
-def _ask(session: str | None, command: Command) -> None:
+def _ask(session: str | None, command: Command, done: str) -> None:
+    """Ask, and wait until it is done: who believes that nobody listens must be right. Raises AddressError where the
+    session does not answer.
+    """
     entry = registry.chosen(session, time.time_ns())
     if entry is None:
-        raise ConfigError(f"erc-live {command}: no session runs here; `erc-live status` lists them")
+        raise ConfigError(f"{command}: no session runs here; `erc-live status` lists them")
     registry.ask(entry.session, command)
+    if not registry.is_taken(entry.session, TAKEN_S):
+        raise AddressError(
+            f"{command}: session {entry.session} does not answer within {TAKEN_S:g} s, so it is NOT {done}; "
+            f"is its process {entry.pid} still there?"
+        )
+    print_line(f"{entry.session}: {done}", out)
 
 
 def _greeting(endpoint: str) -> Hello | None:

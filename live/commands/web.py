@@ -12,7 +12,7 @@ from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.report.page_state import PageState
 from erc_live.live.report.web_server import WebServer
 from erc_live.live.screen.console import out, print_line
-from erc_live.streams.address import public_endpoint
+from erc_live.streams.address import check_endpoint, public_endpoint
 from erc_live.streams.errors import StreamLost
 from erc_live.streams.messages import PublicEvent, SessionEnd
 from erc_live.streams.subscribe import subscribe
@@ -35,6 +35,7 @@ def web(
     """
     settings = configuration.load(config, sets or []).config.events
     place = public_endpoint(endpoint or settings.endpoint)
+    check_endpoint(place, anywhere=True)  # before an address is printed that nothing would stand behind
     state = PageState(live=True)
     state.say("waiting", f"for a session that publishes at {place}")
     lost: StreamLost | None = None

@@ -8,27 +8,34 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from erc_live.live.requests import Cue
-from erc_live.streams.messages import AnyMessage, EmotionEvent, SourceEnd
+from erc_live.streams.messages import AnyMessage, EmotionEvent, SessionEnd, SourceEnd
 
 _WORD = re.compile(r"[\w']+")
 
 
 class RecognitionScore:
-    """`observe` the messages of a session, then ask for its `summary`."""
+    """`observe` the messages of a session, then ask for its `summary`. `microphones`: on which the reference is
+    spoken.
+    """
 
-    def __init__(self, reference: Iterable[Cue]) -> None:
+    def __init__(self, reference: Iterable[Cue], microphones: Iterable[str] = ()) -> None:
         self._reference = tuple(reference)
         self._events: dict[str, EmotionEvent] = {}  # by utterance, the highest revision of it
+        self._unplayed = set(microphones)  # to their end
         self._stopped = False
 
     def observe(self, message: AnyMessage) -> None:
-        """Take note of what was recognised, and of a source that somebody stopped."""
+        """Take note of what was recognised, of a microphone that was played to its end, and of a session that was not
+        worked off.
+        """
         if isinstance(message, EmotionEvent) and message.final:
             before = self._events.get(message.utterance)
             if before is None or before.revision < message.revision:
                 self._events[message.utterance] = message
-        elif isinstance(message, SourceEnd):
-            self._stopped = self._stopped or message.reason == "stopped"
+        elif isinstance(message, SourceEnd) and message.reason == "end of file":
+            self._unplayed.discard(message.source)
+        elif isinstance(message, SessionEnd):
+            self._stopped = message.reason == "stopped"
 
     def errors(self) -> tuple[int, int]:
         """Words that are wrong, missing or too many, and words that were said."""
@@ -43,8 +50,8 @@ class RecognitionScore:
         return wrong, sum(map(len, reference.values()))
 
     def summary(self) -> str:
-        """The word error rate and whose it is, in a line; "" if somebody stopped the demo before its end."""
-        if self._stopped:
+        """The word error rate and whose it is, in a line; "" if not all of it was played and listened to."""
+        if self._unplayed or self._stopped:
             return ""
         wrong, total = self.errors()
         recognised = [event for event in self._events.values() if event.text]

@@ -116,5 +116,7 @@ def _emotion(check: Check, case: Case) -> Finding:
     by = f"by {described.card.network} ({tracker.weights})"
     if tracker.device != "auto":
         return check.finding("ok", f"{by} on {tracker.device}, for tracker.device names it")
+    if importlib.util.find_spec("torch") is None:
+        raise ModuleNotFoundError("torch is not installed", name="torch")
     cuda = attempt("torch_cuda").values.get("available")
     return check.finding("ok", f"{by} on {'cuda, for a GPU is there' if cuda else 'cpu, for torch finds no GPU'}")

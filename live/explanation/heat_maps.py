@@ -21,6 +21,7 @@ FOOTER = (
     "Numbers: how far log p of the label falls without it, in nats; + it spoke for the label, - against it.",
     "Estimated expressed emotion: what moved the estimate of a model, not why anybody felt something.",
 )
+DRAWING = b'class="erc-why"'  # is near the beginning of each
 _FOR, _AGAINST, _LOOKED = "#e08214", "#8073ac", "#4393c3"  # ColorBrewer's PuOr and RdBu
 _STRONGEST = 0.75  # opacity of the largest value: text stays readable on it in both schemes
 _ROW, _CELL, _WORDS, _TOP, _LEFT = 22, 66, 330, 78, 10  # px

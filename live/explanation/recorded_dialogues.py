@@ -3,64 +3,70 @@
 The rule of this file: what was corrected counts as it was corrected; of each utterance, the last that was recorded.
 """
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from erc_live.live.explanation.heat_maps import svg
-from erc_live.live.explanation.influence import Explanation
+from erc_live.live.explanation.influence import Explanation, Influence
 from erc_live.live.explanation.occlusion import explain_each
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.errors import WeightsError
+from erc_live.streams.conversation_view import AnnotatedUtterance, ConversationView, conversation_view
 from erc_live.streams.errors import SessionError
 from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
 from erc_live.streams.session import RecordedSession, open_session
 
+Named = TypeVar("Named", Explanation, Influence)
+
 
 @dataclass(frozen=True)
 class RecordedDialogues:
-    """`dialogues`: by id, utterances in the order in which they were observed. `events`: by utterance, the last."""
+    """`dialogues`: by id, utterances in the order in which they were observed. `view`: what is known of them."""
 
     path: Path
     weights: str
     dialogues: dict[str, tuple[UtteranceFeatures, ...]]
-    events: dict[str, EmotionEvent]
+    view: ConversationView
 
-    def find(self, name: str | None) -> str:
-        """The id of the utterance that a person means: an id, a number of the first dialogue, or the last one for None.
+    @property
+    def last(self) -> str:
+        """The id of the last utterance of the first dialogue."""
+        return next(iter(self.dialogues.values()))[-1].utterance
 
-        Raises SessionError.
-        """
-        first = next(iter(self.dialogues.values()))
-        if name is None:
-            return first[-1].utterance
-        if any(name == features.utterance for dialogue in self.dialogues.values() for features in dialogue):
-            return name
-        if name.isdecimal() and int(name) < len(first):
-            return first[int(name)].utterance
-        raise SessionError(f"{self.path}: no utterance {name}: there are 0 to {len(first) - 1}")
+    def id_of(self, spoken: AnnotatedUtterance) -> str:
+        """The id of an utterance that can be explained. Raises SessionError."""
+        wanted = spoken.event.utterance
+        if any(wanted == features.utterance for dialogue in self.dialogues.values() for features in dialogue):
+            return wanted
+        raise SessionError(f"{self.path}: holds no features of utterance {wanted}, so nothing can be computed anew")
 
     def explain(self, utterances: Collection[str], checkpoint: Checkpoint) -> Iterator[Explanation]:
         """What moved the estimates of utterances, in one pass of each dialogue; ids that are not there are passed over.
 
         Raises WeightsError where other weights labelled them.
         """
+        spoken = {each.event.utterance: each for each in self.view.utterances}
         for dialogue in self.dialogues.values():
             wanted: dict[int, float | None] = {}
             for place, features in enumerate(dialogue):
                 if features.utterance in utterances:
-                    wanted[place] = self._recorded(features.utterance, checkpoint)
-            yield from explain_each(dialogue, wanted, checkpoint)
+                    event = spoken[features.utterance].event if features.utterance in spoken else None
+                    wanted[place] = self._recorded(event, checkpoint)
+            yield from (_as_known(each, spoken) for each in explain_each(dialogue, wanted, checkpoint))
 
-    def _recorded(self, utterance: str, checkpoint: Checkpoint) -> float | None:
+    def _recorded(self, event: EmotionEvent | None, checkpoint: Checkpoint) -> float | None:
         """What the session gave the label. Raises WeightsError."""
-        event = self.events.get(utterance)
         if event is None:
             return None
         if event.model != checkpoint.fingerprint:
             raise WeightsError(
                 f"{self.path}: was labelled by the weights {event.model}, these are {checkpoint.fingerprint}: "
-                "name the folder of those: --weights FOLDER"
+                "name the folder of those: erc-live explain --weights FOLDER"
             )
         return event.probs[event.label]
 
@@ -76,14 +82,21 @@ def recorded_dialogues(path: Path) -> RecordedDialogues:
     latest = {f.utterance: f for f in session.features if f.final}  # in the order of first appearance
     if not latest:
         raise SessionError(f"{path}: holds no features, so nothing can be computed anew: record with --record")
-    dialogues: dict[str, tuple[UtteranceFeatures, ...]] = {}
+    dialogues: defaultdict[str, list[UtteranceFeatures]] = defaultdict(list)
     for features in latest.values():
-        dialogues[features.dialogue] = (*dialogues.get(features.dialogue, ()), features)
-    events: dict[str, EmotionEvent] = {}
-    for event in session.events:
-        if isinstance(event, EmotionEvent) and event.final:
-            events[event.utterance] = max(events.get(event.utterance, event), event, key=lambda e: e.revision)
-    return RecordedDialogues(path, _weights(session), dialogues, events)
+        dialogues[features.dialogue].append(features)
+    grouped = {name: tuple(dialogue) for name, dialogue in dialogues.items()}
+    return RecordedDialogues(path, _weights(session), grouped, conversation_view(session))
+
+
+def _as_known(explanation: Explanation, spoken: Mapping[str, AnnotatedUtterance]) -> Explanation:
+    """With the numbers of the session, and the names that people gave; the network was asked with its own."""
+
+    def known(each: Named) -> Named:
+        counts = spoken.get(each.utterance)
+        return each if counts is None else replace(each, index=counts.event.index, speaker_name=counts.speaker_name)
+
+    return replace(known(explanation), influences=tuple(map(known, explanation.influences)))
 
 
 def _weights(session: RecordedSession) -> str:

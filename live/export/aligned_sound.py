@@ -8,7 +8,7 @@ some ms; samples are moved only where they would lie further off than half a chu
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,18 +18,17 @@ from erc_live.streams.conversation_view import ConversationView, SpeakerKey
 from erc_live.streams.errors import SessionError
 from erc_live.streams.messages import CHUNK_SAMPLES, SAMPLE_RATE_HZ, samples_to_ns
 from erc_live.streams.session import AudioSegment, RecordedSession
+from erc_live.streams.spans import Span, merged
 
 BLOCK = SAMPLE_RATE_HZ  # samples; a second
 LONGEST_S = 7 * 86_400  # a session that seems longer has a stamp that is wrong
 _SAMPLE_NS = samples_to_ns(1)
 
-Span = tuple[int, int]  # first sample, and the one after the last
-
 
 @dataclass(frozen=True)
 class SoundTrack:
     """One file of sound. `speaker_name` is None for all that a shared microphone picked up, and `speakers` is empty
-    then; else they are whose utterances it has. `spans`: where it is not silent, in order and apart; None: anywhere.
+    then; else they are whose utterances it has. `spans` (samples): where it is not silent; None: anywhere.
     """
 
     name: str
@@ -99,18 +98,7 @@ def _spoken(view: ConversationView, source: str) -> dict[SpeakerKey, tuple[Span,
             times = (each.event.t_start_ns, each.event.t_end_ns)
             start, end = (_sample_at(t_ns - view.start_ns) for t_ns in times)
             spans[each.speaker].append((start, end))
-    return {key: _merged(each) for key, each in spans.items()}
-
-
-def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """The same samples in spans that do not touch, in order."""
-    out: list[Span] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
-            out[-1] = out[-1][0], max(end, out[-1][1])
-        else:
-            out.append((start, end))
-    return tuple(out)
+    return {key: merged(each) for key, each in spans.items()}
 
 
 def _pieces(session: RecordedSession, view: ConversationView, source: str, missing: list[str]) -> Iterator[np.ndarray]:

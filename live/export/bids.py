@@ -33,6 +33,8 @@ _COLUMNS = {
     "trial_type": "Estimated expressed emotion of the utterance, or `mark` for a moment that somebody marked.",
     "confidence": "Probability that the model gives to trial_type.",
     "certain": "`false` where the model would rather abstain.",
+    "valence": "Valence that the probabilities of the labels give, from -1 to 1.",
+    "arousal": "Arousal, alike.",
     "label_annotated": "What people took the expression for; of several labels the one that most of them gave.",
     "text": "The words as recognised, or the note of a mark.",
     "source": "The microphone.",
@@ -100,8 +102,10 @@ def _events(view: ConversationView, key: SpeakerKey) -> list[tuple[Value, ...]]:
         if each.speaker == key:
             times = relative_s(view, event.t_start_ns), max(0, event.t_end_ns - event.t_start_ns) / 1e9
             estimate = event.label, event.probs.get(event.label), str(event.certain).lower()
-            rows.append((*times, *estimate, each.label_annotated, event.text, event.source))
-    rows += [(relative_s(view, mark.t_ns), 0.0, "mark", None, None, None, mark.text, None) for mark in view.marks]
+            places = event.valence, event.arousal
+            rows.append((*times, *estimate, *places, each.label_annotated, event.text, event.source))
+    nothing = (None,) * 5
+    rows += [(relative_s(view, mark.t_ns), 0.0, "mark", *nothing, mark.text, None) for mark in view.marks]
     return sorted(rows, key=lambda row: row[:2])
 
 

@@ -2,7 +2,9 @@
 
 Times are Unix time in ms. The probabilities of an estimate are the `confidence` of its categories, of a vocabulary that
 stands in the document. A name of a category is an XML name token: of a label that is none, the letters that can not be
-in one are replaced, and the label itself stands in the `info` of its item.
+in one are replaced, and the label itself stands in the `info` of its item. Valence and arousal are `pleasure` and
+`arousal` of the vocabulary `pad-dimensions` (W3C Working Group Note "Vocabularies for EmotionML", after Mehrabian),
+moved from [-1, 1] to [0, 1], where scales of EmotionML lie: 0.5 is the middle.
 The rule of this file: whoever reads an `emotion` sees who says so: an estimate of a model, or a person.
 """
 
@@ -16,6 +18,7 @@ from erc_live.streams.conversation_view import AnnotatedUtterance, ConversationV
 NAMESPACE = "http://www.w3.org/2009/10/emotionml"
 OURS = "urn:erc-live:export"  # of what stands in `info`, where elements must be of another namespace
 _VOCABULARY = "labels"
+_DIMENSIONS = "http://www.w3.org/TR/emotion-voc/xml#pad-dimensions"
 _NOT_NMTOKEN = re.compile(r"[^\w.:\u00b7-]")  # roughly XML 1.0, production 7: letters, digits and these
 _THROUGH = {"text": "text", "audio": "voice", "visual": "face"}  # names that the recommendation gives (2.4.2)
 
@@ -26,6 +29,8 @@ def write(export: Export) -> None:
     ET.register_namespace("", NAMESPACE)
     ET.register_namespace("erc", OURS)
     root = ET.Element(_tag("emotionml"), {"version": "1.0", "category-set": f"#{_VOCABULARY}"})
+    if any(each.event.valence is not None for each in view.utterances):
+        root.set("dimension-set", _DIMENSIONS)
     tokens = _tokens(view.labels)
     if tokens:  # a vocabulary has at least one item
         _add_vocabulary(root, tokens)
@@ -60,6 +65,9 @@ def _add_estimate(
     likeliest_first = sorted(event.probs.items(), key=lambda item: -item[1]) or [(event.label, 1.0)]
     for label, share in likeliest_first:
         ET.SubElement(emotion, _tag("category"), {"name": tokens[label], "confidence": f"{share:.6f}"})
+    for name, place in (("pleasure", event.valence), ("arousal", event.arousal)):
+        if place is not None:
+            ET.SubElement(emotion, _tag("dimension"), {"name": name, "value": f"{(place + 1) / 2:.6f}"})
 
 
 def _emotion(root: ET.Element, view: ConversationView, utterance: AnnotatedUtterance) -> ET.Element:

@@ -52,6 +52,8 @@ _UTTERANCES: dict[str, ColumnType] = {
     "annotated_by": "string",
     "shift": "bool",
     "entropy": "float64",
+    "valence": "float64",
+    "arousal": "float64",
     "modalities": "string",
     "speaker_confidence": "float64",
     "text_confidence": "float64",
@@ -86,18 +88,11 @@ _MOMENTS: dict[str, ColumnType] = {
 
 
 def _utterance_columns(view: ConversationView) -> dict[str, ColumnType]:
-    estimated = _estimated(view)
-    return {**_UTTERANCES, **{f"p_{label}": "float64" for label in estimated}}
-
-
-def _estimated(view: ConversationView) -> list[str]:
-    """The labels that events have probabilities of."""
-    probable = {label for each in view.utterances for label in each.event.probs}
-    return [label for label in view.labels if label in probable]
+    return {**_UTTERANCES, **{f"p_{label}": "float64" for label in view.estimated_labels}}
 
 
 def _utterance_row(view: ConversationView) -> Callable[[AnnotatedUtterance], tuple[Value, ...]]:
-    estimated = _estimated(view)
+    estimated = view.estimated_labels
 
     def row(utterance: AnnotatedUtterance) -> tuple[Value, ...]:
         event = utterance.event
@@ -119,6 +114,8 @@ def _utterance_row(view: ConversationView) -> Callable[[AnnotatedUtterance], tup
             "; ".join(utterance.authors) or None,
             event.shift,
             event.entropy,
+            event.valence,
+            event.arousal,
             " ".join(event.modalities),
             event.speaker_confidence,
             event.text_confidence,

@@ -1,11 +1,13 @@
 """XDF, the file format of the Lab Streaming Layer (specification 1.0, github.com/sccn/xdf): three streams of a session.
 
-`erc-live probabilities`: a number for each label, at the end of each utterance. `erc-live utterances`: texts: speaker,
+`erc-live probabilities`: a number for each label, then valence and arousal (NaN where they are unknown), at the end of
+each utterance. `erc-live utterances`: texts: speaker,
 label, what people annotated, words. `erc-live markers`: marks, alerts, gaps.
 No library writes XDF, so the chunks are made here: length, tag, contents, all little-endian.
 The rule of this file: time stamps are seconds from the start of the session; when that was, stands in the file header.
 """
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,18 +57,19 @@ def write(export: Export) -> None:
 
 def xdf_streams(view: ConversationView) -> tuple[XdfStream, ...]:
     """What of the session is in the file."""
-    probable = {label for each in view.utterances for label in each.event.probs}
-    labels = tuple(label for label in view.labels if label in probable)
+    labels = view.estimated_labels
     shares: list[Sample] = []
     texts: list[Sample] = []
     for each in sorted(view.utterances, key=lambda spoken: spoken.event.t_end_ns):
         event, at_s = each.event, relative_s(view, each.event.t_end_ns)
         start = f"{relative_s(view, event.t_start_ns):.9f}"
-        shares.append((at_s, [event.probs.get(label, float("nan")) for label in labels]))
+        numbers = [*(event.probs.get(label) for label in labels), event.valence, event.arousal]
+        shares.append((at_s, [math.nan if number is None else number for number in numbers]))
         texts.append((at_s, [start, each.speaker_name, event.label, each.label_annotated or "", event.text]))
+    numbered = (*labels, "valence", "arousal")
     fields = ("start_s", "speaker_name", "label", "label_annotated", "text")
     return (
-        *((XdfStream("erc-live probabilities", "Emotion", labels, False, tuple(shares)),) if labels else ()),
+        *((XdfStream("erc-live probabilities", "Emotion", numbered, False, tuple(shares)),) if labels else ()),
         XdfStream("erc-live utterances", "Transcript", fields, True, tuple(texts)),
         XdfStream("erc-live markers", "Markers", ("marker",), True, tuple(_markers(view))),
     )

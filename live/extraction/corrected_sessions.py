@@ -27,13 +27,8 @@ from erc_live.streams.messages import SAMPLE_RATE_HZ, samples_to_ns
 from erc_live.streams.session import RecordedSession, open_session
 
 SOUND = "sound"  # folder of the clips in the corpus
-_MOST = (
-    40,
-    20,
-    10,
-    5,
-    2,
-)  # utterances in a dialogue: more than the default network looks back, fewer of short sessions
+# Utterances in a dialogue: more than the default network looks back, fewer of short sessions.
+_MOST = (40, 20, 10, 5, 2)
 _ENOUGH = 2  # dialogues; fewer cannot be both train and dev
 _SHORTEST = SAMPLE_RATE_HZ // 10  # samples of a clip; nothing can be measured in less
 
@@ -48,12 +43,6 @@ class CorrectedSession:
     clips: Mapping[str, AnnotatedUtterance]
     annotated: int  # utterances that people gave a label
     changed: int  # those of them whose label is not the estimate
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The labels of the session's model, in its order."""
-        known = {label for spoken in self.view.utterances for label in spoken.event.probs}
-        return tuple(label for label in self.view.labels if label in known)
 
 
 def corrected_session(path: Path, name: str, corpus: Path, reviewed: bool) -> CorrectedSession:
@@ -73,11 +62,11 @@ def corrected_session(path: Path, name: str, corpus: Path, reviewed: bool) -> Co
     utterances = _utterances(session, view, reviewed)
     clips = _with_sound(session, view)
     names = {spoken.event.utterance: f"{SOUND}/{name}/{number:05}.flac" for number, spoken in enumerate(clips)}
-    spoken_with_clip = [
-        (spoken, replace(each, audio=corpus / file if (file := names.get(spoken.event.utterance)) else None))
+    with_clips = [
+        replace(each, audio=corpus / file if (file := names.get(spoken.event.utterance)) else None)
         for spoken, each in zip(view.utterances, utterances, strict=True)
     ]
-    dialogues = _dialogues(spoken_with_clip, name)
+    dialogues = _dialogues(with_clips, name)
     there = {utterance.audio for dialogue in dialogues for utterance in dialogue.utterances}
     judged = [spoken for spoken in view.utterances if spoken.label_annotated is not None]
     return CorrectedSession(
@@ -147,16 +136,15 @@ def _with_sound(session: RecordedSession, view: ConversationView) -> list[Annota
     ]
 
 
-def _dialogues(spoken: Sequence[tuple[AnnotatedUtterance, Utterance]], name: str) -> tuple[Dialogue, ...]:
-    """Those that hold a label, cut as long as leaves enough of them."""
-    dialogues: list[Dialogue] = []
-    for most in _MOST:
-        pieces = _pieces([utterance for _, utterance in spoken], most)
-        labelled = [piece for piece in pieces if any(utterance.label for utterance in piece)]
-        dialogues = [Dialogue(f"{name}-{number:03}", tuple(piece)) for number, piece in enumerate(labelled, 1)]
-        if len(dialogues) >= _ENOUGH:
-            break
-    return tuple(dialogues)
+def _dialogues(utterances: Sequence[Utterance], name: str) -> tuple[Dialogue, ...]:
+    """Those that hold a label: cut as long as leaves enough of them, and where nothing does, as long as can be."""
+    cuts = [_labelled(utterances, most) for most in _MOST]
+    pieces = next((cut for cut in cuts if len(cut) >= _ENOUGH), cuts[0])
+    return tuple(Dialogue(f"{name}-{number:03}", tuple(piece)) for number, piece in enumerate(pieces, 1))
+
+
+def _labelled(utterances: Sequence[Utterance], most: int) -> list[list[Utterance]]:
+    return [piece for piece in _pieces(utterances, most) if any(utterance.label for utterance in piece)]
 
 
 def _pieces(utterances: Sequence[Utterance], most: int) -> Iterator[list[Utterance]]:

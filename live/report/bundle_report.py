@@ -13,11 +13,13 @@ from erc_live.live.report.page_file import page_html
 from erc_live.live.report.page_rows import PageFigure, PageLack, PageSound
 from erc_live.live.report.page_state import PageState
 from erc_live.live.report.soundtrack import MAX_S, MIME, encode_opus, mixed, placed_sounds
+from erc_live.streams.annotations import Annotation
 from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.bundle_losses import missing
+from erc_live.streams.conversation_view import ConversationView, conversation_view
 from erc_live.streams.errors import SessionError
 from erc_live.streams.journal import write_whole
-from erc_live.streams.messages import SCHEMA, EmotionEvent, Hello
+from erc_live.streams.messages import SCHEMA, Hello
 from erc_live.streams.session import AudioSegment, RecordedSession, open_session
 
 PAGE_BYTES = 3_000_000  # of a page with its sound; a larger sound lies beside it
@@ -52,27 +54,25 @@ def report(
     cannot be read, or the page cannot be written.
     """
     session = open_session(bundle)
-    t0_ns = _first_ns(session)
-    state = PageState(t0_ns, wall=(session.manifest.t_ns, session.manifest.wall_ns))
-    _feed(state, session)
+    if not _is_ours(page):  # before the work, which may take a minute
+        raise SessionError(f"{page}: is there already, and is no report; name another place with -o")
+    view = conversation_view(session)
+    state = PageState(view.start_ns, wall=(view.start_ns, view.start_wall_ns))
+    _feed(state, session, view)
     lacks = _lacks(session)
-    sound = _sound(session, t0_ns, lacks, progress) if with_sound else b""
+    sound = _sound(session, view.start_ns, lacks, progress) if with_sound else b""
     for number, text in enumerate(lacks):
         state.put("lacks", str(number), PageLack(text=text))
     for utterance, svg in (explanations or {}).items():
         state.put("why", utterance, PageFigure(svg=svg))
-    return _write(state, page, sound, _no_sound(session, with_sound, sound))
+    state.put("sound", "all", PageSound(present=bool(sound), text=_no_sound(session, with_sound, sound)))
+    return _write(state, page, sound, len(view.utterances), lacks)
 
 
-def _first_ns(session: RecordedSession) -> int:
-    """When the page begins: with the first sound or frame, else with the first utterance."""
-    starts = [event.t_start_ns for event in session.events if isinstance(event, EmotionEvent)]
-    return session.t_first_ns if session.segments else min(starts, default=session.manifest.t_ns)
-
-
-def _feed(state: PageState, session: RecordedSession) -> None:
+def _feed(state: PageState, session: RecordedSession, view: ConversationView) -> None:
+    """What the session says at its end. The stamps of an utterance are those of its first final event."""
     manifest = session.manifest
-    if not any(isinstance(event, Hello) for event in session.events):
+    if view.hello is None:
         greeting = Hello(
             schema=SCHEMA,
             session=manifest.session,
@@ -87,7 +87,13 @@ def _feed(state: PageState, session: RecordedSession) -> None:
         state.feed(greeting)
     if not manifest.closed:
         state.say("cut off", "the recording was not closed")
-    for message in (*session.events, *session.gaps):
+    for message in session.events:
+        if not isinstance(message, Annotation) and getattr(message, "final", True):
+            state.feed(message)
+    for spoken in view.utterances:
+        for message in (spoken.event, *spoken.annotations):
+            state.feed(message)
+    for message in (*view.names, *view.marks, *view.gaps):
         state.feed(message)
 
 
@@ -127,26 +133,26 @@ def _no_sound(session: RecordedSession, with_sound: bool, sound: bytes) -> str:
     return "The sound could not be added." if recorded else "No sound was recorded."
 
 
-def _write(state: PageState, page: Path, sound: bytes, no_sound: str) -> WrittenReport:
-    if not _is_ours(page):
-        raise SessionError(f"{page}: is there already, and is no report; name another place with -o")
-    state.put("sound", "all", PageSound(present=bool(sound), text=no_sound))
+def _write(state: PageState, page: Path, sound: bytes, utterances: int, lacks: list[str]) -> WrittenReport:
     _, items = state.changes(0)
     lines = []
     uri = f"data:{MIME};base64,{base64.b64encode(sound).decode()}" if sound else ""
     written = {page: page_html(items, sound=uri)}
+    beside = page.with_suffix(SOUND_SUFFIX)
     if sound and len(written[page]) > PAGE_BYTES:
-        beside = page.with_suffix(SOUND_SUFFIX)
         written = {beside: sound, page: page_html(items, sound=quote(beside.name))}
         lines.append(f"{beside}: the sound, {len(sound) / 1e6:.1f} MB, is too large for one page; keep both together")
-    if not state.utterances:
+    if not utterances:
         lines.append("no utterance was classified in this session; the page has what else is known of it")
+    lines += [f"missing: {lack}" for lack in lacks]
     try:
+        if page.exists() and beside not in written:
+            beside.unlink(missing_ok=True)  # the sound of the earlier report, which this one takes the place of
         for file, data in written.items():
             write_whole(file, data)
     except OSError as error:
         raise SessionError(f"{page}: cannot be written: {error.strerror}; name another place with -o") from error
-    return WrittenReport(page, state.utterances, tuple(lines))
+    return WrittenReport(page, utterances, tuple(lines))
 
 
 def _is_ours(page: Path) -> bool:

@@ -7,8 +7,8 @@ The rule of this file: pure but for its own state; no clock, no file, no socket.
 
 from importlib.metadata import version as version_of
 
+from erc_live.live.label_looks import label_looks
 from erc_live.live.report.item_store import Items, ItemStore
-from erc_live.live.report.label_looks import label_looks
 from erc_live.live.report.page_rows import PageHead, PageLabel, PageLack, PageNote, PageRow, PageStatus
 from erc_live.live.report.page_utterances import UtteranceBook
 from erc_live.live.report.session_bands import BandBook
@@ -89,7 +89,7 @@ class PageState:
             t1=self._s(self._last_ns),
             phase=self.phase,
             text=self._text,
-            recording=self._recording,
+            recording=self._recording and self._live,
             paused=self._bands.paused,
         )
         self._store.put("status", "now", status)
@@ -146,7 +146,11 @@ class PageState:
         self._first_ns, self._last_ns = min(self._first_ns, *times_ns), max(self._last_ns, *times_ns)
 
     def _looks(self) -> dict[str, PageLabel]:
-        return label_looks([*(self._hello.labels if self._hello else ()), *self._utterances.labels()])
+        labels = dict.fromkeys((*(self._hello.labels if self._hello else ()), *self._utterances.labels()))
+        return {
+            label: PageLabel(letters=letters, colour=colour.area, ink=colour.ink, hatched=hatched)
+            for label, (letters, colour, hatched) in label_looks(tuple(labels)).items()
+        }
 
     def _miss(self, message: Gap | Overload | SessionState) -> None:
         if isinstance(message, Gap):
@@ -165,11 +169,8 @@ class PageState:
         self._recording = False
 
     def _annotate(self, annotation: Annotation) -> None:
-        if annotation.kind == "label" and annotation.utterance is not None and annotation.label is not None:
-            self._utterances.correct(annotation.utterance, annotation.author, annotation.label)
-            return
+        self._utterances.annotate(annotation)
         if annotation.kind == "name" and annotation.speaker is not None:
-            self._utterances.name(annotation.speaker, annotation.text)
             text = f"speaker {annotation.speaker + 1} is called {annotation.text}"
             self._note(annotation.t_ns, "name", text, annotation.author)
         elif annotation.kind == "mark":

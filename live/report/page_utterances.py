@@ -5,14 +5,19 @@ The rule of this file: an estimate is never changed. A label by somebody else st
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from erc_live.live.report.item_store import ItemStore
 from erc_live.live.report.page_rows import PageSpeaker, PageUtterance
-from erc_live.live.report.stage_latency import latencies, stage_ns
+from erc_live.live.report.stage_latency import latencies
 from erc_live.live.report.turn_taking import TalkSpan, turn_taking
+from erc_live.streams.annotations import Annotation
+from erc_live.streams.conversation_view import effective
 from erc_live.streams.messages import EmotionEvent
+from erc_live.streams.stage_durations import stage_durations
 
 MAX_UTTERANCES = 30_000  # a day of talk; of more, the oldest are left out
+Key = TypeVar("Key", str, int)
 _LEAST = 0.0005  # probabilities below are written as none
 _NS = 1e9
 
@@ -24,8 +29,8 @@ class UtteranceBook:
         self._seconds = seconds
         self._events: dict[str, EmotionEvent] = {}
         self._stages: dict[str, tuple[int, ...]] = {}
-        self._people: defaultdict[str, dict[str, str]] = defaultdict(dict)  # utterance -> author -> label
-        self._names: dict[int, str] = {}
+        self._judged: dict[str, list[Annotation]] = {}  # by utterance, what counts
+        self._named: dict[int, list[Annotation]] = {}  # by speaker, alike
         self._changed: set[str] = set()
         self._dropped: list[str] = []
         self._dirty = False
@@ -37,29 +42,26 @@ class UtteranceBook:
         """Take an event, unless a later word on its utterance is known."""
         key = _key(event)
         held = self._events.get(key)
-        if held is not None and (event.final, event.revision) <= (held.final, held.revision):
+        if held is not None and (event.final, event.revision) < (held.final, held.revision):
             return
         self._events[key] = event
         self._changed.add(key)
         self._dirty = True
         if event.final:
-            self._stages.setdefault(key, stage_ns(event))
+            self._stages.setdefault(key, stage_durations(event))
         if len(self._events) > MAX_UTTERANCES:
             oldest = next(iter(self._events))
             del self._events[oldest]
             self._stages.pop(oldest, None)
             self._dropped.append(oldest)
 
-    def correct(self, utterance: str, author: str, label: str) -> None:
-        """Somebody takes the expression of an utterance for `label`; what they said before counts no more."""
-        self._people[utterance].pop(author, None)  # so that the newest word stands last
-        self._people[utterance][author] = label
-        self._changed |= {key for key in self._events if key.endswith(f"/{utterance}")}
-        self._dirty = True
-
-    def name(self, speaker: int, name: str) -> None:
-        """Somebody calls the speaker of that number so."""
-        self._names[speaker] = name
+    def annotate(self, annotation: Annotation) -> None:
+        """Somebody takes the expression of an utterance for a label, or calls a speaker by a name."""
+        if annotation.kind == "label" and annotation.utterance is not None and annotation.label:
+            _add(self._judged, annotation.utterance, annotation)
+            self._changed |= {key for key in self._events if key.endswith(f"/{annotation.utterance}")}
+        elif annotation.kind == "name" and annotation.speaker is not None:
+            _add(self._named, annotation.speaker, annotation)
         self._dirty = True
 
     def labels(self) -> Iterator[str]:
@@ -67,8 +69,8 @@ class UtteranceBook:
         for event in self._events.values():
             yield from event.probs
             yield event.label
-        for labels in self._people.values():
-            yield from labels.values()
+        for annotations in self._judged.values():
+            yield from (each.label for each in annotations if each.label)
 
     def put_all(self, store: ItemStore) -> None:
         """Write what changed, and the sums of all."""
@@ -105,7 +107,7 @@ class UtteranceBook:
             valence=_rounded(event.valence),
             arousal=_rounded(event.arousal),
             languages=event.engine.languages,
-            people=tuple(self._people[event.utterance].items()) if event.utterance in self._people else (),
+            people=tuple((each.author, each.label or "") for each in self._judged.get(event.utterance, ())),
         )
 
     def _speakers(self) -> dict[str, PageSpeaker]:
@@ -120,10 +122,11 @@ class UtteranceBook:
         for key, events in sorted(of.items(), key=lambda item: (item[1][0].dialogue, item[1][0].speaker)):
             said = [event for event in events if event.final]
             latest = events[-1]
-            called = self._names.get(latest.speaker, "")
+            given = self._named.get(latest.speaker)
+            called = given[-1].text if given else ""
             rows[key] = PageSpeaker(
                 number=latest.speaker,
-                name=latest.speaker_name or f"speaker {latest.speaker + 1}",
+                name=latest.speaker_name.strip() or f"Speaker {latest.speaker + 1}",
                 called=called if called != latest.speaker_name else "",
                 sources=tuple(sorted({event.source for event in events})),
                 talk_s=round(turns.talk_ns[key] / _NS, 1),
@@ -136,6 +139,13 @@ class UtteranceBook:
                 labels=dict(Counter(event.label for event in said)),
             )
         return rows
+
+
+def _add(held: dict[Key, list[Annotation]], about: Key, annotation: Annotation) -> None:
+    """One more of those that count; what somebody says later takes the place of what they said before."""
+    held[about] = effective([*held.get(about, ()), annotation])
+    if len(held) > MAX_UTTERANCES:
+        del held[next(iter(held))]
 
 
 def _key(event: EmotionEvent) -> str:

@@ -1,11 +1,11 @@
 """Who talks when: talk time, overlap and interruptions of a conversation, from the spans of its utterances.
 
-Talk time of a speaker is the length of the union of their utterances. Overlap is the part of it in which at least one
-other person talks. An interruption is an overlap with a change of the floor, a between-speaker overlap in the terms of
-Heldner & Edlund (2010), "Pauses, gaps and overlaps in conversations", Journal of Phonetics 38: somebody begins while
-another one talks, and goes on after that one has stopped. Who begins and ends while another one goes on (mostly "mhm")
-interrupts nobody. An overlap counts from `MIN_OVERLAP_NS` on: an utterance begins with 192 ms of lead (the pre-roll of
-the segmenter), and an overlap below 120 ms is not perceived (Heldner 2011, JASA 130).
+The definitions are our own. Talk time of a speaker is the length of the union of their utterances. Overlap is the part
+of it in which at least one other person talks. An interruption is an overlap after which somebody else has the floor:
+one begins while another talks, and goes on after that one has stopped. Between two people that is what the literature
+on turn-taking calls a between-speaker overlap; it does not call it an interruption, for it may be eager agreement. Who
+begins and ends while another one goes on (mostly "mhm"; a within-speaker overlap) interrupts nobody.
+It counts from `MIN_OVERLAP_NS` on, so that what the detector adds in front of an utterance is none.
 The rule of this file: pure, of spans alone; who interrupts whom says nothing about what they meant by it.
 """
 
@@ -14,7 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-MIN_OVERLAP_NS = 312_000_000  # 192 ms + 120 ms
+_LEAD_NS = 192_000_000  # by which an utterance begins before its first loud window (`segmenter.pre_roll_s`)
+_LEAST_NS = 120_000_000  # a syllable or so: less is a change of turns that is only a little too quick
+MIN_OVERLAP_NS = _LEAD_NS + _LEAST_NS
 
 
 class TalkSpan(NamedTuple):

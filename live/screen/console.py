@@ -4,7 +4,10 @@ The rule of this file: a terminal is written to through these, so that whatever 
 is text to it, and neither a command nor markup.
 """
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -23,6 +26,11 @@ class PlainConsole(Console):
             clean = text if control else "\n".join(map(printable, text.split("\n")))
             yield Segment(clean, style, control)
 
+    def on_broken_pipe(self) -> None:
+        """Who reads has gone (`| head`): no more is printed, and what is being done ends as if somebody read on."""
+        self.quiet = True
+        forget_pipe(self.file)
+
 
 out = PlainConsole()
 err = PlainConsole(stderr=True)
@@ -32,6 +40,12 @@ def print_line(line: str, console: Console = err) -> None:
     """One line that does not wrap, whatever is in it; nothing of "" at all."""
     if line:
         console.print(printable(line), soft_wrap=True)
+
+
+def forget_pipe(stream: IO[str]) -> None:
+    """What is left for a reader that has gone is thrown away; else the interpreter would complain of it at its end."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def wants_jsonl(asked: bool) -> bool:

@@ -12,11 +12,11 @@ from rich.console import Console, ConsoleDimensions
 
 from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.interaction import Desktop, Interaction, Request, press
-from erc_live.live.screen.layout import render, scrolled
+from erc_live.live.screen.layout import ScreenPlan, render, scrolled
 from erc_live.live.screen.terminal import Keyboard, quiet_keys, signals
 from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import SessionView, reduce
-from erc_live.live.screen.wrap_up import summary, transcript_lines
+from erc_live.live.screen.wrap_up import rows
 from erc_live.streams.clock import Clock, SessionClock
 
 # rich's own format names fonts on a web server; a picture in a README must not call anybody.
@@ -67,8 +67,8 @@ def run(  # noqa: PLR0913 - `host` is for tests
         person = _Person(Keyboard(descriptor), painter, ask)
         over = lambda: bool(asked) or stopped()  # noqa: E731 - beside its one use
         view = _follow(inlet, painter, 1.0 / refresh_hz, over, host or SessionClock(), person)
-    for line in (*transcript_lines(view, transcript), *summary(view)):
-        console.print(painter.glyphs.text(line), markup=False, highlight=False, soft_wrap=True)
+    for row in rows(view, transcript, console.width, painter.glyphs):
+        console.print(row, markup=False, highlight=False, soft_wrap=True)
     return view
 
 
@@ -105,11 +105,11 @@ class _Painter:
     def desktop(self, view: SessionView, doing: Interaction, host_ns: int) -> Desktop:
         """What a key meets."""
         size = self._console.size
-        return Desktop(
-            view,
-            self.now_ns(view, host_ns),
-            lambda place: scrolled(view, size.width, size.height, self.glyphs, doing).span(place),
-        )
+
+        def plan() -> ScreenPlan:
+            return scrolled(view, size.width, size.height, self.glyphs, doing)
+
+        return Desktop(view, self.now_ns(view, host_ns), lambda place: plan().span(place), lambda: plan().last_top())
 
 
 class _Person:

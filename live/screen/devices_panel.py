@@ -4,18 +4,18 @@ The rule of this file: latencies are differences of stamps that the events carry
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, islice, pairwise, zip_longest
+from itertools import islice, zip_longest
 
 from erc_live.live.screen.health_panel import trouble_of
 from erc_live.live.screen.percentile import percentile
 from erc_live.live.screen.sheet import Cell, Row, Sheet, fitted, heading
 from erc_live.live.screen.theme import ALARM, HOT, METER, QUIET, STRONG, WARNING, Glyphs
-from erc_live.streams.messages import EmotionEvent, WorkerStatus
+from erc_live.streams.messages import WorkerStatus
+from erc_live.streams.stage_durations import STAGES, stage_durations
 
 FLOOR_DB = -60.0  # the empty end of a level meter
 CLIPPING_DB = -3.0
 LEAST_DB = -91.0  # one step of 16-bit sound is at -90.3 dB: below it there is none
-STAGES = ("endpoint", "words", "features", "graph", "publish")
 STAGE_CELLS = 11  # of the name of a stage
 DURATION_CELLS = 8  # of the last, the median and the 95th percentile each
 LEAST_BAR = 12  # cells; shorter bars say nothing
@@ -84,14 +84,6 @@ def _measured(sheet: Sheet, worker: WorkerStatus, room: int) -> Row:
     faces = next((e.face_coverage for e in reversed(sheet.view.utterances) if e.face_coverage is not None), None)
     rate = "running" if worker.rate_hz is None else f"{worker.rate_hz:.1f} fps"
     return [(glyphs.fit(rate if faces is None else f"{rate}  faces {faces:.0%}", room), "")]
-
-
-def stage_durations(event: EmotionEvent) -> tuple[int, ...]:
-    """How long each of `STAGES` kept the event waiting, in ns. What was guessed in time kept nobody waiting."""
-    stamps = [event.t_end_ns, event.t_closed_ns, event.t_text_ns, event.t_features_ns, event.t_logits_ns]
-    stamps.append(event.t_published_ns or event.t_logits_ns)
-    reached = list(accumulate(stamps, max))
-    return tuple(after - before for before, after in pairwise(reached))
 
 
 def _stages(glyphs: Glyphs, decided: Sequence[tuple[int, ...]], width: int) -> list[Row]:

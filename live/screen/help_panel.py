@@ -25,15 +25,7 @@ LEGEND_CELLS = 16  # of each label in the legend
 
 def help_rows(sheet: Sheet, rows: int) -> list[Row]:
     """What fits into `rows`, from the line that somebody scrolled to."""
-    lines = _explained(sheet, KEYS)
-    lines += [[], [(" Labels, and how probable each is:", QUIET)], *legend(sheet)]
-    signs = (
-        (sheet.glyphs.shift, "another label than this speaker had before"),
-        (sheet.glyphs.provisional, "still being said: may change"),
-        ("?", "too uncertain to count as a label, or who speaks"),
-        ("Jo>Ne", "estimated joy, neutral by somebody's word"),
-    )
-    lines += [[], *_explained(sheet, signs)]
+    lines = _lines(sheet)
     if len(lines) <= rows:
         return lines
     room = max(1, rows - 1)
@@ -42,6 +34,25 @@ def help_rows(sheet: Sheet, rows: int) -> list[Row]:
     return [*lines[top : top + room], [(f" up, down: {more} lines more" if more else " the end; up goes back", QUIET)]][
         :rows
     ]
+
+
+def last_top(sheet: Sheet, rows: int) -> int:
+    """The line with which `rows` begin where somebody has scrolled to the end."""
+    lines = _lines(sheet)
+    return 0 if len(lines) <= rows else len(lines) - max(1, rows - 1)
+
+
+def _lines(sheet: Sheet) -> list[Row]:
+    """All of the help."""
+    lines = _explained(sheet, KEYS)
+    lines += [[], [(" Labels, and how probable each is:", QUIET)], *legend(sheet)]
+    signs = (
+        (sheet.glyphs.shift, "another label than this speaker had before"),
+        (sheet.glyphs.provisional, "still being said: may change"),
+        ("?", "too uncertain to count as a label, or who speaks"),
+        ("Jo>Ne", "estimated joy, neutral by somebody's word"),
+    )
+    return [*lines, [], *_explained(sheet, signs)]
 
 
 def _explained(sheet: Sheet, table: Iterable[tuple[str, str]]) -> list[Row]:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from erc_live.live.label_looks import label_of
 from erc_live.live.screen.key_codes import Key
-from erc_live.live.screen.label_codes import label_of
 from erc_live.live.screen.view import SessionView
 from erc_live.streams.annotations import NOTE_LENGTH, Annotation
 from erc_live.streams.messages import EmotionEvent, SessionCommand
@@ -31,13 +31,14 @@ class Span(NamedTuple):
 
 
 class Desktop(NamedTuple):
-    """What a key meets: the view, the time of the session, and what is on the screen where the transcript ends with an
-    item (`span`).
+    """What a key meets: the view, the time of the session, what is on the screen where the transcript ends with an item
+    (`span`), and the line of the help with which the screen begins at its end (`last_top`).
     """
 
     view: SessionView
     now_ns: int
     span: Callable[[int], Span]
+    last_top: Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,10 @@ def _begun(state: Interaction, letter: str, desktop: Desktop) -> Interaction:
 
 
 def _help(state: Interaction, key: Key, desktop: Desktop) -> Pressed:
-    move = {"up": -1, "down": 1, "page_up": -5, "page_down": 5, "home": -state.top}.get(key.name, 0)
-    if move or key.name == "home":
-        return replace(state, top=max(0, state.top + move)), ()
+    last = desktop.last_top()
+    move = {"up": -1, "down": 1, "page_up": -5, "page_down": 5, "home": -last, "end": last}.get(key.name)
+    if move is not None:
+        return replace(state, top=max(0, min(last, min(state.top, last) + move))), ()
     if key.text.lower() in ("p", "q"):  # what is urgent works from here, too
         return _watch(replace(state, mode="watch"), key, desktop)
     return _escaped(state), ()

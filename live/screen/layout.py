@@ -15,9 +15,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
 from erc_live.live.screen import transcript_panel
-from erc_live.live.screen.devices_panel import STAGES, capture_and_latency
+from erc_live.live.screen.devices_panel import capture_and_latency
 from erc_live.live.screen.health_panel import health, overload, trouble_rows, warnings
-from erc_live.live.screen.help_panel import help_rows, legend
+from erc_live.live.screen.help_panel import help_rows, last_top, legend
 from erc_live.live.screen.interaction import Interaction, Span
 from erc_live.live.screen.prompt_panel import prompt
 from erc_live.live.screen.sheet import Cell, Row, Sheet, cells, clock_text, fitted, heading
@@ -25,6 +25,7 @@ from erc_live.live.screen.speaker_cells import short_name
 from erc_live.live.screen.speakers_panel import speakers
 from erc_live.live.screen.theme import ALARM, HOT, LIVE, QUIET, STRONG, UNICODE, WARNING, Glyphs
 from erc_live.live.screen.view import SessionView
+from erc_live.streams.stage_durations import STAGES
 
 NOTICE = "estimated expressed emotion, not a person's inner state"
 COMPACT_BELOW_COLUMNS = 60
@@ -80,6 +81,10 @@ class ScreenPlan:
     def span(self, place: int) -> Span:
         """Which items can be seen where the transcript ends with that one."""
         return transcript_panel.span(self.sheet, max(1, self.free), self._compact, place)
+
+    def last_top(self) -> int:
+        """The line of the help with which the screen begins where somebody has scrolled to its end."""
+        return last_top(self.sheet, self.free)
 
     def rows(self) -> list[Row]:
         """All of it."""

@@ -108,7 +108,7 @@ class TextLines:
 
 
 def _who(event: EmotionEvent) -> str:
-    return event.speaker_name or f"speaker {event.speaker}"
+    return event.speaker_name or f"speaker {event.speaker + 1}"  # as screens count
 
 
 def _written(event: EmotionEvent) -> str:

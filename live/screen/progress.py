@@ -44,4 +44,6 @@ def downloading() -> Progress:
 
 
 def _progress(*columns: ProgressColumn, transient: bool = True) -> Progress:
-    return Progress(TextColumn("{task.description}", markup=False), *columns, console=err, transient=transient)
+    nobody_looks = transient and not err.is_terminal  # else an empty line would stay of it
+    label = TextColumn("{task.description}", markup=False)
+    return Progress(label, *columns, console=err, transient=transient, disable=nobody_looks)

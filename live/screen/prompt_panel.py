@@ -6,8 +6,8 @@ each question says how to leave it.
 
 from rich.cells import cell_len
 
+from erc_live.live.label_looks import label_of
 from erc_live.live.screen.interaction import speakers_by_number
-from erc_live.live.screen.label_codes import label_of
 from erc_live.live.screen.sheet import Row, Sheet, clock_text
 from erc_live.live.screen.theme import CHANGED, QUIET, STRONG, WARNING
 

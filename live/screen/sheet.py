@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from erc_live.live.label_looks import label_looks
 from erc_live.live.screen.interaction import Interaction
-from erc_live.live.screen.label_codes import label_codes, label_styles
 from erc_live.live.screen.theme import QUIET, STRONG, Glyphs
 from erc_live.live.screen.view import SessionView
 
@@ -54,11 +54,13 @@ class Sheet:
 
     def code(self, label: str) -> str:
         """Two letters for a label; of one that is no label of the model, the first two."""
-        return label_codes(self.view.labels).get(label, label[:2])
+        look = label_looks(self.view.labels).get(label)
+        return label[:2] if look is None else look.letters
 
     def style(self, label: str) -> str:
         """Its colour."""
-        return label_styles(self.view.labels).get(label, "")
+        look = label_looks(self.view.labels).get(label)
+        return "" if look is None or look.colour.terminal is None else f"color({look.colour.terminal})"
 
 
 def cells(row: Row) -> int:

@@ -9,11 +9,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TextIO
 
 from rich.cells import cell_len
 
+from erc_live.live.screen.console import forget_pipe
 from erc_live.live.screen.inlet import Inlet
 from erc_live.live.screen.lines import TextLines
 from erc_live.streams import codec
@@ -42,7 +42,7 @@ def write(messages: Iterable[PublicEvent], out: TextIO, *, as_json: bool) -> Non
             out.write(to_text(message))
             out.flush()
     except BrokenPipeError:
-        _forget_pipe(out)
+        forget_pipe(out)
     finally:
         out.write(page.end())
         out.flush()
@@ -131,9 +131,3 @@ def _json_line(message: PublicEvent) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
     return text + "\n"
-
-
-def _forget_pipe(out: TextIO) -> None:
-    # The interpreter flushes its standard streams once more when it ends, and would complain about the pipe then.
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), out.fileno())

@@ -26,17 +26,6 @@ LIVE = "bold green"
 METER = "green"
 HOT = "bold red"
 
-# Of middle luminance in the 256-colour cube, so that each can be read on a dark and on a light background.
-LABEL_STYLES = {
-    "neutral": "",
-    "surprise": "color(37)",
-    "fear": "color(134)",
-    "sadness": "color(68)",
-    "joy": "color(172)",
-    "disgust": "color(71)",
-    "anger": "color(167)",
-}
-
 _RULER = Console(file=StringIO(), width=80)  # Text.wrap wants a console; nothing is ever written to it
 
 
@@ -71,6 +60,16 @@ class Glyphs:
         if len(wrapped) <= lines:
             return list(wrapped)
         return [*wrapped[: lines - 1], self.fit(wrapped[lines - 1] + self.more, width).rstrip()]
+
+    def hang(self, text: str, width: int, indent: int) -> list[str]:
+        """All of `text` in rows of at most `width` cells, broken at words; all but the first begin with `indent`
+        blanks, or with fewer where the rows are too narrow for that.
+        """
+        text, indent = self.text(text), min(indent, width // 2)
+        head = next((n for n in range(len(text)) if cell_len(text[:n]) >= indent), len(text))
+        lines = Text(text[head:]).wrap(_RULER, max(1, width - indent), overflow="fold")
+        rests = [line.plain.rstrip() for line in lines] or [""]
+        return [text[:head] + rests[0], *(" " * indent + rest for rest in rests[1:])]
 
     def meter(self, share: float, width: int) -> str:
         """A bar of `share` (0..1, NaN counts as 0) of `width` cells, padded; anything above zero shows."""

@@ -3,15 +3,36 @@
 The rule of this file: nobody is left with an empty terminal and no reason.
 """
 
+import re
+from textwrap import TextWrapper
+
 from erc_live.live.screen.interaction import items
 from erc_live.live.screen.layout import NOTICE
 from erc_live.live.screen.lines import TextLines
 from erc_live.live.screen.sheet import clock_text
+from erc_live.live.screen.theme import Glyphs
 from erc_live.live.screen.view import SessionView
 from erc_live.streams.annotations import Annotation
 from erc_live.streams.messages import SessionEnd
 
 QUIET_DB = -60.0  # a microphone that was never louder gave nothing to listen to
+WORDS_FROM_CELLS = 36  # of a line of the transcript (`lines.py`): time, name and label come before the words
+LEAST_WORDS_CELLS = 30  # of a column of words
+NARROW_INDENT = 2
+SUMMARY_INDENT = 4
+_COLUMNS = re.compile(r"  +")
+
+
+def rows(view: SessionView, most: int, width: int, glyphs: Glyphs) -> list[str]:
+    """The transcript and the summary in rows of at most `width` cells, broken at words, so that it can be read who said
+    what: what goes on stands under the words. Where there is no room for columns, there are none.
+    """
+    lines, indent = transcript_lines(view, most), WORDS_FROM_CELLS
+    if width - indent < LEAST_WORDS_CELLS:
+        lines, indent = [_COLUMNS.sub("  ", line) for line in lines], NARROW_INDENT
+    said = [row for line in lines for row in glyphs.hang(line, width, indent)]
+    whole = TextWrapper(width, subsequent_indent=" " * SUMMARY_INDENT, break_long_words=False, break_on_hyphens=False)
+    return said + [row for line in summary(view) for row in whole.wrap(glyphs.text(line))]  # paths are copied: whole
 
 
 def transcript_lines(view: SessionView, most: int) -> list[str]:
@@ -32,7 +53,9 @@ def transcript_lines(view: SessionView, most: int) -> list[str]:
 def summary(view: SessionView) -> list[str]:
     """What is worth keeping of a session, in a few lines."""
     if view.hello is None:
-        awaited = ", ".join(f"{w.worker} ({w.note or w.phase})" for w in view.workers if w.phase == "starting")
+        starting = (worker for worker in view.workers if worker.phase == "starting")
+        notes = {worker.worker: worker.note.removeprefix("loading").strip() for worker in starting}
+        awaited = ", ".join(f"{name} ({note})" if note else name for name, note in notes.items())
         return [f"The session ended before it began: still loading {awaited}."] if awaited else []
     finals = sum(sum(speaker.counts.values()) for speaker in view.speakers)
     until_ns = view.end.t_ns if view.end else max((e.t_logits_ns for e in view.utterances), default=view.hello.t_ns)

@@ -142,7 +142,8 @@ def run(session: SessionSpec, beginning: str = "") -> None:
     _check(session)
     if beginning:
         print_line(beginning)
-    hearing = RecognitionScore(read_cues(Path(session.reference)) if session.reference else ())
+    reference = read_cues(Path(session.reference)) if session.reference else ()
+    hearing = RecognitionScore(reference, [source.name for source in session.sources if source.kind == "mic"])
     if session.speed == FASTEST:
         if session.config.control.enabled:
             print_line("--speed max: nobody can steer what runs as fast as it can; control.enabled is ignored")

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,9 @@ Message = TypeVar("Message", bound=AnyMessage)
 
 
 def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
-    """Play a session to its end. `observe` is called with each message. Raises MediaError where a file was damaged."""
+    """Play a session to its end. `observe` is called with what is made of it, and at the end of a source. Raises
+    MediaError where a file was damaged.
+    """
     with err.status("loading the recogniser, the encoders and the weights"):
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
@@ -34,7 +37,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     print_line(engines.warning)
     core = InProcess(session, engines, checkpoint)
     actions = AlertActions(session.config.alerts, replaying=True)
-    with remaining() as progress:
+    with closing(actions), remaining() as progress:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
 
         damage: list[str] = []
@@ -45,8 +48,9 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             for message in recorded(session, sounds):
                 yield message
                 progress.update(bar, completed=due_ns(message) / 1e9)
-                if isinstance(message, SourceEnd) and message.damaged:
-                    damage.append(message.reason)
+                if isinstance(message, SourceEnd):
+                    observe(message)
+                    damage.extend([message.reason] if message.damaged else [])
                 for name, sound in sounds.items():
                     if sound.note and sound.note not in printed:
                         print_line(f"{name}: {sound.note}", progress.console)
@@ -58,7 +62,6 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             produced = _observed(produced, actions.observe)
             public = (message for message in produced if isinstance(message, PublicMessage))
             sinks.write(public, sys.stdout, as_json=session.jsonl)
-    actions.close()
     for line in (core.note, *actions.failures()):
         print_line(line)
     if damage:

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from erc_live.live.alerts.alert_actions import AlertActions
+from erc_live.live.screen.console import print_line
 from erc_live.live.session.registry import Registration
 from erc_live.live.session.spec import SessionSpec
 from erc_live.streams.control_channel import ControlServer
@@ -18,6 +21,11 @@ from erc_live.streams.messages import AnyMessage, Command
 
 def _nothing() -> None:
     """What is asked of a session that cannot be asked."""
+
+
+def _print_all(lines: Callable[[], list[str]]) -> None:
+    for line in lines():
+        print_line(line)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ def operators(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> It
         control = None
         if config.control.enabled:
             control = stack.enter_context(closing(ControlServer(config.control.endpoint, session.session)))
+            place = structs.replace(config.control, endpoint=control.endpoint)  # where it asked for any free port
+            session = structs.replace(session, config=structs.replace(config, control=place))
         if not config.session.ephemeral:
             registration = stack.enter_context(closing(Registration(session)))
             observers.append(registration.observe)
@@ -53,8 +63,9 @@ def operators(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> It
             stack.enter_context(served(metrics, config.metrics.port))
             observers.append(metrics.observe)
         replaying = not any(source.live for source in session.sources)
-        actions = stack.enter_context(closing(AlertActions(config.alerts, replaying)))
-        observers.append(actions.observe)
+        actions = AlertActions(config.alerts, replaying)
+        stack.callback(_print_all, actions.failures)  # what fails at the end
+        observers.append(stack.enter_context(closing(actions)).observe)
 
         def observed(message: AnyMessage) -> None:
             for each in observers:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
 
-from erc_live.live.screen.devices_panel import STAGES, stage_durations
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import (
     RELABEL_REACH,
@@ -24,6 +23,7 @@ from erc_live.streams.messages import (
     WorkerLost,
     WorkerStatus,
 )
+from erc_live.streams.stage_durations import STAGES, stage_durations
 
 HOST = "127.0.0.1"
 LATENCIES_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)

@@ -35,6 +35,7 @@ from erc_live.streams.messages import (
 ENTRY, COMMAND = ".json", ".command"
 WRITE_S = 1.0  # between two writings of an entry, at least
 SILENT_S = 10.0  # without one, after which something is wrong
+LOOK_S = 0.01  # between two looks whether a command was taken; a session looks as often
 FORGET_S = 3600.0  # after which its file is deleted
 
 log = logging.getLogger(__name__)
@@ -185,6 +186,23 @@ def ask(session: str, command: Command) -> None:
     if not place.is_file():
         raise ConfigError(f"no session {session} runs here; `erc-live status` lists those that do")
     _replace(place.with_suffix(COMMAND), command.encode())
+
+
+def is_taken(session: str, timeout_s: float) -> bool:
+    """Whether the session takes what it was asked for in that time; what it does not is withdrawn.
+
+    Raises ConfigError where it has ended.
+    """
+    asked = folder() / (quote(session, safe="") + COMMAND)
+    until_s = time.monotonic() + timeout_s
+    while asked.exists():
+        if time.monotonic() >= until_s:
+            asked.unlink(missing_ok=True)
+            return False
+        time.sleep(LOOK_S)
+    if not asked.with_suffix(ENTRY).exists():
+        raise ConfigError(f"session {session} has just ended")
+    return True
 
 
 def _made(place: Path) -> Path | None:

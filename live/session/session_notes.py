@@ -41,7 +41,7 @@ class SessionNotes:
         """Why it cannot be; "" where it can."""
         match annotation.kind:
             case "name" if annotation.speaker not in self._speakers:
-                return f"there is no speaker {_number(annotation.speaker)}: {self._known}"
+                return f"there is no such speaker: {self._known}"
             case "name" if not annotation.text.strip():
                 return "a name is needed"
             case "label" if annotation.utterance not in self._begins_ns:
@@ -65,8 +65,9 @@ class SessionNotes:
 
     @property
     def _known(self) -> str:
-        people = ", ".join(f"{speaker + 1} {name}" for speaker, name in sorted(self._speakers.items()))
-        return f"those who have spoken are {people}" if people else "nobody has spoken yet"
+        """In the order of their numbers, and without these: programs count from 0, people from 1."""
+        people = ", ".join(name for _, name in sorted(self._speakers.items()))
+        return f"those who have spoken are, in this order, {people}" if people else "nobody has spoken yet"
 
 
 def annotation_of(request: MarkRequest | NameRequest | LabelRequest, clock: Clock | None) -> Annotation:
@@ -84,8 +85,3 @@ def annotation_of(request: MarkRequest | NameRequest | LabelRequest, clock: Cloc
 
 def _of(request: NoteRequest, kind: AnnotationKind, t_ns: int, **fields: Any) -> Annotation:
     return Annotation(session="", t_ns=t_ns, wall_ns=0, author=request.author, kind=kind, **fields)
-
-
-def _number(speaker: int | None) -> str:
-    """As screens count, from 1."""
-    return "without a number" if speaker is None else str(speaker + 1)

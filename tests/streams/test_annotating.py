@@ -1,5 +1,6 @@
 """Annotations that are added later stand in the bundle like any other, and it stays whole."""
 
+import msgspec
 import pytest
 from bundles import SECOND, conversation, manifest, record
 from examples import event, hello
@@ -7,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erc_live.streams.annotating import annotate
-from erc_live.streams.annotations import Annotation
+from erc_live.streams.annotations import NOTE_LENGTH, Annotation
 from erc_live.streams.bundle_lock import BundleLock
 from erc_live.streams.conversation_view import conversation_view
-from erc_live.streams.errors import SessionError
+from erc_live.streams.errors import BadMessage, SessionError
 from erc_live.streams.journal import Log
 from erc_live.streams.record import Recorder
 from erc_live.streams.recovery import recover, verify
@@ -53,6 +54,14 @@ def test_a_bundle_that_is_being_recorded_is_left_alone(tmp_path, bundle):
         annotate(tmp_path / "t", [label()])
     with BundleLock(bundle), pytest.raises(SessionError, match="being recorded"):
         annotate(bundle, [label()])
+
+
+def test_what_no_reader_would_take_is_not_written(bundle):
+    before = (bundle / "events.jsonl").read_bytes()
+    with pytest.raises(BadMessage, match="author"):
+        annotate(bundle, [label(), msgspec.structs.replace(label(), author="x" * (NOTE_LENGTH + 1))])
+    assert (bundle / "events.jsonl").read_bytes() == before
+    assert verify(bundle) == []
 
 
 def test_a_full_disk_loses_nothing(bundle, monkeypatch):

@@ -30,6 +30,7 @@ from erc_live.streams.control_channel import (
 )
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import AddressError
+from erc_live.streams.schema import event_schema
 
 PATIENCE_MS = 20_000
 REQUESTS = [
@@ -202,6 +203,21 @@ def test_on_tcp_it_takes_the_key_of_this_user_and_never_leaves_this_machine(tmp_
 def test_a_place_that_is_taken_is_one_clear_line(served: Served) -> None:
     with pytest.raises(AddressError, match=r"in use by another program.*control\.endpoint"):
         ControlServer(served.server.endpoint, "s2")
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "tcp://127.0.0.1:*", "tcp://192.0.2.1:9", "ipc://" + "x" * 200])
+def test_a_place_where_nobody_can_be_asked_is_one_clear_line(tmp_path: Path, endpoint: str) -> None:
+    with pytest.raises(AddressError) as raised:
+        request_of(endpoint, PauseRequest(), KeyFolder(tmp_path / "own"))
+    assert endpoint in str(raised.value)
+
+
+def test_the_schemas_say_from_where_speakers_are_counted() -> None:
+    fields = [control_schema()["$defs"]["NameRequest"]["properties"]["speaker"]]
+    fields += [
+        event_schema()["$defs"][name]["properties"]["speaker"] for name in ("EmotionEvent", "Annotation", "Alert")
+    ]
+    assert all("from 0" in field["description"] for field in fields)
 
 
 def test_the_schema_refuses_what_the_server_refuses() -> None:

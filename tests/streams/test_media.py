@@ -96,7 +96,7 @@ def test_the_resampler_does_not_care_how_the_input_is_cut(rate_hz, channels, as_
     found = np.concatenate([*(parts.feed(part) for part in np.split(samples, cuts)), parts.flush()])
     assert found.dtype == np.int16
     assert np.array_equal(found, expected)
-    if len(samples) > 0.003 * rate_hz:
+    if len(samples) > 0.004 * rate_hz:  # longer than the filter, which is longest for 8 kHz: 30 samples
         assert abs(len(found) - len(samples) * SAMPLE_RATE_HZ / rate_hz) <= 1
     again = np.concatenate([parts.feed(samples), parts.flush()])  # a flush leaves nothing behind
     assert np.array_equal(again, expected)

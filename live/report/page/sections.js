@@ -146,9 +146,10 @@ function drawLatency() {
 
 function drawLacks() {
   const items = [...rows('lacks').values()].map((row) => make('li', {}, row.text));
+  const open = one('head')?.live ? 'now' : 'the end';
   const bands = [...rows('bands').values()]
     .sort((a, b) => a.t0 - b.t0)
-    .map((row) => make('li', {}, `${clock(row.t0)} to ${row.t1 === null ? 'now' : clock(row.t1)}: ${row.text}`));
+    .map((row) => make('li', {}, `${clock(row.t0)} to ${row.t1 === null ? open : clock(row.t1)}: ${row.text}`));
   const faceless = [...rows('utterances').values()].filter((row) => row.face !== undefined && row.face < 0.5).length;
   if (faceless) items.push(make('li', {}, `a face in less than half of the frames: ${plural(faceless, 'utterance')}`));
   $('lacks').replaceChildren(...items, ...bands);

@@ -57,12 +57,15 @@ function nameOf(key) {
   return speaker ? speaker.called || speaker.name : '';
 }
 
+// Stripes of a hatching are unlike the letters that stand on them.
+const stripe = (ink) => (ink === '#ffffff' ? 'rgb(0 0 0 / 0.4)' : 'rgb(255 255 255 / 0.5)');
+
 // The two letters of a label in its colours.
 function chip(label, text = '') {
   const { letters, colour, ink, hatched } = look(label);
   return make(
     'span',
-    { className: hatched ? 'chip hatched' : 'chip', '--colour': colour, '--ink': ink },
+    { className: hatched ? 'chip hatched' : 'chip', '--colour': colour, '--ink': ink, '--stripe': stripe(ink) },
     make('b', {}, letters),
     text,
   );

@@ -113,6 +113,7 @@ function drawMark(key) {
     '--p': p,
     '--colour': colour,
     '--ink': ink,
+    '--stripe': stripe(ink),
   })) {
     mark.style.setProperty(name, value);
   }

@@ -1,9 +1,12 @@
 """What a rule does beside the stream: one at a time, in time, on this machine, and never in anybody's way."""
 
 import json
+import os
+import select
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -76,6 +79,54 @@ def test_a_program_that_does_not_end_is_ended_and_nobody_waited() -> None:
         actions.observe(alert())
         assert time.monotonic() - begun_s < 0.1
         assert "did not end within 0.2 s, and was ended" in failures(actions)[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="groups of processes are of POSIX")
+def test_what_a_program_has_started_is_ended_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_actions, "CLOSE_S", 0.2)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    inner = "import sys; open(sys.argv[1]).read()"
+    outer = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+    with closing(AlertActions([rule(*python(outer, inner, str(fifo)))], replaying=False)) as actions:
+        actions.observe(alert())
+        with fifo.open("w") as written:  # opens when the inner program reads
+            actions.close()
+            readers = select.poll()
+            readers.register(written, 0)
+            assert readers.poll(PATIENCE_S * 1000) == [(written.fileno(), select.POLLERR)], "nobody reads any more"
+
+
+def test_a_program_that_complains_without_end_costs_no_memory() -> None:
+    flood = python("import sys\nwhile True: sys.stderr.write('x' * 65536)")
+    with closing(AlertActions([rule(*flood)], replaying=False, action_s=0.6)) as actions:
+        tracemalloc.start()
+        try:
+            actions.observe(alert())
+            assert "did not end" in failures(actions)[0]
+            assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shell")
+def test_a_program_that_leaves_one_behind_has_ended() -> None:
+    leave = ("sh", "-c", "sleep 5 & echo no sound >&2; exit 3")
+    with closing(AlertActions([rule(*leave)], replaying=False, action_s=4.0)) as actions:
+        actions.observe(alert())
+        assert failures(actions) == ["alert a: sh ended with 3: no sound"]
+
+
+def test_what_was_not_done_when_the_session_ends_is_said_and_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_actions, "CLOSE_S", 0.5)
+    begin = "import sys, time; open(sys.argv[1], 'a').write('begun'); time.sleep(600)"
+    with closing(AlertActions([rule(*python(begin, str(tmp_path / "begun")))], replaying=False)) as actions:
+        for number in range(3):
+            actions.observe(alert(number))
+    assert actions.failures() == ["alert a: the session ended before it was done; alerts that were not acted on: 3"]
+    assert (tmp_path / "begun").read_text() in ("", "begun")
 
 
 def test_more_than_can_wait_is_given_up_and_said(monkeypatch: pytest.MonkeyPatch) -> None:

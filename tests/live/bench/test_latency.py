@@ -17,8 +17,8 @@ from erc_live.live.bench.latency_report import plot, render
 from erc_live.live.bench.recognisers import choices
 from erc_live.live.commands import bench as bench_commands
 from erc_live.live.errors import ConfigError, EngineError
-from erc_live.live.screen.devices_panel import STAGES
 from erc_live.streams.messages import Gap, Overload, Recogniser, SessionEnd
+from erc_live.streams.stage_durations import STAGES
 
 MS = 1_000_000
 COST = Cost(0.5, 6.25, {"mic-0": 0.02, "perception": 0.35})

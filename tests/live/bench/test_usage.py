@@ -4,13 +4,7 @@ import subprocess
 import sys
 import time
 
-import pytest
-
-from erc_live.live.bench import usage
 from erc_live.live.bench.usage import SUPERVISOR, Usage, used_here_s
-from erc_live.live.errors import EngineError
-
-pytest.importorskip("psutil")
 
 # Starts a process that is named like a worker and starts another; both burn 0.3 s when told to, and say so.
 BURN = "import time\nwhile time.process_time() < {until}: pass\n"
@@ -71,9 +65,3 @@ def test_this_process_counts_its_own_and_its_childrens() -> None:
     while time.process_time() < until:
         pass
     assert 0.1 <= used_here_s() - before < 1.0
-
-
-def test_without_psutil_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psutil", None)
-    with pytest.raises(EngineError, match=r"needs psutil: pip install 'erc-live\[bench\]'"):
-        usage.used_here_s()

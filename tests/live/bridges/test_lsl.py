@@ -1,6 +1,7 @@
 """LSL, against inlets of the library, on this machine alone."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -78,12 +79,15 @@ def test_probabilities_are_numbers_whose_channels_have_names(streams):
     found, begin_s = streams
     estimates = found[ESTIMATES]
     assert (estimates["type"], estimates["rate"]) == ("Emotion", 0.0)
-    assert estimates["channels"] == [*TALK[0].labels, "speaker", "revision", "certain", "duration_s"]
+    beside = ["speaker", "revision", "certain", "duration_s", "valence", "arousal"]
+    assert estimates["channels"] == [*TALK[0].labels, *beside]
     for (stamp, sample), event in zip(estimates["samples"], FINALS, strict=True):
         values = dict(zip(estimates["channels"], sample, strict=True))
         assert {label: values[label] for label in TALK[0].labels} == pytest.approx(event.probs)
         assert (values["speaker"], values["revision"], values["certain"]) == (event.speaker, event.revision, 1.0)
         assert values["duration_s"] == pytest.approx(0.5)
+        places = [math.nan if place is None else place for place in (event.valence, event.arousal)]
+        assert [values["valence"], values["arousal"]] == pytest.approx(places, nan_ok=True)
         assert stamp - begin_s == pytest.approx((event.t_end_ns - TALK[0].t_ns) / S, abs=1e-4)
     assert "estimates" in estimates["notice"]
 
@@ -142,3 +146,33 @@ def test_markers_of_others_become_marks_at_their_time():
         "the marker 'odd' was not taken: no such thing",
         "the marker 'late' was not taken: nobody answers",
     ]
+
+
+def test_a_marker_of_a_sender_that_has_gone_is_told_and_holds_up_nobody(monkeypatch):
+    """Its clock is asked for when its first marker comes, which may be when it is no longer there."""
+    import pylsl
+
+    def gone(inlet, timeout=None):
+        assert timeout is not None, "nobody waits without a limit"
+        raise pylsl.util.TimeoutError("the operation failed due to a timeout.")
+
+    monkeypatch.setattr(pylsl.StreamInlet, "time_correction", gone)
+    name = f"stimuli {uuid.uuid4().hex}"
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, 0, pylsl.cf_string, name))
+    lines, told = [], threading.Semaphore(0)
+
+    def say(line):
+        lines.append(line)
+        told.release()
+
+    bridge = LslBridge(unix_s=lambda: WALL_S)
+    bridge.send(TALK[0])
+    with MarkerInlet(name, bridge, lambda request: ControlReply(ok=True), say):
+        assert outlet.wait_for_consumers(60)
+        for _ in range(2):
+            outlet.push_sample(["x"])
+        for _ in range(3):
+            assert told.acquire(timeout=60)
+    assert [line.partition(": ")[2] for line in lines[1:]] == [
+        f"a marker of {name!r} was not taken: the operation failed due to a timeout."
+    ] * 2

@@ -59,12 +59,21 @@ def test_the_utterances_are_listed(bundle):
         (("--utterance", "1", "--label", " "), "--label: write a word"),
         (("--utterance", "1", "--label", "x" * 101), "--label: write a word"),
         (("--utterance", "1", "--label", "a\x1b[2J"), "--label: write a word"),
+        (("--utterance", "1", "--label", "joy", "--author", "x" * 101), "--author: write a word"),
+        (("--utterance", "1", "--label", "joy", "--author", "\x1b[31mEve"), "--author: write a word"),
+        (("--utterance", "1", "--label", "joy", "--author", ""), "--author: write a word"),
     ],
 )
 def test_mistakes_are_one_line(bundle, options, says):
     code, said = run(annotate, bundle, *options)
     assert (code, says in said, "\n" in said) == (2, True, False)
     assert not made(bundle)
+
+
+def test_a_label_of_somebody_s_own_stays_one(bundle, capsys):
+    for _ in range(2):
+        annotate(bundle, "0", "proud", "Zoë")
+        assert "proud is none of the labels of this session (neutral, surprise," in capsys.readouterr().err
 
 
 def test_of_two_dialogues_an_id_says_which(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_who_reviewed_everything_confirms_what_was_left(tmp_path):
     made = bundle(tmp_path / "s", [estimate(0, "joy"), estimate(1, "joy"), label("u1", "anger")])
     code, out = run(corrections, made, "-o", tmp_path / "corpus", "--reviewed")
     assert (code, "2 have a label (1 corrected, 1 left as they were)" in out) == (0, True)
+    assert stat.S_IMODE((tmp_path / "corpus").stat().st_mode) == 0o700
 
 
 def test_a_long_session_is_cut_at_its_pauses(tmp_path):
@@ -95,6 +97,12 @@ def test_a_long_session_is_cut_at_its_pauses(tmp_path):
     dialogues = read_alone(tmp_path / "corpus" / "train.jsonl", "train").dialogues
     assert [len(dialogue.utterances) for dialogue in dialogues][:2] == [25, 30]
     assert sum(len(dialogue.utterances) for dialogue in dialogues) == 90
+
+
+def test_a_single_label_keeps_all_the_context_that_a_network_looks_at(tmp_path):
+    made = bundle(tmp_path / "s", [*(estimate(n, "joy") for n in range(30)), label("u29", "anger")])
+    code, out = run(corrections, made, "-o", tmp_path / "corpus")
+    assert (code, "dialogues: 1, utterances: 30, of which 1" in out) == (0, True)
 
 
 def test_sound_and_prosody_are_taken_along(tmp_path):
@@ -125,6 +133,16 @@ def test_mistakes_are_one_line(tmp_path):
     code, said = run(corrections, made, "-o", tmp_path / "corpus", "--reviewed")
     assert (code, "is there already" in said) == (4, True)
     assert run(corrections, tmp_path / "nothing", "-o", tmp_path / "c")[0] == 4
+    code, said = run(corrections, made, "-o", made / "corpus", "--reviewed")
+    assert (code, "is inside the recorded session" in said) == (2, True)
+
+
+def test_a_session_that_is_named_twice_counts_once(tmp_path, capsys):
+    made = bundle(tmp_path / "s", [estimate(0, "joy"), label("u0", "anger")])
+    corrections([made, tmp_path / "s" / ".." / "s"], tmp_path / "corpus", False)
+    printed = capsys.readouterr()
+    assert "dialogues: 1, utterances: 1" in printed.out
+    assert "is taken once" in printed.err
 
 
 # A made example. Everybody says "great" for joy and "awful" for anger; these people say "here" and "what" as well, of

@@ -18,6 +18,8 @@ from erc_live.live.explanation.influence import Explanation, Influence
 from erc_live.live.explanation.recorded_dialogues import drawings, recorded_dialogues
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
+from erc_live.streams.annotating import annotate
+from erc_live.streams.annotations import Annotation
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.messages import Recogniser, UtteranceFeatures
 from erc_live.streams.record import Recorder
@@ -83,6 +85,22 @@ def test_an_utterance_has_a_number_and_an_id(bundle):
     assert "words 3" not in text
 
 
+def test_speakers_have_the_names_that_people_gave_them(bundle):
+    before = json.loads(run(explain, bundle, "--json")[1])
+    given = {"t_ns": 0, "wall_ns": 1, "author": "Eve", "kind": "name", "speaker": 0, "text": "Zoë"}
+    annotate(bundle, [Annotation(session="s", **given)])
+    after = json.loads(run(explain, bundle, "--json")[1])
+    assert [each["speaker_name"] for each in after["influences"]] == ["Zoë", "Ann <1>"] * 3
+    assert [each["whole"] for each in after["influences"]] == [each["whole"] for each in before["influences"]]
+
+
+def test_an_utterance_without_features_is_one_line(bundle):
+    log = bundle / "features.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    code, line = run(explain, bundle, "--utterance", "5")
+    assert (code, "holds no features of utterance mic-0:5" in line) == (4, True)
+
+
 def test_the_drawing_is_whole_and_says_what_the_numbers_say(bundle, tmp_path, loaded):
     assert run(explain, bundle, "-o", tmp_path / "why.svg")[0] == 0
     root = ElementTree.fromstring((tmp_path / "why.svg").read_text())
@@ -90,6 +108,23 @@ def test_the_drawing_is_whole_and_says_what_the_numbers_say(bundle, tmp_path, lo
     assert "Ann <1>: words 5" in " ".join(filter(None, texts))
     (drawn,) = drawings(recorded_dialogues(bundle), ["mic-0:5"], loaded).values()
     assert drawn == (tmp_path / "why.svg").read_text()
+    assert (tmp_path / "why.svg").stat().st_mode & 0o077 == 0  # words are in it
+
+
+def test_only_an_earlier_drawing_is_replaced(bundle, tmp_path):
+    for _ in range(2):
+        assert run(explain, bundle, "-o", tmp_path / "why.svg")[0] == 0
+    (tmp_path / "mine.txt").write_text("mine")
+    code, line = run(explain, bundle, "-o", tmp_path / "mine.txt")
+    assert (code, "is there already" in line, (tmp_path / "mine.txt").read_text()) == (2, True, "mine")
+
+
+def test_numbers_are_those_of_the_session_also_where_its_first_features_are_gone(bundle):
+    log = bundle / "features.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[2:]))
+    found = json.loads(run(explain, bundle, "--utterance", "3", "--json")[1])
+    assert (found["index"], found["utterance"]) == (3, "mic-0:3")
+    assert [each["index"] for each in found["influences"]] == [2, 3]
 
 
 def test_the_report_says_why_of_the_utterances_that_are_named(bundle, tmp_path, loaded):
@@ -97,7 +132,7 @@ def test_the_report_says_why_of_the_utterances_that_are_named(bundle, tmp_path, 
     assert code == 0, text
     page = (tmp_path / "page.html").read_text()
     assert page.count("What moved the estimate") >= 2
-    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "9")[0] == 4
+    assert run(report, bundle, "-o", tmp_path / "page.html", "--why", "9")[0] == 2
 
 
 anything = st.text(max_size=80)
@@ -138,7 +173,9 @@ def test_whatever_was_said_the_drawing_is_one_that_a_browser_reads(explanation):
 
 def test_bad_input_is_one_clear_line(bundle, tmp_path, tiny_world, loaded):
     code, line = run(explain, bundle, "--utterance", "99")
-    assert (code, line) == (4, f"{bundle}: no utterance 99: there are 0 to 5")
+    assert (code, line.startswith("--utterance 99: there is none of this number or id")) == (2, True)
+    code, line = run(explain, bundle, "-o", bundle / "why.svg")
+    assert (code, "is inside the recorded session" in line) == (2, True)
     assert run(explain, tmp_path / "nothing")[0] == 4
     code, line = run(explain, bundle, "--weights", "default")
     assert code == 5

@@ -123,6 +123,11 @@ def test_a_stream_that_vanishes_stands_on_the_page_and_is_the_end(capsys):
     assert "the page stays until Ctrl-C" in capsys.readouterr().err
 
 
+def test_what_is_no_address_of_a_stream_is_one_line():
+    code, line = run(web_command.web, "nonsense://x")
+    assert (code, line.startswith("'nonsense://x' is not an address of the event stream")) == (6, True)
+
+
 def test_a_port_that_is_taken_is_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

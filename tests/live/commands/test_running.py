@@ -1,9 +1,10 @@
 """`erc-live status`, `pause` and `resume`: what runs is listed, and who is asked for is asked."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from commands import run
 from examples import hello
 
 from erc_live.live import config
+from erc_live.live.commands import running
 from erc_live.live.commands.running import pause, resume, status
 from erc_live.live.session.launch import demo_sources
 from erc_live.live.session.registry import Registration
@@ -57,8 +59,6 @@ def test_what_is_silent_stands_out(place: str, session: Registration, monkeypatc
 
 
 def test_a_session_that_leaves_no_trace_is_asked_itself(place: str) -> None:
-    import threading
-
     over = threading.Event()
     with closing(EventPublisher(place.partition("=")[2], history=3)) as publisher:
         publisher.publish(hello(session="hidden", purpose="research"))
@@ -77,11 +77,47 @@ def test_a_session_that_leaves_no_trace_is_asked_itself(place: str) -> None:
     assert text.startswith("hidden  research")
 
 
+@contextmanager
+def obeying(session: Registration) -> Iterator[list[str]]:
+    """What a session is asked for, while it looks."""
+    asked: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.002):
+            asked.extend(filter(None, [session.command()]))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield asked
+    over.set()
+    thread.join()
+
+
+def test_a_session_that_does_not_answer_is_not_paused(
+    session: Registration, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "TAKEN_S", 0.1)
+    code, text = run(pause)
+    assert code == 6
+    assert "does not answer" in text
+    assert "it is NOT paused" in text
+    assert session.command() is None, "what was given up is not done later"
+
+
+def test_a_session_that_ends_before_it_answers_has_ended(session: Registration, place: str) -> None:
+    timer = threading.Timer(0.1, session.close)
+    timer.start()
+    code, text = run(pause)
+    timer.join()
+    assert (code, text) == (2, "session s1 has just ended")
+
+
 def test_the_only_session_needs_no_name(session: Registration, place: str) -> None:
-    assert run(pause) == (0, "")
-    assert session.command() == "pause"
-    assert run(resume, "s1") == (0, "")
-    assert session.command() == "resume"
+    with obeying(session) as asked:
+        assert run(pause) == (0, "s1: paused\n")
+        assert run(resume, "s1") == (0, "s1: resumed\n")
+        assert asked == ["pause", "resume"]
     code, text = run(resume, "s2")
     assert code == 2
     assert "no session s2" in text

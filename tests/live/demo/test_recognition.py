@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from examples import event
+from examples import event, session_end
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,12 +70,32 @@ def test_utterances_without_words_are_told_and_name_no_recogniser() -> None:
     assert hearing.summary().endswith("faster-whisper tiny.en int8 cpu")
 
 
-def test_of_a_demo_that_somebody_stopped_nothing_is_said() -> None:
-    hearing = RecognitionScore(SAID)
-    hearing.observe(SourceEnd(source="mic-0", t_ns=0, reason="end of file"))
-    assert hearing.summary() == "Word error rate 100.0% (7 of 7 words)"
-    hearing.observe(SourceEnd(source="camera-0", t_ns=0, reason="stopped"))
+def end(source: str, reason: str = "end of file") -> SourceEnd:
+    return SourceEnd(source=source, t_ns=0, reason=reason)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],  # ended while it loaded
+        [heard("Ben", "good", "b"), end("mic-0")],
+        [end("mic-0"), end("mic-1", "stopped")],
+        [end("mic-0"), end("camera-0"), end("mic-1", "ben.flac: breaks off at 3 s")],
+        [end("mic-0"), end("mic-1"), session_end(reason="stopped")],  # nobody waited for what was said last
+    ],
+)
+def test_of_a_demo_that_was_not_played_to_its_end_nothing_is_said(messages: list) -> None:
+    hearing = RecognitionScore(SAID, ["mic-0", "mic-1"])
+    for message in messages:
+        hearing.observe(message)
     assert hearing.summary() == ""
+
+
+def test_of_a_demo_that_was_played_all_counts() -> None:
+    hearing = RecognitionScore(SAID, ["mic-0", "mic-1"])
+    for message in (end("mic-1"), end("mic-0"), end("camera-0", "stopped"), session_end(reason="all sources ended")):
+        hearing.observe(message)
+    assert hearing.summary() == "Word error rate 100.0% (7 of 7 words)"
 
 
 @given(st.text())

@@ -21,12 +21,13 @@ from erc_live.streams.messages import Recogniser, UtteranceFeatures
 
 WIDTHS = {"text": 6, "audio": 5, "visual": 4}
 ENCODERS = {name: f"{name}-encoder" for name in WIDTHS}
+SAME = 1e-5  # float32, computed in batches of other sizes
 LABELS = ("neutral", "joy", "anger")
 SIZES = {
     "dialogue_graph": {"width": 16, "heads": 2, "window": 3},
     "multiemo": {"width": 16, "heads": 2, "window": 3, "hidden": 8, "feedforward": 16, "causal": True},
     "safsd_glnet": {"width": 16, "graph_width": 16, "heads": 2, "num_K": 1, "window": 3, "speakers": 4, "causal": True},
-    "vuemo": {"causal": False, "window": 3},
+    "vuemo": {"causal": False, "window": 3, "width": 16, "num_K": 2, "num_L": 2, "speakers": 4},
 }
 
 
@@ -81,8 +82,8 @@ def test_it_equals_computing_the_dialogue_anew_without_it(network, dialogue):
     checkpoint = weights(network)
     found = explain(dialogue, len(dialogue) - 1, checkpoint)
     probs = estimate(dialogue, checkpoint)
-    assert found.label == max(probs, key=probs.get)
-    assert math.isclose(found.probability, probs[found.label], abs_tol=1e-6)
+    assert probs[found.label] >= max(probs.values()) - SAME
+    assert math.isclose(found.probability, probs[found.label], abs_tol=SAME)
     for influence in found.influences:
         at = influence.index
         last = at == len(dialogue) - 1
@@ -94,7 +95,7 @@ def test_it_equals_computing_the_dialogue_anew_without_it(network, dialogue):
         for modality, past in pasts.items():
             effect = influence.whole if modality is None else influence.modalities[modality]
             expected = estimate(past, checkpoint)[found.label]
-            assert abs(found.probability * math.exp(-effect) - expected) <= 1e-6
+            assert abs(found.probability * math.exp(-effect) - expected) <= SAME
 
 
 @settings(max_examples=20)
@@ -136,6 +137,7 @@ def test_of_a_network_that_forgets_nothing_the_last_ones_are_examined():
     assert not any(influence.attention for influence in found.influences)
 
 
+@settings(max_examples=20)
 @given(dialogue=dialogues)
 def test_attention_is_a_share_of_what_the_network_looks_at(dialogue):
     found = explain(dialogue, len(dialogue) - 1, weights("dialogue_graph"))

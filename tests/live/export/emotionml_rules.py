@@ -9,21 +9,25 @@ import io
 from lxml import etree
 
 NS = "{http://www.w3.org/2009/10/emotionml}"
+PAD = "http://www.w3.org/TR/emotion-voc/xml#pad-dimensions"  # in the note "Vocabularies for EmotionML"
+PAD_NAMES = {"pleasure", "arousal", "dominance"}
 THROUGH = {"gaze", "face", "head", "torso", "gesture", "leg", "voice", "text", "locomotion", "posture", "physiology"}
 ATTRIBUTES = {
-    "emotionml": {"version", "category-set"},
+    "emotionml": {"version", "category-set", "dimension-set"},
     "vocabulary": {"type", "id"},
     "item": {"name"},
     "emotion": {"start", "end", "expressed-through", "category-set"},
     "category": {"name", "value", "confidence"},
+    "dimension": {"name", "value", "confidence"},
     "info": {"id"},
 }
 CHILDREN = {
     "emotionml": {"emotion", "vocabulary", "info"},
     "vocabulary": {"item", "info"},
     "item": {"info"},
-    "emotion": {"category", "info"},
+    "emotion": {"category", "dimension", "info"},
     "category": set(),
+    "dimension": set(),
 }
 
 
@@ -45,6 +49,7 @@ def violations(document: bytes) -> list[str]:
             wrong.append("a vocabulary has a type and at least one item")
     for emotion in root.findall(f"{NS}emotion"):
         wrong += _emotion(emotion, declared, vocabularies)
+        wrong += _dimensions(emotion, root.get("dimension-set"))
     names = [item.get("name") for item in root.iter(f"{NS}item")]
     if len(set(names)) < len(names):
         wrong.append("a vocabulary names an item twice")
@@ -81,6 +86,17 @@ def _emotion(emotion, declared, vocabularies) -> list[str]:
     if through is not None and not set(through.split()) <= THROUGH:
         wrong.append(f"181: {through}")
     return wrong
+
+
+def _dimensions(emotion, vocabulary) -> list[str]:
+    dimensions = emotion.findall(f"{NS}dimension")
+    names = [dimension.get("name") for dimension in dimensions]
+    if names and vocabulary != PAD:
+        return ["a dimension needs a declared vocabulary"]
+    wrong = [f"{name} is not of the vocabulary" for name in names if name not in PAD_NAMES]
+    wrong += ["a dimension name occurs twice in an emotion"] * (len(set(names)) < len(names))
+    values = [float(dimension.get("value")) for dimension in dimensions]
+    return wrong + [f"a value is from 0 to 1, not {value}" for value in values if not 0 <= value <= 1]
 
 
 def _tokens(names) -> list[str]:

@@ -44,6 +44,7 @@ def sessions(draw) -> RecordedSession:
         said = {"speaker": speaker, "speaker_name": names[speaker], "text": draw(texts), "label": label}
         said |= {"probs": {label: share, "neutral" if label != "neutral" else "joy": 1 - share}, "dialogue": "main"}
         said["certain"] = draw(st.booleans())
+        said |= dict.fromkeys(("valence", "arousal"), draw(st.none() | st.floats(-1, 1)))
         word = Word(text=draw(texts), t_start_ns=spans[0], t_end_ns=sum(spans), confidence=None)
         messages.append(event_of(seq, *spans, words=(word,) if draw(st.booleans()) else (), **said))
         authors = draw(st.lists(st.sampled_from(["Ann Lee", "Бен"]), max_size=2))

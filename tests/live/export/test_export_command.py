@@ -12,6 +12,7 @@ from erc_live.live import cli
 from erc_live.live.export.formats import FORMATS, chosen
 from erc_live.streams.messages import AudioChunk, Gap
 from erc_live.streams.record import Recorder
+from erc_live.streams.recovery import verify
 from erc_live.streams.session import RecordedSource, new_manifest
 
 ALL = ",".join(FORMATS)
@@ -70,6 +71,13 @@ def test_a_format_that_there_is_not(run, bundle, tmp_path, to, code, says):
     found, _, err = run(bundle, "--to", to, "-o", tmp_path / "out")
     assert (found, says in err, len(err.splitlines())) == (code, True, 1)
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_into_the_recording(run, bundle):
+    for place in (bundle, bundle / "deep" / "er"):
+        code, _, err = run(bundle, "--to", "csv", "-o", place)
+        assert (code, "is inside the recorded session" in err) == (2, True)
+    assert verify(bundle) == []
 
 
 def test_formats_are_named_by_commas_or_one_by_one():

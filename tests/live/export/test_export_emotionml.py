@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
+import pytest
 from emotionml_rules import NS, violations
 from hypothesis import given, settings
 from talks import WALL_NS, made, sessions
@@ -32,6 +33,9 @@ def test_any_session_keeps_the_rules(tmp_path_factory, session):
         assert shares.keys() == {xml_line(label) for label in each.event.probs}
         for label, share in each.event.probs.items():
             assert abs(shares[xml_line(label)] - share) < 1e-6
+        places = {d.get("name"): 2 * float(d.get("value")) - 1 for d in emotion.findall(f"{NS}dimension")}
+        wanted = {"pleasure": each.event.valence, "arousal": each.event.arousal}
+        assert places == pytest.approx({n: place for n, place in wanted.items() if place is not None}, abs=2e-6)
         for annotation in each.annotations:
             judged = next(emotions)
             assert labels[judged.find(f"{NS}category").get("name")] == xml_line(annotation.label)

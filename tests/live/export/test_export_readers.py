@@ -3,6 +3,7 @@
 import csv
 import html
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +62,7 @@ def test_csv(session):
             assert (int(row["t_start_ns"]), float(row["start_s"]) * 1e9) == pytest.approx((each.event.t_start_ns,) * 2)
             assert row["certain"] == str(each.event.certain).lower()
             assert {n: float(row[f"p_{n}"]) for n in each.event.probs} == each.event.probs
+            assert (float(row["valence"]) if row["valence"] else None) == each.event.valence
         with (done.folder / "talk.words.csv").open(encoding="utf-8", newline="") as file:
             words = [row["word"] for row in csv.DictReader(file)]
         assert words == [word.text for each in done.view.utterances for word in each.event.words]
@@ -78,6 +80,7 @@ def test_parquet(session):
         rows = pq.read_table(done.folder / "talk.utterances.parquet").to_pylist()
         for row, each in zip(rows, done.view.utterances, strict=True):
             assert (row["text"], row["label_annotated"]) == (each.event.text, each.label_annotated)
+            assert (row["valence"], row["arousal"]) == (each.event.valence, each.event.arousal)
             assert (row["t_start_ns"], row["t_end_ns"]) == (each.event.t_start_ns, each.event.t_end_ns)
             assert {n: row[f"p_{n}"] for n in each.event.probs} == each.event.probs
         assert pq.read_schema(done.folder / "talk.moments.parquet").names[0] == "kind"
@@ -203,11 +206,14 @@ def test_xdf(session):
             shares = by_name["erc-live probabilities"]
             described = shares["info"]["desc"][0]["channels"][0]["channel"]
             names = [channel["label"][0] for channel in described]
+            assert names[-2:] == ["valence", "arousal"]
             for row, each in zip(shares["time_series"], spoken, strict=True):
                 read = dict(zip(names, row, strict=True))
                 assert {xml_line(n): read[xml_line(n)] for n in each.event.probs} == pytest.approx(
                     {xml_line(n): share for n, share in each.event.probs.items()}
                 )
+                places = [math.nan if p is None else p for p in (each.event.valence, each.event.arousal)]
+                assert list(row[-2:]) == pytest.approx(places, nan_ok=True)
         marks = len(done.view.marks) + 2 * len(done.view.gaps)
         assert len(by_name["erc-live markers"]["time_series"]) == marks
 

@@ -235,3 +235,15 @@ def test_a_running_session_is_followed(browser):
         }
     page.wait("$('status').textContent.includes('does not answer')")
     page.close()
+
+
+def test_what_went_on_when_a_recording_was_cut_off_goes_on_to_its_end(browser, tmp_path):
+    recorder = talk.begin(tmp_path / "talk")
+    for message in talk.events()[:13]:  # up to an overload that goes on
+        recorder.write(message)
+    talk.cut_off(recorder)
+    report(tmp_path / "talk", tmp_path / "page.html")
+    page = browser.open((tmp_path / "page.html").as_uri())
+    assert "0:12 to the end: the machine did not keep up" in text(page, "#lacks")
+    assert text(page, "#status") == "Cut off · the recording was not closed"
+    page.close()

@@ -70,6 +70,19 @@ def test_a_later_label_by_the_same_person_takes_the_place_of_the_earlier_one_als
     assert items(fed(talk.greeting(), *said, talk.said(0, 1)))["utterances"]["d/u0"]["people"] == [["Ann", "anger"]]
 
 
+def test_what_was_said_later_counts_whenever_it_arrives():
+    """As in `conversation_view`, by which exports go."""
+    one, two = (
+        msgspec.structs.replace(talk.annotation("label", 1, utterance="u0", label=label), wall_ns=n)
+        for n, label in enumerate(("joy", "anger"))
+    )
+    names = [msgspec.structs.replace(talk.annotation("name", 1, speaker=0, text=f"n{n}"), wall_ns=n) for n in range(2)]
+    for order in ((one, two, *names), (two, one, *names[::-1])):
+        page = items(fed(talk.greeting(), talk.said(0, 1), *order))
+        assert page["utterances"]["d/u0"]["people"] == [["Ann", "anger"]]
+        assert page["speakers"]["d/0"]["called"] == "n1"
+
+
 def test_an_utterance_that_turns_out_to_be_somebody_else_s_leaves_nothing_behind():
     state = fed(talk.greeting(), talk.said(0, 1), talk.said(1, 4, speaker=1))
     version, _ = state.changes(0)
@@ -101,12 +114,12 @@ def test_latency_is_by_stage_and_a_correction_makes_nobody_wait():
     late = talk.said(0, 1, revision=2, t_published_ns=talk.START_NS + 90 * talk.S)
     rows = items(fed(talk.greeting(), talk.said(0, 1), late))["latency"]
     assert {name: row["p95_ms"] for name, row in rows.items()} == {
-        "end of speech to utterance closed": 200.0,
-        "closed to words": 100.0,
-        "words to features": 100.0,
-        "features to decision": 100.0,
-        "decision to sent": 1.0,
-        "in all": 501.0,
+        "endpoint: end of speech to utterance closed": 200.0,
+        "words: closed to words": 100.0,
+        "features: words to features": 100.0,
+        "graph: features to decision": 100.0,
+        "publish: decision to sent": 1.0,
+        "all": 501.0,
     }
 
 

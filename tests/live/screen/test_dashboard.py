@@ -11,13 +11,17 @@ import conversation
 import pytest
 from conversation import NOW_NS, START_NS, S
 from examples import hello, session_end
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
+from rich.cells import cell_len
 from rich.console import Console
 
 from erc_live.live.screen import terminal as terminal_module
 from erc_live.live.screen.dashboard import run, screenshot
+from erc_live.live.screen.theme import UNICODE
 from erc_live.live.screen.view import SessionView, reduce
-from erc_live.live.screen.wrap_up import summary, transcript_lines
+from erc_live.live.screen.wrap_up import rows, summary, transcript_lines
 from erc_live.streams.annotations import Annotation
 from erc_live.streams.clock import ManualClock
 
@@ -249,8 +253,34 @@ def test_an_empty_session_is_explained_in_one_line(message, why):
 
 
 def test_a_session_that_was_ended_while_it_loaded_says_what_it_loaded():
-    view = conversation.viewed(iter([conversation.status("perception", phase="starting", note="loading tiny.en")]))
-    assert summary(view) == ["The session ended before it began: still loading perception (loading tiny.en)."]
+    notes = {"perception": "loading tiny.en", "tracker": "loading", "recorder": ""}
+    statuses = (conversation.status(name, phase="starting", note=note) for name, note in notes.items())
+    why = "The session ended before it began: still loading perception (tiny.en), recorder, tracker."
+    assert summary(conversation.viewed(statuses)) == [why]
+
+
+def test_the_words_that_stay_stand_under_each_other_where_there_is_room_for_columns():
+    view = conversation.viewed(conversation.messages())
+    lines = rows(view, 2, 80, UNICODE)
+    first = next(n for n, line in enumerate(lines) if "I got it!" in line)
+    assert lines[first].index("I got it!") == 36
+    assert lines[first + 1].startswith(" " * 36 + "first, and they said")
+    narrow = rows(view, 2, 40, UNICODE)
+    assert "0:12:20  Ada  joy 88%  I knew it! Come" in narrow
+    assert "  here." in narrow
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(1, 90), st.integers(0, 40))
+def test_nothing_is_lost_where_a_line_is_broken(text, width, indent):
+    broken = UNICODE.hang(text, width, indent)
+    assert "".join("".join(broken).split()) == "".join(UNICODE.text(text).split())
+    assert all(cell_len(row) <= max(2, width) for row in broken)
+
+
+def test_a_path_that_people_copy_is_not_broken():
+    path = "recordings/" + "monday-" * 20
+    view = conversation.viewed(conversation.messages(), iter([conversation.status("recorder", note=path)]))
+    assert any(path in row for row in rows(view, 0, 40, UNICODE))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

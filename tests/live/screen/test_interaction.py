@@ -34,7 +34,8 @@ def at(keys: list[Key], view: SessionView = BUSY, size=(80, 24), doing: Interact
 
     def one(before: Pressed, key: Key) -> Pressed:
         state, asked = before
-        desktop = Desktop(view, NOW_NS, lambda place: scrolled(view, *size, UNICODE, state).span(place))
+        plan = scrolled(view, *size, UNICODE, state)
+        desktop = Desktop(view, NOW_NS, plan.span, plan.last_top)
         after, requests = press(state, key, desktop)
         return after, (*asked, *requests)
 
@@ -51,8 +52,8 @@ def annotation(text: str) -> Annotation:
 
 def test_a_mark_is_of_the_moment_when_m_was_pressed() -> None:
     view = BUSY
-    first, _ = press(Interaction(), Key("text", "m"), Desktop(view, NOW_NS, lambda place: (0, 0)))
-    later = Desktop(view, NOW_NS + 9 * S, lambda place: (0, 0))
+    first, _ = press(Interaction(), Key("text", "m"), Desktop(view, NOW_NS, lambda place: (0, 0), int))
+    later = Desktop(view, NOW_NS + 9 * S, lambda place: (0, 0), int)
     state = fold(lambda s, key: press(s, key, later)[0], typed("na 東京<!"), first)
     state, (mark,) = press(state, Key("enter"), later)
     assert (mark.kind, mark.text, mark.t_ns) == ("mark", "na 東!", NOW_NS)
@@ -123,6 +124,19 @@ def test_p_and_q_ask_at_once_and_again() -> None:
     assert at(typed("qq"))[1] == (SessionCommand(command="stop"),) * 2
     assert at(typed("?p"))[1] == (SessionCommand(command="pause"),)
     assert at(typed("mpq\x1b"))[1] == (), "in a note they are letters"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10), (20, 6)])
+def test_in_the_help_each_key_moves_at_once_and_none_goes_beyond_its_ends(size: tuple[int, int]) -> None:
+    end, _ = at([Key("text", "?"), Key("end")], size=size)
+    assert end.mode == "help"
+    assert at([Key("text", "?"), *[Key("page_down")] * 50], size=size)[0] == end
+    assert "Jo>Ne" in shown(BUSY, *size, doing=end) or size[0] < 40
+    for name in ("down", "page_down", "end"):
+        assert at([Key(name)], size=size, doing=end)[0] == end
+    up, _ = at([Key("up")], size=size, doing=end)
+    assert up.top == max(0, end.top - 1)
+    assert at([Key("home")], size=size, doing=end)[0].top == 0
 
 
 @given(st.lists(KEYS, max_size=25), st.sampled_from([(80, 24), (40, 10), (20, 4), (1, 1)]))

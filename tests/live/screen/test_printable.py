@@ -2,6 +2,7 @@
 
 import ast
 import io
+import os
 import unicodedata
 from pathlib import Path
 
@@ -53,6 +54,18 @@ def test_a_console_obeys_nothing(text: str) -> None:
         to.print(thing)
     print_line(text, to)
     assert all(map(clean, to.file.getvalue().split("\n")))
+
+
+def test_a_reader_that_goes_away_ends_nothing() -> None:
+    """`erc-live annotate BUNDLE | head -1`: what is left to do is done, and the exit code is that of the work."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as gone:
+        to = PlainConsole()
+        to.file = gone
+        for _ in range(2):
+            print_line("x" * 100_000, to)
+    assert to.quiet
 
 
 def test_markup_is_text() -> None:

@@ -6,7 +6,7 @@ from io import StringIO
 import conversation
 import msgspec
 import pytest
-from examples import hello, messages
+from examples import LABELS, hello, messages
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from erc_live.live.screen.interaction import Interaction
 from erc_live.live.screen.layout import NOTICE, render
-from erc_live.live.screen.theme import ASCII, LABEL_STYLES, UNICODE
+from erc_live.live.screen.theme import ASCII, UNICODE
 from erc_live.live.screen.view import CHANGE_NS, SessionView, reduce
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, Recogniser, SessionEnd, SessionState, WorkerStatus
 
@@ -99,7 +99,7 @@ def test_colour_adds_nothing_but_colour():
     assert SGR.sub("", text) == shown(TROUBLED, 120, 36)
 
 
-@pytest.mark.parametrize("label", LABEL_STYLES)
+@pytest.mark.parametrize("label", LABELS)
 def test_a_label_is_always_written_out(label):
     said = conversation.utterance(0, 0, conversation.START_NS, label=label, probs=conversation.shares(label, 0.5))
     view = reduce(SessionView(hello=hello()), said)

@@ -46,4 +46,5 @@ def test_a_name_is_given_to_what_follows_alone() -> None:
     after = current.named(event(4, speaker=1, speaker_name="Speaker 2"))
     other = current.named(event(5, speaker=0, speaker_name="Speaker 1"))
     assert [e.speaker_name for e in (before, after, other)] == ["Speaker 2", "Ann Lee", "Speaker 1"]
-    assert "1 Speaker 1, 2 Ann Lee" in current.check(annotation_of(NameRequest(speaker=8, text="x"), None))
+    refusal = current.check(annotation_of(NameRequest(speaker=8, text="x"), None))
+    assert refusal == "there is no such speaker: those who have spoken are, in this order, Speaker 1, Ann Lee"
