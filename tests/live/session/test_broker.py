@@ -196,11 +196,11 @@ def noted(kind: str, **fields: object) -> Annotation:
 def test_a_name_counts_from_there_on_and_outlives_the_tracker(world):
     said = [features(number) for number in range(3)]
     world.say("tracker", examples.hello())
-    assert world.broker.annotate(noted("name", speaker=0, text="Zoe")).startswith("there is no speaker 1: nobody")
+    assert world.broker.annotate(noted("name", speaker=0, text="Zoe")).startswith("there is no such speaker: nobody")
     world.say("perception", *said)
     world.say("tracker", answer(0, said[0]))
     assert world.broker.annotate(noted("name", speaker=7, text="Zoe")) == (
-        "there is no speaker 8: those who have spoken are 1 Ada"
+        "there is no such speaker: those who have spoken are, in this order, Ada"
     )
     assert world.broker.annotate(noted("name", speaker=0, text="  Zoe \n Lee ")) == ""
     world.say("tracker", examples.hello(), answer(0, said[0]), answer(1, said[1]), answer(2, said[2]))
