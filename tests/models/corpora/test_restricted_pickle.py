@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from erc_live.models.corpora.pickled_values import PickleRefused, Record
+from erc_live.models.corpora.pickled_values import PickledObject, PickleRefused
 from erc_live.models.corpora.restricted_pickle import load, loads
 from erc_live.models.errors import CorpusError
 
@@ -102,7 +102,7 @@ def test_records_of_the_classes_that_are_expected(protocol: int) -> None:
         data = pickle.dumps([one, one], protocol)
     first, second = loads(data, ("himallgg.Sample.Sample",))
     assert first is second
-    assert isinstance(first, Record)
+    assert isinstance(first, PickledObject)
     assert first.fields == {"vid": "a", "text": [1.0]}
     assert "himallgg" not in sys.modules
     with pytest.raises(PickleRefused, match=r"it names himallgg\.Sample\.Sample"):
