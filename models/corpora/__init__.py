@@ -125,8 +125,7 @@ def _of_kind(kind: str, place: Path) -> tuple[Format, Path, tuple[str, ...]]:
 def _unknown(path: Path) -> str:
     """What is wrong with a path where no corpus is, in words."""
     if path.is_file():
-        known = "; ".join(f"{reader.KIND} reads {reader.LAYOUT}" for reader in PICKLED)
-        return f"{path}: a pickle of another name than those that are known: give the folder with it ({known})"
+        return f"{path}: a pickle of an unknown name: give its folder, as KIND:DIR; kinds are {', '.join(KINDS)}"
     if any((path / name).is_file() for name in ("train.npz", "valid.npz", "test.npz", "fer2013.csv")):
         return f"{path}: pictures without a conversation: they are for `erc-live encoder train face`"
     if not path.is_dir():

@@ -14,7 +14,7 @@ from typing import Any
 
 from erc_live.models.corpora.dialogue import SPLITS, Split
 from erc_live.models.corpora.feature_tables import FeatureTables, VectorTable, is_name, one_of
-from erc_live.models.corpora.pickled_values import Record
+from erc_live.models.corpora.pickled_values import PickledObject
 from erc_live.models.corpora.restricted_pickle import load
 from erc_live.models.errors import CorpusError
 
@@ -66,7 +66,7 @@ def _samples(file: Path, value: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def _attributes(file: Path, split: str, sample: Any) -> dict[str, Any]:
-    fields = sample.fields if isinstance(sample, Record) else {}
+    fields = sample.fields if isinstance(sample, PickledObject) else {}
     if missing := [name for name in ("vid", *ATTRIBUTES) if name not in fields]:
         raise CorpusError(f"{file}: a sample of {split} lacks {', '.join(missing)}")
     if not is_name(fields["vid"]):

@@ -34,7 +34,7 @@ File = Annotated[str, Meta(pattern=rf"^[^\u0000{HALF}]+$")]
 Seconds = Annotated[float, Meta(ge=0, le=LIMIT)]
 Measure = Annotated[float, Meta(ge=-LIMIT, le=LIMIT)]
 Rating = Annotated[float, Meta(ge=-1, le=1)]
-LARGEST = 3.4028234663852886e38  # in single precision, which vectors are stored in
+LARGEST = 3.4028235e38  # in single precision, which vectors are stored in
 WIDEST = 65_536  # numbers of a vector
 DISPLAYED = 40  # characters of a wrong value in a message
 

@@ -34,13 +34,13 @@ class Name:
 
 
 @dataclass(eq=False)
-class Record:
+class PickledObject:
     """An object of a class that the caller expects: its name and its attributes, and nothing of its code."""
 
     dotted: str
     fields: dict[str, Any] = field(default_factory=dict)
 
-    def build(self, state: Any) -> "Record":
+    def build(self, state: Any) -> "PickledObject":
         """The same record with its attributes."""
         if not (isinstance(state, dict) and all(isinstance(key, str) for key in state)):
             raise PickleRefused(f"{self.dotted} with another state than its attributes")

@@ -23,8 +23,8 @@ from erc_live.models.corpora.pickled_values import (
     RECONSTRUCTORS,
     EmptyArray,
     Name,
+    PickledObject,
     PickleRefused,
-    Record,
     TypeOfNumbers,
     keys,
 )
@@ -41,7 +41,7 @@ def load(path: Path, records: Collection[str] = ()) -> Any:
 
     Args:
         path: of the file.
-        records: dotted names of classes whose objects become a `Record`.
+        records: dotted names of classes whose objects become a `PickledObject`.
 
     Raises:
         CorpusError: it cannot be read, is no pickle, is damaged, or holds something else than plain data.
@@ -193,7 +193,7 @@ class _Machine:
         if isinstance(name, Name) and name.dotted in self._records:
             if arguments:
                 raise PickleRefused(f"{_named(name.dotted)} with arguments")
-            self.push(Record(name.dotted))
+            self.push(PickledObject(name.dotted))
         elif isinstance(name, Name) and name.dotted in BUILDERS:
             self.push(BUILDERS[name.dotted](*arguments))
         else:
@@ -202,7 +202,7 @@ class _Machine:
     def build(self) -> None:
         """Give the last on the stack its state; an array takes the place of what announced it."""
         state, target = self.pop(), self.top()
-        if not isinstance(target, Record | TypeOfNumbers | EmptyArray):
+        if not isinstance(target, PickledObject | TypeOfNumbers | EmptyArray):
             raise PickleRefused(f"a state for a {type(target).__name__}")
         whole = target.build(state)
         self._stack[-1] = whole

@@ -134,7 +134,7 @@ def test_what_does_not_go_with_them(learnt: tuple[Path, Path], tmp_path: Path) -
         ("multiemo-pickles:{}/absent", "absent: no such file or folder; in it must be Speakers.pkl"),
         ("vuemo-pickles:{}", "not in it is IEMOCAP_features.pkl with iemocap_features_roberta.pkl"),
         ("{}", "AudioFeatures.pkl: missing; Speakers.pkl, TextFeatures.pkl, VisualFeatures.pkl is nothing without"),
-        ("{}/Speakers.pkl", "a pickle of another name than those that are known: give the folder"),
+        ("{}/Speakers.pkl", "a pickle of an unknown name: give its folder"),
     ],
 )
 def test_one_line_for_what_a_person_may_get_wrong(named: str, says: str, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Dialogues such as any reader may give, for tests of what is written and read."""
 
 import math
+from array import array
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from erc_live.models.corpora.dialogue import Dialogue, Utterance
+from erc_live.models.corpora.dialogue import Dialogue, FeatureKind, Utterance
 from erc_live.models.corpora.neutral_line import LIMIT
 
 HERE = Path("corpus")  # the folder that media are relative to; nothing is there
@@ -23,6 +24,14 @@ FILES = st.none() | st.sampled_from(["a.wav", "b/c.mp4", "../d.opus"]).map(lambd
 PROSODIES = st.none() | st.floats(-LIMIT, LIMIT).map(
     lambda value: (value, math.nan, -LIMIT, 0.1, math.nan, 0.0, 1.0, value)
 )
+WIDTHS = {"text": 2, "visual": 1}
+FEATURES = {modality: FeatureKind(f"{modality} of nobody", width) for modality, width in WIDTHS.items()}
+SINGLE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+VECTORS = st.builds(
+    lambda text, visual: {"text": array("f", text), **({} if visual is None else {"visual": array("f", [visual])})},
+    st.tuples(SINGLE, SINGLE),
+    st.none() | SINGLE,
+)
 RATINGS = st.none() | st.floats(-1, 1)
 UTTERANCES = st.builds(
     lambda times, *rest: Utterance(*rest[:3], *times, *rest[3:]),
@@ -35,9 +44,10 @@ UTTERANCES = st.builds(
     PROSODIES,
     RATINGS,
     RATINGS,
+    VECTORS,
 )
 
 
 def dialogues() -> st.SearchStrategy[Dialogue]:
     """What a reader may give; all utterances have their times, for they may share a file."""
-    return st.builds(Dialogue, WORDS, st.lists(UTTERANCES, min_size=1, max_size=3).map(tuple))
+    return st.builds(Dialogue, WORDS, st.lists(UTTERANCES, min_size=1, max_size=3).map(tuple), st.just(FEATURES))

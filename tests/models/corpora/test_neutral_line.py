@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from made_up import HERE, dialogues, patient
 
-from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Utterance
+from erc_live.models.corpora.dialogue import PROSODY, Dialogue, FeatureKind, Utterance
 from erc_live.models.corpora.neutral_line import LIMIT, LineError, ProsodyEntry, corpus_schema, dump, parse
 
 NAN = math.nan
@@ -204,3 +204,36 @@ def test_what_is_written_is_read(dialogue: Dialogue) -> None:
     assert "\n" not in text
     assert SCHEMA.is_valid(json.loads(text))
     assert repr(parse(text.encode(), HERE)) == repr(dialogue)  # repr, for NaN is equal to nothing
+
+
+WIDE = {"features": {"text": {"name": " EmoBERTa ", "width": 2}}}
+
+
+def test_vectors_and_what_they_are() -> None:
+    dialogue = parse(
+        line({"speaker": "A", "vectors": {"text": [1, 0.1], "audio": None}}, {"speaker": "B"}, **WIDE), HERE
+    )
+    assert dialogue.features == {"text": FeatureKind("EmoBERTa", 2)}
+    assert [list(said.vectors.get("text", ())) for said in dialogue.utterances] == [[1.0, pytest.approx(0.1)], []]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "more", "says"),
+    [
+        ({"text": [1, "a"]}, WIDE, "number 2 of \"vectors.text\" must be a number of single precision, not 'a'"),
+        ({"text": [1, 1e39]}, WIDE, 'number 2 of "vectors.text" must be a number of single precision, not 1e+39'),
+        ({"text": []}, WIDE, '"vectors.text" must be a list of 1 to 65536 numbers, or null, not []'),
+        ({"txt": [1]}, WIDE, "\"vectors\" has an unknown key 'txt': the keys are text, audio, visual"),
+        ([1], WIDE, '"vectors" must be an object with the keys text, audio, visual, not [1]'),
+        ({"text": [1]}, WIDE, 'its text vector has 1 numbers, and "features" of the dialogue says 2'),
+        ({"audio": [1]}, WIDE, '"features" of the dialogue must give name and width of its audio vector'),
+        ({"text": [1]}, {}, '"features" of the dialogue must give name and width of its text vector'),
+        ({}, {"features": 7}, '"features" must be an object with the keys text, audio, visual, not 7'),
+        ({}, {"features": {"text": {"name": "X"}}}, '"width" is missing'),
+        ({}, {"features": {"text": {"name": "X", "width": 0}}}, '"features.text.width" must be a whole number from 1'),
+    ],
+)
+def test_one_line_for_vectors_that_are_wrong(vectors: object, more: dict[str, object], says: str) -> None:
+    with pytest.raises(LineError) as refusal:
+        parse(line({"speaker": "A", "vectors": vectors}, **more), HERE)
+    assert says in str(refusal.value)
