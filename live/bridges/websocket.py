@@ -1,13 +1,16 @@
 """The event stream over WebSocket: one JSON object per text message, as `erc-live schema` describes it.
 
 Each client has a subscription of its own: it gets the greeting and what it missed first, then each message as it comes;
-one that reads slowly holds up nobody else. The rule of this file: a page that a browser of this machine happens to
-have open is a stranger. Only pages of this machine may connect, and programs, which name no origin.
+one that reads slowly holds up nobody else. The rule of this file: other users of this machine, who can reach the port,
+are strangers, and so is a page that a browser here happens to have open. The address has a secret in it; and only pages
+of this machine may connect, and programs, which name no origin.
 """
 
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 from erc_live.live.bridges.bridge import Say, json_of, uninstalled
@@ -28,25 +31,35 @@ def serve(
     messages: Stream,
     say: Say,
     origins: Iterable[str] = (),
-    ready: Callable[[int], None] = lambda port: None,
+    secret: str | None = None,
+    ready: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Answer clients at ws://127.0.0.1:PORT until interrupted. `messages`: a new subscription, for each client.
+    """Answer clients at ws://127.0.0.1:PORT/SECRET until interrupted. `messages`: a new subscription, for each client.
 
-    `port` 0 takes a free one, and `ready` is called with it. `origins`: further web pages that may connect, as
-    "https://name:port". Raises EngineError without websockets, AddressError where the port cannot be used.
+    `port` 0 takes a free one; without a `secret` one is made; `ready` is called with the address. `origins`: further
+    web pages that may connect, as "https://name:port". Raises EngineError without websockets, AddressError where the
+    port cannot be used.
     """
     try:
         from websockets.sync.server import serve as listen
     except ModuleNotFoundError as error:
         raise uninstalled("websockets") from error
     clients = _Clients(messages, say)
+    path = f"/{secret or secrets.token_urlsafe(16)}"
+
+    def admit(client: Any, request: Any) -> Any:
+        """None for who knows the address; else the answer."""
+        known = secrets.compare_digest(request.path.encode(), path.encode())
+        return None if known else client.respond(HTTPStatus.NOT_FOUND, "not here\n")
+
+    pages = [None, _LOCAL_PAGE, *map(_origin, origins)]
     try:
-        server = listen(clients.answer, HOST, port, origins=[None, _LOCAL_PAGE, *map(_origin, origins)])
+        server = listen(clients.answer, HOST, port, origins=pages, process_request=admit)
     except OSError as error:
         reason = error.strerror or error
         raise AddressError(f"websocket: port {port} cannot be used ({reason}); name another with --port") from error
     with server:
-        ready(server.socket.getsockname()[1])
+        ready(f"ws://{HOST}:{server.socket.getsockname()[1]}{path}")
         try:
             server.serve_forever()
         finally:

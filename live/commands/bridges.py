@@ -1,6 +1,7 @@
 """`erc-live bridge`: small programs on the public stream that say it again in the languages of others."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from erc_live.live import config as configuration
 from erc_live.live.bridges.bridge import carry, leaves_machine
 from erc_live.live.commands.session_options import ConfigFile, Sets
+from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import print_line
 from erc_live.streams.address import check_endpoint, public_endpoint
 from erc_live.streams.messages import PublicEvent
@@ -118,13 +120,20 @@ def bridge_websocket(
     origin: Annotated[
         list[str] | None, typer.Option(help="A web page that may connect, as https://name; pages of this machine may.")
     ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(help="The last part of the address, which clients must know; a new one without.", metavar="TEXT"),
+    ] = None,
     follow: Follow = False,
     wait: Wait = None,
     server_key: ServerKey = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
-    """Serve WebSocket clients of this machine: JSON messages, first what was missed, then each as it comes."""
+    """Serve WebSocket clients of this machine: JSON messages, first what was missed, then each as it comes.
+
+    The address that it prints has a secret in it: other users of this machine can reach the port.
+    """
     from erc_live.live.bridges.websocket import serve
 
     settings = configuration.load(config, sets or []).config.events
@@ -133,10 +142,13 @@ def bridge_websocket(
     def messages(over: Callable[[], bool]) -> Iterator[PublicEvent]:
         return _stream(endpoint, follow, wait, server_key, config, sets, over)
 
-    def ready(port: int) -> None:
-        print_line(f"ws://{LOOPBACK}:{port}; Ctrl-C ends it")
+    if secret is not None and not re.fullmatch(r"[\w.~-]+", secret, re.ASCII):
+        raise ConfigError(f"--secret {secret}: letters, digits and . _ ~ - alone can be part of an address")
 
-    serve(port, messages, print_line, origin or (), ready)
+    def ready(address: str) -> None:
+        print_line(f"{address}  (Ctrl-C ends it)")
+
+    serve(port, messages, print_line, origin or (), secret, ready)
 
 
 def _stream(

@@ -1,12 +1,12 @@
 """WebSocket, against the client of the library and one that a browser's page would be, on a real stream."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
 import threading
 from contextlib import closing
+from urllib.parse import urlsplit, urlunsplit
 
 import examples
 import pytest
@@ -29,14 +29,14 @@ def serve():
     lines, servers = [], []
 
     def start(messages, origins=()):
-        begun, port = threading.Event(), []
-        own = {"ready": lambda found: (port.append(found), begun.set())}
+        begun, address = threading.Event(), []
+        own = {"ready": lambda found: (address.append(found), begun.set())}
         listen = websocket.serve
         thread = threading.Thread(target=listen, args=(0, messages, lines.append, origins), kwargs=own, daemon=True)
         thread.start()
         assert begun.wait(PATIENCE_S)
         servers.append(thread)
-        return f"ws://127.0.0.1:{port[0]}", lines
+        return address[0], lines
 
     return start
 
@@ -72,6 +72,14 @@ def test_pages_of_others_may_not_read_it(serve, origin, may):
             connect(address, origin=origin)
 
 
+@pytest.mark.parametrize("path", ["", "/", "/guess", "//"])
+def test_who_does_not_know_the_address_gets_nothing(serve, path):
+    address, _ = serve(lambda over: iter(TALK))
+    assert len(urlsplit(address).path) > 20
+    with pytest.raises(InvalidStatus, match="404"):
+        connect(urlunsplit(urlsplit(address)._replace(path=path)))
+
+
 def test_a_lost_stream_is_told_on_both_sides(serve):
     def vanishing(over):
         yield TALK[0]
@@ -102,7 +110,7 @@ def test_who_leaves_ends_its_subscription(serve):
 
 def test_a_port_that_is_taken_is_one_line(serve):
     address, _ = serve(lambda over: iter(TALK))
-    port = int(address.rpartition(":")[2])
+    port = urlsplit(address).port
     with pytest.raises(AddressError, match=f"port {port} cannot be used"):
         websocket.serve(port, lambda over: iter(TALK), print)
 
@@ -123,7 +131,7 @@ def test_the_command_serves_a_session_that_runs_and_ctrl_c_ends_it():
         session.start()
         command = [sys.executable, "-m", "erc_live.live.cli", "bridge", "websocket", endpoint, "--port", "0"]
         bridge = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        address = re.match(r"ws://127.0.0.1:\d+", bridge.stderr.readline())[0]
+        address = bridge.stderr.readline().split()[0]
         with connect(address) as client:
             assert [json.loads(client.recv())["type"] for _ in range(2)] == ["Hello", "EmotionEvent"]
             bridge.send_signal(signal.SIGINT)
