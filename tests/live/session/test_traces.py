@@ -261,11 +261,11 @@ def test_a_session_is_paused_and_resumed_and_says_so(
     follower = threading.Thread(target=collect, daemon=True)
     follower.start()
     assert begun.wait(PATIENCE_S)
-    assert house.run("pause") == ""
+    assert house.run("pause").endswith(": paused\n")
     assert json.loads(house.run("status", "--json", "--set", own))["paused"]
-    assert house.run("resume") == ""
+    assert house.run("resume").endswith(": resumed\n")
     assert resumed.wait(PATIENCE_S)
-    assert house.run("pause") == ""
+    assert house.run("pause").endswith(": paused\n")
     pattern = ["pgrep", "-P", str(session.pid), "-f", "workers mic-0$"]
     os.kill(int(subprocess.run(pattern, capture_output=True, text=True, check=True).stdout), signal.SIGKILL)
     assert again.wait(PATIENCE_S), "who takes the place of a dead one listens no more than that one did"
