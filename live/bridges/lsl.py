@@ -15,8 +15,12 @@ for the network as always.
 """
 
 import math
+import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,9 +29,28 @@ from erc_live.live.errors import EngineError
 from erc_live.streams.annotations import Alert, Annotation
 from erc_live.streams.messages import EmotionEvent, Gap, Hello, PublicEvent, SessionEnd, SessionState, WorkerLost
 
+SETTINGS = "LSLAPICFG"  # of LSL: where its lsl_api.cfg is
 ESTIMATES, LABELS, MARKERS = "erc-live estimates", "erc-live labels", "erc-live markers"
 _BESIDE = ("speaker", "revision", "certain", "duration_s", "valence", "arousal")
 _STRINGS = ("label", "speaker_name", "utterance", "text")
+
+
+@contextmanager
+def this_machine_alone() -> Iterator[None]:
+    """Keep the discovery of LSL on this machine, unless somebody has settings of their own; enter it before liblsl is
+    loaded. Its own default offers every stream to the local network.
+    """
+    if SETTINGS in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "lsl_api.cfg"
+        file.write_text("[multicast]\nResolveScope = machine\n", encoding="utf-8")
+        os.environ[SETTINGS] = str(file)
+        try:
+            yield
+        finally:
+            del os.environ[SETTINGS]
 
 
 class LslBridge:

@@ -18,7 +18,6 @@ from erc_live.streams.messages import PublicEvent
 from erc_live.streams.subscribe import subscribe
 
 LOOPBACK = "127.0.0.1"
-LSL_SETTINGS = "LSLAPICFG"  # of LSL: where its lsl_api.cfg is
 PASSWORD = "ERC_LIVE_MQTT_PASSWORD"
 
 bridge_app = typer.Typer(
@@ -38,6 +37,9 @@ def bridge_lsl(
     markers: Annotated[
         str | None, typer.Option(help="Name of an LSL stream of markers, which become marks of the session.")
     ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Offer the streams to the local network, as LSL does by itself.")
+    ] = False,
     follow: Follow = False,
     wait: Wait = None,
     server_key: ServerKey = None,
@@ -50,19 +52,18 @@ def bridge_lsl(
     `erc-live labels` and `erc-live markers`. With --markers also the other way; for that the session must take requests
     (control.enabled).
     """
-    from erc_live.live.bridges.lsl import LslBridge
+    from erc_live.live.bridges.lsl import LslBridge, this_machine_alone
     from erc_live.live.bridges.lsl_markers import MarkerInlet
     from erc_live.live.commands.control import control_place
     from erc_live.streams.control_channel import request_of
 
     messages = _stream(endpoint, follow, wait, server_key, config, sets)
-    if not os.environ.get(LSL_SETTINGS):
-        print_line(
-            f"LSL offers its streams to the local network; {LSL_SETTINGS} names a file whose [multicast] "
-            "ResolveScope = machine keeps them here"
-        )
-    bridge = LslBridge()
     with ExitStack() as stack:
+        if network:
+            print_line(leaves_machine("whoever looks for LSL streams in the local network"))
+        else:
+            stack.enter_context(this_machine_alone())
+        bridge = LslBridge()
         if markers is not None:
             place = control_place(None, config, sets)
             stack.enter_context(MarkerInlet(markers, bridge, lambda request: request_of(place, request), print_line))

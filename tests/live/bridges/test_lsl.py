@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from talk import FINALS, NAME, TALK, S
 
 from erc_live.live.bridges.bridge import carry
-from erc_live.live.bridges.lsl import ESTIMATES, LABELS, MARKERS, LslBridge, marker_of
+from erc_live.live.bridges.lsl import ESTIMATES, LABELS, MARKERS, LslBridge, marker_of, this_machine_alone
 from erc_live.live.bridges.lsl_markers import MarkerInlet
 from erc_live.streams.control_channel import ControlReply
 from erc_live.streams.errors import AddressError
@@ -102,6 +102,18 @@ def test_labels_and_markers_are_strings_at_the_time_when_they_happened(streams):
     assert markers["mark door opens"] == pytest.approx(3.0, abs=1e-4)
     assert markers["gap mic-0 device until 10.000"] == pytest.approx(4.0, abs=1e-4)
     assert {"recording", "alert on anger: Ada: anger above 0.6 for 5 s", "end end of file"} <= markers.keys()
+
+
+def test_without_settings_of_ones_own_it_stays_on_this_machine(monkeypatch):
+    monkeypatch.delenv("LSLAPICFG")
+    with this_machine_alone():
+        settings = Path(os.environ["LSLAPICFG"])
+        assert "ResolveScope = machine" in settings.read_text()
+    assert "LSLAPICFG" not in os.environ
+    assert not settings.exists()
+    monkeypatch.setenv("LSLAPICFG", "mine.cfg")
+    with this_machine_alone():
+        assert os.environ["LSLAPICFG"] == "mine.cfg"
 
 
 def test_every_message_but_greetings_and_events_of_utterances_is_a_marker_or_is_left_out_on_purpose():
