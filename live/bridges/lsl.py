@@ -45,7 +45,7 @@ def this_machine_alone() -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lsl_api.cfg"
-        file.write_text("[multicast]\nResolveScope = machine\n", encoding="utf-8")
+        file.write_text("[multicast]\nResolveScope = machine\n[log]\nlevel = -1\n", encoding="utf-8")  # warnings
         os.environ[SETTINGS] = str(file)
         try:
             yield
