@@ -1,6 +1,6 @@
 """MCAP, the log format of robotics (mcap.dev): the messages of the session as JSON, each topic with its schema.
 
-Topics: `/utterances` (the events that count), `/annotations`, `/alerts`, `/gaps`, `/session` (Hello and SessionEnd).
+Topics: `/utterances` (the events that count), `/annotations`, `/alerts`, `/gaps`, `/session` (all that befell it).
 The rule of this file: messages are those of the event stream, unchanged, so what reads that reads this. Both times of a
 message are Unix time in ns: of an utterance when it begins, of anything else when it happened.
 """
@@ -14,16 +14,20 @@ from mcap.writer import Writer
 from erc_live.live.export.exported import Export
 from erc_live.streams import codec
 from erc_live.streams.annotations import Alert, Annotation
-from erc_live.streams.conversation_view import ConversationView
 from erc_live.streams.message_base import PublicMessage
-from erc_live.streams.messages import EmotionEvent, Gap, Hello, SessionEnd
+from erc_live.streams.messages import EmotionEvent, Gap, Hello, Overload, Relabel, SessionEnd, SessionState, WorkerLost
 
+_BEFELL = SessionState | Overload | WorkerLost | Relabel
 _TOPICS: dict[type[PublicMessage], str] = {
     Hello: "/session",
     EmotionEvent: "/utterances",
     Annotation: "/annotations",
     Alert: "/alerts",
     Gap: "/gaps",
+    SessionState: "/session",
+    Overload: "/session",
+    WorkerLost: "/session",
+    Relabel: "/session",
     SessionEnd: "/session",
 }
 
@@ -34,7 +38,7 @@ def write(export: Export) -> None:
         writer = Writer(file)
         writer.start(profile="", library="erc-live")
         channels = {kind: _channel(writer, kind, topic) for kind, topic in _TOPICS.items()}
-        for t_ns, message in sorted(_messages(export.view), key=lambda pair: pair[0]):
+        for t_ns, message in sorted(_messages(export), key=lambda pair: pair[0]):
             at = max(0, export.view.wall_ns(t_ns))
             writer.add_message(channels[type(message)], at, codec.to_json(message), at)
         writer.finish()  # type: ignore[no-untyped-call]
@@ -52,7 +56,9 @@ def _object_schema(kind: type[PublicMessage]) -> dict[str, Any]:
     return {**definitions.pop(kind.__name__), "$defs": definitions}
 
 
-def _messages(view: ConversationView) -> Iterator[tuple[int, PublicMessage]]:
+def _messages(export: Export) -> Iterator[tuple[int, PublicMessage]]:
+    view = export.view
+    yield from ((message.t_ns, message) for message in export.session.events if isinstance(message, _BEFELL))
     if view.hello is not None:
         yield view.hello.t_ns, view.hello
     for each in view.utterances:

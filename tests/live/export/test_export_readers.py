@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import math
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ from erc_live.live.export.plain_text import UniqueNames, one_line, span_ms, xml_
 from erc_live.live.export.tiers import tiers
 from erc_live.streams import codec
 from erc_live.streams.conversation_view import ConversationView
+from erc_live.streams.messages import Hello, Overload, Relabel, SessionEnd, SessionState, WorkerLost
 
 a_session = given(sessions())
 few = settings(max_examples=40, deadline=None)
@@ -187,6 +189,9 @@ def test_mcap(session):
         for at_ns, event in by_topic.get("/utterances", []):
             assert at_ns == WALL_NS + event.t_start_ns
         assert len(by_topic.get("/gaps", [])) == len(done.view.gaps)
+        befell = [message for _, message in by_topic.get("/session", []) if not isinstance(message, Hello | SessionEnd)]
+        other = SessionState | Overload | WorkerLost | Relabel
+        assert Counter(map(repr, befell)) == Counter(repr(each) for each in session.events if isinstance(each, other))
 
 
 @few
