@@ -103,9 +103,11 @@ def is_used(endpoint: str) -> bool:
     """Whether a program of this machine listens at `endpoint`; False where that cannot be known."""
     host, _, port = endpoint.partition("://")[2].rpartition(":")
     if path := _socket_path(endpoint):
+        if not path.is_socket():
+            return False
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(path)) == 0  # refused: left behind by a process that died
-    if endpoint.startswith("tcp://") and port.isdigit() and _is_loopback(host.strip("[]")):
+    if endpoint.startswith("tcp://") and port != "*" and _is_port(port) and _is_loopback(host.strip("[]")):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             return probe.connect_ex((host.strip("[]"), int(port))) == 0
     return False

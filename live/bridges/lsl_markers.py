@@ -67,6 +67,8 @@ class MarkerInlet:
         return None
 
     def _mark(self, text: str, lsl_s: float) -> None:
+        if len(text) > NOTE_LENGTH:
+            self._say(f"lsl: a marker of {len(text)} letters is cut after {NOTE_LENGTH}, the most that a mark holds")
         request = MarkRequest(
             text=text[:NOTE_LENGTH], t_ns=self._bridge.session_ns(lsl_s), author=f"lsl {self._name}"[:NOTE_LENGTH]
         )

@@ -75,6 +75,7 @@ class MqttBridge:
         self._client.loop_start()
         self._answered.wait(ANSWER_S)
         if self._refusal:
+            self._client.disconnect()
             self._client.loop_stop()
             raise AddressError(f"mqtt: the broker does not let us in: {self._refusal}; --user names a login")
         return self
@@ -88,8 +89,11 @@ class MqttBridge:
         self._client.disconnect()
         self._client.loop_stop()
         lost = self._lost + self._waiting
+        complaint = f"mqtt: {lost} messages were not delivered: the broker is away or refuses them"
         if lost and error is None:
-            raise AddressError(f"mqtt: {lost} messages were not delivered: the broker is away or refuses them")
+            raise AddressError(complaint)
+        if lost:
+            self._say(complaint)
 
     def send(self, message: PublicEvent) -> None:
         """Pass on one message."""

@@ -14,7 +14,7 @@ from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
 from erc_live.live.session.registry import SessionEntry
-from erc_live.streams.address import is_used, public_endpoint
+from erc_live.streams.address import check_endpoint, is_used, public_endpoint
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import Command, Hello
 from erc_live.streams.subscribe import subscribe
@@ -34,6 +34,7 @@ def status(
     now_ns = time.time_ns()
     entries = registry.running(now_ns)
     endpoint = public_endpoint(configuration.load(config, sets or []).config.events.endpoint)
+    check_endpoint(endpoint, anywhere=True)
     stranger = None if any(entry.endpoint == endpoint for entry in entries) else _greeting(endpoint)
     if as_json:
         for entry in entries:
@@ -85,13 +86,14 @@ def _ask(session: str | None, command: Command, done: str) -> None:
 
 def _greeting(endpoint: str) -> Hello | None:
     """How a session introduces itself that is not in the registry, None where nobody listens or answers."""
-    if not is_used(public_endpoint(endpoint)):
+    if not is_used(endpoint):
         return None
     try:
         return next(
             (message for message in subscribe(endpoint, timeout_s=ANSWER_S) if isinstance(message, Hello)), None
         )
-    except AddressError:
+    except AddressError as error:
+        print_line(f"a program listens at {endpoint}, and does not say what it is: {error}")
         return None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from erc_live.streams.address import BusAddresses, check_endpoint, check_unused, public_endpoint
+from erc_live.streams.address import BusAddresses, check_endpoint, check_unused, is_used, public_endpoint
 from erc_live.streams.errors import AddressError
 from erc_live.streams.event_stream import EventPublisher
 from erc_live.streams.runtime_folder import runtime_folder
@@ -227,3 +227,29 @@ def test_a_path_in_use_is_not_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_pa
             check_unused("ipc://live")
     check_unused("ipc://live")  # the file is still there, and nobody listens
     assert Path("live").exists()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        f"ipc:///{'x' * 200}",
+        "ipc:///nowhere",
+        "tcp://127.0.0.1:99999",
+        "tcp://127.0.0.1:*",
+        "tcp://elsewhere.invalid:1",
+        "",
+    ],
+)
+def test_nobody_listens_where_nobody_can(endpoint):
+    assert is_used(endpoint) is False
+
+
+def test_who_listens_is_known_of_both_kinds():
+    with closing(BusAddresses()) as addresses:
+        endpoint = addresses.endpoint("events")
+        assert not is_used(endpoint)
+        with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
+            publisher.bind(endpoint)
+            assert is_used(endpoint)
+            port = publisher.bind_to_random_port("tcp://127.0.0.1")
+            assert is_used(f"tcp://127.0.0.1:{port}")

@@ -146,17 +146,18 @@ def test_markers_of_others_become_marks_at_their_time():
     bridge.send(TALK[0])
     with MarkerInlet(name, bridge, ask, lines.append):
         assert outlet.wait_for_consumers(60)
-        for number, text in enumerate(["Ton „an“", "odd", "late"]):
+        for number, text in enumerate(["Ton „an“", "odd", "late", "x" * 2_500]):
             outlet.push_sample([text], bridge.lsl_s((20 + number) * S))
-        for _ in range(3):
+        for _ in range(4):
             assert complete.acquire(timeout=60)
-    assert [request.text for request in asked] == ["Ton „an“", "odd", "late"]
-    assert [request.t_ns for request in asked] == pytest.approx([20 * S, 21 * S, 22 * S], abs=S // 1000)
+    assert [request.text for request in asked] == ["Ton „an“", "odd", "late", "x" * 2_000]
+    assert [request.t_ns for request in asked] == pytest.approx([20 * S, 21 * S, 22 * S, 23 * S], abs=S // 1000)
     assert {request.author for request in asked} == {f"lsl {name}"}
     assert [line.partition(": ")[2] for line in lines] == [
         f"markers of {name!r} become marks of the session",
         "the marker 'odd' was not taken: no such thing",
         "the marker 'late' was not taken: nobody answers",
+        "a marker of 2500 letters is cut after 2000, the most that a mark holds",
     ]
 
 

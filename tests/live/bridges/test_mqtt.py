@@ -11,6 +11,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from talk import TALK
 
+from erc_live.live.bridges import mqtt
 from erc_live.live.bridges.bridge import carry
 from erc_live.live.bridges.mqtt import MqttBridge
 from erc_live.streams import codec
@@ -95,3 +96,30 @@ def test_no_broker_is_one_line():
         probe.bind(("127.0.0.1", 0))
         with pytest.raises(AddressError, match="no broker answers at 127"):
             MqttBridge("127.0.0.1", probe.getsockname()[1], "erc-live", print)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_a_broker_never_confirms_is_told(monkeypatch, interrupted):
+    monkeypatch.setattr(mqtt, "DELIVERY_S", 0.1)
+    lines = []
+
+    def let_in():
+        with listener.accept()[0] as client:
+            client.recv(1000)
+            client.sendall(b"\x20\x02\x00\x00")  # CONNACK: accepted; and then no PUBACK, ever
+            while client.recv(1000):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=let_in)
+        thread.start()
+        bridge = MqttBridge("127.0.0.1", listener.getsockname()[1], "erc-live", lines.append).__enter__()
+        for message in TALK:
+            bridge.send(message)
+        if interrupted:
+            bridge.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        else:
+            with pytest.raises(AddressError, match="11 messages were not delivered"):
+                bridge.__exit__(None, None, None)
+        thread.join(60)
+    assert any("11 messages were not delivered" in line for line in lines) == interrupted
