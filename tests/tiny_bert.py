@@ -34,7 +34,7 @@ def make_tiny_bert(folder: Path, seed: int = 0, type_vocab_size: int = 2) -> Pat
     torch.manual_seed(seed)
     size = {"hidden_size": DIM, "intermediate_size": 2 * DIM, "num_hidden_layers": 1, "num_attention_heads": 2}
     network = BertModel(
-        BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=64, type_vocab_size=type_vocab_size, **size)
+        BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=256, type_vocab_size=type_vocab_size, **size)
     )
     torch.nn.init.normal_(network.embeddings.word_embeddings.weight)  # so that different words are far apart
     network.save_pretrained(folder)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from erc_live.live.commands.options import Corpora, seed_numbers
+from erc_live.live.commands.options import Corpora, Folds, seed_numbers
 from erc_live.live.commands.places import encoder_folder
 from erc_live.live.screen.console import out
+from erc_live.models.card import PRETRAINED
 from erc_live.models.errors import WeightsError
+
+FETCHED = ("minilm", "mpnet")
 
 if TYPE_CHECKING:
     from erc_live.models.encoders.text import TextEncoder
@@ -19,7 +22,7 @@ def train(
     corpus: Corpora,
     into: Annotated[Path, typer.Option("--out", help="Folder for the encoder, packed, and its card.")],
     start: Annotated[
-        str, typer.Option(help="minilm, the folder of an encoder, or its name on the Hugging Face hub.")
+        str, typer.Option(help="minilm, mpnet, shipped, the folder of an encoder, or its name on the Hugging Face hub.")
     ] = "minilm",
     epochs: Annotated[int, typer.Option(min=1)] = 1,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the encoder.")] = 1e-4,
@@ -31,6 +34,7 @@ def train(
         typer.Option(help="A file that `erc-live predict` wrote: its estimates are learnt too.", metavar="FILE"),
     ] = None,
     seeds: Annotated[str, typer.Option(help="How many, or which (0,3,7); their mean is kept.", metavar="N")] = "1",
+    folds: Folds = 0,
 ) -> None:
     """Train what reads words, all of it, to tell the labels of utterances.
 
@@ -41,26 +45,29 @@ def train(
     from erc_live.models.training.text_task import PARTS, TextTraining, train_text
 
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
-    config = TextTraining(seed_numbers(seeds), epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
+    config = TextTraining(seed_numbers(seeds), folds, epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}
     print_precision()
-    with watched(len(config.seeds) * epochs * PARTS, f"the same command goes on in {into}", PARTS) as curves:
+    with watched((folds or len(config.seeds)) * epochs * PARTS, f"the same command goes on in {into}", PARTS) as curves:
         encoder = train_text(corpora, open_encoder(start), into, config, about, curves)
     out.print(f"{into}: encoder {encoder.fingerprint} written", markup=False, soft_wrap=True)
 
 
 def open_encoder(choice: str) -> "TextEncoder":
-    """An encoder by what a person calls it: minilm (fetched), a folder, or a name on the Hugging Face hub.
+    """An encoder by what a person calls it: minilm or mpnet (fetched), shipped, a folder, or a name on the Hugging Face
+    hub.
 
     Raises:
         WeightsError: it is not there, or cannot be read.
     """
     from erc_live.models.encoders.text import TextEncoder
 
+    if choice == "shipped":
+        return TextEncoder.load(PRETRAINED / "text")
     if Path(choice).is_dir():
         return TextEncoder.load(Path(choice))
-    if choice != "minilm":
+    if choice not in FETCHED:
         return TextEncoder.named(choice)
-    if not encoder_folder().is_dir():
-        raise WeightsError("minilm is not on this disk; fetch it with: erc-live models fetch minilm")
-    return TextEncoder.load(encoder_folder())
+    if not encoder_folder(choice).is_dir():
+        raise WeightsError(f"{choice} is not on this disk; fetch it with: erc-live models fetch {choice}")
+    return TextEncoder.load(encoder_folder(choice))

@@ -39,6 +39,14 @@ Out = Annotated[
     typer.Option("--out", help="Folder for the weights and their card. Default: where --network finds them."),
 ]
 Seeds = Annotated[str, typer.Option(help="How many (5: 0 to 4), or which (0,3,7).", metavar="N|N,N,...")]
+Folds = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Score the recipe in so many folds of train and dev together, and keep what learns from all. "
+        "0: dev chooses and scores.",
+    ),
+]
 Network = Annotated[str, typer.Option(help="dialogue_graph, multiemo, vuemo, hgf_milag or safsd_glnet.")]
 
 

@@ -13,9 +13,9 @@ def own_weights(network: str) -> Path:
     return platformdirs.user_data_path("erc-live") / "networks" / network
 
 
-def encoder_folder() -> Path:
-    """Where the fetched text encoder lies."""
-    return models_folder(configuration.load().config.models) / "minilm"
+def encoder_folder(name: str) -> Path:
+    """Where a fetched text encoder lies."""
+    return models_folder(configuration.load().config.models) / name
 
 
 def cache_folder() -> Path:

@@ -11,6 +11,7 @@ from erc_live.live.commands.options import (
     Compose,
     Corpora,
     Encoder,
+    Folds,
     Modalities,
     Network,
     Out,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 Share = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the texts of an epoch, without marks and capitals.")]
 Average = Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the average of the weights; 0: none.")]
 Balance = Annotated[float, typer.Option(min=0.0, help="Favour rare labels: 0 not at all, 1 as if all were alike.")]
-Folds = Annotated[int, typer.Option(min=0, help="Learn from vectors of so many encoders that never saw the dialogue.")]
 Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better score on dev before it ends.")]
 Batch = Annotated[int, typer.Option(min=1, help="Utterances per step, in whole dialogues.")]
 Rate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the network.")]
@@ -74,6 +74,9 @@ def train(
     force: Force = False,
 ) -> None:
     """Train a network on a corpus; epoch, seed, temperature and threshold are chosen on its dev split.
+
+    With --folds nothing is chosen on what scores: every seed runs to its last epoch in every fold, and what is kept
+    learns from train and dev. A small dev split chooses badly; folds score a recipe on all that is labelled.
 
     Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
     """
@@ -129,22 +132,42 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     from erc_live.live.commands.curves import print_precision, watched
     from erc_live.live.commands.datasets import dialogue_dataset, text_folder
     from erc_live.models.training.graph_config import Run
+    from erc_live.models.training.graph_folds import already_learnt, train_folds
     from erc_live.models.training.graph_training import train_graph
 
     data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
-    for note in data.check():
+    encoder = text_folder(asked.encoder, config.start)
+    notes = [*data.check(), *(already_learnt(data, encoder) if config.folds else [])]
+    for note in notes:
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     command = " ".join(["erc-live", *sys.argv[1:]])
-    runs = len(config.seeds) + (config.folds + 1 if config.folds else 0)
+    runs = len(config.seeds) * config.folds + 1 if config.folds else len(config.seeds)
     advice = f"the same command with --resume goes on in {asked.out}"
     if config.tune_text:
         print_precision()
     with watched(runs * config.epochs, advice) as curves:
         into = Run(asked.out, cache_folder(), command, asked.resume, curves)
-        trained = train_graph(data, text_folder(asked.encoder, config.start), config, into)
-    out.print(f"{asked.out}: {_summary(trained.card)}", markup=False, highlight=False, soft_wrap=True)
-    if trained.card.training["epoch"] == config.epochs:
+        trained = (train_folds if config.folds else train_graph)(data, encoder, config, into)
+    summary = _folds_summary(trained.card) if config.folds else _summary(trained.card)
+    out.print(f"{asked.out}: {summary}", markup=False, highlight=False, soft_wrap=True)
+    if not config.folds and trained.card.training["epoch"] == config.epochs:
         print_line(f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}")
+
+
+def _folds_summary(card: "Card") -> str:
+    """The scores of the recipe on all that is labelled."""
+    found = card.scores["folds"]
+    low, high = found["interval"]
+    of_seeds = [
+        f"{title} {each['mean']:.4f}" + ("" if each["sd"] is None else f" ± {each['sd']:.4f}")
+        for name, title in (("weighted_f1", "W-F1"), ("macro_f1", "macro-F1"))
+        for each in [found["seeds"][name]]
+    ]
+    many = len(found["seeds"]["weighted_f1"]["by_seed"])
+    return (
+        f"folds, {found['utterances']} utterances, {many} seed{'s' if many > 1 else ''}: {', '.join(of_seeds)}; "
+        f"95 % of W-F1 over dialogues {low:.4f} to {high:.4f}; calibration error {found['calibration']['error']:.4f}"
+    )
 
 
 def _summary(card: "Card") -> str:

@@ -89,7 +89,7 @@ def load_engines(
     weights.card.check_encoders(engines.fingerprints)
     notify("warming up")
     noise = np.random.default_rng(0).integers(-1000, 1000, SAMPLE_RATE_HZ, np.int16)  # of silence nothing is computed
-    engines.text_encoder.encode(["warm up"])
+    engines.text_encoder.encode_last(("a",), ("warm up",))
     if engines.audio_encoder is not None:
         engines.audio_encoder(noise)
     if engines.voices is not None:

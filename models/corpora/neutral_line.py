@@ -111,12 +111,20 @@ class DialogueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialogue: Annotated[Name, Meta(description="Its name, once in a corpus.")]
     utterances: Annotated[Sequence[UtteranceEntry], Meta(min_length=1, description="First to last.")]
     features: Annotated[FeaturesEntry | None, Meta(description="The same in all dialogues of a corpus.")] = None
+    occasion: Annotated[
+        Name | None,
+        Meta(
+            description="What it shares with other dialogues, such as an episode or a session; null: nothing. Those of "
+            "one occasion are never parted between what teaches and what scores (`--folds`)."
+        ),
+    ] = None
 
 
 _TIME = f"a number from 0 to {LIMIT:g} or null"
 _WANTED = {  # what should stand at a place, in words
     "dialogue": "a name on one line and not blank",
     "utterances": "a list of at least one utterance",
+    "occasion": "a name on one line and not blank, or null",
     "speaker": "a name on one line and not blank",
     "text": "text without half characters (lone surrogates) or null",
     "label": "a name on one line and not blank, or null",
@@ -165,7 +173,8 @@ def parse(line: bytes, folder: Path, labels: Container[str] | None = None) -> Di
     except msgspec.ValidationError as error:
         raise LineError(_explained(str(error), raw)) from error
     turns = tuple(_utterance(turn, folder) for turn in entry.utterances)
-    dialogue = Dialogue(_name(entry.dialogue), turns, _features(entry.features))
+    occasion = None if entry.occasion is None else _name(entry.occasion)
+    dialogue = Dialogue(_name(entry.dialogue), turns, _features(entry.features), occasion)
     for number, utterance in enumerate(dialogue.utterances, 1):
         if problem := _problem(utterance, dialogue.recordings, labels) or _wrong_vector(utterance, dialogue.features):
             raise LineError(f"dialogue {_short(dialogue.name)}, utterance {number}: {problem}")
@@ -189,6 +198,8 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
     whole: dict[str, Any] = {"dialogue": dialogue.name, "utterances": utterances}
     if dialogue.features:
         whole["features"] = {m: {"name": kind.name, "width": kind.width} for m, kind in dialogue.features.items()}
+    if dialogue.occasion is not None:
+        whole["occasion"] = dialogue.occasion
     return json.dumps(whole, ensure_ascii=False, allow_nan=False)
 
 

@@ -1,14 +1,17 @@
-"""What was said, as a vector: the mean over the tokens of a transformer encoder; the shipped one is a tuned MiniLM.
+"""What was said, as a vector: the mean over the tokens of an utterance in a transformer that reads the dialogue so far.
 
-An utterance is read together with what was said just before it, for "Really?" says little by itself:
+An utterance is read together with what was said before it, for "Really?" says little by itself:
 
-    [CLS] Really? [SEP] i : I got it! [SEP] you : I knew it! [SEP]
+    [CLS] a : I knew it! [SEP] [CLS] b : I got it! [SEP] [CLS] b : Really? [SEP]
 
-"i" is the speaker of the utterance, "you" is anybody else. As many of the last `PAST` utterances are read as fit into
-`MAX_TOKENS`, the oldest first, as the second segment; the mean is over the first. What comes later is never read.
-Measured once, by a script (one seed, one epoch, MELD dev, text alone, rare labels favoured by 0.5 afterwards): weighted
-F1 0.594 with the past and 0.572 without; favoured by 0.3, 0.589 and 0.576. The price is a small memory where utterances
-are released (`live/perception/conversation.py`).
+"a" is who spoke first in this passage, "b" the next new voice. Tokens attend to their own utterance and to those before
+it, never to later ones (`_mask`). So one pass over a passage gives the vector of every utterance in it, each read with
+its own past and nothing else: learning from a dialogue costs as much as reading it once, and not once an utterance,
+which makes encoders of base size trainable on two processor cores.
+
+Of the past, the last `PAST` utterances with words are read, as many as fit into `PAST_TOKENS`: what a vector depends on
+is bounded, and the same live and in training. Only learning (`embed`) takes a long dialogue in pieces, of which each
+begins with some past of its own: nearly the same, and many times faster.
 Training and live use this same class, so features cannot drift apart. An encoder is a folder of four files, with plain
 weights as the Hugging Face library writes them, or packed (`packing.py`) as erc-live ships them.
 The rule of this file: `load` reads a local folder and never the network; only `named` may ask a hub, for those who name
@@ -16,7 +19,7 @@ an encoder that is not shipped.
 """
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -25,16 +28,19 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models.encoders.packing import is_packed, load_packed, save_packed
 from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
 
-MAX_TOKENS = 64  # of an utterance and its past: 15 s of speech, the longest live utterance, by itself
-PAST_TOKENS = 40  # at most of each of them
-RECIPE = f"context{PAST}/{MAX_TOKENS}"  # to be changed with everything that moves a vector of the same weights
-ROWS = 16  # utterances encoded at once: sorted by length, so that little is spent on padding
+OWN_TOKENS = 80  # of an utterance, at most: the longest live one, 15 s of speech, has about 60
+PAST_TOKENS = 160  # of what was said before it
+PASSAGE_TOKENS = PAST_TOKENS + OWN_TOKENS
+RECIPE = f"dialogue{PAST}/{PAST_TOKENS}"  # to be changed with everything that moves a vector of the same weights
+TOGETHER = 2048  # tokens encoded at once, of passages sorted by length, so that little is spent on padding
+ROLES = "abcdefghijklmnop"
 WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json")
 UNUSED = "pooler."  # of some encoders: their vector of a whole text, which we take as a mean instead
@@ -45,11 +51,22 @@ PLAIN = str.maketrans(
 )
 
 
-class Tokens(NamedTuple):
-    """An utterance and its past as token ids (n,) int64, of which the first `own` are the utterance."""
+class Passage(NamedTuple):
+    """Utterances in a row, as one sequence of tokens.
+
+    Shapes: ids (n,) int64; place (n,) int64, the utterance that a token belongs to, counted from 0.
+    """
 
     ids: Tensor
-    own: int
+    place: Tensor
+
+
+class _Part(NamedTuple):
+    """Which utterances of a dialogue form a passage, and the first one whose vector is taken from it."""
+
+    start: int
+    wanted: int
+    end: int
 
 
 class TextEncoder:
@@ -64,7 +81,7 @@ class TextEncoder:
         self.packed = is_packed(folder / WEIGHTS)
         self._folder = folder
         self._tokenizer = tokenizer
-        self._segments = getattr(self.network.config, "type_vocab_size", 0) > 1  # not all encoders tell two apart
+        self._roles = [self._ids(f"{role} :") for role in ROLES]
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -112,64 +129,140 @@ class TextEncoder:
 
     def encode_last(self, speakers: Sequence[Hashable], texts: Sequence[str]) -> np.ndarray:
         """The last utterance of a dialogue, read with what was said before it. Shapes: -> (dim,) float32"""
-        vector: np.ndarray = self.encode(texts[-1:], turns(speakers, texts)[-1:])[0].numpy()
+        spoken = turns(speakers, texts)
+        before = [turn for turn in spoken[:-1] if turn.text.strip()][-PAST:]
+        blocks = [self._block(turn.text) for turn in (*before, spoken[-1])]
+        part = _Part(_first_read([len(block) for block in blocks], len(blocks) - 1), len(blocks) - 1, len(blocks))
+        passage = self._passage([*before, spoken[-1]], blocks, part)
+        with torch.no_grad():
+            vector: np.ndarray = self._pool([passage])[0][-1].numpy()
         return vector
 
-    def tokens(self, texts: Sequence[str], contexts: Sequence[Sequence[Turn]] | None = None) -> list[Tokens]:
-        """Each text with its context, oldest first, as far as it fits; None: nothing was said before."""
-        if not texts:
-            return []
-        own = self._tokenizer([_plain(text) for text in texts], truncation=True, max_length=MAX_TOKENS)["input_ids"]
-        rows = []
-        for ids, context in zip(own, contexts or [()] * len(texts), strict=True):
-            past: list[int] = []
-            for turn in reversed(context[-PAST:]):
-                before = [*self._past(turn), *past]
-                if len(ids) + len(before) > MAX_TOKENS:
-                    break
-                past = before
-            rows.append(Tokens(torch.tensor([*ids, *past]), len(ids)))
-        return rows
-
-    def _past(self, turn: Turn) -> list[int]:
-        text = f"{'i' if turn.same_speaker else 'you'} : {_plain(turn.text)}"
-        ids = self._tokenizer(text, truncation=True, max_length=PAST_TOKENS, add_special_tokens=False)["input_ids"]
-        return [*ids, self._tokenizer.sep_token_id]
-
-    def embed(self, tokens: Sequence[Tokens]) -> Tensor:
-        """Vectors of tokenised texts, differentiable, in the given order, on the device of the network.
-
-        Shapes: -> (n, dim) float32
-        """
-        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row].ids))
-        parts = [
-            self._pool([tokens[row] for row in order[start : start + ROWS]]) for start in range(0, len(order), ROWS)
-        ]
-        back = torch.empty(len(order), dtype=torch.int64)
-        back[torch.tensor(order, dtype=torch.int64)] = torch.arange(len(order))
-        return torch.cat(parts or [torch.empty(0, self.dim)])[back]
-
     @torch.no_grad()
-    def encode(self, texts: Sequence[str], contexts: Sequence[Sequence[Turn]] | None = None) -> Tensor:
-        """Vectors of texts with their contexts (`turns`), oldest first; None: nothing was said before.
+    def encode(self, dialogues: Sequence[Sequence[Turn]]) -> list[Tensor]:
+        """Vectors of the utterances of dialogues, each read with its past; zeros where there are no words.
 
-        What stands beside a text in the list does not change its vector (1e-5).
-        Shapes: n texts -> (n, dim) float32.
+        What stands beside a dialogue in the list does not change its vectors (1e-5), nor does what follows.
+        Shapes: dialogues of T turns -> (T, dim) float32 each, on the processor.
         """
-        return self.embed(self.tokens(texts, contexts))
+        return self._vectors(dialogues, _exact)
 
-    def _pool(self, rows: list[Tokens]) -> Tensor:
-        """Mean over the utterance of each row; padding is not attended to."""
+    def embed(self, dialogues: Sequence[Sequence[Turn]]) -> list[Tensor]:
+        """As `encode`, differentiable, on the device of the network, and much faster where dialogues are long: an
+        utterance may be read with less of its past.
+        """
+        return self._vectors(dialogues, _pieces)
+
+    def _vectors(
+        self, dialogues: Sequence[Sequence[Turn]], parted: Callable[[Sequence[int]], list[_Part]]
+    ) -> list[Tensor]:
+        device = next(self.network.parameters()).device if torch.is_grad_enabled() else torch.device("cpu")
+        rows: list[dict[int, Tensor]] = [{} for _ in dialogues]
+        jobs = []
+        for number, dialogue in enumerate(dialogues):
+            worded = [place for place, turn in enumerate(dialogue) if turn.text.strip()]
+            blocks = [self._block(dialogue[place].text) for place in worded]
+            for part in parted([len(block) for block in blocks]):
+                passage = self._passage([dialogue[place] for place in worded], blocks, part)
+                jobs.append((passage, part, number, worded))
+        jobs.sort(key=lambda job: len(job[0].ids))
+        for batch in _batches(jobs):
+            for (_, part, number, worded), vectors in zip(batch, self._pool([job[0] for job in batch]), strict=True):
+                for place in range(part.wanted, part.end):
+                    rows[number][worded[place]] = vectors[place - part.start].to(device)
+        nothing = torch.zeros(self.dim, device=device)
+        empty = torch.zeros(0, self.dim, device=device)
+        return [
+            torch.stack([row.get(place, nothing) for place in range(len(dialogue))]) if dialogue else empty
+            for row, dialogue in zip(rows, dialogues, strict=True)
+        ]
+
+    def _block(self, text: str) -> list[int]:
+        """An utterance as tokens, whose second place is for who speaks."""
+        tokenizer = self._tokenizer
+        return [tokenizer.cls_token_id, *self._ids(_plain(text), OWN_TOKENS - 4), tokenizer.sep_token_id]
+
+    def _passage(self, spoken: Sequence[Turn], blocks: Sequence[list[int]], part: _Part) -> Passage:
+        roles: dict[Hashable, int] = {}
+        ids: list[int] = []
+        place: list[int] = []
+        for number in range(part.start, part.end):
+            role = roles.setdefault(spoken[number].speaker, len(roles)) % len(ROLES)
+            begin, *rest = blocks[number]
+            block = [begin, *self._roles[role], *rest]
+            ids += block
+            place += [number - part.start] * len(block)
+        return Passage(torch.tensor(ids), torch.tensor(place))
+
+    def _ids(self, text: str, limit: int = OWN_TOKENS) -> list[int]:
+        ids: list[int] = self._tokenizer(text, truncation=True, max_length=limit, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _pool(self, passages: Sequence[Passage]) -> list[Tensor]:
+        """The mean over each utterance of each passage. Shapes: -> (utterances, dim) float32 each"""
         device = next(self.network.parameters()).device
-        ids = pad_sequence([row.ids for row in rows], batch_first=True).to(device)
-        place = torch.arange(ids.shape[1], device=device)
-        inside = place < torch.tensor([len(row.ids) for row in rows], device=device)[:, None]
-        own = place < torch.tensor([row.own for row in rows], device=device)[:, None]
-        segments = {"token_type_ids": (inside & ~own).long()} if self._segments else {}
-        output = self.network(input_ids=ids, attention_mask=inside.long(), **segments)
-        hidden: Tensor = output.last_hidden_state.float()
-        weight = own[..., None].to(hidden.dtype)
-        return (hidden * weight).sum(1) / weight.sum(1)
+        ids = pad_sequence([passage.ids for passage in passages], batch_first=True).to(device)
+        place = pad_sequence([passage.place for passage in passages], batch_first=True, padding_value=-1).to(device)
+        hidden: Tensor = self.network(input_ids=ids, attention_mask=_mask(place)).last_hidden_state.float()
+        member = functional.one_hot(place + 1)[..., 1:].to(hidden.dtype)  # (B, n, utterances)
+        means = (member.mT @ hidden) / member.sum(1)[..., None].clamp(min=1.0)
+        return [rows[: int(passage.place[-1]) + 1] for rows, passage in zip(means, passages, strict=True)]
+
+
+def _mask(place: Tensor) -> Tensor:
+    """What is added to the scores of attention: 0 for tokens of the same utterance and of those before it, and minus
+    much for later ones and for padding, whose place is -1. Padding itself attends to padding, so that no row is empty.
+
+    Shapes: (B, n) -> (B, 1, n, n)
+    """
+    target, source = place[:, :, None], place[:, None, :]
+    seen = (source <= target) & ((source >= 0) | (target < 0))
+    return torch.where(seen, 0.0, -1e9)[:, None]
+
+
+def _first_read(lengths: Sequence[int], last: int) -> int:
+    """The first of the utterances before `last` that is read with it, by their numbers of tokens."""
+    first, tokens = last, 0
+    while first > 0 and last - first < PAST and (tokens := tokens + lengths[first - 1]) <= PAST_TOKENS:
+        first -= 1
+    return first
+
+
+def _exact(lengths: Sequence[int]) -> list[_Part]:
+    """As many utterances as are all read from the first one on, together; then one by one."""
+    starts = [_first_read(lengths, place) for place in range(len(lengths))]
+    together = next((place for place, start in enumerate(starts) if start > 0), len(lengths))
+    parts = [_Part(0, 0, together)] if together else []
+    return parts + [_Part(starts[place], place, place + 1) for place in range(together, len(lengths))]
+
+
+def _pieces(lengths: Sequence[int]) -> list[_Part]:
+    """As few passages as hold them all, each with a past of up to half a passage before what is taken from it."""
+    parts, place = [], 0
+    while place < len(lengths):
+        start, tokens = place, 0
+        while start > 0 and tokens + lengths[start - 1] <= PASSAGE_TOKENS // 2:
+            start -= 1
+            tokens += lengths[start]
+        end = place
+        while end < len(lengths) and (end == place or tokens + lengths[end] <= PASSAGE_TOKENS):
+            tokens += lengths[end]
+            end += 1
+        parts.append(_Part(start, place, end))
+        place = end
+    return parts
+
+
+def _batches(jobs: Sequence[Any]) -> Iterator[list[Any]]:
+    """The jobs in their order, as many at once as have `TOGETHER` tokens with padding; the longest stands last."""
+    batch: list[Any] = []
+    for job in jobs:
+        if batch and (len(batch) + 1) * len(job[0].ids) > TOGETHER:
+            yield batch
+            batch = []
+        batch.append(job)
+    if batch:
+        yield batch
 
 
 def fingerprint(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What the text encoder reads of the past: who said what before an utterance.
+"""What the text encoder reads of a conversation: who said what, in order.
 
 The rule of this file: no torch, so that who keeps the past of a conversation needs no network.
 """
@@ -7,25 +7,19 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-PAST = 3  # utterances
+PAST = 24  # utterances with words before one that are read with it, as far as they fit (`text.PAST_TOKENS`)
 
 
 class Turn(NamedTuple):
-    """What was said before an utterance, and whether the same person said it."""
+    """Who said what; a speaker is told from others, and nothing more is known of them."""
 
-    same_speaker: bool
+    speaker: Hashable
     text: str
 
 
-def turns(speakers: Sequence[Hashable], texts: Sequence[str]) -> list[tuple[Turn, ...]]:
-    """What was said before each utterance of a dialogue, oldest first: the last `PAST` of those that have words."""
-    past: list[tuple[Hashable, str]] = []
-    contexts = []
-    for speaker, text in zip(speakers, texts, strict=True):
-        contexts.append(tuple(Turn(who == speaker, what) for who, what in past[-PAST:]))
-        if text.strip():
-            past.append((speaker, text))
-    return contexts
+def turns(speakers: Sequence[Hashable], texts: Sequence[str]) -> tuple[Turn, ...]:
+    """The utterances of a dialogue, first to last. Raises ValueError when there are more of one than of the other."""
+    return tuple(Turn(*pair) for pair in zip(speakers, texts, strict=True))
 
 
 def bare(text: str) -> str:

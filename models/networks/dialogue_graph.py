@@ -2,7 +2,11 @@
 
     x_0 = fusion(text, audio, visual)
     x_k+1 = x_k + attend_k(norm(x_s) of the sources s in the past window; norm(x_k))      k = 0..layers-1
-    logits = head(norm(x_layers))
+    logits = head(norm(x_layers), norm(text))
+
+The text vector reaches the head by a way of its own, and the graph's part of the head is 0 at first: what the words
+alone say is the answer that the graph has to improve, as the vectors have been read with a past already
+(`encoders/text.py`). While it learns, some utterances are answered without the graph, so that it stays a whole answer.
 
 `attend` is the graph transformer operator of Shi et al. (2021, "Masked label prediction", PyTorch Geometric's
 TransformerConv); its edge vectors say who spoke the source and how many utterances ago. `forward` is that operator over
@@ -50,6 +54,7 @@ class DialogueGraphConfig:
     window: int = 10
     dropout: float = 0.3
     smoothing: float = 0.05  # of the labels, in the objective
+    text_alone: float = 0.2  # share of the utterances that are answered without the graph while it learns
     causal: bool = True
 
     def __post_init__(self) -> None:
@@ -156,9 +161,11 @@ class DialogueGraph(nn.Module):
             WindowAttention(config.width, config.heads, config.window, future, config.dropout)
             for _ in range(config.layers)
         )
-        self.head = EmotionHead(
-            nn.LayerNorm(config.width), nn.Dropout(config.dropout), nn.Linear(config.width, config.classes)
-        )
+        self.norm = nn.LayerNorm(config.width)
+        self.words = nn.LayerNorm(config.text_dim, elementwise_affine=False)
+        last = nn.Linear(config.width + config.text_dim, config.classes)
+        nn.init.zeros_(last.weight[:, : config.width])
+        self.head = EmotionHead(nn.Dropout(config.dropout), last)
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
@@ -169,7 +176,7 @@ class DialogueGraph(nn.Module):
         for norm, layer in zip(self.norms, self.layers, strict=True):
             normed = norm(x)
             x = x + layer(normed, normed, edges)
-        return unpack(self.head(x), batch.lengths, batch.speakers.shape[1])
+        return unpack(self._answer(x, utterances), batch.lengths, batch.speakers.shape[1])
 
     def initial_state(self, dialogues: int = 1) -> DialogueState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
@@ -220,7 +227,19 @@ class DialogueGraph(nn.Module):
             speakers=speakers[:, 1:],
             seen=(state.seen + 1).clamp(max=window),
         )
-        return self.head(x), after, weights
+        return self._answer(x, utterance), after, weights
+
+    def _answer(self, x: Tensor, utterances: UtteranceBatch) -> Tensor:
+        """Shapes: x (N, width) after the last layer -> logits (N, classes)"""
+        graph, text = self.norm(x), utterances.text
+        if self.training:
+            kept = torch.rand(len(x), 1, device=x.device) >= self.config.text_alone
+            graph = graph * (kept | ~utterances.present[:, :1])
+        if not text.shape[1]:
+            text = x.new_zeros(len(x), self.config.text_dim)
+        words = self.words(torch.where(utterances.present[:, :1], text, 0.0))  # a row of zeros stays one
+        logits: Tensor = self.head(torch.cat((graph, words), dim=-1))
+        return logits
 
 
 def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:

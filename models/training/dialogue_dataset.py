@@ -36,7 +36,7 @@ VOICES = 7  # log-probabilities of the voice network, behind the prosody
 AUDIO_DIM = len(PROSODY) + VOICES
 VISUAL_DIM = 8  # log-probabilities of the faces
 FEW = 200  # labels of dev: fewer choose nothing that holds elsewhere
-TOGETHER = 512  # texts whose vectors are kept in one file
+TOGETHER = 48  # dialogues whose vectors are kept in one file
 
 Progress = Callable[[int, int], None]  # done, of all
 
@@ -66,12 +66,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Example:
-    """One dialogue: its texts, its utterances (their text of width 0 until it is encoded) and its labels (T,)."""
+    """One dialogue: its texts, its utterances (their text of width 0 until it is encoded) and its labels (T,). `group`
+    is what must not be parted between what teaches and what scores.
+    """
 
     name: str
     texts: tuple[str, ...]
     utterances: UtteranceBatch
     labels: Tensor
+    group: str = ""
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -123,7 +126,8 @@ def _example(
         present=torch.stack((has_words, audio.isfinite().any(1), visual.isfinite().all(1)), dim=1),
     )
     classes = [UNLABELLED if u.label is None else labels.index(u.label) for u in spoken]
-    return Example(dialogue.name, tuple(u.text.strip() for u in spoken), utterances, torch.tensor(classes))
+    texts = tuple(u.text.strip() for u in spoken)
+    return Example(dialogue.name, texts, utterances, torch.tensor(classes), dialogue.group)
 
 
 def _audio(utterance: Utterance, measured: Measured) -> Tensor:
@@ -181,29 +185,28 @@ def _has_vectors(batch: Sequence[Example]) -> bool:
     return all(example.utterances.text.shape[1] for example in batch)
 
 
-def texts_and_contexts(batch: Sequence[Example]) -> tuple[list[str], list[tuple[Turn, ...]]]:
-    """The texts of all utterances, one after the other, and what was said before each, as the encoder reads them."""
-    texts = [text for example in batch for text in example.texts]
-    before = [turns(example.utterances.speakers.tolist(), example.texts) for example in batch]
-    return texts, [context for dialogue in before for context in dialogue]
+def spoken(example: Example) -> tuple[Turn, ...]:
+    """A dialogue as a text encoder reads it."""
+    return turns(example.utterances.speakers.tolist(), example.texts)
 
 
 def vectors(batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> Tensor:
     """Text vectors (N, D) of all utterances, read from the folder `cache` where this encoder has met these before.
 
-    They are kept some hundred at a time, so whoever is interrupted does not begin anew.
+    They are kept some dialogues at a time, so whoever is interrupted does not begin anew.
     """
-    texts, contexts = texts_and_contexts(batch)
-    parts = [torch.empty(0, encoder.dim)]
-    for start in range(0, len(texts), TOGETHER):
-        part = slice(start, start + TOGETHER)
-        parts.append(_vectors(texts[part], contexts[part], encoder, cache))
-        watch(TextsEncoded(min(start + TOGETHER, len(texts)), len(texts)))
+    total, parts = sum(map(len, batch)), [torch.empty(0, encoder.dim)]
+    done = 0
+    for start in range(0, len(batch), TOGETHER):
+        dialogues = [spoken(example) for example in batch[start : start + TOGETHER]]
+        parts.append(_vectors(dialogues, encoder, cache))
+        done += len(parts[-1])
+        watch(TextsEncoded(done, total))
     return torch.cat(parts)
 
 
-def _vectors(texts: Sequence[str], contexts: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path) -> Tensor:
-    content = repr((encoder.fingerprint, list(texts), [[tuple(turn) for turn in context] for context in contexts]))
+def _vectors(dialogues: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path) -> Tensor:
+    content = repr((encoder.fingerprint, [[tuple(turn) for turn in dialogue] for dialogue in dialogues]))
     key = hashlib.sha256(content.encode()).hexdigest()[:24]
     path = cache / f"text-{key}.safetensors"
     if path.is_file():
@@ -211,7 +214,7 @@ def _vectors(texts: Sequence[str], contexts: Sequence[tuple[Turn, ...]], encoder
             return load_file(path)["vectors"]
         except (SafetensorError, KeyError):
             path.unlink()  # damaged: what is only kept to save time is made again
-    made = encoder.encode(texts, contexts).cpu()
+    made = torch.cat(encoder.encode(dialogues)).contiguous()
     with whole(path) as part:
         save_file({"vectors": made}, part)
     return made

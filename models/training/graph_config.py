@@ -21,12 +21,12 @@ class TrainConfig:
     modalities: tuple[str, ...] = MODALITIES
     start: str | None = None  # the weights to go on from
     epochs: int = 30
-    patience: int = 8  # epochs without a better score on dev
+    patience: int | None = 8  # epochs without a better score on dev; None: the last of all is kept
     batch_utterances: int = 64
     rate: float = 1e-3
     tune_text: bool = False  # train the text encoder, too
     text_rate: float = 5e-5
-    folds: int = 0  # of text encoders for out-of-fold vectors; 0: one encoder for all
+    folds: int = 0  # of train and dev together, in which the recipe is scored; 0: dev chooses and scores
     weight_decay: float = 0.01
     clip: float = 1.0  # of the norm of the gradient
     ema: float = 0.99  # decay of the average of the weights, which is what is kept; 0: no average

@@ -30,7 +30,7 @@ from erc_live.models.training.augment import augmented
 from erc_live.models.training.dialogue_dataset import (
     EncodedDialogues,
     Example,
-    texts_and_contexts,
+    spoken,
     with_text,
 )
 from erc_live.models.training.graph_config import TrainConfig
@@ -51,9 +51,8 @@ class JointNetwork(nn.Module):
         """What the network is given, and the labels (B, T)."""
         device = next(self.model.parameters()).device
         if self._encoder is not None:
-            tokens = self._encoder.tokens(*texts_and_contexts(batch))
             with autocast(device):
-                vectors = self._encoder.embed(tokens)
+                vectors = torch.cat(self._encoder.embed([spoken(example) for example in batch]))
             batch = with_text(batch, vectors)
         dialogues, labels = collate(batch, widths(self.model.config))
         return DialogueBatch(*(value.to(device) for value in vars(dialogues).values())), labels.to(device)

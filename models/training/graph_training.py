@@ -1,8 +1,7 @@
 """From labelled dialogues to weights: every seed by itself, then the one that is best on dev.
 
-The text encoder is either left as it is, and then a seed takes minutes, or tuned together with the graph. What an
-encoder makes of utterances whose labels it has seen is too easy to learn from; `folds` gives the graph vectors of
-encoders that have not seen them.
+The text encoder is either left as it is, and then a seed takes minutes, or tuned together with the graph.
+With `folds` nothing is chosen on what is scored: `graph_folds.py`.
 
 Where several processes work on it (`torchrun`), the first of them writes and the others wait.
 
@@ -11,13 +10,11 @@ A run leaves `seed-N/` with weights and card of each seed, and the files of the 
 
 import hashlib
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from torch import Tensor
 
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
@@ -28,20 +25,19 @@ from erc_live.models.training.augment import UNDISTURBED
 from erc_live.models.training.dialogue_dataset import (
     DialogueDataset,
     EncodedDialogues,
-    Example,
-    encoded,
-    encoded_twice,
 )
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
-from erc_live.models.training.run_folder import TEXT, GraphRun, finished, write_best, write_seed
+from erc_live.models.training.run_folder import GraphRun, Judged, finished, write_best, write_seed
 from erc_live.models.training.trainer import RESUME, Recipe, Trainer
 
 EPOCHS_APART = 100_003  # between the first seeds of two runs; a prime, as the figures of the README were drawn with
 ENCODER = "encoder"  # folder of a run: the packed text encoder, where one that is not packed is used as it is
 
 
-def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> checkpoint.Checkpoint:
+def train_graph(
+    dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run, judged: Judged | None = None
+) -> checkpoint.Checkpoint:
     """Train every seed on `train` and write the one that is best on `dev`.
 
     The same seed on the same machine gives the same weights, whether the run was interrupted or not.
@@ -51,6 +47,7 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         encoder: folder of the text encoder to use, or to begin with if it is tuned.
         config: how to train.
         run: where it goes, and who watches it.
+        judged: what folds said of the recipe, whose scores, temperature and threshold are then those of the weights.
 
     Raises:
         CorpusError: nothing in the corpus has a label, or one of the modalities; or it brings text vectors, and a text
@@ -66,10 +63,7 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         config = _as_published(dataset, config)
     content = (dataset.digest(), fingerprint(encoder), replace(config, seeds=()))
     key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-    if config.folds:
-        data, encoder = _folded(dataset, encoder, config, run)
-        config = replace(config, tune_text=False)
-    elif config.tune_text:
+    if config.tune_text:
         data = dataset.ready(dataset.train, None, dataset.dev)
     else:
         text = TextEncoder.load(encoder)
@@ -77,15 +71,15 @@ def train_graph(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
             encoder, text = _packed(text, run.out)
         text.network.to(workers.device)
         data = dataset.encoded(text, run.cache, run.watch)
-    return _seeds(GraphRun(dataset, config, run, key, encoder), data)
+    return _seeds(GraphRun(dataset, config, run, key, encoder, judged), data)
 
 
 def _as_published(dataset: DialogueDataset, config: TrainConfig) -> TrainConfig:
     """Without what prepares for live use, for no session makes the vectors that a corpus brought."""
-    if "text" in dataset.brought() and (config.tune_text or config.folds):
+    if "text" in dataset.brought() and config.tune_text:
         raise CorpusError(
             f"{' and '.join(dataset.corpora)}: it brings text vectors, and no text encoder can be trained on them: "
-            "leave out --tune-text and --folds"
+            "leave out --tune-text"
         )
     return replace(config, disturbance=UNDISTURBED)
 
@@ -110,6 +104,7 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
             ema=config.ema,
             clip=config.clip,
             patience=config.patience,
+            chosen=config.patience is not None,
         )
         fit = Trainer(GraphTask(network, data, config), recipe, folder / RESUME, run.watch).fit()
         if workers.is_main_process:
@@ -132,25 +127,3 @@ def _packed(text: TextEncoder, out: Path) -> tuple[Path, TextEncoder]:
             text.save(folder)
     workers.wait_for_everyone()
     return folder, TextEncoder.load(folder)
-
-
-def _folded(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> tuple[EncodedDialogues, Path]:
-    """Train's text vectors by encoders that were tuned without the dialogue in question, and the folder of the encoder
-    that was tuned on all of train: it makes the vectors of dev, and it is the one that is kept.
-    """
-    tuning = replace(config, folds=0, tune_text=True, seeds=config.seeds[:1])
-
-    def tuned(name: str, dialogues: Sequence[Example]) -> TextEncoder:
-        out = run.out / name
-        train_graph(replace(dataset, train=dialogues, composition=None), encoder, tuning, replace(run, out=out))
-        return TextEncoder.load(out / TEXT)
-
-    rows: dict[int, tuple[Example, Tensor]] = {}
-    for fold in range(config.folds):
-        held_out = range(fold, len(dataset.train), config.folds)
-        text = tuned(f"fold-{fold}", [one for place, one in enumerate(dataset.train) if place not in held_out])
-        pairs = encoded_twice([dataset.train[place] for place in held_out], text, run.cache, run.watch)
-        rows.update(zip(held_out, zip(*pairs, strict=True), strict=True))
-    dev = encoded(dataset.dev, tuned("fold-all", dataset.train), run.cache, run.watch)
-    train, bare_vectors = zip(*(rows[place] for place in range(len(dataset.train))), strict=True)
-    return dataset.ready(train, bare_vectors, dev), run.out / "fold-all" / TEXT

@@ -41,6 +41,15 @@ class Answers:
         labelled = self.labels >= 0
         return self.logits[labelled], self.labels[labelled]
 
+    def chosen(self, dialogues: Sequence[int]) -> "Answers":
+        """Those for some of the dialogues, in the given order."""
+        parts = [torch.split(rows, list(self.lengths)) for rows in (self.logits, self.labels, self.speakers)]
+        logits, labels, speakers = (
+            torch.cat([rows[:0], *(split[place] for place in dialogues)])
+            for rows, split in zip((self.logits, self.labels, self.speakers), parts, strict=True)
+        )
+        return Answers(logits, labels, speakers, tuple(self.lengths[place] for place in dialogues))
+
     def weighted_f1(self) -> float:
         """Of the labelled utterances of all dialogues."""
         return weighted_f1(self.confusions().sum(0))
@@ -245,14 +254,25 @@ def paired_bootstrap(
     one = first[0]
     if any(other.lengths != one.lengths or not torch.equal(other.labels, one.labels) for other in (*first, *second)):
         raise ValueError("only answers for the same dialogues can be compared")
-    dialogues = len(one.lengths)
-    drawn = torch.randint(dialogues, (draws, dialogues), generator=torch.Generator().manual_seed(seed))
-    times = torch.zeros(draws, dialogues, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(drawn.shape).double())
+    times = _draws(len(one.lengths), draws, seed)
     (before, firsts), (after, seconds) = (_resampled(models, times) for models in (first, second))
     gains = (seconds - firsts).nan_to_num(0.0)  # a draw without any label says nothing
     low, high = torch.quantile(gains, torch.tensor([0.025, 0.975], dtype=gains.dtype)).tolist()
     beyond = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
     return ScoreDifference(after - before, low, high, min(1.0, 2 * (beyond + 1) / (draws + 1)))
+
+
+def bootstrap(models: Sequence[Answers], draws: int = 2_000, seed: int = 0) -> tuple[float, float]:
+    """Where 95 % of the mean weighted F1 of some models lies when dialogues are drawn again with replacement."""
+    _, means = _resampled(models, _draws(len(models[0].lengths), draws, seed))
+    low, high = torch.nanquantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
+    return low, high
+
+
+def _draws(dialogues: int, draws: int, seed: int) -> Tensor:
+    """How often each dialogue is drawn. Shapes: -> (draws, dialogues) float64"""
+    drawn = torch.randint(dialogues, (draws, dialogues), generator=torch.Generator().manual_seed(seed))
+    return torch.zeros(draws, dialogues, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(drawn.shape).double())
 
 
 def _resampled(models: Sequence[Answers], times: Tensor) -> tuple[float, Tensor]:

@@ -29,7 +29,7 @@ from erc_live.models.training.calibration import temperature
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.graph_config import Run, TrainConfig
-from erc_live.models.training.metrics import Scores
+from erc_live.models.training.metrics import Answers, Scores
 from erc_live.models.training.trainer import RESUME, Fit
 from erc_live.models.weights import sha256
 
@@ -38,14 +38,26 @@ CERTAIN = 0.7  # accuracy on dev of the answers that are shown as certain
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What folds said of a recipe: `scores` as a card has them, the temperature and the threshold."""
+
+    scores: Mapping[str, Any]
+    temperature: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class GraphRun:
-    """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with."""
+    """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with;
+    `judged` is what folds said, and without it dev calibrates and scores.
+    """
 
     dataset: DialogueDataset
     config: TrainConfig
     run: Run
     key: str
     text: Path
+    judged: Judged | None = None
 
 
 def finished(folder: Path, key: str) -> bool:
@@ -63,18 +75,8 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         _write_text(graph_run, text, folder)
     dataset, config = graph_run.dataset, graph_run.config
     read = TextEncoder.load(folder / TEXT if (folder / TEXT).is_dir() else graph_run.text)
-    dev = fitting(encoded(dataset.dev, read, graph_run.run.cache), model)
-    composed = [] if dataset.composition is None else fitting(dataset.composition.dev(dev), model)
-    answers = classify(model, [*dev, *composed])
-    divisor = temperature(answers.logits, answers.labels)
-    apply_temperature(model, divisor)
-    logits, labels = replace(answers, logits=answers.logits / divisor).scored()
-    threshold = certain_from(logits.softmax(-1), labels)
-    scores = {
-        name: Scores.of(classify(model, part), dataset.labels, threshold, divisor).for_card()
-        for name, part in (("dev", dev), ("dev_composed", composed))
-        if part
-    }
+    judged = graph_run.judged or _on_dev(graph_run, model, read)
+    apply_temperature(model, judged.temperature)
     fingerprints = {"text": read.fingerprint, **dataset.encoders}
     used = [name for name, width in zip(MODALITIES, widths(model.config), strict=True) if width]
     card = Card(
@@ -82,13 +84,40 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         config=asdict(model.config),
         labels=dataset.labels,
         encoders={name: fingerprints[name] for name in used if name in fingerprints},
-        scores=scores,
+        scores=dict(judged.scores),
         training=_training(graph_run, fit, seed),
-        abstain_below=threshold,
+        abstain_below=judged.threshold,
     )
     with writing(folder):
         checkpoint.save(folder, model, card)
         (folder / RESUME).unlink(missing_ok=True)
+
+
+def _on_dev(graph_run: GraphRun, model: Any, text: TextEncoder) -> Judged:
+    """Temperature, threshold and scores, all on dev."""
+    dataset = graph_run.dataset
+    dev = fitting(encoded(dataset.dev, text, graph_run.run.cache), model)
+    composed = [] if dataset.composition is None else fitting(dataset.composition.dev(dev), model)
+    answers = classify(model, [*dev, *composed])
+    divisor = temperature(answers.logits, answers.labels)
+    threshold = threshold_of(answers, divisor)
+    scores = {
+        name: Scores.of(cooled(classify(model, part), divisor), dataset.labels, threshold, divisor).for_card()
+        for name, part in (("dev", dev), ("dev_composed", composed))
+        if part
+    }
+    return Judged(scores, divisor, threshold)
+
+
+def cooled(answers: Answers, divisor: float) -> Answers:
+    """Answers of weights that a temperature was applied to."""
+    return replace(answers, logits=answers.logits / divisor)
+
+
+def threshold_of(answers: Answers, divisor: float) -> float:
+    """From which confidence on such answers are shown as certain."""
+    logits, labels = cooled(answers, divisor).scored()
+    return certain_from(logits.softmax(-1), labels)
 
 
 def write_best(graph_run: GraphRun) -> None:
@@ -104,7 +133,9 @@ def write_best(graph_run: GraphRun) -> None:
         if (source / TEXT).is_dir():
             copy_encoder(source / TEXT, out / TEXT)
         shutil.copyfile(source / WEIGHTS, out / WEIGHTS)
-        cards.write(out, replace(card, training={**card.training, "seeds": spread(seed_cards)}))
+        if graph_run.judged is None:  # else the folds have told how far the seeds are apart
+            card = replace(card, training={**card.training, "seeds": spread(seed_cards)})
+        cards.write(out, card)
 
 
 def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:

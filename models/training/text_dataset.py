@@ -1,9 +1,9 @@
-"""Texts of a corpus, each with what was said before it, and how often each label is right for it."""
+"""Dialogues of a corpus as an encoder reads them, with how likely each label is for each utterance."""
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,110 +16,144 @@ from erc_live.models.errors import CorpusError
 from erc_live.models.training.prediction import read_estimates
 
 DROWNING = 0.75  # a label that more utterances have than this share ...
-THINNED = 0.5  # ... keeps so many, for each utterance of all the others
-RARELY = 0.05  # least chance of a pseudo-labelled utterance to be drawn, beside 1 of those that look like other labels
+THINNED = 0.5  # ... teaches so many times, for each utterance of all the others
+RARELY = 0.05  # least weight of a pseudo-labelled utterance when dialogues are drawn, beside 1 of other labels
+
+
+@dataclass(frozen=True)
+class SpokenDialogue:
+    """What was said, and how likely each label is for each utterance: 0 and 1 if people gave the labels, and all 0
+    where nothing is known and nothing is learnt. `group`: what must not be parted between what teaches and what scores.
+
+    Shapes, of T utterances: shares (T, classes) float32.
+    """
+
+    spoken: tuple[Turn, ...]
+    shares: Tensor
+    group: str
+    pseudo: bool = False  # whether a model gave the labels
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.spoken)
 
 
 @dataclass(frozen=True)
 class TextDataset:
-    """Texts of a corpus, each with what was said before it and the probability of each label. These are 0 and 1, if
-    people gave the labels; `pseudo` says where a model did.
-
-    Shapes, of n texts: shares (n, classes) float32, pseudo (n,) bool.
-    """
+    """Dialogues of one corpus or several."""
 
     corpus: str
-    texts: tuple[str, ...]
-    contexts: tuple[tuple[Turn, ...], ...]
-    shares: Tensor
-    pseudo: Tensor
+    dialogues: tuple[SpokenDialogue, ...]
 
     @classmethod
     def of(cls, split: Split, labels: Sequence[str]) -> "TextDataset":
-        """Every utterance that has a text and a label. Raises CorpusError when there is none."""
-        rows = [
-            (utterance.text, context, labels.index(utterance.label))
-            for dialogue in split.dialogues
-            for utterance, context in zip(dialogue.utterances, _contexts(dialogue), strict=True)
-            if utterance.label is not None and utterance.text.strip()
-        ]
-        if not rows:
+        """Every dialogue in which an utterance has a text and a label. Raises CorpusError when there is none."""
+        found = [_labelled(dialogue, labels) for dialogue in split.dialogues]
+        kept = tuple(dialogue for dialogue in found if dialogue.shares.any())
+        if not kept:
             raise CorpusError(f"{split.corpus}: no utterance of {split.name} has a text and a label")
-        texts, contexts, classes = zip(*rows, strict=True)
-        shares = functional.one_hot(torch.tensor(classes), len(labels)).float()
-        return cls(split.corpus, texts, contexts, shares, torch.zeros(len(texts), dtype=torch.bool))
+        return cls(split.corpus, kept)
 
     @classmethod
     def estimated(cls, path: Path, labels: Sequence[str]) -> "TextDataset":
-        """Every utterance of a file that `erc-live predict` wrote. Raises CorpusError when it is not such a file."""
-        rows = [
-            (utterance.text, context, shares)
-            for dialogue, estimates in read_estimates(path, labels)
-            for utterance, context, shares in zip(dialogue.utterances, _contexts(dialogue), estimates, strict=True)
-            if utterance.text.strip()
+        """Every dialogue of a file that `erc-live predict` wrote. Raises CorpusError when it is not such a file."""
+        found = [
+            SpokenDialogue(said, _worded(torch.tensor(shares), said), dialogue.group, pseudo=True)
+            for dialogue, shares in read_estimates(path, labels)
+            for said in [spoken(dialogue)]
         ]
-        if not rows:
+        if not any(dialogue.shares.any() for dialogue in found):
             raise CorpusError(f"{path}: no utterance has a text")
-        texts, contexts, shares = zip(*rows, strict=True)
-        return cls(path.stem, texts, contexts, torch.tensor(shares), torch.ones(len(rows), dtype=torch.bool))
+        return cls(path.stem, tuple(found))
 
     @property
-    def labels(self) -> Tensor:
-        """The likeliest label of each. Shapes: (n,) int64"""
-        return self.shares.argmax(1)
+    def shares(self) -> Tensor:
+        """Of all utterances of which something is known. Shapes: (n, classes)"""
+        every = torch.cat([dialogue.shares for dialogue in self.dialogues])
+        return every[every.any(1)]
 
     def lengths(self) -> list[int]:
-        """Of each, with what was said before it, in characters."""
-        pairs = zip(self.texts, self.contexts, strict=True)
-        return [len(text) + sum(len(turn.text) for turn in context) for text, context in pairs]
+        """Of each dialogue, in characters."""
+        return [sum(len(turn.text) for turn in dialogue.spoken) for dialogue in self.dialogues]
 
     def digest(self) -> str:
         """Names what is learnt from: 16 hex digits."""
-        content = repr((self.texts, self.contexts, self.shares.tolist()))
+        content = repr([(one.spoken, one.shares.tolist(), one.pseudo) for one in self.dialogues])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def thinned(self, generator: Generator) -> "TextDataset":
-        """Without most of the utterances of a label that drowns the others."""
-        labels = self.labels
-        counts = torch.bincount(labels)
+        """Most utterances of a label that drowns the others do not teach; what then teaches nothing is left out."""
+        counts = torch.bincount(self.shares.argmax(1))
         most = int(counts.argmax())
-        others = len(labels) - int(counts[most])
-        if counts[most] <= DROWNING * len(labels):
+        others = int(counts.sum()) - int(counts[most])
+        if counts[most] <= DROWNING * counts.sum():
             return self
-        common = torch.nonzero(labels == most)[:, 0]
-        left = common[torch.randperm(len(common), generator=generator)[: math.ceil(THINNED * others)]]
-        rows = torch.cat((torch.nonzero(labels != most)[:, 0], left)).sort().values
-        return self.rows(rows.tolist())
+        order = torch.randperm(int(counts[most]), generator=generator)
+        teaches = order < math.ceil(THINNED * others)  # of the utterances of this label, in their order
+        kept, seen = [], 0
+        for dialogue in self.dialogues:
+            common = dialogue.shares.any(1) & (dialogue.shares.argmax(1) == most)
+            silent = torch.zeros(len(dialogue), dtype=torch.bool)
+            silent[common] = ~teaches[seen : seen + int(common.sum())]
+            seen += int(common.sum())
+            kept.append(replace(dialogue, shares=dialogue.shares.masked_fill(silent[:, None], 0.0)))
+        return TextDataset(self.corpus, tuple(dialogue for dialogue in kept if dialogue.shares.any()))
 
     def drawn(self, count: int, generator: Generator) -> "TextDataset":
-        """At most so many, the likelier the less they look like the commonest label."""
-        if count >= len(self.texts):
+        """Dialogues of about so many utterances, the likelier the less they look like the commonest label."""
+        if count >= sum(map(len, self.dialogues)):
             return self
         commonest = int(self.shares.sum(0).argmax())
-        chance = (1 - self.shares[:, commonest]).clamp(min=RARELY)
-        return self.rows(torch.multinomial(chance, count, generator=generator).sort().values.tolist())
+        chances = torch.stack([(1 - one.shares[:, commonest]).clamp(min=RARELY).mean() for one in self.dialogues])
+        chosen: list[int] = []
+        utterances = 0
+        for place in torch.multinomial(chances, len(chances), generator=generator).tolist():
+            if utterances >= count:
+                break
+            chosen.append(place)
+            utterances += len(self.dialogues[place])
+        return TextDataset(self.corpus, tuple(self.dialogues[place] for place in sorted(chosen)))
 
-    def rows(self, places: Sequence[int]) -> "TextDataset":
-        """Some of them."""
-        return TextDataset(
-            self.corpus,
-            tuple(self.texts[i] for i in places),
-            tuple(self.contexts[i] for i in places),
-            self.shares[list(places)],
-            self.pseudo[list(places)],
-        )
+    def taught_by(self, estimated: "TextDataset") -> "TextDataset":
+        """Where the same dialogue was estimated too, label and estimate weigh alike."""
+        estimates = {one.spoken: one.shares for one in estimated.dialogues}
+        taught = []
+        for dialogue in self.dialogues:
+            shares = estimates.get(dialogue.spoken)
+            if shares is not None:
+                known = dialogue.shares.any(1, keepdim=True)
+                dialogue = replace(dialogue, shares=torch.where(known, (dialogue.shares + shares) / 2, shares))
+            taught.append(dialogue)
+        return TextDataset(self.corpus, tuple(taught))
+
+    def without_groups(self, groups: Container[str]) -> "TextDataset":
+        """Those dialogues that are of none of the groups."""
+        return TextDataset(self.corpus, tuple(one for one in self.dialogues if one.group not in groups))
+
+    def without(self, other: "TextDataset") -> "TextDataset":
+        """Those dialogues that the other does not have."""
+        there = {dialogue.spoken for dialogue in other.dialogues}
+        return TextDataset(self.corpus, tuple(one for one in self.dialogues if one.spoken not in there))
 
     def __add__(self, other: "TextDataset") -> "TextDataset":
         """These and then those."""
-        return TextDataset(
-            f"{self.corpus} {other.corpus}",
-            self.texts + other.texts,
-            self.contexts + other.contexts,
-            torch.cat((self.shares, other.shares)),
-            torch.cat((self.pseudo, other.pseudo)),
-        )
+        return TextDataset(f"{self.corpus} {other.corpus}", self.dialogues + other.dialogues)
 
 
-def _contexts(dialogue: Dialogue) -> list[tuple[Turn, ...]]:
-    spoken = dialogue.utterances
-    return turns([utterance.speaker for utterance in spoken], [utterance.text for utterance in spoken])
+def _labelled(dialogue: Dialogue, labels: Sequence[str]) -> SpokenDialogue:
+    said = spoken(dialogue)
+    classes = [-1 if said.label is None else labels.index(said.label) for said in dialogue.utterances]
+    shares = functional.one_hot(torch.tensor(classes) + 1, len(labels) + 1)[:, 1:].float()
+    return SpokenDialogue(said, _worded(shares, said), dialogue.group)
+
+
+def _worded(shares: Tensor, said: Sequence[Turn]) -> Tensor:
+    """Nothing is learnt of an utterance without words."""
+    silent = torch.tensor([not turn.text.strip() for turn in said])
+    return shares.masked_fill(silent[:, None], 0.0)
+
+
+def spoken(dialogue: Dialogue) -> tuple[Turn, ...]:
+    """Its utterances, as an encoder reads them."""
+    said = dialogue.utterances
+    return turns([utterance.speaker for utterance in said], [utterance.text for utterance in said])

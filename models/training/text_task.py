@@ -1,12 +1,14 @@
-"""The task of the text encoder: all of its weights, with a linear head, on labelled utterances of one or more corpora.
+"""The task of the text encoder: all of its weights, with a linear head, on labelled dialogues of one or more corpora.
 
-Each utterance is read with what was said before it, as in live use. Recognisers write few marks, so some texts are
-shown without any. Where one label drowns the others (everyday talk is neutral), most of its utterances are left out.
-Conversations without labels help too, with what a model estimates of them (self-training: Xie et al. 2020, "Noisy
-student"): the estimates are learnt as they are, as probabilities: what was doubtful stays doubtful.
+A dialogue is read once and teaches with every utterance that has a label (`encoders/text.py`). Recognisers write few
+marks, so some dialogues are shown without any. Where one label drowns the others (everyday talk is neutral), most of
+its utterances do not teach.
+What a model estimates helps too (Xie et al. 2020, "Noisy student"; Hinton et al. 2015, "Distilling the knowledge in a
+neural network"): the estimates are learnt as they are, as probabilities, alone where nobody gave a label, and else
+half and half with it.
 A pass over the texts is long, so dev is scored, and the run saved, after each quarter of one: these are the epochs of
-the trainer. The dev split of the first corpus chooses. What is written is packed, and the scores on the card are those
-of the packed files.
+the trainer. The dev split of the first corpus chooses; with folds nothing is chosen (`text_folds.py`). What is written
+is packed, and the scores on the card are those of the packed files.
 """
 
 import copy
@@ -15,11 +17,10 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.encoders.text import FILES, TextEncoder
@@ -30,11 +31,12 @@ from erc_live.models.training.metrics import accuracy, confusion, macro_f1, weig
 from erc_live.models.training.precision import autocast
 from erc_live.models.training.run_folder import write_card
 from erc_live.models.training.text_dataset import TextDataset
+from erc_live.models.training.text_folds import OUT_OF_FOLD, Member, fold_scores, members, parted, write_estimates
 from erc_live.models.training.trainer import EPOCHS_APART, EpochDone, Recipe, StepDone, Trainer
 from erc_live.models.weights import sha256
 
 FORMAT = "erc.text/1"
-RESUME_SEED = "resume-{seed}.pt"  # in the folder of a run, until it has ended
+RESUME_MEMBER = "resume-{member}.pt"  # in the folder of a run, until it has ended
 PARTS = 4  # of a pass over the texts: an epoch of the trainer each
 SORTED = 20  # batches that are sorted by length together, so that little is spent on padding
 
@@ -44,8 +46,9 @@ class TextTraining:
     """How to train. Rates are the highest of the schedule."""
 
     seeds: tuple[int, ...] = (0,)  # of several, the mean of the weights is kept
+    folds: int = 0  # each with the first seed; 0: train teaches, dev chooses
     epochs: int = 1  # passes over the texts
-    batch: int = 32
+    batch: int = 64  # utterances, in whole dialogues
     rate: float = 1e-4
     head_rate: float = 5e-4
     warm_up: float = 0.1  # share of the steps
@@ -54,7 +57,7 @@ class TextTraining:
     balance: float = 0.0  # tau log p(label) is on the logits while they learn: the rare are favoured afterwards
     pseudo_labels: str | None = None  # a file that `erc-live predict` wrote, whose estimates are learnt too ...
     pseudo: float = 4.0  # ... at most so many for each labelled utterance
-    unpunctuated: float = 0.2  # share of the texts that are shown without marks
+    unpunctuated: float = 0.2  # share of the dialogues that are shown without marks
     dropout: float = 0.2  # before the head
     ema: float = 0.995  # decay of the average over the steps
 
@@ -72,9 +75,10 @@ def train_text(
     A run that was interrupted goes on where it was.
 
     Args:
-        corpora: train and dev of each, all with the same labels; dev of the first chooses.
+        corpora: train and dev of each, all with the same labels. Without folds, dev of the first chooses; with folds,
+            train and dev of the first are parted into them, and the other corpora teach all.
         encoder: to start from.
-        out: folder of the run.
+        out: folder of the run; with folds also of a folder for each.
         config: how to train.
         about: what else the card is to say (command, licence).
         watch: called after each batch and each epoch of the trainer.
@@ -84,34 +88,80 @@ def train_text(
         WeightsError: `out` cannot be written to, or holds another unfinished run.
     """
     labels = common_labels(corpora)
-    pseudo_labels = Path(config.pseudo_labels) if config.pseudo_labels else None
-    estimated = TextDataset.estimated(pseudo_labels, labels) if pseudo_labels else None
-    start, fingerprint = copy.deepcopy(encoder.network.state_dict()), encoder.fingerprint
-    weights = []
-    for seed in config.seeds:
-        encoder.network.load_state_dict(start)
-        dataset = _training_set(corpora, labels, estimated, config, seed)
-        torch.manual_seed(0)  # the same first head for all: with one for each, their mean was worse than any of them
-        network = TextClassifier(encoder, len(labels), config.dropout)
-        task = TextTask(network, dataset, dev_sets(corpora), config, seed)
-        key = f"{dataset.digest()} {fingerprint} {asdict(config)}"
-        recipe = Recipe(
-            key, seed, seed * EPOCHS_APART, config.epochs * PARTS, config.ema, clip=1.0, warm_up=config.warm_up
-        )
-        weights.append(Trainer(task, recipe, out / RESUME_SEED.format(seed=seed), watch).fit().weights)
-    network.cpu().load_state_dict(mean_of(weights))
+    parts = parted(corpora[0], config.folds)
+    runs = members([_datasets(pair, labels) for pair in corpora], config.seeds, parts)
+    start, about = copy.deepcopy(encoder.network.state_dict()), {**about, "start": encoder.fingerprint}
+    found = [_run(member, corpora, (encoder, start), out, config, watch) for member in runs]
+    head = found[0].head
+    encoder.network.load_state_dict(mean_of([one.encoder for one in found]))
+    head.load_state_dict(mean_of([one.head.state_dict() for one in found]))
     encoder.save(out)
-    training = {**about, **asdict(config), "start": fingerprint, "corpora": [train.corpus for train, _ in corpora]}
-    training |= {"pseudo_labels_sha256": sha256(pseudo_labels)} if pseudo_labels else {}
-    packed = TextEncoder.load(out)
-    dev = {texts.corpus: scores(packed, network.head.eval(), texts) for texts in dev_sets(corpora)}
+    scored = [member.fold for member in runs if member.fold is not None]
+    if scored:
+        answers = [one.answers for one in found]
+        write_estimates(corpora[0], scored, answers, out / OUT_OF_FOLD)
+        scores_of_run: dict[str, Any] = {"folds": fold_scores(scored, answers)}
+    else:
+        packed = TextEncoder.load(out)
+        scores_of_run = {"dev": {texts.corpus: scores(packed, head, texts) for texts in dev_sets(corpora)}}
+    training = {**about, **asdict(config), "corpora": [train.corpus for train, _ in corpora], "parts": parts}
+    training |= {"pseudo_labels_sha256": sha256(Path(config.pseudo_labels))} if config.pseudo_labels else {}
     digests = {name: sha256(out / name) for name in FILES}
     write_card(
-        out, {"format": FORMAT, "labels": labels, "scores": {"dev": dev}, "training": training, "sha256": digests}
+        out, {"format": FORMAT, "labels": labels, "scores": scores_of_run, "training": training, "sha256": digests}
     )
-    for seed in config.seeds:
-        (out / RESUME_SEED.format(seed=seed)).unlink(missing_ok=True)
-    return packed
+    for member in runs:
+        (out / RESUME_MEMBER.format(member=member.name)).unlink(missing_ok=True)
+    return TextEncoder.load(out)
+
+
+class _Trained(NamedTuple):
+    """What a run leaves: weights of the encoder, its head, and what the two say of its fold, or nothing."""
+
+    encoder: dict[str, Tensor]
+    head: nn.Module
+    answers: Tensor
+
+
+def _run(
+    member: Member,
+    corpora: Sequence[tuple[Split, Split]],
+    start: tuple[TextEncoder, Mapping[str, Tensor]],
+    out: Path,
+    config: TextTraining,
+    watch: Callable[[StepDone | EpochDone], None],
+) -> _Trained:
+    labels, (encoder, weights) = common_labels(corpora), start
+    fingerprint = encoder.fingerprint
+    encoder.network.load_state_dict(weights)
+    torch.manual_seed(0)  # the same first head for all: with one for each, their mean was worse than any of them
+    network = TextClassifier(encoder, len(labels), config.dropout)
+    estimated = TextDataset.estimated(Path(config.pseudo_labels), labels) if config.pseudo_labels else None
+    if estimated and member.fold:
+        estimated = estimated.without(member.fold)
+    dataset = training_set(member.learnt, estimated, config, member.seed)
+    scored = dev_sets(corpora) if member.fold is None else [member.fold]
+    task = TextTask(network, dataset, scored, config, member.seed)
+    epochs = config.epochs * PARTS
+    recipe = Recipe(
+        key=f"{dataset.digest()} {fingerprint} {asdict(config)}",
+        seed=member.seed,
+        first_seed=member.seed * EPOCHS_APART,
+        epochs=epochs,
+        ema=config.ema,
+        clip=1.0,
+        warm_up=config.warm_up,
+        score_every=1 if member.fold is None else epochs,  # of folds, the last is kept: nothing is chosen on them
+    )
+    path = out / RESUME_MEMBER.format(member=member.name)
+    network.load_state_dict(Trainer(task, recipe, path, watch).fit().weights)
+    network.cpu().eval()
+    answers = torch.empty(0, len(labels))
+    if member.fold is not None:
+        encoder.save(out / member.name)
+        answers = logits_of(TextEncoder.load(out / member.name), network.head, member.fold)
+    tuned = {name: value.clone() for name, value in encoder.network.state_dict().items()}
+    return _Trained(tuned, network.head, answers)
 
 
 def mean_of(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -142,23 +192,26 @@ def common_labels(corpora: Sequence[tuple[Split, Split]]) -> tuple[str, ...]:
 
 
 def dev_sets(corpora: Sequence[tuple[Split, Split]]) -> list[TextDataset]:
-    """What is scored."""
+    """What is scored, without folds."""
     labels = common_labels(corpora)
     return [TextDataset.of(dev, labels) for _, dev in corpora]
 
 
-def _training_set(
-    corpora: Sequence[tuple[Split, Split]],
-    labels: Sequence[str],
-    estimated: TextDataset | None,
-    config: TextTraining,
-    seed: int,
+def _datasets(corpus: tuple[Split, Split], labels: Sequence[str]) -> tuple[TextDataset, TextDataset]:
+    train, dev = corpus
+    return TextDataset.of(train, labels), TextDataset.of(dev, labels)
+
+
+def training_set(
+    labelled: Sequence[TextDataset], estimated: TextDataset | None, config: TextTraining, seed: int
 ) -> TextDataset:
     """All that is labelled, thinned, and so much of what is estimated."""
     generator = Generator().manual_seed(seed)
-    labelled = reduce(add, [TextDataset.of(train, labels).thinned(generator) for train, _ in corpora])
-    most = round(config.pseudo * len(labelled.texts))
-    return labelled + estimated.drawn(most, generator) if estimated else labelled
+    known = reduce(add, [dataset.thinned(generator) for dataset in labelled])
+    if estimated is None:
+        return known
+    others = estimated.without(known).drawn(round(config.pseudo * sum(map(len, known.dialogues))), generator)
+    return known.taught_by(estimated) + others
 
 
 class TextClassifier(nn.Module):
@@ -170,11 +223,11 @@ class TextClassifier(nn.Module):
         self.head: Any = nn.Sequential(nn.LayerNorm(encoder.dim), nn.Dropout(dropout), nn.Linear(encoder.dim, classes))
         self.encoder = encoder
 
-    def forward(self, texts: Sequence[str], contexts: Sequence[Sequence[Turn]]) -> Tensor:
-        """Logits of texts. Shapes: n texts -> (n, classes)"""
+    def forward(self, dialogues: Sequence[Sequence[Turn]]) -> Tensor:
+        """Logits of all utterances, one dialogue after the other. Shapes: -> (n, classes)"""
         device = self.head[-1].weight.device
         with autocast(device):  # 3 times as fast where the processor has it
-            vectors = self.encoder.embed(self.encoder.tokens(texts, contexts))
+            vectors = torch.cat(self.encoder.embed(dialogues))
         logits: Tensor = self.head(vectors)
         return logits
 
@@ -196,31 +249,34 @@ class TextTask:
             for part, rate in ((network.network, config.rate), (network.head, config.head_rate))
         ]
         self._dataset, self._dev, self._config, self._seed = dataset, dev, config, seed
-        counts = dataset.shares[~dataset.pseudo].sum(0)
+        counts = torch.cat([one.shares for one in dataset.dialogues if not one.pseudo]).sum(0)
         self._offsets = config.balance * (counts.clamp(min=1.0) / counts.sum()).log()
 
     def batches(self, epoch: int, generator: Generator) -> list[list[int]]:
         """One part of a pass, whose order depends on the pass alone."""
         passed, part = divmod(epoch, PARTS)
         order = Generator().manual_seed(self._seed * EPOCHS_APART + passed)
-        batches = list(bucketed(self._dataset.lengths(), self._config.batch, order))
+        utterances = [len(dialogue) for dialogue in self._dataset.dialogues]
+        batches = list(bucketed(self._dataset.lengths(), utterances, self._config.batch, order))
         first, last = (len(batches) * place // PARTS for place in (part, part + 1))
         return batches[first:last]
 
     def loss(self, network: TextClassifier, batch: Sequence[int], generator: Generator) -> Tensor:
         """Cross-entropy. What a model estimates is neither smoothed nor balanced: it has been already."""
-        config, rows = self._config, self._dataset.rows(batch)
-        unmarked = chance(config.unpunctuated, len(batch), generator).tolist()
-        pairs = [
-            (bare(text), tuple(Turn(turn.same_speaker, bare(turn.text)) for turn in context)) if un else (text, context)
-            for text, context, un in zip(rows.texts, rows.contexts, unmarked, strict=True)
+        dialogues = [self._dataset.dialogues[place] for place in batch]
+        unmarked = chance(self._config.unpunctuated, len(batch), generator).tolist()
+        spoken = [
+            [Turn(turn.speaker, bare(turn.text)) for turn in one.spoken] if un else one.spoken
+            for one, un in zip(dialogues, unmarked, strict=True)
         ]
-        texts, contexts = zip(*pairs, strict=True)
-        smooth = torch.where(rows.pseudo, 0.0, config.smoothing)[:, None]
-        shares = rows.shares.lerp(torch.full_like(rows.shares, 1 / rows.shares.shape[1]), smooth)
-        logits = network(texts, contexts)
-        offsets = self._offsets * ~rows.pseudo[:, None]
-        return functional.cross_entropy(logits + offsets.to(logits.device), shares.to(logits.device))
+        shares = torch.cat([one.shares for one in dialogues])
+        pseudo = torch.cat([torch.full((len(one), 1), one.pseudo) for one in dialogues])
+        smooth = torch.where(pseudo, 0.0, self._config.smoothing)
+        shares = shares.lerp(torch.full_like(shares, 1 / shares.shape[1]), smooth) * shares.any(1, keepdim=True)
+        logits = network(spoken)
+        logits = (logits + (self._offsets * ~pseudo).to(logits.device)).log_softmax(-1)
+        loss: Tensor = -(logits * shares.to(logits.device)).sum() / shares.sum()
+        return loss
 
     def score(self, network: TextClassifier) -> dict[str, float]:
         """Weighted F1 of each corpus."""
@@ -229,11 +285,19 @@ class TextTask:
 
 
 @torch.no_grad()
+def logits_of(encoder: TextEncoder, head: nn.Module, texts: TextDataset) -> Tensor:
+    """What a head says of all utterances from the vectors of an encoder. Shapes: -> (n, classes)"""
+    vectors = torch.cat(encoder.encode([dialogue.spoken for dialogue in texts.dialogues]))
+    logits: Tensor = head(vectors.to(next(head.parameters()).device)).cpu()
+    return logits
+
+
 def scores(encoder: TextEncoder, head: nn.Module, texts: TextDataset) -> dict[str, float]:
     """How well a head tells the labels of texts from the vectors of an encoder."""
-    device = next(head.parameters()).device
-    answers = head(encoder.encode(texts.texts, texts.contexts).to(device)).argmax(1).cpu()
-    counts = confusion(texts.labels, answers, texts.shares.shape[1])
+    shares = torch.cat([dialogue.shares for dialogue in texts.dialogues])
+    known = shares.any(1)
+    answers = logits_of(encoder, head, texts)[known].argmax(1)
+    counts = confusion(shares[known].argmax(1), answers, shares.shape[1])
     return {
         "utterances": len(answers),
         "weighted_f1": weighted_f1(counts),
@@ -242,11 +306,23 @@ def scores(encoder: TextEncoder, head: nn.Module, texts: TextDataset) -> dict[st
     }
 
 
-def bucketed(lengths: Sequence[int], size: int, generator: Generator) -> Iterator[list[int]]:
-    """Places of items in batches of `size`, items of a batch of about the same length; all of it in random order."""
+def bucketed(lengths: Sequence[int], utterances: Sequence[int], size: int, generator: Generator) -> Iterator[list[int]]:
+    """Places of dialogues in batches of about `size` utterances, dialogues of a batch of about the same length; all of
+    it in random order.
+    """
     order = torch.randperm(len(lengths), generator=generator).tolist()
-    for start in range(0, len(order), size * SORTED):
-        near = sorted(order[start : start + size * SORTED], key=lambda i: lengths[i])
-        batches = [near[first : first + size] for first in range(0, len(near), size)]
+    for near in _cut(order, utterances, size * SORTED):
+        batches = list(_cut(sorted(near, key=lambda place: lengths[place]), utterances, size))
         for place in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[place]
+
+
+def _cut(places: Sequence[int], utterances: Sequence[int], size: int) -> Iterator[list[int]]:
+    part: list[int] = []
+    for place in places:
+        part.append(place)
+        if sum(utterances[one] for one in part) >= size:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -64,6 +64,7 @@ class Recipe:
     ema: float  # decay of the average; 0: no average
     clip: float  # of the norm of the gradient
     patience: int | None = None  # epochs without a better score after which the run ends; None: it does not
+    chosen: bool = True  # the best epoch is kept; else the last, so that its score on dev is of a run that never saw it
     score_every: int = 1  # epochs; the last is always scored
     warm_up: float = 0.1  # share of the run in which the rate rises
     fall_from: float = 0.0  # place in the run from which on it falls
@@ -125,7 +126,7 @@ class Trainer:
     ) -> None:
         parallel = DistributedDataParallelKwargs(find_unused_parameters=True)  # those of an absent modality
         self._accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[parallel])
-        optimizer = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in task.groups])
+        optimizer = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in task.groups], fused=True)
         self._objective, self._optimizer = self._accelerator.prepare(_Objective(task), optimizer)
         self._ema = AveragedModel(task.network, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
         self._task, self._recipe, self._path = task, recipe, path
@@ -193,10 +194,10 @@ class Trainer:
         return self._task.score(self._ema.module)
 
     def _keep_best(self, epoch: int) -> None:
-        """Keep the weights if they scored best; of equal scores the later, whose average has seen more."""
+        """Keep the weights if they scored best, of equal scores the later, whose average has seen more; or always."""
         fit = self._fit
         score = next(iter(fit.scores[-1].values()), -math.inf)
-        if score < fit.best_score or not fit.scores[-1]:
+        if not fit.scores[-1] or (self._recipe.chosen and score < fit.best_score):
             return
         if score > fit.best_score:
             fit.improved = epoch

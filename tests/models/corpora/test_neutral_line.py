@@ -70,7 +70,7 @@ A = {"speaker": "A"}
         (b"\xff", "byte 1 is not UTF-8"),
         (b"[" * 100_000, "brackets too deep"),
         (b"1" * 10_000, "a number too long"),
-        (b"[]", "the line must be an object with the keys dialogue, utterances, features, not []"),
+        (b"[]", "the line must be an object with the keys dialogue, utterances, features, occasion, not []"),
         (b"{}", '"dialogue" is missing'),
         (b'{"dialogue": "d"}', '"utterances" is missing'),
         (line(), "dialogue 'd': \"utterances\" must be a list of at least one"),

@@ -1,0 +1,148 @@
+"""The runs of an encoder whose weights are averaged: seeds, or folds, each scored on dialogues it never learnt from.
+
+With folds, train and dev of the first corpus are parted by what its dialogues share (an episode, a session); each run
+leaves out one part and answers for it; nothing is chosen on those answers, so together they are scores of the recipe
+on all of the corpus. What is kept is the mean of the weights of the runs, which start from the same weights and the
+same head. That mean has seen all labels; the encoders of the folds are kept beside it, for who learns or scores what
+comes after them without that.
+Source: Wortsman et al. 2022, "Model soups".
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from erc_live.models.card import CARD
+from erc_live.models.corpora.dialogue import Split
+from erc_live.models.corpora.neutral_line import dump
+from erc_live.models.encoders.turns import Turn
+from erc_live.models.errors import CorpusError
+from erc_live.models.files import whole
+from erc_live.models.training.calibration import temperature
+from erc_live.models.training.folds import grouped_folds
+from erc_live.models.training.metrics import confusion, macro_f1, weighted_f1
+from erc_live.models.training.text_dataset import TextDataset, spoken
+
+FOLD = "fold-{fold}"  # folder of the encoder that did not learn from it
+OUT_OF_FOLD = "out-of-fold.jsonl"  # the corpus with the estimates of encoders that did not learn from the dialogue
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the runs. `fold` is what it does not learn from and is scored on, if there are folds."""
+
+    name: str
+    seed: int
+    learnt: tuple[TextDataset, ...]
+    fold: TextDataset | None = None
+
+
+def members(
+    corpora: Sequence[tuple[TextDataset, TextDataset]], seeds: Sequence[int], parts: Mapping[str, int]
+) -> list[Member]:
+    """A run for each seed on all of train; or one for each fold, with the first seed, on all groups of other folds, and
+    on what no fold has. `parts`: the fold of each group of the first corpus, empty without folds.
+    """
+    if not parts:
+        return [Member(f"seed-{seed}", seed, tuple(train for train, _ in corpora)) for seed in seeds]
+    (train, dev), *others = corpora
+    own = train + dev
+    found = []
+    for fold in sorted(set(parts.values())):
+        inside = {group for group, number in parts.items() if number == fold}
+        learnt = [one.without_groups(inside) for one in (own, *(one for one, _ in others))]
+        kept = tuple(one for one in learnt if one.dialogues)
+        found.append(Member(FOLD.format(fold=fold), seeds[0], kept, own.without_groups(parts.keys() - inside)))
+    return found
+
+
+def parted(corpus: tuple[Split, Split], folds: int) -> dict[str, int]:
+    """The fold of each group of a corpus, train and dev together; empty without folds.
+
+    Raises:
+        CorpusError: it has too few groups.
+    """
+    if not folds:
+        return {}
+    groups = [one.group for split in corpus for one in split.dialogues for _ in one.utterances]
+    try:
+        return dict(zip(groups, grouped_folds(groups, folds), strict=True))
+    except ValueError as error:
+        raise CorpusError(f"{corpus[0].corpus}: {error}") from error
+
+
+def fold_folder(encoder: Path, fold: int) -> Path:
+    """Where the encoder lies that did not learn from a fold; the encoder itself, if it has none."""
+    folder = encoder / FOLD.format(fold=fold)
+    return folder if folder.is_dir() else encoder
+
+
+def parts_of(encoder: Path) -> dict[str, int]:
+    """The fold of each group that an encoder was trained in; empty if it was not."""
+    if not (encoder / FOLD.format(fold=0)).is_dir():
+        return {}
+    card = json.loads((encoder / CARD).read_text(encoding="utf-8"))
+    parts: dict[str, int] = card["training"]["parts"]
+    return parts
+
+
+def fold_scores(scored: Sequence[TextDataset], answers: Sequence[Tensor]) -> dict[str, Any]:
+    """Scores of all folds together, and of each.
+
+    Args:
+        scored: what each fold was scored on.
+        answers: the logits of all of its utterances, of each fold (n, classes).
+    """
+    counts = [
+        confusion(shares[known].argmax(1), logits[known].argmax(1), shares.shape[1])
+        for one, logits in zip(scored, answers, strict=True)
+        for shares in [torch.cat([dialogue.shares for dialogue in one.dialogues])]
+        for known in [shares.any(1)]
+    ]
+    every = torch.stack(counts).sum(0)
+    return {
+        "utterances": int(every.sum()),
+        "weighted_f1": weighted_f1(every),
+        "macro_f1": macro_f1(every),
+        "by_fold": [{"weighted_f1": weighted_f1(one), "macro_f1": macro_f1(one)} for one in counts],
+    }
+
+
+def write_estimates(
+    corpus: tuple[Split, Split], scored: Sequence[TextDataset], answers: Sequence[Tensor], path: Path
+) -> None:
+    """Write the corpus with what each fold says of dialogues that it did not learn from, as `erc-live predict` would.
+
+    Each fold's answers are divided by the temperature that makes the labels of the other folds likeliest.
+    """
+    labels = [torch.cat([_classes(dialogue.shares) for dialogue in one.dialogues]) for one in scored]
+    estimates: dict[tuple[Turn, ...], Tensor] = {}
+    for fold, (one, logits) in enumerate(zip(scored, answers, strict=True)):
+        rest = [place for place in range(len(scored)) if place != fold]
+        divisor = temperature(
+            torch.cat([answers[place] for place in rest]), torch.cat([labels[place] for place in rest])
+        )
+        parts = torch.split((logits / divisor).double().softmax(-1), [len(dialogue) for dialogue in one.dialogues])
+        estimates |= {dialogue.spoken: part for dialogue, part in zip(one.dialogues, parts, strict=True)}
+    with whole(path) as part_file, part_file.open("w", encoding="utf-8") as file:
+        for split in corpus:
+            for dialogue in split.dialogues:
+                rows = estimates.get(spoken(dialogue))
+                if rows is None:
+                    continue
+                entry = json.loads(dump(dialogue, lambda media: os.path.relpath(media, path.parent)))
+                for utterance, probs in zip(entry["utterances"], rows.tolist(), strict=True):
+                    named = {label: round(p, 6) for label, p in zip(split.labels, probs, strict=True)}
+                    utterance["estimate"] = {"label": max(named, key=named.__getitem__), "probs": named}
+                file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _classes(shares: Tensor) -> Tensor:
+    """The label of each utterance, -1 where there is none. Shapes: (T, C) -> (T,)"""
+    return torch.where(shares.any(1), shares.argmax(1), -1)
