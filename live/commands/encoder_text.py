@@ -8,6 +8,7 @@ import typer
 
 from erc_live.live.commands.options import Corpora, Folds, seed_numbers
 from erc_live.live.commands.places import encoder_folder
+from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
 from erc_live.models.card import PRETRAINED
 from erc_live.models.errors import WeightsError
@@ -44,6 +45,10 @@ def train(
     from erc_live.models.corpora import read
     from erc_live.models.training.text_task import PARTS, TextTraining, train_text
 
+    if folds and len(seed_numbers(seeds)) > 1:
+        raise ConfigError(
+            f"--seeds {seeds}: with --folds each fold is a run of one seed, which may be named: --seeds 3,"
+        )
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
     config = TextTraining(seed_numbers(seeds), folds, epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}

@@ -74,7 +74,8 @@ def curves_of(weights: str) -> list[Curve]:
     found = []
     for name in map(str, folders) if folders else [weights]:
         training = cards.read(name).card.training
-        if curve := training.get("curve"):
+        curve = training.get("curve", {})
+        if "dev_weighted_f1" in curve:  # not, where folds judged
             label = f"{Path(weights).name}, seed {training.get('seed', 0)}"
             found.append(Curve(label, tuple(curve["loss"]), tuple(curve["dev_weighted_f1"])))
     return found

@@ -127,15 +127,12 @@ class TextEncoder:
             (folder / name).write_bytes((self._folder / name).read_bytes())
         save_packed(self.network.state_dict(), folder / WEIGHTS)
 
+    @torch.no_grad()
     def encode_last(self, speakers: Sequence[Hashable], texts: Sequence[str]) -> np.ndarray:
-        """The last utterance of a dialogue, read with what was said before it. Shapes: -> (dim,) float32"""
-        spoken = turns(speakers, texts)
-        before = [turn for turn in spoken[:-1] if turn.text.strip()][-PAST:]
-        blocks = [self._block(turn.text) for turn in (*before, spoken[-1])]
-        part = _Part(_first_read([len(block) for block in blocks], len(blocks) - 1), len(blocks) - 1, len(blocks))
-        passage = self._passage([*before, spoken[-1]], blocks, part)
-        with torch.no_grad():
-            vector: np.ndarray = self._pool([passage])[0][-1].numpy()
+        """The last row of `encode` for one dialogue, without the work of the others. Shapes: -> (dim,) float32"""
+        *before, last = turns(speakers, texts)
+        read = [*[turn for turn in before if turn.text.strip()][-PAST:], last]
+        vector: np.ndarray = self._vectors([read], lambda lengths: _exact(lengths)[-1:])[0][-1].numpy()
         return vector
 
     @torch.no_grad()

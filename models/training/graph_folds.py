@@ -3,8 +3,8 @@
 Train and dev together are parted into folds by what their dialogues share (an episode, a session). For each fold, every
 seed learns from the other folds for all epochs, and its last epoch answers for the fold: nobody chooses anything on
 these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
-interval over dialogues are on the card. Temperature and threshold are those of
-the pooled answers; the calibration that is told of them is that of each fold by the temperature of the others.
+interval over dialogues are on the card. Temperature and threshold are those of the pooled answers; the calibration that
+is told of them is that of each fold by the temperature of the others.
 What is kept is trained on all folds with the first seed. An encoder that was trained with folds brings an encoder for
 each (`text_folds.py`), and its folds are taken.
 """
@@ -37,9 +37,11 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     """Score a recipe in `config.folds` folds, and train it on all of them; every fold stays in a folder of the run.
 
     Raises:
-        CorpusError: there are too few groups, or the encoder was trained with another number of folds.
+        CorpusError: as `train_graph`; there are too few groups; or the encoder was trained with another number of
+            folds, or folds of another corpus.
         WeightsError: as `train_graph`.
     """
+    dataset = dataset.only(config.modalities)
     pooled = fold_answers(dataset, encoder, config, run)
     own = pooled[0].answers if pooled[0].composed is None else joined([pooled[0].answers, pooled[0].composed])
     divisor = temperature(*own.scored())
@@ -148,16 +150,17 @@ def already_learnt(dataset: DialogueDataset, encoder: Path) -> list[str]:
         return []
     return [
         f"the text encoder in {encoder} has learnt from {' and '.join(again)}, so the folds will score too well: "
-        "give --text-encoder one that was trained with --folds, or that never saw it"
+        "give --encoder one that was trained with --folds, or that never saw it"
     ]
 
 
 def _parts(every: Sequence[Example], encoder: Path, folds: int) -> Mapping[str, int]:
     """The fold of each group. What the encoder's folds do not name has taught all of them, and can score nothing."""
-    brought = parts_of(encoder)
-    if brought and max(brought.values()) + 1 != folds:
-        raise CorpusError(f"{encoder} was trained with {max(brought.values()) + 1} folds: give --folds that number")
-    if brought:
+    if brought := parts_of(encoder):
+        if len(there := {*brought.values()}) != folds:
+            raise CorpusError(f"{encoder} was trained with {len(there)} folds: give --folds that number")
+        if there - {brought.get(example.group) for example in every}:
+            raise CorpusError(f"{encoder} was trained with folds of another corpus: give an encoder without folds")
         return brought
     groups = [example.group for example in every for _ in example.texts]
     try:

@@ -121,11 +121,14 @@ def threshold_of(answers: Answers, divisor: float) -> float:
 
 
 def write_best(graph_run: GraphRun) -> None:
-    """Copy the seed that is best on dev to the root of the run; its card tells the scores of all."""
+    """Copy the seed that is best on dev to the root of the run, and its card tells the scores of all; or the first
+    seed, where folds have told how far they are apart.
+    """
     out, seeds = graph_run.run.out, graph_run.config.seeds
     seed_cards = {seed: cards.read(str(out / f"seed-{seed}")).card for seed in seeds}
-    by_seed = {seed: card.training["dev_weighted_f1"] for seed, card in seed_cards.items()}
-    best = max(by_seed, key=lambda seed: by_seed[seed])
+    best = seeds[0]
+    if graph_run.judged is None:
+        best = max(seeds, key=lambda seed: seed_cards[seed].training["dev_weighted_f1"])
     card, source = seed_cards[best], out / f"seed-{best}"
     with writing(out):
         (out / CARD).unlink(missing_ok=True)
@@ -133,7 +136,7 @@ def write_best(graph_run: GraphRun) -> None:
         if (source / TEXT).is_dir():
             copy_encoder(source / TEXT, out / TEXT)
         shutil.copyfile(source / WEIGHTS, out / WEIGHTS)
-        if graph_run.judged is None:  # else the folds have told how far the seeds are apart
+        if graph_run.judged is None:
             card = replace(card, training={**card.training, "seeds": spread(seed_cards)})
         cards.write(out, card)
 
@@ -183,14 +186,17 @@ def _write_text(graph_run: GraphRun, text: TextEncoder, folder: Path) -> None:
 
 
 def _training(graph_run: GraphRun, fit: Fit, seed: int) -> dict[str, Any]:
+    """What is told of a run. Where folds judged, dev taught with the rest, and its scores would say nothing."""
     dataset, run = graph_run.dataset, graph_run.run
+    chosen = {"dev_weighted_f1": fit.best_score} if graph_run.judged is None else {}
+    curve = {"dev_weighted_f1": [next(iter(scores.values())) for scores in fit.scores]} if chosen else {}
     return {
         "corpora": list(dataset.corpora),
         "command": run.command,
         "seed": seed,
-        "dev_weighted_f1": fit.best_score,
+        **chosen,
         "epoch": fit.best_epoch + 1,
-        "curve": {"loss": fit.losses, "dev_weighted_f1": [next(iter(scores.values())) for scores in fit.scores]},
+        "curve": {"loss": fit.losses, **curve},
         "composition": dataset.composition and dataset.composition.for_card(),
         "options": graph_run.config.for_card(),
         "key": graph_run.key,

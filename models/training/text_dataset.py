@@ -47,7 +47,11 @@ class TextDataset:
 
     @classmethod
     def of(cls, split: Split, labels: Sequence[str]) -> "TextDataset":
-        """Every dialogue in which an utterance has a text and a label. Raises CorpusError when there is none."""
+        """Every dialogue in which an utterance has a text and a label. Raises CorpusError when there is none, or when a
+        label is none of `labels`.
+        """
+        if odd := sorted({said.label for one in split.dialogues for said in one.utterances if said.label} - {*labels}):
+            raise CorpusError(f"{split.corpus}, {split.name}: {', '.join(odd)} is none of {', '.join(labels)}")
         found = [_labelled(dialogue, labels) for dialogue in split.dialogues]
         kept = tuple(dialogue for dialogue in found if dialogue.shares.any())
         if not kept:
@@ -56,15 +60,18 @@ class TextDataset:
 
     @classmethod
     def estimated(cls, path: Path, labels: Sequence[str]) -> "TextDataset":
-        """Every dialogue of a file that `erc-live predict` wrote. Raises CorpusError when it is not such a file."""
+        """Every dialogue with a text of a file that `erc-live predict` wrote. Raises CorpusError when it is no such
+        file, or has none.
+        """
         found = [
             SpokenDialogue(said, _worded(torch.tensor(shares), said), dialogue.group, pseudo=True)
             for dialogue, shares in read_estimates(path, labels)
             for said in [spoken(dialogue)]
         ]
-        if not any(dialogue.shares.any() for dialogue in found):
+        kept = tuple(dialogue for dialogue in found if dialogue.shares.any())
+        if not kept:
             raise CorpusError(f"{path}: no utterance has a text")
-        return cls(path.stem, tuple(found))
+        return cls(path.stem, kept)
 
     @property
     def shares(self) -> Tensor:
@@ -86,7 +93,7 @@ class TextDataset:
         counts = torch.bincount(self.shares.argmax(1))
         most = int(counts.argmax())
         others = int(counts.sum()) - int(counts[most])
-        if counts[most] <= DROWNING * counts.sum():
+        if not others or counts[most] <= DROWNING * counts.sum():
             return self
         order = torch.randperm(int(counts[most]), generator=generator)
         teaches = order < math.ceil(THINNED * others)  # of the utterances of this label, in their order
@@ -104,7 +111,8 @@ class TextDataset:
         if count >= sum(map(len, self.dialogues)):
             return self
         commonest = int(self.shares.sum(0).argmax())
-        chances = torch.stack([(1 - one.shares[:, commonest]).clamp(min=RARELY).mean() for one in self.dialogues])
+        known = [one.shares[one.shares.any(1)] for one in self.dialogues]
+        chances = torch.stack([(1 - shares[:, commonest]).clamp(min=RARELY).mean() for shares in known])
         chosen: list[int] = []
         utterances = 0
         for place in torch.multinomial(chances, len(chances), generator=generator).tolist():

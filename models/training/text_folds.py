@@ -22,7 +22,7 @@ from erc_live.models.card import CARD
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.corpora.neutral_line import dump
 from erc_live.models.encoders.turns import Turn
-from erc_live.models.errors import CorpusError
+from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.files import whole
 from erc_live.models.training.calibration import temperature
 from erc_live.models.training.folds import grouped_folds
@@ -35,12 +35,15 @@ OUT_OF_FOLD = "out-of-fold.jsonl"  # the corpus with the estimates of encoders t
 
 @dataclass(frozen=True)
 class Member:
-    """One of the runs. `fold` is what it does not learn from and is scored on, if there are folds."""
+    """One of the runs. `fold` is what it does not learn from and is scored on, if there are folds; `left_out` are all
+    groups of which nothing teaches it, from wherever it may come.
+    """
 
     name: str
     seed: int
     learnt: tuple[TextDataset, ...]
     fold: TextDataset | None = None
+    left_out: frozenset[str] = frozenset()
 
 
 def members(
@@ -55,14 +58,15 @@ def members(
     own = train + dev
     found = []
     for fold in sorted(set(parts.values())):
-        inside = {group for group, number in parts.items() if number == fold}
+        inside = frozenset(group for group, number in parts.items() if number == fold)
         learnt = [one.without_groups(inside) for one in (own, *(one for one, _ in others))]
         kept = tuple(one for one in learnt if one.dialogues)
-        found.append(Member(FOLD.format(fold=fold), seeds[0], kept, own.without_groups(parts.keys() - inside)))
+        scored = own.without_groups(parts.keys() - inside)
+        found.append(Member(FOLD.format(fold=fold), seeds[0], kept, scored, inside))
     return found
 
 
-def parted(corpus: tuple[Split, Split], folds: int) -> dict[str, int]:
+def parted(corpus: tuple[TextDataset, TextDataset], folds: int) -> dict[str, int]:
     """The fold of each group of a corpus, train and dev together; empty without folds.
 
     Raises:
@@ -70,7 +74,7 @@ def parted(corpus: tuple[Split, Split], folds: int) -> dict[str, int]:
     """
     if not folds:
         return {}
-    groups = [one.group for split in corpus for one in split.dialogues for _ in one.utterances]
+    groups = [one.group for part in corpus for one in part.dialogues for _ in one.spoken]
     try:
         return dict(zip(groups, grouped_folds(groups, folds), strict=True))
     except ValueError as error:
@@ -79,17 +83,24 @@ def parted(corpus: tuple[Split, Split], folds: int) -> dict[str, int]:
 
 def fold_folder(encoder: Path, fold: int) -> Path:
     """Where the encoder lies that did not learn from a fold; the encoder itself, if it has none."""
-    folder = encoder / FOLD.format(fold=fold)
-    return folder if folder.is_dir() else encoder
+    return encoder / FOLD.format(fold=fold) if parts_of(encoder) else encoder
 
 
 def parts_of(encoder: Path) -> dict[str, int]:
-    """The fold of each group that an encoder was trained in; empty if it was not."""
+    """The fold of each group that an encoder was trained in; empty if it was not, or if it came without its folds.
+
+    Raises:
+        WeightsError: there are folds, and no card that tells of them.
+    """
     if not (encoder / FOLD.format(fold=0)).is_dir():
         return {}
-    card = json.loads((encoder / CARD).read_text(encoding="utf-8"))
-    parts: dict[str, int] = card["training"]["parts"]
-    return parts
+    try:
+        card = json.loads((encoder / CARD).read_text(encoding="utf-8"))
+        return {str(group): int(fold) for group, fold in card["training"]["parts"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{encoder} has folds, but no {CARD} that tells which dialogues they left out: let its training end"
+        ) from error
 
 
 def fold_scores(scored: Sequence[TextDataset], answers: Sequence[Tensor]) -> dict[str, Any]:
@@ -122,18 +133,18 @@ def write_estimates(
     Each fold's answers are divided by the temperature that makes the labels of the other folds likeliest.
     """
     labels = [torch.cat([_classes(dialogue.shares) for dialogue in one.dialogues]) for one in scored]
-    estimates: dict[tuple[Turn, ...], Tensor] = {}
+    estimates: dict[tuple[str, tuple[Turn, ...]], Tensor] = {}  # the same words may stand in another fold, too
     for fold, (one, logits) in enumerate(zip(scored, answers, strict=True)):
         rest = [place for place in range(len(scored)) if place != fold]
         divisor = temperature(
             torch.cat([answers[place] for place in rest]), torch.cat([labels[place] for place in rest])
         )
         parts = torch.split((logits / divisor).double().softmax(-1), [len(dialogue) for dialogue in one.dialogues])
-        estimates |= {dialogue.spoken: part for dialogue, part in zip(one.dialogues, parts, strict=True)}
+        estimates |= {(said.group, said.spoken): part for said, part in zip(one.dialogues, parts, strict=True)}
     with whole(path) as part_file, part_file.open("w", encoding="utf-8") as file:
         for split in corpus:
             for dialogue in split.dialogues:
-                rows = estimates.get(spoken(dialogue))
+                rows = estimates.get((dialogue.group, spoken(dialogue)))
                 if rows is None:
                     continue
                 entry = json.loads(dump(dialogue, lambda media: os.path.relpath(media, path.parent)))

@@ -88,10 +88,13 @@ def train_text(
         WeightsError: `out` cannot be written to, or holds another unfinished run.
     """
     labels = common_labels(corpora)
-    parts = parted(corpora[0], config.folds)
-    runs = members([_datasets(pair, labels) for pair in corpora], config.seeds, parts)
-    start, about = copy.deepcopy(encoder.network.state_dict()), {**about, "start": encoder.fingerprint}
-    found = [_run(member, corpora, (encoder, start), out, config, watch) for member in runs]
+    data = [(TextDataset.of(train, labels), TextDataset.of(dev, labels)) for train, dev in corpora]
+    parts = parted(data[0], config.folds)
+    runs = members(data, config.seeds, parts)
+    estimated = TextDataset.estimated(Path(config.pseudo_labels), labels) if config.pseudo_labels else None
+    weights, about = copy.deepcopy(encoder.network.state_dict()), {**about, "start": encoder.fingerprint}
+    course = _Course(encoder, weights, labels, [dev for _, dev in data], estimated, out, config, watch)
+    found = [course.run(member) for member in runs]
     head = found[0].head
     encoder.network.load_state_dict(mean_of([one.encoder for one in found]))
     head.load_state_dict(mean_of([one.head.state_dict() for one in found]))
@@ -103,8 +106,8 @@ def train_text(
         scores_of_run: dict[str, Any] = {"folds": fold_scores(scored, answers)}
     else:
         packed = TextEncoder.load(out)
-        scores_of_run = {"dev": {texts.corpus: scores(packed, head, texts) for texts in dev_sets(corpora)}}
-    training = {**about, **asdict(config), "corpora": [train.corpus for train, _ in corpora], "parts": parts}
+        scores_of_run = {"dev": {dev.corpus: scores(packed, head, dev) for _, dev in data}}
+    training = {**about, **asdict(config), "corpora": [train.corpus for train, _ in data], "parts": parts}
     training |= {"pseudo_labels_sha256": sha256(Path(config.pseudo_labels))} if config.pseudo_labels else {}
     digests = {name: sha256(out / name) for name in FILES}
     write_card(
@@ -123,45 +126,50 @@ class _Trained(NamedTuple):
     answers: Tensor
 
 
-def _run(
-    member: Member,
-    corpora: Sequence[tuple[Split, Split]],
-    start: tuple[TextEncoder, Mapping[str, Tensor]],
-    out: Path,
-    config: TextTraining,
-    watch: Callable[[StepDone | EpochDone], None],
-) -> _Trained:
-    labels, (encoder, weights) = common_labels(corpora), start
-    fingerprint = encoder.fingerprint
-    encoder.network.load_state_dict(weights)
-    torch.manual_seed(0)  # the same first head for all: with one for each, their mean was worse than any of them
-    network = TextClassifier(encoder, len(labels), config.dropout)
-    estimated = TextDataset.estimated(Path(config.pseudo_labels), labels) if config.pseudo_labels else None
-    if estimated and member.fold:
-        estimated = estimated.without(member.fold)
-    dataset = training_set(member.learnt, estimated, config, member.seed)
-    scored = dev_sets(corpora) if member.fold is None else [member.fold]
-    task = TextTask(network, dataset, scored, config, member.seed)
-    epochs = config.epochs * PARTS
-    recipe = Recipe(
-        key=f"{dataset.digest()} {fingerprint} {asdict(config)}",
-        seed=member.seed,
-        first_seed=member.seed * EPOCHS_APART,
-        epochs=epochs,
-        ema=config.ema,
-        clip=1.0,
-        warm_up=config.warm_up,
-        score_every=1 if member.fold is None else epochs,  # of folds, the last is kept: nothing is chosen on them
-    )
-    path = out / RESUME_MEMBER.format(member=member.name)
-    network.load_state_dict(Trainer(task, recipe, path, watch).fit().weights)
-    network.cpu().eval()
-    answers = torch.empty(0, len(labels))
-    if member.fold is not None:
-        encoder.save(out / member.name)
-        answers = logits_of(TextEncoder.load(out / member.name), network.head, member.fold)
-    tuned = {name: value.clone() for name, value in encoder.network.state_dict().items()}
-    return _Trained(tuned, network.head, answers)
+@dataclass(frozen=True)
+class _Course:
+    """What all runs have in common: they begin with `weights`, and without folds they are scored on `dev`."""
+
+    encoder: TextEncoder
+    weights: Mapping[str, Tensor]
+    labels: tuple[str, ...]
+    dev: Sequence[TextDataset]
+    estimated: TextDataset | None
+    out: Path
+    config: TextTraining
+    watch: Callable[[StepDone | EpochDone], None]
+
+    def run(self, member: Member) -> _Trained:
+        """Train one; its encoder is kept packed in a folder of its own, if it leaves out a fold."""
+        config, encoder, classes = self.config, self.encoder, len(self.labels)
+        encoder.network.load_state_dict(self.weights)
+        torch.manual_seed(0)  # the same first head for all: with one for each, their mean was worse than any of them
+        network = TextClassifier(encoder, classes, config.dropout)
+        estimated = self.estimated
+        if estimated is not None and member.fold is not None:  # the file may be older than the names of the groups
+            estimated = estimated.without_groups(member.left_out).without(member.fold)
+        dataset = training_set(member.learnt, estimated, config, member.seed)
+        task = TextTask(network, dataset, self.dev if member.fold is None else [member.fold], config, member.seed)
+        epochs = config.epochs * PARTS
+        recipe = Recipe(
+            key=f"{dataset.digest()} {encoder.fingerprint} {asdict(config)}",
+            seed=member.seed,
+            first_seed=member.seed * EPOCHS_APART,
+            epochs=epochs,
+            ema=config.ema,
+            clip=1.0,
+            warm_up=config.warm_up,
+            score_every=1 if member.fold is None else epochs,  # of folds, the last is kept: nothing is chosen on them
+        )
+        path = self.out / RESUME_MEMBER.format(member=member.name)
+        network.load_state_dict(Trainer(task, recipe, path, self.watch).fit().weights)
+        network.cpu().eval()
+        answers = torch.empty(0, classes)
+        if member.fold is not None:
+            encoder.save(self.out / member.name)
+            answers = logits_of(TextEncoder.load(self.out / member.name), network.head, member.fold)
+        tuned = {name: value.clone() for name, value in encoder.network.state_dict().items()}
+        return _Trained(tuned, network.head, answers)
 
 
 def mean_of(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -189,17 +197,6 @@ def common_labels(corpora: Sequence[tuple[Split, Split]]) -> tuple[str, ...]:
                 "train on them one after the other, each from the encoder of the one before"
             )
     return first.labels
-
-
-def dev_sets(corpora: Sequence[tuple[Split, Split]]) -> list[TextDataset]:
-    """What is scored, without folds."""
-    labels = common_labels(corpora)
-    return [TextDataset.of(dev, labels) for _, dev in corpora]
-
-
-def _datasets(corpus: tuple[Split, Split], labels: Sequence[str]) -> tuple[TextDataset, TextDataset]:
-    train, dev = corpus
-    return TextDataset.of(train, labels), TextDataset.of(dev, labels)
 
 
 def training_set(
@@ -319,10 +316,12 @@ def bucketed(lengths: Sequence[int], utterances: Sequence[int], size: int, gener
 
 def _cut(places: Sequence[int], utterances: Sequence[int], size: int) -> Iterator[list[int]]:
     part: list[int] = []
+    filled = 0
     for place in places:
         part.append(place)
-        if sum(utterances[one] for one in part) >= size:
+        filled += utterances[place]
+        if filled >= size:
             yield part
-            part = []
+            part, filled = [], 0
     if part:
         yield part

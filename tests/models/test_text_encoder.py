@@ -1,28 +1,58 @@
-"""The text encoder on a tiny random BERT with a tokenizer made here: the real code path, no download."""
+"""The text encoder on tiny random transformers with a tokenizer made here: the real code path, no download."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny_bert import DIM, make_tiny_bert
+from tiny_bert import DIM, OTHERS, make_tiny, make_tiny_bert
+from torch import Tensor
 from transformers import AutoTokenizer
 
 from erc_live.models.encoders.packing import FORMAT, pack
-from erc_live.models.encoders.text import FILES, MAX_TOKENS, WEIGHTS, TextEncoder, fingerprint
+from erc_live.models.encoders.text import (
+    FILES,
+    OWN_TOKENS,
+    PASSAGE_TOKENS,
+    PAST_TOKENS,
+    WEIGHTS,
+    TextEncoder,
+    fingerprint,
+)
 from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
 
-TEXTS = ["Oh no.", "well, well, well, I do not know what it is all about", "", "yes!", "Oh no.", "you are here?"] * 4
+TEXTS = ["Oh no.", "well, well, well, I do not know what it is all about", "yes!", "Oh no.", "you are here?"] * 4
+SAID = ["oh no", "well", "yes!", "", " ", "you know, it is", "no " * 30, "no " * 100]
+TALKS = st.lists(st.builds(Turn, st.sampled_from("ABC"), st.sampled_from(SAID)), max_size=9).map(tuple)
+LONG = turns("AB" * 30, [f"{word} {sign}" for word in ("oh", "no", "yes", "well", "great") for sign in "abcdefghjklm"])
+
+few = settings(max_examples=15, deadline=None)
+many = settings(max_examples=40, deadline=None)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> TextEncoder:
+    return TextEncoder.load(folder)
+
+
+@pytest.fixture(scope="module", params=["bert", *OTHERS])
+def any_kind(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    other = request.param in OTHERS
+    return TextEncoder.load(make_tiny(request.param, tmp_path_factory.mktemp("other")) if other else folder)
 
 
 @pytest.fixture(scope="module")
@@ -32,81 +62,177 @@ def packed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return into
 
 
-def test_what_stands_beside_a_text_does_not_change_its_vector(folder: Path) -> None:
-    encoder = TextEncoder.load(folder)
-    together = encoder.encode(TEXTS)
-    assert together.shape == (len(TEXTS), DIM)
-    assert together.dtype == torch.float32
-    assert not together.requires_grad
-    alone = torch.cat([encoder.encode([text]) for text in TEXTS])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0.0)
-    assert not torch.allclose(alone[0], alone[3], atol=1e-3)
+def alone(encoder: TextEncoder, *texts: str) -> Tensor:
+    """Vectors of texts that were said in different dialogues."""
+    return torch.cat(encoder.encode([turns("A", [text]) for text in texts]))
 
 
-def test_nothing_to_encode(folder: Path) -> None:
-    assert TextEncoder.load(folder).encode([]).shape == (0, DIM)
+def last(encoder: TextEncoder, talk: tuple[Turn, ...]) -> Tensor:
+    return torch.from_numpy(encoder.encode_last([turn.speaker for turn in talk], [turn.text for turn in talk]))
 
 
-def test_typographic_and_plain_spelling_are_the_same(folder: Path) -> None:
-    encoder = TextEncoder.load(folder)
-    typographic, plain = encoder.encode(["you\u2019re  here\u2026 \u201cno\u201d", 'you\'re here... "no"'])
-    torch.testing.assert_close(typographic, plain)
+def near(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=0.0)
 
 
-def test_a_long_text_is_cut(folder: Path) -> None:
-    encoder = TextEncoder.load(folder)
-    assert max(len(row.ids) for row in encoder.tokens(["no " * 1000, "no"])) == 64
-    assert encoder.encode(["no " * 1000]).isfinite().all()
+@dataclass
+class Read:
+    """What a network was given."""
+
+    ids: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, network: Any, args: Any, kwargs: dict[str, Tensor]) -> None:
+        self.ids += kwargs["input_ids"].unbind()
+
+    def tokens(self, folder: Path) -> list[str]:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return [" ".join(tokenizer.convert_ids_to_tokens(ids)) for ids in self.ids]
 
 
-def test_an_utterance_is_read_with_what_was_said_before_it(folder: Path) -> None:
-    encoder = TextEncoder.load(folder)
-    (context,) = turns("AAB", ["oh no", "well", "yes"])[2:]
-    assert context == (Turn(False, "oh no"), Turn(False, "well"))
-    row = encoder.tokens(["yes"], [context])[0]
-    words = AutoTokenizer.from_pretrained(folder).convert_ids_to_tokens(row.ids)
-    assert " ".join(words) == "[CLS] yes [SEP] you : oh no [SEP] you : well [SEP]"
-    assert row.own == 3
-    alone, answer = encoder.encode(["yes", "yes"], [(), context])
-    assert not torch.allclose(alone, answer, atol=1e-3)
-    other = tuple(Turn(not turn.same_speaker, turn.text) for turn in context)
-    assert not torch.equal(encoder.encode(["yes"], [other])[0], answer)
-    torch.testing.assert_close(encoder.encode(["yes"])[0], alone)
+@contextmanager
+def watched(encoder: TextEncoder) -> Iterator[Read]:
+    read = Read()
+    hook = encoder.network.register_forward_pre_hook(read, with_kwargs=True)
+    yield read
+    hook.remove()
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["oh", "well", " ", "", "no " * 30])), max_size=8))
-def test_the_past_is_the_last_utterances_with_words_that_fit(folder: Path, said: list[tuple[str, str]]) -> None:
-    contexts = turns([who for who, _ in said], [text for _, text in said])
-    for place, ((speaker, _), context) in enumerate(zip(said, contexts, strict=True)):
-        spoken = [(who == speaker, text) for who, text in said[:place] if text.strip()]
-        assert context == tuple(spoken[-PAST:])
-    encoder = TextEncoder.load(folder)
-    texts = [text for _, text in said]
-    for row, alone, context in zip(encoder.tokens(texts, contexts), encoder.tokens(texts), contexts, strict=True):
-        assert len(row.ids) <= MAX_TOKENS
-        assert torch.equal(row.ids[: row.own], alone.ids)
-        if context and len(context[-1].text) < 10:
-            assert len(row.ids) > row.own  # the nearest is the first to be kept
-    later = encoder.encode([*texts, "yes"], [*contexts, ()])[: len(said)]
-    torch.testing.assert_close(encoder.encode(texts, contexts), later, atol=1e-5, rtol=0.0)
+@few
+@given(talk=TALKS, later=TALKS, beside=TALKS)
+@example(talk=LONG, later=LONG[:5], beside=LONG[:3])
+def test_a_vector_depends_on_its_utterance_and_the_past_alone(
+    any_kind: TextEncoder, talk: tuple[Turn, ...], later: tuple[Turn, ...], beside: tuple[Turn, ...]
+) -> None:
+    (rows,) = any_kind.encode([talk])
+    assert rows.shape == (len(talk), DIM)
+    assert rows.dtype == torch.float32
+    assert not rows.requires_grad
+    _, longer, _ = any_kind.encode([beside, talk + later, beside[::-1]])
+    near(longer[: len(talk)], rows)
+    for place, row in enumerate(rows):
+        near(last(any_kind, talk[: place + 1]), row)
 
 
-def test_an_encoder_without_segments_reads_the_past_too(folder: Path, tmp_path: Path) -> None:
-    single = make_tiny_bert(tmp_path, type_vocab_size=1)
-    encoder = TextEncoder.load(single)
-    alone, answer = encoder.encode(["yes", "yes"], [(), (Turn(True, "oh no"),)])
-    assert not torch.allclose(alone, answer, atol=1e-4)
+def test_the_past_is_read(any_kind: TextEncoder) -> None:
+    talk = turns("ABA", ["oh no", "well", "yes"])
+    (before,) = any_kind.encode([talk])
+    for place in range(3):
+        (after,) = any_kind.encode([(*talk[:place], talk[place]._replace(text="great"), *talk[place + 1 :])])
+        moved = (before - after).abs().amax(1) > 1e-4
+        assert moved.tolist() == [other >= place for other in range(3)]
+
+
+def test_what_is_read(folder: Path, encoder: TextEncoder) -> None:
+    talk = turns(["Ann", "Ann", "Ben", "Ben", "Ann"], ["Oh  no", "well", " ", "yes!", "no"])
+    with watched(encoder) as read:
+        encoder.encode([talk])
+        last(encoder, talk[:-1])
+    passage = "[CLS] a : oh no [SEP] [CLS] a : well [SEP] [CLS] b : yes ! [SEP]"
+    assert read.tokens(folder) == [f"{passage} [CLS] a : no [SEP]", passage]
+
+
+@many
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=40))
+@example([1] * 40)
+@example([90, 80, 1])
+def test_only_the_last_past_utterances_that_fit_count(encoder: TextEncoder, sizes: list[int]) -> None:
+    """Words of one token each, and two tokens around them."""
+    talk = turns(["B"] * (len(sizes) - 1) + ["A"], ["no " * size for size in sizes])
+    costs = [min(size, OWN_TOKENS - 4) + 2 for size in sizes[:-1]]
+    first = len(costs)
+    while first and len(costs) - first < PAST and sum(costs[first - 1 :]) <= PAST_TOKENS:
+        first -= 1
+    row = last(encoder, talk)
+    older = turns(["C"] * first, ["yes " * size for size in sizes[:first]])
+    assert torch.equal(last(encoder, older + talk[first:]), row)
+    near(encoder.encode([older + talk[first:]])[0][-1], row)
+    if first < len(costs):
+        oldest = talk[first]._replace(text="yes " * sizes[first])
+        assert not torch.equal(last(encoder, (*older, oldest, *talk[first + 1 :])), row)
+
+
+@few
+@given(talk=TALKS, names=st.permutations(["A", 7, None]))
+def test_who_speaks_is_told_by_who_else_spoke(encoder: TextEncoder, talk: tuple[Turn, ...], names: list[Any]) -> None:
+    renamed = dict(zip("ABC", names, strict=True))
+    (rows,) = encoder.encode([talk])
+    (other,) = encoder.encode([tuple(turn._replace(speaker=renamed[turn.speaker]) for turn in talk)])
+    assert torch.equal(rows, other)
+
+
+def test_an_answer_is_no_going_on(encoder: TextEncoder) -> None:
+    texts = ["oh no", "yes", "well"]
+    own, others, mixed = (encoder.encode([turns(who, texts)])[0] for who in ("AAA", "ABB", "ABA"))
+    assert torch.equal(own[0], others[0])
+    assert not torch.allclose(own[1], others[1], atol=1e-4)
+    assert not torch.allclose(mixed[2], others[2], atol=1e-4)
+    crowd = encoder.encode([turns(range(40), ["oh no"] * 40)])[0]  # more voices than letters
+    assert crowd.isfinite().all()
+
+
+@few
+@given(TALKS)
+def test_embed_is_encode_where_all_of_the_past_fits(any_kind: TextEncoder, talk: tuple[Turn, ...]) -> None:
+    with watched(any_kind) as read:
+        found = any_kind.embed([talk, talk[:1]])
+    assume(len(read.ids) <= 2 and sum(min(len(turn.text), OWN_TOKENS) for turn in talk[:-1]) <= PAST_TOKENS)
+    for rows, expected in zip(found, any_kind.encode([talk, talk[:1]]), strict=True):
+        near(rows.detach(), expected)
+
+
+def test_embed_takes_a_long_dialogue_in_few_pieces_and_reads_no_later_utterance(encoder: TextEncoder) -> None:
+    with watched(encoder) as read:
+        (rows,) = encoder.embed([LONG * 2])
+    assert 1 < len(read.ids) < 5
+    assert max(map(len, read.ids)) < 2 * PASSAGE_TOKENS
+    for place in (0, 70, 119):
+        talk = list(LONG * 2)
+        talk[place] = Turn("A", "awful x")
+        (other,) = encoder.embed([talk])
+        moved = ((rows - other).abs().amax(1) > 1e-5).nonzero().flatten().tolist()
+        assert moved[0] == place
+
+
+def test_embed_learns_from_every_utterance_and_not_from_blanks(encoder: TextEncoder) -> None:
+    (rows,) = encoder.embed([turns("AB", ["oh no", " "])])
+    assert rows.requires_grad
+    assert not rows[1].any()
+    (silent,) = encoder.embed([turns("AB", ["", " "])])
+    assert silent.shape == (2, DIM)
+    assert not silent.any()
+
+
+def test_nothing_to_encode(encoder: TextEncoder) -> None:
+    assert encoder.encode([]) == []
+    assert encoder.encode([()])[0].shape == (0, DIM)
+    assert not last(encoder, turns("AB", ["oh no", " "])).any()
+
+
+def test_who_and_what_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        turns("AB", ["oh no"])
+
+
+def test_typographic_and_plain_spelling_are_the_same(encoder: TextEncoder) -> None:
+    typographic, plain = alone(encoder, "you\u2019re  here\u2026 \u201cno\u201d", 'you\'re here... "no"')
+    assert torch.equal(typographic, plain)
+
+
+def test_a_long_text_is_cut(encoder: TextEncoder) -> None:
+    with watched(encoder) as read:
+        long, as_long = alone(encoder, "no " * 1000, "no " * (OWN_TOKENS - 4))
+    assert max(map(len, read.ids)) == OWN_TOKENS
+    assert torch.equal(long, as_long)
 
 
 def test_it_is_silent(folder: Path, packed: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for place in (folder, packed):
-        TextEncoder.load(place).encode(["Oh no."])
+        alone(TextEncoder.load(place), "Oh no.")
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_packed_encoder_gives_nearly_the_same_vectors_from_a_much_smaller_file(folder: Path, packed: Path) -> None:
-    plain, small = TextEncoder.load(folder).encode(TEXTS), TextEncoder.load(packed).encode(TEXTS)
+    plain, small = (alone(TextEncoder.load(place), *TEXTS) for place in (folder, packed))
     assert torch.cosine_similarity(plain, small).min() > 0.999
     assert (plain - small).abs().max() < 0.02 * plain.abs().max()
     assert {path.name for path in packed.iterdir()} == set(FILES)
@@ -116,22 +242,21 @@ def test_a_packed_encoder_gives_nearly_the_same_vectors_from_a_much_smaller_file
 def test_packing_again_changes_nothing_more(packed: Path, tmp_path: Path) -> None:
     encoder = TextEncoder.load(packed)
     encoder.save(tmp_path)
-    again = TextEncoder.load(tmp_path)
-    torch.testing.assert_close(again.encode(TEXTS), encoder.encode(TEXTS), atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(alone(TextEncoder.load(tmp_path), *TEXTS), alone(encoder, *TEXTS), atol=1e-4, rtol=0.0)
 
 
 def test_a_tuned_encoder_is_saved_as_it_is_now(folder: Path, tmp_path: Path) -> None:
     encoder = TextEncoder.load(folder)
-    before = encoder.encode(["Oh no."])
+    before = alone(encoder, "Oh no.")
     encoder.network.train()
     optimiser = torch.optim.SGD(encoder.network.parameters(), lr=0.1)
-    encoder.embed(encoder.tokens(["Oh no."])).square().sum().backward()
+    encoder.embed([turns("A", ["Oh no."])])[0].square().sum().backward()
     optimiser.step()
     encoder.network.eval()
     encoder.save(tmp_path)
-    after = TextEncoder.load(tmp_path).encode(["Oh no."])
+    after = alone(TextEncoder.load(tmp_path), "Oh no.")
     assert not torch.allclose(after, before, atol=0.05)
-    torch.testing.assert_close(after, encoder.encode(["Oh no."]), atol=0.02, rtol=0.0)
+    torch.testing.assert_close(after, alone(encoder, "Oh no."), atol=0.02, rtol=0.0)
 
 
 def test_fingerprint_names_the_files(folder: Path, packed: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from erc_live.live.commands.train import train
 from erc_live.live.commands.tune import BEST, tune
 from erc_live.live.errors import ConfigError
 from erc_live.models import checkpoint
+from erc_live.models.corpora import read
 
 LABELS = ("relaxed", "tense", None, "bored")
 TINY = ("--size", "width=8", "--size", "heads=2", "--size", "layers=1", "--size", "window=2")
@@ -50,6 +51,22 @@ def test_words_alone_and_any_labels_are_enough(talks: Path, bert: Path, tmp_path
     assert (tmp_path / "run" / "seed-5").is_dir()
 
 
+def test_folds_score_the_recipe_and_tell_of_an_encoder_that_has_seen_it(
+    talks: Path, bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = read(talks, "train").corpus
+    (bert / "card.json").write_text(json.dumps({"training": {"corpora": [name]}}))
+    common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 1, *TINY)
+    code, said = run(train, *common, "--folds", 2, "--seeds", 2)
+    assert code == 0
+    assert "2 seeds: W-F1 0." in said
+    assert "95 % of W-F1 over dialogues 0." in said
+    assert f"has learnt from {name}, so the folds will score too well" in " ".join(capfd.readouterr().err.split())
+    card = checkpoint.load(str(tmp_path / "run")).card
+    assert len(card.scores["folds"]["seeds"]["weighted_f1"]["by_seed"]) == 2
+    assert sorted(path.name for path in (tmp_path / "run" / "fold-1").glob("seed-*")) == ["seed-0", "seed-1"]
+
+
 def test_another_corpus_needs_the_same_labels(talks: Path, bert: Path, tmp_path: Path) -> None:
     other = corpus(tmp_path / "other", ("relaxed", "angry"), prosody=False)
     code, said = run(train, "--corpus", talks, "--corpus", other, "--encoder", bert, "--out", tmp_path / "run")
@@ -76,6 +93,7 @@ def test_one_file_is_not_trained_on_and_judged_by(talks: Path, bert: Path, tmp_p
         (("--network", "rnn"), 5, "no network is called 'rnn'"),
         (("--start", "/nowhere"), 5, "no card.json in /nowhere"),
         (("--options", "/nowhere"), 2, "--options /nowhere"),
+        (("--folds", "99"), 4, "--folds 99: 16 groups cannot be parted into 99 folds"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -62,7 +62,7 @@ def vector(features: UtteranceFeatures) -> torch.Tensor:
 def test_live_reads_what_a_corpus_reads(encoder: TextEncoder, spoken: list[tuple[str, str]]) -> None:
     live = conversation(encoder)
     speakers, texts = [who for who, _ in spoken], [text for _, text in spoken]
-    expected = encoder.encode(texts, turns(speakers, texts))
+    (expected,) = encoder.encode([turns(speakers, texts)])
     for (speaker, text), row in zip(spoken, expected, strict=True):
         features = described(live, text, speaker)
         if text.strip():
@@ -208,4 +208,4 @@ def test_voices_that_turn_out_to_be_one_take_back_what_was_said_since(encoder: T
     assert again[0].utterance == relabel.moved[0]
     assert {message.voice for message in again if message.utterance in relabel.moved} == {relabel.voice}
     texts = ["oh no", "well"]
-    torch.testing.assert_close(vector(again[0]), encoder.encode(texts[-1:], turns("AA", texts)[-1:])[0])
+    torch.testing.assert_close(vector(again[0]), encoder.encode([turns("AA", texts)])[0][-1])

@@ -50,4 +50,5 @@ UTTERANCES = st.builds(
 
 def dialogues() -> st.SearchStrategy[Dialogue]:
     """What a reader may give; all utterances have their times, for they may share a file."""
-    return st.builds(Dialogue, WORDS, st.lists(UTTERANCES, min_size=1, max_size=3).map(tuple), st.just(FEATURES))
+    said = st.lists(UTTERANCES, min_size=1, max_size=3).map(tuple)
+    return st.builds(Dialogue, WORDS, said, st.just(FEATURES), st.none() | WORDS)

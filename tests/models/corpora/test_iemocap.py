@@ -98,6 +98,10 @@ def test_splits_are_fixed(tmp_path: Path) -> None:
     assert test == {"Ses05F_impro01", "Ses05M_impro01"}
     assert train | dev == set(everyone)
     assert not train & dev
+    occasions = {
+        (one.name[:5], one.occasion) for name in ("train", "dev", "test") for one in read(tmp_path, name).dialogues
+    }
+    assert occasions == {(f"Ses0{number}", f"Session{number}") for number in range(1, 6)}  # of the same two people
     # A sixth of 24, written down so that nobody's dev split ever moves.
     assert dev == {"Ses01F_impro01", "Ses03F_impro01", "Ses03M_impro01", "Ses04M_impro00"}
 

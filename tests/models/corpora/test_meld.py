@@ -36,6 +36,14 @@ def test_dialogues_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert all(said.prosody is said.audio is said.video is None for said in first.utterances)
 
 
+def test_an_episode_is_an_occasion(tmp_path: Path) -> None:
+    write(tmp_path / "dev.csv", TABLE.replace('10,0,1,2,"00', '10,0,1,12,"00'))
+    assert [one.occasion for one in read(tmp_path, "dev").dialogues] == ["season 1 episode 2", "season 1 episode 12"]
+    write(tmp_path / "dev.csv", TABLE.replace(",Season,Episode,", ",S,E,"))  # a table that does not tell
+    first, _ = read(tmp_path, "dev").dialogues
+    assert (first.occasion, first.group) == (None, "dev_dia2")
+
+
 def test_times_count_from_the_first_utterance(tmp_path: Path) -> None:
     write(tmp_path / "dev.csv", TABLE)
     times = [(said.start_s, said.end_s) for said in read(tmp_path, "dev").dialogues[0].utterances]

@@ -48,8 +48,14 @@ def test_all_but_the_speaker_may_be_absent_or_null(rest: dict[str, None]) -> Non
 
 
 def test_numbers_may_be_names() -> None:
-    dialogue = parse(line({"speaker": 3}, dialogue=17), HERE)
-    assert (dialogue.name, dialogue.utterances[0].speaker) == ("17", "3")
+    dialogue = parse(line({"speaker": 3}, dialogue=17, occasion=5), HERE)
+    assert (dialogue.name, dialogue.utterances[0].speaker, dialogue.occasion) == ("17", "3", "5")
+
+
+def test_an_occasion_groups_dialogues_and_without_one_each_stands_for_itself() -> None:
+    alone, none, shared = (parse(line(A, **more), HERE) for more in ({}, {"occasion": None}, {"occasion": " s1 "}))
+    assert (alone.occasion, none.occasion, shared.occasion) == (None, None, "s1")
+    assert (alone.group, none.group, shared.group) == ("d", "d", "s1")
 
 
 def test_a_clip_and_a_recording() -> None:
@@ -77,6 +83,8 @@ A = {"speaker": "A"}
         (line(A, dialogue=" "), '"dialogue" must be a name on one line and not blank'),
         (line(A, dialogue=None), '"dialogue" must be a name on one line and not blank, not None'),
         (line(A, dialogue=True), '"dialogue" must be a name on one line and not blank, not True'),
+        (line(A, occasion=" "), '"occasion" must be a name on one line and not blank, or null'),
+        (line(A, occasion=["s1"]), "\"occasion\" must be a name on one line and not blank, or null, not ['s1']"),
         (line(A, turns=1), "unknown key 'turns': the keys are dialogue, utterances"),
         (line(A, "hello"), "dialogue 'd', utterance 2: an utterance must be an object with the keys speaker, text"),
         (line({"text": "Hi"}), '"speaker" is missing'),

@@ -1,5 +1,6 @@
 """From utterances to tensors: what is measured, what is missing, and what is refused."""
 
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from worlds import bert
 
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.turns import Turn
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
-from erc_live.models.training.dialogue_dataset import Measured, TextsEncoded, encoded, examples, texts_and_contexts
+from erc_live.models.training.dialogue_dataset import Measured, TextsEncoded, encoded, examples, spoken
 from erc_live.models.training.graph_task import collate
 
 PROSODY = (1.0, 60.0, nan, 200.0, 20.0, 90.0, inf, 12.0)
@@ -65,14 +67,30 @@ def test_padding_has_no_label() -> None:
 
 def test_text_vectors_are_kept_and_made_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("erc_live.models.training.dialogue_dataset.TOGETHER", 2)
-    encoder, batch = TextEncoder.load(bert(tmp_path / "bert")), examples(SPLIT, ("joy", "fear"))
+    dialogues = (Dialogue("d", SAID), Dialogue("e", SAID[:1]), Dialogue("f", SAID[2:]))
+    encoder = TextEncoder.load(bert(tmp_path / "bert"))
+    batch = examples(replace(SPLIT, dialogues=dialogues), ("joy", "fear"))
     reports: list[TextsEncoded] = []
-    first = encoded(batch, encoder, tmp_path, reports.append)[0].utterances.text
-    assert reports == [TextsEncoded(2, 3), TextsEncoded(3, 3)]
-    torch.testing.assert_close(first, encoder.encode(*texts_and_contexts(batch)))
+
+    def texts() -> torch.Tensor:
+        return torch.cat([one.utterances.text for one in encoded(batch, encoder, tmp_path, reports.append)])
+
+    first = texts()
+    assert reports == [TextsEncoded(4, 5), TextsEncoded(5, 5)]
+    torch.testing.assert_close(first, torch.cat(encoder.encode([spoken(one) for one in batch])))
     kept = sorted(tmp_path.glob("*.safetensors"))
     assert len(kept) == 2
     kept[0].write_bytes(b"torn")
-    assert torch.equal(encoded(batch, encoder, tmp_path)[0].utterances.text, first)
+    assert torch.equal(texts(), first)
     monkeypatch.setattr(encoder, "encode", lambda _: pytest.fail("encoded again"))
-    assert torch.equal(encoded(batch, encoder, tmp_path)[0].utterances.text, first)
+    assert torch.equal(texts(), first)
+    other = [replace(one, utterances=replace(one.utterances, speakers=1 - one.utterances.speakers)) for one in batch]
+    with pytest.raises(pytest.fail.Exception, match="encoded again"):  # who spoke is part of what was read
+        encoded(other, encoder, tmp_path)
+
+
+def test_an_encoder_reads_numbers_for_speakers_and_a_group_goes_with_its_dialogue() -> None:
+    dialogues = (Dialogue("d", SAID), Dialogue("e", SAID[:1], occasion="s1"))
+    first, second = examples(replace(SPLIT, dialogues=dialogues), ("joy", "fear"))
+    assert spoken(first) == (Turn(0, "Hi."), Turn(1, ""), Turn(0, "Oh no"))
+    assert (first.group, second.group) == ("d", "s1")

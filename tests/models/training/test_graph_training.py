@@ -161,13 +161,12 @@ def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:
     assert recall[0.0] < 0.2 < recall[1.0]
 
 
-def test_out_of_fold_vectors_come_from_encoders_that_never_saw_the_dialogue(encoder: Path, tmp_path: Path) -> None:
-    config = replace(CONFIG, folds=2, epochs=2)
-    loaded = train_graph(dataset(12, 6), encoder, config, Run(tmp_path, tmp_path / "cache"))
-    folders = [tmp_path / name / "text" for name in ("fold-0", "fold-1", "fold-all")]
-    assert len({TextEncoder.load(folder).fingerprint for folder in folders}) == 3
-    assert loaded.card.encoders["text"] == TextEncoder.load(folders[2]).fingerprint
-    assert rescored(tmp_path, dataset(12, 6)).weighted_f1 == loaded.card.scores["dev"]["weighted_f1"]
+def test_without_patience_the_last_epoch_is_kept_whatever_dev_says(encoder: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=4, rate=0.5, patience=None)
+    loaded = train_graph(dataset(10, 5), encoder, config, Run(tmp_path, tmp_path / "cache"))
+    curve = loaded.card.training["curve"]["dev_weighted_f1"]
+    assert loaded.card.training["epoch"] == len(curve) == 4
+    assert loaded.card.training["dev_weighted_f1"] == curve[-1]
 
 
 def test_a_folder_may_be_called_like_shipped_weights(

@@ -144,3 +144,23 @@ def test_the_bootstrap_draws_dialogues_not_utterances() -> None:
     assert (found.low, found.high) == (-1.0, 1.0)
     with pytest.raises(ValueError, match="same dialogues"):
         metrics.paired_bootstrap([first], [replace(second, lengths=(8,))])
+
+
+def test_the_interval_is_of_the_dialogues_of_all_models_together() -> None:
+    good, bad = (flipped(random_answers(1, right)) for right in (0.9, 0.3))
+    low, high = metrics.bootstrap([good], draws=500)
+    assert low < good.weighted_f1() < high
+    middle = (good.weighted_f1() + bad.weighted_f1()) / 2
+    below, above = metrics.bootstrap([good, bad], draws=500)
+    assert below < middle < above < low
+    assert metrics.bootstrap([good], draws=500) == (low, high)
+    one = answers([0, 1, 1], [0, 1, 0], [0, 0, 0], (3,))
+    assert metrics.bootstrap([one], draws=10) == pytest.approx([one.weighted_f1()] * 2)  # of one, nothing is drawn
+
+
+def test_answers_for_some_dialogues_in_another_order() -> None:
+    every = answers([0, 1, 2, 0], [1, 1, 0, 2], [0, 1, 0, 1], (1, 2, 1))
+    some = every.chosen([2, 1])
+    assert (some.labels.tolist(), some.logits.argmax(1).tolist()) == ([0, 1, 2], [2, 1, 0])
+    assert (some.speakers.tolist(), some.lengths) == ([1, 1, 0], (1, 2))
+    assert every.chosen([]).logits.shape == (0, every.logits.shape[1])

@@ -4,6 +4,7 @@ is true.
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from tiny_bert import make_tiny_bert
 
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
 from erc_live.models.encoders.text import FILES, WEIGHTS, TextEncoder, fingerprint
-from erc_live.models.encoders.turns import Turn
+from erc_live.models.encoders.turns import Turn, turns
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.run_folder import CARD
-from erc_live.models.training.text_dataset import TextDataset
+from erc_live.models.training.text_dataset import SpokenDialogue, TextDataset
 from erc_live.models.training.text_task import (
     PARTS,
-    RESUME_SEED,
+    RESUME_MEMBER,
+    TextClassifier,
+    TextTask,
     TextTraining,
     bucketed,
     common_labels,
@@ -37,19 +40,15 @@ CONFIG = TextTraining(seeds=(1,), epochs=2, batch=8, rate=1e-2, head_rate=3e-2, 
 def corpus(name: str, seed: int, labels: tuple[str, ...] = LABELS) -> tuple[Split, Split]:
     draw = random.Random(seed)
     parts = []
-    for split, size in (("train", 80), ("dev", 20)):
-        said = [draw.choice(labels) for _ in range(size)]
-        spoken = [Utterance("A", f"{draw.choice('abc')} {WORDS[label]}!", label) for label in said]
-        dialogues = (Dialogue("1", (*spoken, Utterance("A", "oh", None), Utterance("B", " ", labels[0]))),)
+    for split, size in (("train", 20), ("dev", 5)):
+        dialogues = tuple(talk(str(number), [draw.choice(labels) for _ in range(4)], draw) for number in range(size))
         parts.append(Split(name, split, labels, dialogues))
     return parts[0], parts[1]
 
 
-def spoken(shares: torch.Tensor) -> TextDataset:
-    texts = tuple(f"text {n}" for n in range(len(shares)))
-    return TextDataset(
-        "talk", texts, ((Turn(True, "oh"),),) * len(texts), shares, torch.zeros(len(texts), dtype=torch.bool)
-    )
+def talk(name: str, said: list[str], draw: random.Random) -> Dialogue:
+    spoken = [Utterance("A", f"{draw.choice('abc')} {WORDS[label]}!", label) for label in said]
+    return Dialogue(name, (*spoken, Utterance("A", "oh", None), Utterance("B", " ", "joy")))
 
 
 def without_neutral(dialogue: Dialogue) -> Dialogue:
@@ -75,8 +74,8 @@ def run(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [part.epoch for part in parts] == list(range(CONFIG.epochs * PARTS))
     assert all(set(part.scores) == {"W-F1 one", "W-F1 two"} for part in parts)
     steps = [report for report in told if isinstance(report, StepDone)]
-    assert [step.done for step in steps] == list(range(1, 20 // PARTS + 1)) * CONFIG.epochs * PARTS
-    assert {step.total for step in steps} == {20 // PARTS}
+    totals = [5, 5, 5, 6] * CONFIG.epochs  # of 40 dialogues of 6 utterances, two in a batch
+    assert [(step.done, step.total) for step in steps] == [(done + 1, all_) for all_ in totals for done in range(all_)]
     return out
 
 
@@ -89,7 +88,8 @@ def test_it_learns_and_leaves_a_packed_encoder_with_a_true_card(run: Path, start
     for name in ("one", "two"):
         assert card["scores"]["dev"][name]["utterances"] == 20
         assert card["scores"]["dev"][name]["weighted_f1"] > 0.9
-    great, awful = TextEncoder.load(run).encode(["c great!", "b great!", "c awful!"]).split((2, 1))
+    rows = TextEncoder.load(run).encode([turns("A", [text]) for text in ("c great!", "b great!", "c awful!")])
+    great, awful = torch.cat(rows).split((2, 1))
     assert torch.cosine_similarity(great[:1], great[1:]) > torch.cosine_similarity(great[:1], awful) + 0.2
 
 
@@ -102,7 +102,7 @@ def test_interrupted_and_resumed_it_ends_at_the_same_weights(run: Path, start: P
 
     with pytest.raises(KeyboardInterrupt):
         train_text(corpora, TextEncoder.load(start), tmp_path, CONFIG, {}, stop)
-    assert {path.name for path in tmp_path.iterdir()} == {RESUME_SEED.format(seed=1)}
+    assert {path.name for path in tmp_path.iterdir()} == {RESUME_MEMBER.format(member="seed-1")}
     with pytest.raises(WeightsError, match="other data or options"):
         train_text(corpora, TextEncoder.load(start), tmp_path, replace(CONFIG, rate=2e-2), {})
     told: list[StepDone | EpochDone] = []
@@ -110,27 +110,6 @@ def test_interrupted_and_resumed_it_ends_at_the_same_weights(run: Path, start: P
     assert len([report for report in told if isinstance(report, EpochDone)]) == CONFIG.epochs * PARTS - 5
     once, twice = (load_file(folder / WEIGHTS) for folder in (run, tmp_path))
     assert all(torch.equal(once[name], twice[name]) for name in once)
-
-
-def test_a_label_that_drowns_the_others_is_thinned() -> None:
-    lines = spoken(torch.eye(3)[torch.tensor([2] * 90 + [0, 1] * 5)])
-    few = lines.thinned(torch.Generator().manual_seed(0))
-    assert torch.bincount(few.labels).tolist() == [5, 5, 5]
-    assert all(
-        lines.labels[lines.texts.index(text)] == label for text, label in zip(few.texts, few.labels, strict=True)
-    )
-    assert few.contexts == lines.contexts[:15]
-    even = lines.rows(range(60, 100))
-    assert even.thinned(torch.Generator()) is even
-
-
-def test_what_looks_like_the_commonest_label_is_drawn_least() -> None:
-    sure, unsure = torch.tensor([0.98, 0.01, 0.01]), torch.tensor([0.2, 0.4, 0.4])
-    lines = spoken(torch.stack([sure, sure, sure, unsure] * 100))
-    few = lines.drawn(60, torch.Generator().manual_seed(0))
-    assert len(set(few.texts)) == 60
-    assert few.labels.bool().float().mean() > 0.7
-    assert lines.drawn(400, torch.Generator()) is lines
 
 
 def test_estimates_are_learnt_where_there_is_no_label(start: Path, tmp_path: Path) -> None:
@@ -143,7 +122,8 @@ def test_estimates_are_learnt_where_there_is_no_label(start: Path, tmp_path: Pat
     pairs = zip(words, shares, strict=True)
     said = [{"speaker": "A", "text": f"a {word}!", "estimate": estimate(*row)} for word, row in pairs]
     file = tmp_path / "estimated.jsonl"
-    file.write_text(json.dumps({"dialogue": "1", "utterances": said}) + "\n")
+    lines = [json.dumps({"dialogue": str(n), "utterances": said[n : n + 4]}) for n in range(0, len(said), 4)]
+    file.write_text("\n".join(lines) + "\n")
     found = {}
     for pseudo_labels in (None, str(file)):
         out = tmp_path / str(pseudo_labels is None)
@@ -154,29 +134,64 @@ def test_estimates_are_learnt_where_there_is_no_label(start: Path, tmp_path: Pat
     assert len(card["training"]["pseudo_labels_sha256"]) == 64
 
 
-def test_a_file_without_words_teaches_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "estimated.jsonl"
-    said = {"speaker": "A", "text": " ", "estimate": estimate(0.0, 0.1, 0.9)}
-    file.write_text(json.dumps({"dialogue": "1", "utterances": [said]}) + "\n")
-    with pytest.raises(CorpusError, match="no utterance has a text"):
-        TextDataset.estimated(file, LABELS)
-
-
-def test_batches_hold_everything_once_and_texts_of_about_one_length() -> None:
-    lengths = [i * 7 % 50 for i in range(203)]
-    batches = list(bucketed(lengths, 10, torch.Generator().manual_seed(0)))
+def test_batches_hold_everything_once_and_dialogues_of_about_one_length() -> None:
+    lengths, utterances = [i * 7 % 50 for i in range(203)], [1 + i % 4 for i in range(203)]
+    batches = list(bucketed(lengths, utterances, 25, torch.Generator().manual_seed(0)))
     assert sorted(i for batch in batches for i in batch) == list(range(203))
+    filled = sorted(sum(utterances[i] for i in batch) for batch in batches)
+    assert filled[-1] < 25 + 4
+    assert filled[2] >= 25  # all but the last of each heap that is sorted together
     spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in batches]
     assert sum(spread) / len(spread) < 10
-    assert batches != list(bucketed(lengths, 10, torch.Generator().manual_seed(1)))
+    assert batches != list(bucketed(lengths, utterances, 25, torch.Generator().manual_seed(1)))
 
 
-def test_a_line_comes_with_what_was_said_before_it() -> None:
-    said = (Utterance("A", "oh", None), Utterance("B", " ", "joy"), Utterance("A", "great", "joy"))
-    dialogues = tuple(Dialogue(name, said) for name in "12")
-    lines = TextDataset.of(Split("x", "train", LABELS, dialogues), LABELS)
-    assert lines.texts == ("great", "great")
-    assert lines.contexts == ((Turn(True, "oh"),),) * 2
+def test_the_parts_of_a_pass_are_all_of_it_once(start: Path) -> None:
+    dataset = TextDataset.of(corpus("one", 0)[0], LABELS)
+    task = TextTask(TextClassifier(TextEncoder.load(start), 3, 0.0), dataset, [], CONFIG, 1)
+    first, second = (
+        [
+            task.batches(epoch, torch.Generator().manual_seed(epoch))
+            for epoch in range(PARTS * number, PARTS * number + PARTS)
+        ]
+        for number in (0, 1)
+    )
+    assert sorted(place for part in first for batch in part for place in batch) == list(range(20))
+    assert sorted(place for part in second for batch in part for place in batch) == list(range(20))
+    assert first != second
+
+
+def test_what_nobody_knows_teaches_nothing_and_an_estimate_is_taken_as_it_is(start: Path) -> None:
+    said = turns("AAB", ["oh no", "well", "great"])
+    label, unknown, guess = [1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.2, 0.3, 0.5]
+    known = SpokenDialogue(said, torch.tensor([label, unknown, label]), "1")
+    guessed = SpokenDialogue(said[:2], torch.tensor([guess, unknown]), "2", pseudo=True)
+    config = replace(CONFIG, balance=1.0, smoothing=0.3, unpunctuated=0.0)
+    network = TextClassifier(TextEncoder.load(start), 3, 0.0)
+    loss = TextTask(network, TextDataset("x", (known, guessed)), [], config, 0).loss(network, [0, 1], torch.Generator())
+    logits = network([said, said[:2]])
+    offsets = (torch.tensor([2.0, 1.0, 1.0]) / 2.0).log()
+    smooth = torch.tensor([0.8, 0.1, 0.1])
+    rows = [(logits[0] + offsets, smooth), (logits[2] + offsets, smooth), (logits[3], torch.tensor(guess))]
+    expected = torch.stack([-(row.log_softmax(-1) * shares).sum() for row, shares in rows]).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_unpunctuated_dialogues_are_shown_without_marks(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    dataset = TextDataset("x", (SpokenDialogue(turns("AB", ["Oh, no!", "Yes."]), torch.eye(3)[:2], "1"),))
+    network = TextClassifier(TextEncoder.load(start), 3, 0.0)
+    embed = network.encoder.embed
+
+    def spy(dialogues: Sequence[Sequence[Turn]]) -> list[torch.Tensor]:
+        shown.extend(turn.text for dialogue in dialogues for turn in dialogue)
+        return embed(dialogues)
+
+    monkeypatch.setattr(network.encoder, "embed", spy)
+    for share in (0.0, 1.0):
+        task = TextTask(network, dataset, [], replace(CONFIG, unpunctuated=share), 0)
+        task.loss(network, [0], torch.Generator())
+    assert shown == ["Oh, no!", "Yes.", "oh no", "yes"]
 
 
 def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
@@ -184,8 +199,6 @@ def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
     with pytest.raises(CorpusError, match=r"^two and one must have the same labels, and anger is in one only[^\n]*$"):
         common_labels([one, other])
     assert common_labels([one, corpus("three", 2, ("neutral", "anger", "joy"))]) == LABELS
-    with pytest.raises(CorpusError, match="no utterance of dev has a text and a label"):
-        TextDataset.of(Split("x", "dev", LABELS, (Dialogue("1", (Utterance("A", "oh", None),)),)), LABELS)
 
 
 def test_the_mean_of_several_runs_is_kept(start: Path, tmp_path: Path) -> None:

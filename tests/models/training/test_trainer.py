@@ -73,6 +73,13 @@ def test_the_best_is_kept_of_equals_the_later_and_patience_counts_from_the_first
     assert float(fit.weights["0.weight"]) == slopes[5]
 
 
+def test_where_nothing_is_chosen_the_last_is_kept(tmp_path: Path) -> None:
+    line = Line(scores=[0.1, 0.9, 0.5, 0.9, 0.2, 0.3])
+    fit = Trainer(line, replace(RECIPE, ema=0.0, chosen=False), tmp_path / "a.pt").fit()
+    assert (len(fit.losses), fit.best_epoch, fit.best_score) == (6, 5, 0.3)
+    assert all(torch.equal(fit.weights[name], value) for name, value in line.network.state_dict().items())
+
+
 def test_dev_is_scored_now_and_then_and_at_the_end(tmp_path: Path) -> None:
     line = Line()
     fit = Trainer(line, replace(RECIPE, epochs=5, score_every=2), tmp_path / "resume.pt").fit()
