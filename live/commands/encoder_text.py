@@ -36,6 +36,7 @@ def train(
     ] = None,
     seeds: Annotated[str, typer.Option(help="How many, or which (0,3,7); their mean is kept.", metavar="N")] = "1",
     folds: Folds = 0,
+    bits: Annotated[int, typer.Option(help="Of a weight that is written: 8, or 4 for a large encoder.")] = 8,
 ) -> None:
     """Train what reads words, all of it, to tell the labels of utterances.
 
@@ -49,8 +50,12 @@ def train(
         raise ConfigError(
             f"--seeds {seeds}: with --folds each fold is a run of one seed, which may be named: --seeds 3,"
         )
+    if bits not in (4, 8):
+        raise ConfigError(f"--bits {bits}: give 8 or 4")
     corpora = [(read(path, "train"), read(path, "dev")) for path in corpus]
-    config = TextTraining(seed_numbers(seeds), folds, epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels)
+    config = TextTraining(
+        seed_numbers(seeds), folds, epochs, rate=rate, balance=balance, pseudo_labels=pseudo_labels, bits=bits
+    )
     about = {"command": " ".join(["erc-live", *sys.argv[1:]])}
     print_precision()
     with watched((folds or len(config.seeds)) * epochs * PARTS, f"the same command goes on in {into}", PARTS) as curves:

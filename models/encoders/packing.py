@@ -1,12 +1,16 @@
-"""Weights in little more than a quarter of their size, for files that are shipped: matrices in 8 bits.
+"""Weights in a quarter of their size or less, for files that are shipped: matrices in 8 or in 4 bits.
 
-    q = round(w / s),   s = max |w| / 127 over `GROUP` neighbours in a row
+    8 bits:  w = q s,       s = max |w| / 127 over `GROUP` neighbours in a row
+    4 bits:  w = q s + m,   m = min w, s = (max w - m) / 15 over the same; two to a byte, the first in the lower half
 
 One scale for a whole row would do worse: in MiniLM a few large weights set it for all others. Against the plain
-encoder on 400 comments, the least cosine is 0.9990 with groups of 32, 0.9986 with 64 and 0.9938 with whole rows.
-Nothing is computed in 8 bits: weights are unpacked once, when they are loaded. Vectors (biases, norms) are few and go
-into half precision. A file says in its header that it is packed.
-Why: the text encoder is tuned whole and shipped so, in 24 MB. An adapter would need a file that has to be fetched.
+encoder on 400 comments, the least cosine is 0.9990 with groups of 32, 0.9986 with 64 and 0.9938 with whole rows, in 8
+bits. An mpnet tuned on two thirds of MELD gives 99 % of 639 held-out lines the same label as before in 8 bits, 94 % in
+4 bits, where its weighted F1 moves by 0.002, less than anything that these lines can tell; without m it is 92 %.
+Nothing is computed in so few bits: weights are unpacked once, when they are loaded. Vectors (biases, norms) are few and
+go into half precision. A file says in its header that it is packed, and a matrix by what stands beside it how.
+Why: text encoders are tuned whole and shipped so, the small one in 24 MB. An adapter would need a file that has to be
+fetched.
 """
 
 from collections.abc import Mapping
@@ -21,14 +25,17 @@ from erc_live.models.files import whole
 
 FORMAT = {"format": "erc.packed/1"}
 SCALE = ".scale"  # behind the name of a matrix: the name of its scales
+LEAST = ".least"  # and of what stands for 0, if it is in 4 bits
 STEPS = 127.0
+FINE_STEPS = 15.0  # of 4 bits
 GROUP = 32
 
 
-def pack(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices (rows, columns) as int8 with float16 scales (rows, groups), everything else in half precision.
+def pack(weights: Mapping[str, Tensor], bits: int = 8) -> dict[str, Tensor]:
+    """Matrices (rows, columns) as int8, or uint8 of half as many columns, with float16 scales (rows, groups);
+    everything else in half precision.
 
-    A matrix whose columns are no multiple of `GROUP` has one group in a row.
+    A matrix whose columns are no multiple of `GROUP` has one group in a row, and 8 bits.
     """
     packed = {}
     for name, values in weights.items():
@@ -37,6 +44,9 @@ def pack(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         rows, columns = values.shape
         grouped = values.float().reshape(rows, -1, GROUP if columns % GROUP == 0 else columns)
+        if bits == 4 and columns % GROUP == 0:
+            packed |= _in_four_bits(name, grouped)
+            continue
         scale = (grouped.abs().amax(-1) / STEPS).half()
         steps = grouped / torch.where(scale > 0.0, scale, 1.0).float()[..., None]
         packed[name] = steps.round().clamp(-STEPS, STEPS).to(torch.int8).reshape(rows, columns)
@@ -44,23 +54,36 @@ def pack(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return packed
 
 
+def _in_four_bits(name: str, grouped: Tensor) -> dict[str, Tensor]:
+    """Shapes: grouped (rows, groups, GROUP)"""
+    least = grouped.amin(-1).half()
+    scale = ((grouped.amax(-1) - least.float()) / FINE_STEPS).half()
+    steps = (grouped - least.float()[..., None]) / torch.where(scale > 0.0, scale, 1.0).float()[..., None]
+    low, high = steps.round().clamp(0.0, FINE_STEPS).to(torch.uint8).flatten(1).unflatten(1, (-1, 2)).unbind(-1)
+    return {name: low | (high << 4), name + SCALE: scale, name + LEAST: least}
+
+
 def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights in float32, a matrix to within half a step of its group."""
-    matrices = {name for name in packed if name + SCALE in packed}
-    weights = {}
-    for name, values in packed.items():
-        if name in matrices:
-            scale = packed[name + SCALE].float()[..., None]
-            weights[name] = (values.float().reshape(*scale.shape[:2], -1) * scale).reshape(values.shape)
-        elif name.removesuffix(SCALE) not in matrices:
-            weights[name] = values.float()
-    return weights
+    beside = {name + end for name in packed for end in (SCALE, LEAST) if name + SCALE in packed}
+    return {name: _unpacked(name, packed) for name in packed if name not in beside}
 
 
-def save_packed(weights: Mapping[str, Tensor], path: Path) -> None:
+def _unpacked(name: str, packed: Mapping[str, Tensor]) -> Tensor:
+    values = packed[name]
+    if name + SCALE not in packed:
+        return values.float()
+    scale = packed[name + SCALE].float()[..., None]
+    if name + LEAST not in packed:
+        return (values.float().reshape(*scale.shape[:2], -1) * scale).reshape(values.shape)
+    steps = torch.stack((values & 15, values >> 4), dim=-1).float().reshape(*scale.shape[:2], -1)
+    return (steps * scale + packed[name + LEAST].float()[..., None]).flatten(1)
+
+
+def save_packed(weights: Mapping[str, Tensor], path: Path, bits: int = 8) -> None:
     """Write weights, packed, whole or not at all."""
     with whole(path) as part:
-        save_file(pack(weights), part, FORMAT)
+        save_file(pack(weights, bits), part, FORMAT)
 
 
 def is_packed(path: Path) -> bool:

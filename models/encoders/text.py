@@ -19,14 +19,17 @@ an encoder that is not shipped.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
@@ -34,6 +37,7 @@ from torch.nn.utils.rnn import pad_sequence
 from erc_live.models.encoders.packing import is_packed, load_packed, save_packed
 from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
+from erc_live.models.files import whole
 
 OWN_TOKENS = 80  # of an utterance, at most: the longest live one, 15 s of speech, has about 60
 PAST_TOKENS = 160  # of what was said before it
@@ -43,6 +47,7 @@ TOGETHER = 2048  # tokens encoded at once, of passages sorted by length, so that
 ROLES = "abcdefghijklmnop"
 WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json")
+HEAD = "head.safetensors"  # what tells labels from the vectors; an encoder that was not tuned on any has none
 UNUSED = "pooler."  # of some encoders: their vector of a whole text, which we take as a mean instead
 
 # The recogniser writes plain apostrophes, corpora typographic ones: one spelling, or the words of the two would differ.
@@ -61,6 +66,36 @@ class Passage(NamedTuple):
     place: Tensor
 
 
+@dataclass(frozen=True)
+class TextHead:
+    """The line that answers from a vector, normalised to mean 0 and variance 1 within itself.
+
+    Shapes: weight (classes, dim), bias (classes,)
+    """
+
+    labels: tuple[str, ...]
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The head of the encoder in `folder`, if it has one. Raises WeightsError when it is damaged."""
+        path = folder / HEAD
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                labels = json.loads(file.metadata()["labels"])
+                return cls(tuple(labels), file.get_tensor("weight"), file.get_tensor("bias"))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise WeightsError(f"{path} is damaged ({_line(error)}): copy or make it again") from error
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the files of its encoder."""
+        with whole(folder / HEAD) as part:
+            save_file({"weight": self.weight, "bias": self.bias}, part, {"labels": json.dumps(self.labels)})
+
+
 class _Part(NamedTuple):
     """Which utterances of a dialogue form a passage, and the first one whose vector is taken from it."""
 
@@ -71,7 +106,7 @@ class _Part(NamedTuple):
 
 class TextEncoder:
     """A sentence encoder. `dim` is the width of its vectors, `fingerprint` names recipe and files, which may be
-    `packed`; `network` may be tuned.
+    `packed`; `network` may be tuned. `head` tells labels from its vectors, if it was tuned on some.
     """
 
     def __init__(self, folder: Path, network: Any, tokenizer: Any) -> None:
@@ -79,6 +114,7 @@ class TextEncoder:
         self.dim = int(network.config.hidden_size)
         self.fingerprint = fingerprint(folder)
         self.packed = is_packed(folder / WEIGHTS)
+        self.head = TextHead.load(folder)
         self._folder = folder
         self._tokenizer = tokenizer
         self._roles = [self._ids(f"{role} :") for role in ROLES]
@@ -120,12 +156,12 @@ class TextEncoder:
                 f"folder of an encoder, or fetch it where there is a network: hf download {name}"
             ) from error
 
-    def save(self, folder: Path) -> None:
-        """Write the encoder as it is now into `folder`, packed; `load` gives it back with 8 bits of precision."""
+    def save(self, folder: Path, bits: int = 8) -> None:
+        """Write the encoder as it is now into `folder`, packed; `load` gives it back with so many bits of precision."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES[1:]:
             (folder / name).write_bytes((self._folder / name).read_bytes())
-        save_packed(self.network.state_dict(), folder / WEIGHTS)
+        save_packed(self.network.state_dict(), folder / WEIGHTS, bits)
 
     @torch.no_grad()
     def encode_last(self, speakers: Sequence[Hashable], texts: Sequence[str]) -> np.ndarray:

@@ -167,6 +167,20 @@ class DialogueGraph(nn.Module):
         nn.init.zeros_(last.weight[:, : config.width])
         self.head = EmotionHead(nn.Dropout(config.dropout), last)
 
+    @torch.no_grad()
+    def begin_with(self, weight: Tensor, bias: Tensor, still: bool) -> None:
+        """Answer as a line on the normed text vector does; `still`: for good, and only the graph's part is learnt.
+
+        Shapes: weight (classes, text_dim), bias (classes,)
+        """
+        last: Any = self.head[-1]
+        last.weight[:, self.config.width :] = weight
+        last.bias.copy_(bias)
+        if still:
+            learnt = torch.ones_like(last.weight)
+            learnt[:, self.config.width :] = 0.0
+            last.weight.register_hook(lambda gradient: gradient * learnt.to(gradient.device))
+
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
         utterances = batch.utterances()

@@ -25,6 +25,7 @@ from erc_live.models.errors import WeightsError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import NETWORKS
+from erc_live.models.networks.dialogue_graph import DialogueGraph
 from erc_live.models.state import widths
 from erc_live.models.training.augment import augmented
 from erc_live.models.training.dialogue_dataset import (
@@ -94,7 +95,8 @@ class GraphTask:
 
 def new_network(data: EncodedDialogues, text: TextEncoder, config: TrainConfig) -> JointNetwork:
     """A network for some data, its scales those of the data, its weights those of `start` where these fit. A modality
-    that train lacks is of width 0, for nothing can be learnt about it.
+    that train lacks is of width 0, for nothing can be learnt about it. Where the text encoder has been tuned on these
+    labels, its answer is what a dialogue graph begins with.
     """
     text_dim, audio_dim, visual_dim = (vectors.shape[1] for vectors in data.train[0].utterances.vectors())
     widths_there = dict(zip(MODALITIES, (text_dim or text.dim, audio_dim, visual_dim), strict=True))
@@ -104,6 +106,8 @@ def new_network(data: EncodedDialogues, text: TextEncoder, config: TrainConfig) 
     model = network.model
     if config.start is not None:
         _begin_from(model, checkpoint.load(config.start), data.labels, config)
+    elif isinstance(model, DialogueGraph) and dims["text_dim"] and text.head and text.head.labels == data.labels:
+        model.begin_with(text.head.weight, text.head.bias, still=not config.tune_text)
     model.fusion.scale.fit(data.audio[:, : model.config.audio_dim])
     shift_logits(model, offsets(data, config))
     return network

@@ -95,6 +95,8 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
         workers.wait_for_everyone()
         torch.manual_seed(seed)
         text = TextEncoder.load(graph_run.text)
+        if "text" in graph_run.dataset.brought():
+            text.head = None  # its vectors are not those of the corpus
         network = new_network(data, text, config)
         recipe = Recipe(
             key=graph_run.key,

@@ -20,7 +20,7 @@ from erc_live.models import card as cards
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
-from erc_live.models.encoders.text import FILES, TextEncoder
+from erc_live.models.encoders.text import FILES, HEAD, TextEncoder
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole, writing
 from erc_live.models.modalities import MODALITIES
@@ -173,8 +173,9 @@ def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> fl
 def copy_encoder(encoder: Path, target: Path) -> None:
     """Copy the files of a text encoder."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        shutil.copyfile(encoder / name, target / name)
+    for name in (*FILES, HEAD):
+        if name in FILES or (encoder / name).is_file():
+            shutil.copyfile(encoder / name, target / name)
 
 
 def _write_text(graph_run: GraphRun, text: TextEncoder, folder: Path) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from erc_live.models.corpora.dialogue import Split
-from erc_live.models.encoders.text import FILES, TextEncoder
+from erc_live.models.encoders.text import FILES, TextEncoder, TextHead
 from erc_live.models.encoders.turns import Turn, bare
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.augment import chance
@@ -60,6 +60,7 @@ class TextTraining:
     unpunctuated: float = 0.2  # share of the dialogues that are shown without marks
     dropout: float = 0.2  # before the head
     ema: float = 0.995  # decay of the average over the steps
+    bits: int = 8  # of a weight that is written: 8, or 4 for what would be too large
 
 
 def train_text(
@@ -98,7 +99,8 @@ def train_text(
     head = found[0].head
     encoder.network.load_state_dict(mean_of([one.encoder for one in found]))
     head.load_state_dict(mean_of([one.head.state_dict() for one in found]))
-    encoder.save(out)
+    encoder.save(out, config.bits)
+    text_head(head, labels).save(out)
     scored = [member.fold for member in runs if member.fold is not None]
     if scored:
         answers = [one.answers for one in found]
@@ -166,8 +168,10 @@ class _Course:
         network.cpu().eval()
         answers = torch.empty(0, classes)
         if member.fold is not None:
-            encoder.save(self.out / member.name)
-            answers = logits_of(TextEncoder.load(self.out / member.name), network.head, member.fold)
+            folder = self.out / member.name
+            encoder.save(folder, config.bits)
+            text_head(network.head, self.labels).save(folder)
+            answers = logits_of(TextEncoder.load(folder), network.head, member.fold)
         tuned = {name: value.clone() for name, value in encoder.network.state_dict().items()}
         return _Trained(tuned, network.head, answers)
 
@@ -227,6 +231,13 @@ class TextClassifier(nn.Module):
             vectors = torch.cat(self.encoder.embed(dialogues))
         logits: Tensor = self.head(vectors)
         return logits
+
+
+def text_head(head: Any, labels: Sequence[str]) -> TextHead:
+    """A head as it is written: the scale and shift of its norm become part of the line."""
+    norm, _, line = head
+    with torch.no_grad():
+        return TextHead(tuple(labels), line.weight * norm.weight, line.bias + line.weight @ norm.bias)
 
 
 class TextTask:
