@@ -18,6 +18,7 @@ FORMAT = "erc.model/2"
 OLDER = ("erc.model/1",)
 WEIGHTS, CARD = "model.safetensors", "card.json"
 BROUGHT = "brought by the corpus: "  # begins what stands for the encoder of vectors that no encoder here makes
+SHIPPED = ("default", "large")  # names of weights that come with the installation
 ENCODERS = ("text", "voice", "face")  # names of folders: of the shipped encoders, and of those that a model brings
 
 
@@ -77,14 +78,16 @@ class Described:
 
 
 def read(name: str) -> Described:
-    """Read a card and compare its files: the name of shipped weights ("default") or the path of a folder.
+    """Read a card and compare its files: the name of shipped weights (of `SHIPPED`) or the path of a folder.
 
     Raises:
         WeightsError: it is not there, or a file differs from its card.
     """
     folder = PRETRAINED / name if (PRETRAINED / name / CARD).is_file() else Path(name)
     if not (folder / CARD).is_file():
-        raise WeightsError(f"no {CARD} in {folder}: give the name of shipped weights (default) or the folder of a run")
+        raise WeightsError(
+            f"no {CARD} in {folder}: give the name of shipped weights ({', '.join(SHIPPED)}) or the folder of a run"
+        )
     card, hashes = _parse(folder / CARD)
     for file, expected in hashes.items():
         if not (folder / file).is_file() or sha256(folder / file) != expected:

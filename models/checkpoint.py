@@ -44,7 +44,7 @@ def save(folder: Path, model: nn.Module, card: Card) -> None:
 
 
 def load(name: str) -> Checkpoint:
-    """Read a checkpoint: the name of a shipped one ("default") or the path of a folder.
+    """Read a checkpoint: the name of a shipped one (of `card.SHIPPED`) or the path of a folder.
 
     Raises:
         WeightsError: it is not there, a file differs from its card, or the weights do not fit the network on the card.

@@ -12,17 +12,18 @@ from erc_live.models.errors import WeightsError
 @lru_cache
 def weights_origin(model: str) -> str:
     """One sentence about the weights of that fingerprint (`Hello.model`)."""
-    try:
-        shipped = card.read("default")
-    except WeightsError:
-        return _UNKNOWN
-    if not model or not shipped.hashes[card.WEIGHTS].startswith(model):
-        return _UNKNOWN
-    corpora = ", ".join(map(str, shipped.card.training.get("corpora", ())))
-    return (
-        f"The weights of erc-live: their {len(shipped.card.labels)} labels were learnt from {corpora} "
-        "(a sitcom: acted, English)."
-    )
+    for name in card.SHIPPED:
+        try:
+            shipped = card.read(name)
+        except WeightsError:
+            continue
+        if model and shipped.hashes[card.WEIGHTS].startswith(model):
+            corpora = ", ".join(map(str, shipped.card.training.get("corpora", ())))
+            return (
+                f"The weights of erc-live: their {len(shipped.card.labels)} labels were learnt from {corpora} "
+                "(a sitcom: acted, English)."
+            )
+    return _UNKNOWN
 
 
 _UNKNOWN = "Weights of somebody's own: what their labels were learnt from stands on the card beside them."
