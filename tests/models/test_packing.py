@@ -30,6 +30,30 @@ def test_a_matrix_is_right_to_half_a_step_of_its_group(array) -> None:
     assert ((back.reshape(groups.shape) - groups).abs() <= allowed).all()
 
 
+@settings(max_examples=50, deadline=None)
+@given(npst.arrays("float32", st.tuples(st.integers(1, 4), st.sampled_from([GROUP, 2 * GROUP])), elements=VALUES))
+def test_in_four_bits_a_matrix_is_right_to_half_a_step_of_the_range_of_its_group(array) -> None:
+    matrix = torch.from_numpy(array)
+    packed = pack({"m": matrix}, bits=4)
+    assert packed["m"].dtype == torch.uint8
+    assert packed["m"].shape == (len(matrix), matrix.shape[1] // 2)
+    back = unpack(packed)["m"]
+    assert back.shape == matrix.shape
+    groups = matrix.reshape(len(matrix), -1, GROUP)
+    least, most = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    step = (most - least) / 15
+    # Scale and least value are of half precision.
+    allowed = step * (0.5 + 16 * 2**-11) + 2 * least.abs() * 2**-11 + 16 * 2**-24
+    assert ((back.reshape(groups.shape) - groups).abs() <= allowed).all()
+
+
+def test_what_has_no_groups_keeps_eight_bits() -> None:
+    weights = {"m": torch.randn(3, 5), "m.least": torch.randn(4), "wide": torch.randn(2, GROUP)}
+    packed = pack(weights, bits=4)
+    assert (packed["m"].dtype, packed["wide"].dtype) == (torch.int8, torch.uint8)
+    assert packed["wide"].shape == (2, GROUP // 2)
+
+
 def test_vectors_are_of_half_precision_and_zeros_stay_zeros(tmp_path: Path) -> None:
     weights = {"norm.scale": torch.tensor([1.0, 0.1]), "m": torch.zeros(2, 3)}  # a name that ends like one of ours
     save_packed(weights, tmp_path / "w")
