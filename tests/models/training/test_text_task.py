@@ -218,11 +218,12 @@ def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
 
 def test_the_mean_of_several_runs_is_kept(start: Path, tmp_path: Path) -> None:
     corpora = [corpus("one", 0)]
+    config = replace(CONFIG, epochs=1)
     alone = [
-        train_text(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(CONFIG, seeds=(seed,)), {})
+        train_text(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(config, seeds=(seed,)), {})
         for seed in (1, 2)
     ]
-    both = train_text(corpora, TextEncoder.load(start), tmp_path / "both", replace(CONFIG, seeds=(1, 2)), {})
+    both = train_text(corpora, TextEncoder.load(start), tmp_path / "both", replace(config, seeds=(1, 2)), {})
     expected = mean_of([encoder.network.state_dict() for encoder in alone])
     for name, value in both.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=2e-2, rtol=0)  # each was packed by itself
