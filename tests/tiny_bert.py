@@ -51,13 +51,14 @@ def make_tiny_bert(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def make_tiny(kind: str, folder: Path) -> Path:
+def make_tiny(kind: str, folder: Path, width: int = DIM) -> Path:
     """Of two layers, with the special tokens and their numbers as these two kinds have them."""
     torch.manual_seed(0)
     model, config = OTHERS[kind]
     vocabulary = ["<s>", "<pad>", "</s>", "[UNK]", *SIGNS]
     special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "[UNK]"}
-    network = model(config(vocab_size=len(vocabulary), num_hidden_layers=2, pad_token_id=1, **SIZE))
+    size = {**SIZE, "hidden_size": width, "intermediate_size": 2 * width}
+    network = model(config(vocab_size=len(vocabulary), num_hidden_layers=2, pad_token_id=1, **size))
     _write(folder, network, PreTrainedTokenizerFast(tokenizer_object=_tokenizer(vocabulary), **special))
     return folder
 

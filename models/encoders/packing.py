@@ -59,7 +59,7 @@ def _in_four_bits(name: str, grouped: Tensor) -> dict[str, Tensor]:
     least = grouped.amin(-1).half()
     scale = ((grouped.amax(-1) - least.float()) / FINE_STEPS).half()
     steps = (grouped - least.float()[..., None]) / torch.where(scale > 0.0, scale, 1.0).float()[..., None]
-    low, high = steps.round().clamp(0.0, FINE_STEPS).to(torch.uint8).flatten(1).unflatten(1, (-1, 2)).unbind(-1)
+    low, high = steps.round().clamp(0.0, FINE_STEPS).to(torch.uint8).reshape(len(grouped), -1, 2).unbind(-1)
     return {name: low | (high << 4), name + SCALE: scale, name + LEAST: least}
 
 

@@ -20,11 +20,13 @@ from transformers import AutoTokenizer
 from erc_live.models.encoders.packing import FORMAT, pack
 from erc_live.models.encoders.text import (
     FILES,
+    HEAD,
     OWN_TOKENS,
     PASSAGE_TOKENS,
     PAST_TOKENS,
     WEIGHTS,
     TextEncoder,
+    TextHead,
     fingerprint,
 )
 from erc_live.models.encoders.turns import PAST, Turn, turns
@@ -257,6 +259,31 @@ def test_a_tuned_encoder_is_saved_as_it_is_now(folder: Path, tmp_path: Path) -> 
     after = alone(TextEncoder.load(tmp_path), "Oh no.")
     assert not torch.allclose(after, before, atol=0.05)
     torch.testing.assert_close(after, alone(encoder, "Oh no."), atol=0.02, rtol=0.0)
+
+
+def test_in_four_bits_an_encoder_is_smaller_still(packed: Path, tmp_path: Path) -> None:
+    TextEncoder.load(make_tiny("mpnet", tmp_path / "mpnet", width=64)).save(tmp_path / "8")
+    TextEncoder.load(tmp_path / "mpnet").save(tmp_path / "4", bits=4)
+    small, smaller = (tmp_path / bits / WEIGHTS for bits in "84")
+    assert smaller.stat().st_size < 0.75 * small.stat().st_size
+    plain, coarse = (alone(TextEncoder.load(tmp_path / place), *TEXTS) for place in ("mpnet", "4"))
+    assert torch.cosine_similarity(plain, coarse).min() > 0.95
+
+
+def test_a_head_comes_with_its_encoder(packed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "text"
+    TextEncoder.load(packed).save(folder)
+    assert TextEncoder.load(folder).head is None
+    head = TextHead(("joy", "a, b"), torch.randn(2, DIM), torch.randn(2))
+    head.save(folder)
+    found = TextEncoder.load(folder).head
+    assert found is not None
+    assert found.labels == head.labels
+    assert torch.equal(found.weight, head.weight)
+    assert torch.equal(found.bias, head.bias)
+    (folder / HEAD).write_bytes(b"torn")
+    with pytest.raises(WeightsError, match=r"^[^\n]*head.safetensors is damaged [^\n]*$"):
+        TextEncoder.load(folder)
 
 
 def test_fingerprint_names_the_files(folder: Path, packed: Path, tmp_path: Path) -> None:

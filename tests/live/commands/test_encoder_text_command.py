@@ -39,6 +39,7 @@ def test_folds_leave_an_encoder_for_each_and_the_estimates(talks: Path, bert: Pa
     ("options", "code", "says"),
     [
         (("--folds", "2", "--seeds", "3"), 2, "with --folds each fold is a run of one seed"),
+        (("--bits", "5"), 2, "--bits 5: give 8 or 4"),
         (("--folds", "1"), 4, "16 groups cannot be parted into 1 folds"),
         (("--start", "mpnet"), 5, "mpnet is not on this disk; fetch it with: erc-live models fetch mpnet"),
         (("--start", "minilm"), 5, "minilm is not on this disk; fetch it with: erc-live models fetch minilm"),

@@ -14,7 +14,7 @@ from worlds import CONFIG, LABELS, TUNED, Epochs, Interrupted, bert, dataset
 
 from erc_live.models import checkpoint
 from erc_live.models.card import WEIGHTS
-from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.encoders.text import TextEncoder, TextHead
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting, only
 from erc_live.models.training.evaluation import classify
@@ -148,6 +148,26 @@ def test_training_goes_on_from_weights_and_learns_a_modality_that_they_lacked(en
         train_graph(data, encoder, wide, Run(tmp_path / "wide", tmp_path / "cache"))
     with pytest.raises(WeightsError, match="they must be the same"):
         train_graph(turned, encoder, still, Run(tmp_path / "turned", tmp_path / "cache"))
+
+
+def test_a_graph_begins_with_what_its_encoder_answers_and_keeps_it(encoder: Path, tmp_path: Path) -> None:
+    own, data = tmp_path / "text", dataset(20, 8)
+    TextEncoder.load(encoder).save(own)
+    torch.manual_seed(0)
+    head = TextHead(LABELS, torch.randn(2, 16), torch.randn(2))
+    head.save(own)
+    loaded = train_graph(data, own, replace(CONFIG, epochs=1), Run(tmp_path / "run", tmp_path / "cache"))
+    last = loaded.model.head[-1]
+    divisor = loaded.card.scores["dev"]["temperature"]
+    torch.testing.assert_close(last.weight[:, loaded.model.config.width :] * divisor, head.weight, atol=1e-3, rtol=1e-3)
+    assert last.weight[:, : loaded.model.config.width].any()  # the graph has learnt
+    found = TextEncoder.load(tmp_path / "run" / "text").head
+    assert found is not None
+    assert torch.equal(found.weight, head.weight)
+    turned = replace(head, labels=LABELS[::-1])
+    turned.save(own)  # of other labels, it says nothing here
+    again = train_graph(data, own, replace(CONFIG, epochs=1), Run(tmp_path / "again", tmp_path / "cache"))
+    assert not torch.allclose(again.model.head[-1].weight[:, 16:], head.weight / divisor, atol=0.1)
 
 
 def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:

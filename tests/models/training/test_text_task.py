@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_bert import make_tiny_bert
+from torch.nn import functional
 
 from erc_live.models.corpora.dialogue import Dialogue, Split, Utterance
-from erc_live.models.encoders.text import FILES, WEIGHTS, TextEncoder, fingerprint
+from erc_live.models.encoders.text import FILES, HEAD, WEIGHTS, TextEncoder, fingerprint
 from erc_live.models.encoders.turns import Turn, turns
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.run_folder import CARD
@@ -80,7 +81,7 @@ def run(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_learns_and_leaves_a_packed_encoder_with_a_true_card(run: Path, start: Path) -> None:
-    assert {path.name for path in run.iterdir()} == {*FILES, CARD}
+    assert {path.name for path in run.iterdir()} == {*FILES, CARD, HEAD}
     card = json.loads((run / CARD).read_text())
     assert card["labels"] == list(LABELS)
     assert card["training"]["start"] == fingerprint(start)
@@ -91,6 +92,20 @@ def test_it_learns_and_leaves_a_packed_encoder_with_a_true_card(run: Path, start
     rows = TextEncoder.load(run).encode([turns("A", [text]) for text in ("c great!", "b great!", "c awful!")])
     great, awful = torch.cat(rows).split((2, 1))
     assert torch.cosine_similarity(great[:1], great[1:]) > torch.cosine_similarity(great[:1], awful) + 0.2
+
+
+def test_the_head_that_is_kept_answers_as_the_card_says(run: Path) -> None:
+    card, encoder = json.loads((run / CARD).read_text()), TextEncoder.load(run)
+    assert encoder.head is not None
+    assert encoder.head.labels == LABELS
+    for name, seed in (("one", 0), ("two", 1)):
+        dev = TextDataset.of(corpus(name, seed)[1], LABELS)
+        vectors = torch.cat(encoder.encode([one.spoken for one in dev.dialogues]))
+        answers = functional.layer_norm(vectors, (encoder.dim,)) @ encoder.head.weight.T + encoder.head.bias
+        shares = torch.cat([one.shares for one in dev.dialogues])
+        known = shares.any(1)
+        right = (answers.argmax(1) == shares.argmax(1))[known].float().mean()
+        assert card["scores"]["dev"][name]["accuracy"] == pytest.approx(float(right))
 
 
 def test_interrupted_and_resumed_it_ends_at_the_same_weights(run: Path, start: Path, tmp_path: Path) -> None:
@@ -203,11 +218,12 @@ def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
 
 def test_the_mean_of_several_runs_is_kept(start: Path, tmp_path: Path) -> None:
     corpora = [corpus("one", 0)]
+    config = replace(CONFIG, epochs=1)
     alone = [
-        train_text(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(CONFIG, seeds=(seed,)), {})
+        train_text(corpora, TextEncoder.load(start), tmp_path / str(seed), replace(config, seeds=(seed,)), {})
         for seed in (1, 2)
     ]
-    both = train_text(corpora, TextEncoder.load(start), tmp_path / "both", replace(CONFIG, seeds=(1, 2)), {})
+    both = train_text(corpora, TextEncoder.load(start), tmp_path / "both", replace(config, seeds=(1, 2)), {})
     expected = mean_of([encoder.network.state_dict() for encoder in alone])
     for name, value in both.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=2e-2, rtol=0)  # each was packed by itself
