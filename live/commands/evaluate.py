@@ -11,7 +11,6 @@ import typer
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.options import LETTERS, Compose, Corpus, Modalities, Processes, modality_names
-from erc_live.live.commands.places import cache_folder
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 
     from erc_live.live.commands.evaluation_report import Evaluation
     from erc_live.models.card import Card
-    from erc_live.models.checkpoint import Checkpoint
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.dimensions import Coordinates
-    from erc_live.models.training.dialogue_dataset import Example
 
 
 def evaluate(
@@ -143,6 +140,7 @@ def check_labels(split: "Split", labels: Sequence[str], weights: str) -> None:
 def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Evaluation]":
     """Every question of the plan to one model."""
     from erc_live.live.commands import evaluation_report
+    from erc_live.live.commands.network_inputs import NetworkInputs
     from erc_live.models import checkpoint
     from erc_live.models.training.dialogue_dataset import modalities_of, only
     from erc_live.models.training.dimension_scores import dimension_scores
@@ -157,7 +155,8 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
             f"its two-sided twin can: erc-live train --network {card.network} --size causal=false"
         )
     check_labels(split, card.labels, name)
-    data = _composed(corpus, name, loaded, plan) if plan.compose else vectors(split, name, loaded, plan.processes)
+    inputs = NetworkInputs(name, loaded, plan.processes)
+    data = inputs.composed(corpus, plan.compose) if plan.compose else inputs.of(split)
     there = modalities_of(data)
     subsets = tuple(dict.fromkeys(tuple(m for m in subset if m in there) for subset in plan.subsets))
     questions = [
@@ -180,57 +179,6 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
 
 def _show(bars: "Progress", task: "TaskID", done: int, total: int) -> None:
     bars.update(task, completed=done, total=total)
-
-
-def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int = 1) -> "list[Example]":
-    """What some weights read of a split: all by the encoders that belong to them; what they do not know is left out.
-
-    Raises:
-        CorpusError: a label is none of the weights'.
-        WeightsError: an encoder cannot be read, or is not the one that the weights were trained with.
-    """
-    from erc_live.live.commands.datasets import measured
-    from erc_live.models import card as cards
-
-    described = cards.read(weights)
-    voice, face = described.encoder_folder("voice"), described.encoder_folder("face")
-    _check_vectors(split, loaded)
-    return _encoded(measured(split, loaded.card.labels, voice, face, processes), weights, loaded)
-
-
-def _check_vectors(split: "Split", loaded: "Checkpoint") -> None:
-    """Refuse vectors that a corpus brings and the weights do not know, and a corpus that brings none to those that need
-    them. Raises WeightsError; or CorpusError when not all dialogues bring the same vectors.
-    """
-    from erc_live.models.card import BROUGHT
-
-    needed = [name for name, encoder in loaded.card.encoders.items() if encoder.startswith(BROUGHT)]
-    given = {name: kind.fingerprint for name, kind in split.checked().features.items()}
-    loaded.check_encoders({**dict.fromkeys(needed, "an encoder here"), **given})
-
-
-def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Questions) -> "list[Example]":
-    """Dev with the voices and faces of other corpora, as `erc-live train --compose` composes it."""
-    from erc_live.live.commands.datasets import dialogue_dataset
-
-    found = dialogue_dataset([corpus], weights, plan.compose, plan.processes)
-    assert found.composition is not None
-    return _encoded(found.composition.dev(found.dev), weights, loaded)
-
-
-def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> "list[Example]":
-    from erc_live.models import card as cards
-    from erc_live.models.card import BROUGHT
-    from erc_live.models.encoders.text import TextEncoder
-    from erc_live.models.training.dialogue_dataset import encoded, fitting
-
-    text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
-    if not loaded.card.encoders.get("text", "").startswith(BROUGHT):
-        loaded.check_encoders({"text": text.fingerprint})
-    with counting() as bars:
-        task = bars.add_task("reading")
-        watch = lambda report: _show(bars, task, report.done, report.total)  # noqa: E731
-        return fitting(encoded(dialogues, text, cache_folder(), watch), loaded.model)
 
 
 def _temperature(card: "Card") -> float | None:
