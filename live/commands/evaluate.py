@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from erc_live.live.commands.evaluation_report import Evaluation
+    from erc_live.live.commands.pooled_report import Compared
     from erc_live.models.card import Card
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.dimensions import Coordinates
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 def evaluate(
     corpus: Corpus,
+    run: Annotated[
+        str | None, typer.Argument(help="A run of `erc-live train`: all its seeds together.", metavar="[RUN]")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Another run, which RUN is compared with.", metavar="RUN")] = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "dev",
     weights: Annotated[
         list[str] | None,
@@ -53,11 +58,15 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score weights as they are used live: one utterance at a time, from the past alone; forward must agree."""
-    from erc_live.live.commands import evaluation_report
     from erc_live.models.corpora import read
-    from erc_live.models.training.metrics import paired_bootstrap
 
-    names = list(dict.fromkeys(weights or ["default"]))
+    if against is not None and run is None:
+        raise ConfigError(
+            f"--against {against}: name the run that is compared with it: erc-live evaluate RUN --against"
+        )
+    if weights and run is not None:
+        raise ConfigError(f"give the run {run} or --weights: a run is all its seeds, --weights single ones")
+    names = _seeds(run) if run is not None else list(dict.fromkeys(weights or ["default"]))
     chosen = _modalities_without(modalities, hide or [])
     subsets = [subset for size in (3, 2, 1) for subset in combinations(chosen, size)] if by_modality else [chosen]
     own = configuration.load(config, sets or []).config.tracker.coordinates
@@ -69,22 +78,53 @@ def evaluate(
     data = read(corpus, split)
     if plan.compose and data.name != "dev":
         raise ConfigError(f"--compose is for the dev split, which it was tuned on, not for {data.name}")
-    runs = [run for name in names for run in _runs(name, corpus, data, plan)]
-    if len({run.labels for run in runs}) > 1:
-        raise ConfigError("--weights: only models with the same labels in the same order can be compared")
-    differences = [paired_bootstrap([runs[0].answers], [run.answers]) for run in runs[1:]]
-    if as_json:
-        out.print_json(data=evaluation_report.as_json(data.corpus, data.name, runs, differences))
+    runs = [one for name in names for one in _runs(name, corpus, data, plan)]
+    others = [one for name in _seeds(against) for one in _runs(name, corpus, data, plan)] if against is not None else []
+    if len({one.labels for one in (*runs, *others)}) > 1:
+        raise ConfigError("only models with the same labels in the same order can be compared")
+    if run is not None:
+        from erc_live.live.commands.pooled_report import Compared
+
+        _show_pooled(data, Compared(run, runs, against, others), as_json)
     else:
-        alone = len(runs) == 1
-        out.print(
-            evaluation_report.in_full(runs[0], data.corpus, data.name)
-            if alone
-            else evaluation_report.side_by_side(runs, differences)
-        )
+        _show_each(data, runs, as_json)
     if plot is not None:
         drawn = plots.plot(plot, runs, [curve for name in names for curve in plots.curves_of(name)])
         out.print("".join(f"drawn: {path}\n" for path in drawn if not as_json), end="", soft_wrap=True)
+
+
+def _show_each(data: "Split", runs: "Sequence[Evaluation]", as_json: bool) -> None:
+    """One in full, or several beside the first."""
+    from erc_live.live.commands import evaluation_report
+    from erc_live.models.training.metrics import paired_bootstrap
+
+    differences = [paired_bootstrap([runs[0].answers], [run.answers]) for run in runs[1:]]
+    if as_json:
+        out.print_json(data=evaluation_report.as_json(data.corpus, data.name, runs, differences))
+    elif len(runs) == 1:
+        out.print(evaluation_report.in_full(runs[0], data.corpus, data.name))
+    else:
+        out.print(evaluation_report.side_by_side(runs, differences))
+
+
+def _show_pooled(data: "Split", runs: "Compared", as_json: bool) -> None:
+    """All seeds together, for each question that was asked of them."""
+    from erc_live.live.commands import pooled_report
+
+    speakers = [utterance.speaker for dialogue in data.dialogues for utterance in dialogue.utterances]
+    found = pooled_report.pooled(runs, speakers)
+    if as_json:
+        place = {"corpus": data.corpus, "split": data.name, "against": runs.against}
+        out.print_json(data={**place, "runs": [pooled_report.as_json(one) for one in found]})
+        return
+    for one in found:
+        out.print(pooled_report.in_full(one, f"{data.corpus} {data.name}", runs.against))
+
+
+def _seeds(run: str) -> list[str]:
+    from erc_live.models.training.run_folder import seed_folders
+
+    return seed_folders(run)
 
 
 @dataclass(frozen=True)
@@ -142,6 +182,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     from erc_live.live.commands import evaluation_report
     from erc_live.live.commands.network_inputs import NetworkInputs
     from erc_live.models import checkpoint
+    from erc_live.models.training.confidences import calibrated, confidences, present
     from erc_live.models.training.dialogue_dataset import modalities_of, only
     from erc_live.models.training.dimension_scores import dimension_scores
     from erc_live.models.training.evaluation import classify
@@ -164,13 +205,16 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     ]
     if not questions:
         raise ConfigError(f"--modalities: {split.corpus} has only {', '.join(there) or 'none of them'}")
-    runs = []
+    runs, divisor = [], _temperature(card)
     with counting() as bars:
         for subset, ahead in questions:
             task = bars.add_task(f"{Path(name).name} {evaluation_report.short(subset)}")
             progress = partial(_show, bars, task)
-            answers = classify(loaded.model, only(data, subset), progress, ahead)
-            scores = Scores.of(answers, card.labels, card.abstain_below, _temperature(card))
+            heard = only(data, subset)
+            answers = calibrated(classify(loaded.model, heard, progress, ahead), card, present(heard))
+            temperatures, thresholds = confidences(card, present(heard))
+            divisors = None if divisor is None else divisor * temperatures
+            scores = Scores.of(answers, card.labels, thresholds, divisors)
             asked = (name, card.network, card.labels, subset, ahead)
             rated = dimension_scores(split, answers, card.labels, plan.coordinates)
             runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose), rated))

@@ -1,4 +1,4 @@
-"""What some weights read of a corpus: its media measured and its words encoded, all by the encoders that belong to them.
+"""What some weights read of a corpus: its media measured, its words encoded, all by the encoders that belong to them.
 
 The rule of this file: the encoder of words is opened once, however often it is asked; of a long file `erc-live predict`
 asks for some dialogues at a time.

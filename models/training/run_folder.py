@@ -6,15 +6,14 @@ written last, so a folder with a card is whole.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
@@ -26,7 +25,8 @@ from erc_live.models.files import whole, writing
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.calibration import temperature
-from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
+from erc_live.models.training.confidences import by_modalities, calibrated, certain_from, confidences, present
+from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.metrics import Scores
@@ -34,7 +34,6 @@ from erc_live.models.training.trainer import RESUME, Fit
 from erc_live.models.weights import sha256
 
 TEXT = "text"  # name of the folder of the encoder, among the shipped ones and beside weights that bring their own
-CERTAIN = 0.7  # accuracy on dev of the answers that are shown as certain
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,6 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
     apply_temperature(model, divisor)
     logits, labels = replace(answers, logits=answers.logits / divisor).scored()
     threshold = certain_from(logits.softmax(-1), labels)
-    scores = {
-        name: Scores.of(classify(model, part), dataset.labels, threshold, divisor).for_card()
-        for name, part in (("dev", dev), ("dev_composed", composed))
-        if part
-    }
     fingerprints = {"text": read.fingerprint, **dataset.encoders}
     used = [name for name, width in zip(MODALITIES, widths(model.config), strict=True) if width]
     card = Card(
@@ -82,13 +76,24 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         config=asdict(model.config),
         labels=dataset.labels,
         encoders={name: fingerprints[name] for name in used if name in fingerprints},
-        scores=scores,
+        scores={},
         training=_training(graph_run, fit, seed),
         abstain_below=threshold,
+        by_modalities=by_modalities(model, [*dev, *composed]),
     )
+    parts = {"dev": dev, "dev_composed": composed}
+    card = replace(card, scores={name: _scores(model, card, part, divisor) for name, part in parts.items() if part})
     with writing(folder):
         checkpoint.save(folder, model, card)
         (folder / RESUME).unlink(missing_ok=True)
+
+
+def _scores(model: Any, card: Card, data: Sequence[Example], divisor: float) -> dict[str, Any]:
+    """What the card keeps of some dialogues, scored as the card says; `divisor` is in the weights."""
+    there = present(data)
+    temperatures, thresholds = confidences(card, there)
+    answers = calibrated(classify(model, data), card, there)
+    return Scores.of(answers, card.labels, thresholds, divisor * temperatures).for_card()
 
 
 def write_best(graph_run: GraphRun) -> None:
@@ -107,6 +112,12 @@ def write_best(graph_run: GraphRun) -> None:
         cards.write(out, replace(card, training={**card.training, "seeds": spread(seed_cards)}))
 
 
+def seed_folders(run: str) -> list[str]:
+    """The folders of the seeds of a run, the first seed first; of weights without any, themselves."""
+    cards_there = Path(run).glob(f"seed-*/{CARD}")
+    return sorted((str(path.parent) for path in cards_there), key=lambda name: (len(name), name)) or [run]
+
+
 def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
     """Dev scores of all seeds, with mean and standard deviation."""
     found = {}
@@ -118,22 +129,6 @@ def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
             "sd": stdev(values) if len(values) > 1 else None,
         }
     return found
-
-
-def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> float:
-    """The least confidence from which on answers are right often enough; 1 if that is nowhere so.
-
-    Of all thresholds whose answers reach the accuracy it is the one that leaves the most answers. Where all answers
-    reach it, it is the least confidence that dev has: of less, nothing is known.
-    Shapes: probs (N, C), labels (N,)
-    """
-    confidence, predicted = probs.max(-1)
-    order = confidence.argsort(descending=True, stable=True)
-    right = (predicted == labels)[order].double().cumsum(0) / torch.arange(1, len(order) + 1)
-    enough = (right >= accuracy).nonzero()
-    if not len(enough):
-        return 1.0
-    return float(confidence[order[int(enough[-1])]])
 
 
 def copy_encoder(encoder: Path, target: Path) -> None:
