@@ -9,6 +9,7 @@ import typer
 from erc_live.live.commands.options import Corpora, seed_numbers
 from erc_live.live.commands.places import encoder_folder
 from erc_live.live.screen.console import out
+from erc_live.models.card import PRETRAINED
 from erc_live.models.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ def train(
     corpus: Corpora,
     into: Annotated[Path, typer.Option("--out", help="Folder for the encoder, packed, and its card.")],
     start: Annotated[
-        str, typer.Option(help="minilm, the folder of an encoder, or its name on the Hugging Face hub.")
+        str,
+        typer.Option(
+            help="minilm, default (the shipped one), the folder of an encoder, or its name on the Hugging Face hub."
+        ),
     ] = "minilm",
     epochs: Annotated[int, typer.Option(min=1)] = 1,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the encoder.")] = 1e-4,
@@ -50,7 +54,8 @@ def train(
 
 
 def open_encoder(choice: str) -> "TextEncoder":
-    """An encoder by what a person calls it: minilm (fetched), a folder, or a name on the Hugging Face hub.
+    """An encoder by what a person calls it: minilm (fetched), default (shipped), a folder, or a name on the Hugging
+    Face hub.
 
     Raises:
         WeightsError: it is not there, or cannot be read.
@@ -59,6 +64,8 @@ def open_encoder(choice: str) -> "TextEncoder":
 
     if Path(choice).is_dir():
         return TextEncoder.load(Path(choice))
+    if choice == "default":
+        return TextEncoder.load(PRETRAINED / "text")
     if choice != "minilm":
         return TextEncoder.named(choice)
     if not encoder_folder().is_dir():

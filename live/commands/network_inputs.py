@@ -5,8 +5,11 @@ asks for some dialogues at a time.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+
+from rich.progress import Progress, TaskID
+from torch import Tensor
 
 from erc_live.live.commands.datasets import dialogue_dataset, measured
 from erc_live.live.commands.places import cache_folder
@@ -16,7 +19,7 @@ from erc_live.models.card import BROUGHT
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.training.dialogue_dataset import Example, TextsEncoded, encoded, fitting
+from erc_live.models.training.dialogue_dataset import Example, TextsEncoded, encoded, encoded_alone, fitting
 
 
 class NetworkInputs:
@@ -45,6 +48,12 @@ class NetworkInputs:
         assert found.composition is not None
         return self._encoded(found.composition.dev(found.dev))
 
+    def alone(self, texts: Sequence[str]) -> Tensor:
+        """The text vectors of sentences before which nothing was said. Shapes: -> (n, dim)"""
+        with counting() as bars:
+            watch = partial(_show, bars, bars.add_task("encoding sentences"))
+            return encoded_alone(texts, self._text, cache_folder(), watch)
+
     @cached_property
     def _text(self) -> TextEncoder:
         text = TextEncoder.load(self._described.encoder_folder("text"))
@@ -54,9 +63,9 @@ class NetworkInputs:
 
     def _encoded(self, dialogues: list[Example]) -> list[Example]:
         with counting() as bars:
-            task = bars.add_task("encoding texts")
-
-            def watch(report: TextsEncoded) -> None:
-                bars.update(task, completed=report.done, total=report.total)
-
+            watch = partial(_show, bars, bars.add_task("encoding texts"))
             return fitting(encoded(dialogues, self._text, cache_folder(), watch), self._loaded.model)
+
+
+def _show(bars: Progress, task: TaskID, report: TextsEncoded) -> None:
+    bars.update(task, completed=report.done, total=report.total)

@@ -9,6 +9,7 @@ import typer
 from erc_live.live.errors import ConfigError
 
 LETTERS = {"t": "text", "a": "audio", "v": "visual"}
+NETWORK_NAMES = ("dialogue_graph", "multiemo", "vuemo", "hgf_milag", "safsd_glnet")  # that can be trained
 
 Corpus = Annotated[Path, typer.Option(help="Folder of a corpus, or one file of dialogues in the neutral format.")]
 Corpora = Annotated[
@@ -39,7 +40,7 @@ Out = Annotated[
     typer.Option("--out", help="Folder for the weights and their card. Default: where --network finds them."),
 ]
 Seeds = Annotated[str, typer.Option(help="How many (5: 0 to 4), or which (0,3,7).", metavar="N|N,N,...")]
-Network = Annotated[str, typer.Option(help="dialogue_graph, multiemo, vuemo, hgf_milag or safsd_glnet.")]
+Network = Annotated[str, typer.Option(help=f"{', '.join(NETWORK_NAMES[:-1])} or {NETWORK_NAMES[-1]}.")]
 
 
 def seed_numbers(text: str) -> tuple[int, ...]:
