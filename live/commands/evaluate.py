@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from erc_live.live.commands.evaluation_report import Evaluation
-    from erc_live.live.commands.pooled_report import Compared
+    from erc_live.live.commands.pooled_report import RunAnswers
     from erc_live.models.card import Card
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.dimensions import Coordinates
@@ -83,9 +83,9 @@ def evaluate(
     if len({one.labels for one in (*runs, *others)}) > 1:
         raise ConfigError("only models with the same labels in the same order can be compared")
     if run is not None:
-        from erc_live.live.commands.pooled_report import Compared
+        from erc_live.live.commands.pooled_report import RunAnswers
 
-        _show_pooled(data, Compared(run, runs, against, others), as_json)
+        _show_pooled(data, RunAnswers(run, runs, against, others), as_json)
     else:
         _show_each(data, runs, as_json)
     if plot is not None:
@@ -107,7 +107,7 @@ def _show_each(data: "Split", runs: "Sequence[Evaluation]", as_json: bool) -> No
         out.print(evaluation_report.side_by_side(runs, differences))
 
 
-def _show_pooled(data: "Split", runs: "Compared", as_json: bool) -> None:
+def _show_pooled(data: "Split", runs: "RunAnswers", as_json: bool) -> None:
     """All seeds together, for each question that was asked of them."""
     from erc_live.live.commands import pooled_report
 

@@ -103,11 +103,12 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _table(scores: "AnchorScores", weights: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, title in enumerate(("", "W-F1", "macro-F1", "ECE", "certain", "right")):
+    for number, title in enumerate(("sentences", "W-F1", "macro-F1", "ECE", "certain", "right")):
         table.add_column(title, justify="right" if number else "left")
     for size, row in scores.by_size.items():
-        cells = (_cell(row[name]) for name in ("weighted_f1", "macro_f1", "calibration_error", "certain", "right"))
-        table.add_row(f"{size} sentences a label", *cells)
+        scored = (_cell(row[name]) for name in ("weighted_f1", "macro_f1"))
+        means = (f"{row[name].mean:.3f}" for name in ("calibration_error", "certain", "right"))
+        table.add_row(f"{size} a label", *scored, *means)
     for name, one in (("always the likeliest", scores.majority), (f"trained: {weights}", scores.trained)):
         table.add_row(Text(name), *(f"{one[key]:.3f}" for key in ("weighted_f1", "macro_f1")), "", "", "")
     return table

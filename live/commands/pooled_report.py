@@ -32,7 +32,7 @@ class Pooled:
 
 
 @dataclass(frozen=True)
-class Compared:
+class RunAnswers:
     """What the seeds of a run answered to each question, and those of the run `against` which it is compared."""
 
     run: str
@@ -41,7 +41,7 @@ class Compared:
     others: Sequence[Evaluation]
 
 
-def pooled(runs: Compared, speakers: Sequence[str]) -> list[Pooled]:
+def pooled(runs: RunAnswers, speakers: Sequence[str]) -> list[Pooled]:
     """All seeds together, question by question. `speakers`: who said each utterance, by name.
 
     Raises ConfigError where the other run was not asked the same questions.
@@ -102,7 +102,7 @@ def as_json(one: Pooled) -> dict[str, Any]:
         "seeds": list(one.seeds),
         "dialogues": scores.dialogues,
         "utterances": scores.utterances,
-        "utterances_by_speaker": dict(scores.said),
+        "utterances_by_speaker": dict(scores.counts),
         **{group: _plain(figures, others) for (group, figures), others in zip(groups.items(), theirs, strict=True)},
     }
 
@@ -126,7 +126,7 @@ def _rows(one: Pooled) -> Iterator[tuple[str, Figure, Figure | None]]:
     for label, figure in scores.classes.items():
         yield f"F1 {label}", figure, other and other.classes[label]
     for speaker, figure in scores.speakers.items():
-        yield f"calibration error, {speaker} ({scores.said[speaker]})", figure, other and other.speakers[speaker]
+        yield f"calibration error, {speaker} ({scores.counts[speaker]})", figure, other and other.speakers[speaker]
 
 
 def _cells(figure: Figure) -> tuple[str, str, str]:

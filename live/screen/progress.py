@@ -55,21 +55,21 @@ class _Lines(Progress):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, disable=True)
-        self._told_s = self.get_time()
+        self._last_s = self.get_time()
 
     def update(self, task_id: TaskID, **fields: Any) -> None:
         super().update(task_id, **fields)
-        self._tell(task_id)
+        self._notify(task_id)
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
-        self._tell(task_id)
+        self._notify(task_id)
 
-    def _tell(self, task_id: TaskID) -> None:
+    def _notify(self, task_id: TaskID) -> None:
         task = self._tasks[task_id]
-        if self.get_time() - self._told_s < LINE_S or not task.completed:
+        if self.get_time() - self._last_s < LINE_S or not task.completed:
             return
-        self._told_s = self.get_time()
+        self._last_s = self.get_time()
         total = "" if task.total is None else f" of {task.total:,.0f}"
         print_line(f"{task.description}: {task.completed:,.0f}{total}", self.console)
 

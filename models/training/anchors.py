@@ -37,8 +37,8 @@ def read_anchors(path: Path) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for number, line in _lines(path):
-        label, tab, sentence = (part.strip() for part in line.partition("\t"))
-        if not (label and tab and sentence) or "\t" in sentence:
+        label, _, sentence = (part.strip() for part in line.partition("\t"))
+        if not (label and sentence) or "\t" in sentence:
             raise CorpusError(
                 f"{path}: line {number}: write a label, one tab and a sentence, not {line.strip()[:60]!r}"
             )

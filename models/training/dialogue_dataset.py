@@ -193,15 +193,15 @@ def vectors(batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: 
 
     They are kept some hundred at a time, so whoever is interrupted does not begin anew.
     """
-    return _kept(*texts_and_contexts(batch), encoder, cache, watch)
+    return _stored(*texts_and_contexts(batch), encoder, cache, watch)
 
 
 def encoded_alone(texts: Sequence[str], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> Tensor:
     """Text vectors (N, D) of sentences before which nothing was said, kept as those of `vectors` are."""
-    return _kept(texts, [()] * len(texts), encoder, cache, watch)
+    return _stored(texts, [()] * len(texts), encoder, cache, watch)
 
 
-def _kept(
+def _stored(
     texts: Sequence[str], contexts: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path, watch: Watch
 ) -> Tensor:
     parts = [torch.empty(0, encoder.dim)]

@@ -70,7 +70,7 @@ class Figure:
 @dataclass(frozen=True)
 class PooledScores:
     """What a run reached. `overall`: weighted and macro F1 and calibration error by their names; `classes`: the F1 of
-    each label; `speakers`: the calibration error of each, who said `said` labelled utterances.
+    each label; `speakers`: the calibration error of each, who said so many (`counts`) labelled utterances.
     """
 
     dialogues: int
@@ -78,7 +78,7 @@ class PooledScores:
     overall: Mapping[str, Figure]
     classes: Mapping[str, Figure]
     speakers: Mapping[str, Figure]
-    said: Mapping[str, int]
+    counts: Mapping[str, int]
 
     @classmethod
     def of(cls, seeds: Sequence[Answers], labels: Sequence[str], speakers: Sequence[str]) -> "PooledScores":
@@ -97,7 +97,7 @@ class PooledScores:
         times = resamples(len(one.lengths), DRAWS)
         confusions = [answers.confusions() for answers in seeds]
         labelled = one.labels >= 0
-        who, said = _named(speakers, labelled)
+        who, counts = _named(speakers, labelled)
 
         def error(chosen: Tensor) -> Figure:
             return _figure([_gaps(answers, chosen) for answers in seeds], _calibration_errors, times)
@@ -114,17 +114,17 @@ class PooledScores:
                 label: _figure(confusions, lambda counts, k=number: f1_per_class(counts)[..., k], times)  # type: ignore[misc]
                 for number, label in enumerate(labels)
             },
-            speakers={name: error(labelled & torch.tensor([one == name for one in who])) for name in said},
-            said=said,
+            speakers={name: error(labelled & torch.tensor([one == name for one in who])) for name in counts},
+            counts=counts,
         )
 
 
 def _named(speakers: Sequence[str], labelled: Tensor) -> tuple[list[str], dict[str, int]]:
     """Who said each utterance, those of few as `OTHERS`; and how many labelled ones each said, the most first."""
-    count = Counter(name for name, one in zip(speakers, labelled.tolist(), strict=True) if one)
-    who = [name if count[name] >= LEAST else OTHERS for name in speakers]
-    said = Counter(name for name, one in zip(who, labelled.tolist(), strict=True) if one)
-    return who, dict(sorted(said.items(), key=lambda item: (item[0] == OTHERS, -item[1])))
+    by_name = Counter(name for name, one in zip(speakers, labelled.tolist(), strict=True) if one)
+    who = [name if by_name[name] >= LEAST else OTHERS for name in speakers]
+    counts = Counter(name for name, one in zip(who, labelled.tolist(), strict=True) if one)
+    return who, dict(sorted(counts.items(), key=lambda item: (item[0] == OTHERS, -item[1])))
 
 
 def _figure(by_dialogue: Sequence[Tensor], score: Callable[[Tensor], Tensor], times: Tensor) -> Figure:

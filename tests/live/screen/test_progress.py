@@ -38,7 +38,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
 def test_a_pipe_gets_a_line_now_and_then(pipe: Pipe) -> None:
     clock = Seconds()
     with progress.counting() as bars:
-        bars.get_time, bars._told_s = clock, 0.0  # type: ignore[attr-defined]
+        bars.get_time, bars._last_s = clock, 0.0  # type: ignore[attr-defined]
         task = bars.add_task("encoding texts", total=9000)
         for clock.now, done in ((1, 512), (19.9, 1024), (20, 1536), (39, 2048), (41, 2560), (60, 9000)):
             bars.update(task, completed=done)

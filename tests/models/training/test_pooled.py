@@ -62,7 +62,7 @@ def test_the_interval_is_that_of_whole_dialogues() -> None:
 def test_the_calibration_error_of_a_speaker_is_of_what_that_person_said(
     good: PooledScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert dict(good.said) == {"Ann": 120, OTHERS: 80}  # Ben has 40 labelled utterances: too few
+    assert dict(good.counts) == {"Ann": 120, OTHERS: 80}  # Ben has 40 labelled utterances: too few
     monkeypatch.setattr(pooled, "PER_BIN", 1000)  # a single bin
     one = SEEDS[0]
     said = torch.tensor([name == "Ann" for name in SPEAKERS]) & (one.labels >= 0)
