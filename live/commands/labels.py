@@ -18,7 +18,10 @@ from erc_live.models.card import CARD, PRETRAINED
 if TYPE_CHECKING:
     from erc_live.models.training.anchor_scores import AnchorScores, Spread
 
-labels_app = typer.Typer(help="Labels of your own from example sentences, without training.", no_args_is_help=True)
+labels_app = typer.Typer(
+    help="Labels of your own from example sentences, without training: make such weights, measure what they are worth.",
+    no_args_is_help=True,
+)
 
 FORBIDDEN = ("/", "\\", "..")  # in a name, which becomes a folder
 
