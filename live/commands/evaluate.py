@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from erc_live.live.commands.evaluation_report import Evaluation
-    from erc_live.live.commands.pooled_report import RunAnswers
     from erc_live.models.card import Card
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.dimensions import Coordinates
@@ -60,17 +59,11 @@ def evaluate(
     """Score weights as they are used live: one utterance at a time, from the past alone; forward must agree."""
     from erc_live.models.corpora import read
 
-    if against is not None and run is None:
-        raise ConfigError(
-            f"--against {against}: name the run that is compared with it: erc-live evaluate RUN --against"
-        )
-    if weights and run is not None:
-        raise ConfigError(f"give the run {run} or --weights: a run is all its seeds, --weights single ones")
-    names = _seeds(run) if run is not None else list(dict.fromkeys(weights or ["default"]))
+    names = _names(run, weights or [], against)
     chosen = _modalities_without(modalities, hide or [])
     subsets = [subset for size in (3, 2, 1) for subset in combinations(chosen, size)] if by_modality else [chosen]
-    own = configuration.load(config, sets or []).config.tracker.coordinates
-    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()), own)
+    places = configuration.load(config, sets or []).config.tracker.coordinates
+    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()), places)
     if plot is not None:
         from erc_live.live.commands import plots
 
@@ -83,9 +76,7 @@ def evaluate(
     if len({one.labels for one in (*runs, *others)}) > 1:
         raise ConfigError("only models with the same labels in the same order can be compared")
     if run is not None:
-        from erc_live.live.commands.pooled_report import RunAnswers
-
-        _show_pooled(data, RunAnswers(run, runs, against, others), as_json)
+        _show_pooled(data, run, runs, against, others, as_json)
     else:
         _show_each(data, runs, as_json)
     if plot is not None:
@@ -107,18 +98,36 @@ def _show_each(data: "Split", runs: "Sequence[Evaluation]", as_json: bool) -> No
         out.print(evaluation_report.side_by_side(runs, differences))
 
 
-def _show_pooled(data: "Split", runs: "RunAnswers", as_json: bool) -> None:
+def _show_pooled(
+    data: "Split",
+    run: str,
+    runs: "Sequence[Evaluation]",
+    against: str | None,
+    others: "Sequence[Evaluation]",
+    as_json: bool,
+) -> None:
     """All seeds together, for each question that was asked of them."""
     from erc_live.live.commands import pooled_report
 
     speakers = [utterance.speaker for dialogue in data.dialogues for utterance in dialogue.utterances]
-    found = pooled_report.pooled(runs, speakers)
+    found = pooled_report.pooled(pooled_report.RunAnswers(run, runs, against, others), speakers)
     if as_json:
-        place = {"corpus": data.corpus, "split": data.name, "against": runs.against}
+        place = {"corpus": data.corpus, "split": data.name, "against": against}
         out.print_json(data={**place, "runs": [pooled_report.as_json(one) for one in found]})
         return
     for one in found:
-        out.print(pooled_report.in_full(one, f"{data.corpus} {data.name}", runs.against))
+        out.print(pooled_report.in_full(one, f"{data.corpus} {data.name}", against))
+
+
+def _names(run: str | None, weights: Sequence[str], against: str | None) -> list[str]:
+    """The weights that are asked. Raises ConfigError where the options exclude each other."""
+    if against is not None and run is None:
+        raise ConfigError(
+            f"--against {against}: name the run that is compared with it: erc-live evaluate RUN --against {against}"
+        )
+    if weights and run is not None:
+        raise ConfigError(f"give the run {run} or --weights: a run is all its seeds, --weights single ones")
+    return list(dict.fromkeys(weights or ["default"])) if run is None else _seeds(run)
 
 
 def _seeds(run: str) -> list[str]:

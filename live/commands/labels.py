@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from erc_live.live.commands.network_inputs import NetworkInputs
 from erc_live.live.commands.options import Corpus, Encoder
@@ -16,7 +15,7 @@ from erc_live.live.screen.console import out, print_line
 from erc_live.models.card import CARD, PRETRAINED
 
 if TYPE_CHECKING:
-    from erc_live.models.training.anchor_scores import AnchorScores, Spread
+    from erc_live.models.training.anchor_scores import AnchorScores, DrawnFigure
 
 labels_app = typer.Typer(
     help="Labels of your own from example sentences, without training: make such weights, measure what they are worth.",
@@ -89,10 +88,11 @@ def measure(
     if as_json:
         out.print_json(data={"corpus": dev.corpus, "split": dev.name, "weights": weights, **found.plain()})
         return
-    out.print(_table(found, weights))
+    out.print(_table(found))
     print_line(
         f"{dev.corpus} {dev.name}; the mean of {draws} draws of the sentences, in brackets what 95 % of them gave. "
-        "ECE: calibration error. Certain: the share of answers that are shown as such; right: of these.",
+        "ECE: calibration error. Certain: the share of answers that are shown as such; right: of these. Trained: "
+        f"{weights}, from words alone; majority: always the likeliest label.",
         out,
     )
 
@@ -104,7 +104,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
-def _table(scores: "AnchorScores", weights: str) -> Table:
+def _table(scores: "AnchorScores") -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, title in enumerate(("sentences", "W-F1", "macro-F1", "ECE", "certain", "right")):
         table.add_column(title, justify="right" if number else "left")
@@ -112,10 +112,10 @@ def _table(scores: "AnchorScores", weights: str) -> Table:
         scored = (_cell(row[name]) for name in ("weighted_f1", "macro_f1"))
         means = (f"{row[name].mean:.3f}" for name in ("calibration_error", "certain", "right"))
         table.add_row(f"{size} a label", *scored, *means)
-    for name, one in (("always the likeliest", scores.majority), (f"trained: {weights}", scores.trained)):
-        table.add_row(Text(name), *(f"{one[key]:.3f}" for key in ("weighted_f1", "macro_f1")), "", "", "")
+    for name, one in (("majority", scores.majority), ("trained", scores.trained)):
+        table.add_row(name, *(f"{one[key]:.3f}" for key in ("weighted_f1", "macro_f1")), "", "", "")
     return table
 
 
-def _cell(spread: "Spread") -> str:
+def _cell(spread: "DrawnFigure") -> str:
     return f"{spread.mean:.3f} [{spread.low:.3f}, {spread.high:.3f}]"

@@ -23,7 +23,7 @@ from erc_live.models.training.resampling import interval
 
 
 @dataclass(frozen=True)
-class Spread:
+class DrawnFigure:
     """A figure over the draws: their mean, and what holds 95 % of them."""
 
     mean: float
@@ -37,7 +37,7 @@ class AnchorScores:
     of these. `trained` and `majority`: weighted and macro F1 of the weights, and of always giving the likeliest label.
     """
 
-    by_size: Mapping[int, Mapping[str, Spread]]
+    by_size: Mapping[int, Mapping[str, DrawnFigure]]
     trained: Mapping[str, float]
     majority: Mapping[str, float]
 
@@ -107,7 +107,7 @@ def _f1(answers: Answers, classes: Sequence[str]) -> dict[str, float]:
     return {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1}
 
 
-def _spreads(scores: Sequence[Scores]) -> dict[str, Spread]:
+def _spreads(scores: Sequence[Scores]) -> dict[str, DrawnFigure]:
     kept = [one.abstention for one in scores if one.abstention]
     columns = {
         "weighted_f1": [one.weighted_f1 for one in scores],
@@ -119,5 +119,5 @@ def _spreads(scores: Sequence[Scores]) -> dict[str, Spread]:
     return {name: _spread(torch.tensor(values, dtype=torch.float64)) for name, values in columns.items()}
 
 
-def _spread(values: Tensor) -> Spread:
-    return Spread(float(values.nanmean()), *interval(values))
+def _spread(values: Tensor) -> DrawnFigure:
+    return DrawnFigure(float(values.nanmean()), *interval(values))
