@@ -122,11 +122,15 @@ def _plain(figures: Mapping[str, Figure], others: Mapping[str, Figure]) -> dict[
 def _rows(one: Pooled) -> Iterator[tuple[str, Figure, Figure | None]]:
     scores, other = one.scores, one.other
     for name, figure in scores.overall.items():
-        yield TITLES[name], figure, other and other.overall[name]
+        yield TITLES[name], figure, other.overall[name] if other else None
     for label, figure in scores.classes.items():
-        yield f"F1 {label}", figure, other and other.classes[label]
+        yield f"F1 {label}", figure, other.classes[label] if other else None
     for speaker, figure in scores.speakers.items():
-        yield f"calibration error, {speaker} ({scores.counts[speaker]})", figure, other and other.speakers[speaker]
+        yield (
+            f"calibration error, {speaker} ({scores.counts[speaker]})",
+            figure,
+            other.speakers[speaker] if other else None,
+        )
 
 
 def _cells(figure: Figure) -> tuple[str, str, str]:

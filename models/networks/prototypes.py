@@ -11,6 +11,7 @@ It remembers nothing, so its state is empty.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +66,9 @@ class Prototypes(nn.Module):
         """Of the mean vector of each label. Shapes: means (classes, text_dim)"""
         model = cls(PrototypesConfig(*means.shape))
         model.centre.copy_(means.mean(0))
-        model.head[-1].weight.copy_(SHARPNESS * functional.normalize(means - model.centre, dim=-1))
-        model.head[-1].bias.zero_()
+        last = cast(nn.Linear, model.head[-1])
+        last.weight.copy_(SHARPNESS * functional.normalize(means - model.centre, dim=-1))
+        last.bias.zero_()
         return model.eval()
 
     def forward(self, batch: DialogueBatch) -> Tensor:

@@ -73,7 +73,7 @@ def anchor_scores(
     if empty := [label for number, label in enumerate(classes) if not (labels == number).any()]:
         raise CorpusError(f"no utterance of train is labelled {', '.join(empty)}: sentences of every label are needed")
     chosen = {(size, seed): drawn(labels, size, seed) for size in sizes for seed in range(draws)}
-    places = torch.cat(list(chosen.values())).unique()
+    places = torch.unique(torch.cat(list(chosen.values())))
     vectors = torch.zeros(len(texts), dev[0].utterances.text.shape[1])
     vectors[places] = encode([texts[place] for place in places.tolist()])
     words = only(dev, ["text"])

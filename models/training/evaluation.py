@@ -93,10 +93,10 @@ def _answers(model: Any, group: Sequence[Example], ahead: int | None) -> Sequenc
     if ahead is not None and not model.config.causal:
         return [_prefixes(model, example, ahead) for example in group]
     batch, lengths = DialogueBatch.pad([example.utterances for example in group]), [len(example) for example in group]
-    whole = pack(model.forward(batch), batch.lengths).split(lengths)
+    whole = torch.split(pack(model.forward(batch), batch.lengths), lengths)
     if not model.config.causal:
         return whole
-    answers = pack(stepped(model, batch), batch.lengths).split(lengths)
+    answers = torch.split(pack(stepped(model, batch), batch.lengths), lengths)
     for example, one, other in zip(group, whole, answers, strict=True):
         difference = (one - other).abs().max().item()
         if not difference <= TOLERANCE:  # NaN is a difference, too

@@ -148,7 +148,7 @@ def _gaps(answers: Answers, chosen: Tensor) -> Tensor:
     gap = confidence - (predicted == answers.labels).double()
     gaps[order, place[order]] = gap[order]
     gaps[order, bins] = 1.0
-    return torch.stack([part.sum(0) for part in gaps.split(list(answers.lengths))])
+    return torch.stack([part.sum(0) for part in torch.split(gaps, list(answers.lengths))])
 
 
 def _calibration_errors(gaps: Tensor) -> Tensor:
