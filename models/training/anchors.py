@@ -15,13 +15,14 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import Card
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError
 from erc_live.models.networks import PROTOTYPES
-from erc_live.models.networks.prototypes import Prototypes
+from erc_live.models.networks.prototypes import SHARPNESS, Prototypes
 from erc_live.models.training.calibration import temperature
 from erc_live.models.training.confidences import certain_from
 
@@ -76,18 +77,15 @@ def made_of_anchors(vectors: Tensor, labels: Tensor) -> tuple[Prototypes, float]
     return model, certain_from((logits / divisor).softmax(-1), labels)
 
 
-@torch.no_grad()
 def left_out(vectors: Tensor, labels: Tensor) -> Tensor:
     """What the prototypes of all other anchors say of each. Shapes: as `made_of_anchors`, two or more of each label ->
     (N, classes)
     """
     sums, counts = _sums(vectors, labels)
-    rows = []
-    for vector, label in zip(vectors, labels.tolist(), strict=True):
-        own = torch.nn.functional.one_hot(torch.tensor(label), len(counts)).to(vectors.dtype)
-        model = Prototypes.of((sums - own[:, None] * vector) / (counts - own)[:, None])
-        rows.append(model.logits(vector[None]))
-    return torch.cat(rows)
+    own = functional.one_hot(labels, len(counts)).to(vectors.dtype)
+    means = (sums - own[..., None] * vectors[:, None]) / (counts - own)[..., None]  # (N, classes, D)
+    centre = means.mean(1, keepdim=True)
+    return SHARPNESS * functional.cosine_similarity(vectors[:, None] - centre, means - centre, dim=-1)
 
 
 def network_of(anchors: Anchors, encoder: TextEncoder, command: str) -> tuple[Prototypes, Card]:
@@ -120,5 +118,5 @@ def drawn(labels: Tensor, each: int, seed: int) -> Tensor:
 
 def _sums(vectors: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Shapes: -> (classes, D), (classes,)"""
-    one_hot = torch.nn.functional.one_hot(labels).to(vectors.dtype)
+    one_hot = functional.one_hot(labels).to(vectors.dtype)
     return one_hot.T @ vectors, one_hot.sum(0)
