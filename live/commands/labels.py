@@ -90,7 +90,7 @@ def measure(
         return
     out.print(_table(found))
     print_line(
-        f"{dev.corpus} {dev.name}; the mean of {draws} draws of the sentences, in brackets what 95 % of them gave. "
+        f"{dev.corpus} {dev.name}; so many sentences of each label; the mean of {draws} draws of the sentences, in brackets what 95 % of them gave. "
         "ECE: calibration error. Certain: the share of answers that are shown as such; right: of these. Trained: "
         f"{weights}, from words alone; majority: always the likeliest label.",
         out,
@@ -111,7 +111,7 @@ def _table(scores: "AnchorScores") -> Table:
     for size, row in scores.by_size.items():
         scored = (_cell(row[name]) for name in ("weighted_f1", "macro_f1"))
         means = (f"{row[name].mean:.3f}" for name in ("calibration_error", "certain", "right"))
-        table.add_row(f"{size} a label", *scored, *means)
+        table.add_row(str(size), *scored, *means)
     for name, one in (("majority", scores.majority), ("trained", scores.trained)):
         table.add_row(name, *(f"{one[key]:.3f}" for key in ("weighted_f1", "macro_f1")), "", "", "")
     return table
