@@ -68,6 +68,10 @@ COMMANDS = {
         "Label conversations: OUT is IN with an `estimate` (label, probs, certain) for each utterance; its labels "
         "stay.",
     ),
+    "labels": (
+        "labels:labels_app",
+        "Labels of your own from example sentences, without training: make such weights, measure what they are worth.",
+    ),
     "explain": (
         "explain:explain",
         "Say of a recorded session what moved the estimate of an utterance: past utterances, words, voice, face.",

@@ -4,8 +4,9 @@ It can be read without loading a network: whoever needs only the text encoder do
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,24 @@ ENCODERS = ("text", "voice", "face")  # names of folders: of the shipped encoder
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """How far answers may be believed that rest on some modalities: their logits are divided by `temperature`, and
+    under a highest probability of `abstain_below` an answer should be shown as uncertain (0: never).
+    """
+
+    temperature: float = 1.0
+    abstain_below: float = 0.0
+
+
+@dataclass(frozen=True)
 class Card:
     """What a model is.
 
     `network` and `config` build it; `labels` are its classes in order. `encoders` maps each modality that it uses (of
     `MODALITIES`) to the fingerprint of the encoder whose vectors it was trained on. `scores` is what it reached,
     `training` where it comes from (data, command, seeds). Its probabilities are calibrated; under a highest probability
-    of `abstain_below` its answer should be shown as uncertain (0: never).
+    of `abstain_below` its answer should be shown as uncertain (0: never). `by_modalities` refines both for utterances
+    of which just these modalities are there, by their initials ("ta": text and audio); {} on cards of older versions.
     """
 
     network: str
@@ -39,6 +51,12 @@ class Card:
     scores: Mapping[str, Any]
     training: Mapping[str, Any]
     abstain_below: float = 0.0
+    by_modalities: Mapping[str, Confidence] = field(default_factory=dict)
+
+    def confidence(self, modalities: Container[str]) -> Confidence:
+        """How far answers may be believed that rest on just these of `MODALITIES`."""
+        there = "".join(name[0] for name in MODALITIES if name in modalities)
+        return self.by_modalities.get(there) or Confidence(abstain_below=self.abstain_below)
 
     def check_encoders(self, encoders: Mapping[Any, str]) -> None:
         """Refuse vectors of other encoders than those of the training; a modality without an encoder is missing.
@@ -115,6 +133,7 @@ def _parse(path: Path) -> tuple[Card, Mapping[str, str]]:
         hashes = content.pop("sha256")
         if content.pop("format") != FORMAT or WEIGHTS not in hashes:
             raise ValueError(f"not of format {FORMAT}")
+        content["by_modalities"] = {k: Confidence(**one) for k, one in content.get("by_modalities", {}).items()}
         card = Card(**{**content, "labels": tuple(content["labels"])})
         _check(card)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -127,5 +146,8 @@ def _check(card: Card) -> None:
         raise ValueError(f"labels {', '.join(map(str, card.labels))}: each class needs one of its own")
     if unknown := set(card.encoders) - set(MODALITIES):
         raise ValueError(f"encoders of {', '.join(sorted(unknown))}: there are only {', '.join(MODALITIES)}")
-    if not 0.0 <= card.abstain_below <= 1.0:
-        raise ValueError(f"abstain_below {card.abstain_below} is no probability")
+    for one in (Confidence(abstain_below=card.abstain_below), *card.by_modalities.values()):
+        if not 0.0 <= one.abstain_below <= 1.0:
+            raise ValueError(f"abstain_below {one.abstain_below} is no probability")
+        if not 0.0 < one.temperature < inf:
+            raise ValueError(f"temperature {one.temperature} is none: it must be above 0")

@@ -19,14 +19,14 @@ from erc_live.models import card as cards
 from erc_live.models.card import WEIGHTS, Card
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole
-from erc_live.models.networks import NETWORKS
+from erc_live.models.networks import LOADABLE
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A model ready to run, its card, the folder of its text encoder, and a fingerprint of its weights."""
 
-    model: Any  # of one of `NETWORKS`
+    model: Any  # of one of `LOADABLE`
     card: Card
     text_folder: Path
     fingerprint: str
@@ -51,9 +51,9 @@ def load(name: str) -> Checkpoint:
     """
     described = cards.read(name)
     path, card = described.folder / WEIGHTS, described.card
-    if card.network not in NETWORKS:
-        raise WeightsError(f"{path}: card.json names the network {card.network!r}; there are {', '.join(NETWORKS)}")
-    network = NETWORKS[card.network]
+    if card.network not in LOADABLE:
+        raise WeightsError(f"{path}: card.json names the network {card.network!r}; there are {', '.join(LOADABLE)}")
+    network = LOADABLE[card.network]
     try:
         model = network.model(network.config(**card.config))
         if len(card.labels) != model.config.classes:

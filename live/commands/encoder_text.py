@@ -10,7 +10,8 @@ from erc_live.live.commands.options import Corpora, Folds, seed_numbers
 from erc_live.live.commands.places import encoder_folder
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
-from erc_live.models.card import PRETRAINED
+from erc_live.models import card as cards
+from erc_live.models.card import SHIPPED
 from erc_live.models.errors import WeightsError
 
 FETCHED = ("minilm", "mpnet")
@@ -23,7 +24,11 @@ def train(
     corpus: Corpora,
     into: Annotated[Path, typer.Option("--out", help="Folder for the encoder, packed, and its card.")],
     start: Annotated[
-        str, typer.Option(help="minilm, mpnet, shipped, the folder of an encoder, or its name on the Hugging Face hub.")
+        str,
+        typer.Option(
+            help="minilm, mpnet, default or large (the shipped ones), the folder of an encoder, or its name on the "
+            "Hugging Face hub."
+        ),
     ] = "minilm",
     epochs: Annotated[int, typer.Option(min=1)] = 1,
     rate: Annotated[float, typer.Option(min=0.0, help="Highest learning rate of the encoder.")] = 1e-4,
@@ -64,18 +69,18 @@ def train(
 
 
 def open_encoder(choice: str) -> "TextEncoder":
-    """An encoder by what a person calls it: minilm or mpnet (fetched), shipped, a folder, or a name on the Hugging Face
-    hub.
+    """An encoder by what a person calls it: minilm or mpnet (fetched), default or large (shipped), a folder, or a name
+    on the Hugging Face hub.
 
     Raises:
         WeightsError: it is not there, or cannot be read.
     """
     from erc_live.models.encoders.text import TextEncoder
 
-    if choice == "shipped":
-        return TextEncoder.load(PRETRAINED / "text")
     if Path(choice).is_dir():
         return TextEncoder.load(Path(choice))
+    if choice in SHIPPED:
+        return TextEncoder.load(cards.read(choice).encoder_folder("text"))
     if choice not in FETCHED:
         return TextEncoder.named(choice)
     if not encoder_folder(choice).is_dir():

@@ -11,7 +11,6 @@ import typer
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.options import LETTERS, Compose, Corpus, Modalities, Processes, modality_names
-from erc_live.live.commands.places import cache_folder
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
@@ -22,14 +21,16 @@ if TYPE_CHECKING:
 
     from erc_live.live.commands.evaluation_report import Evaluation
     from erc_live.models.card import Card
-    from erc_live.models.checkpoint import Checkpoint
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.dimensions import Coordinates
-    from erc_live.models.training.dialogue_dataset import Example
 
 
 def evaluate(
     corpus: Corpus,
+    run: Annotated[
+        str | None, typer.Argument(help="A run of `erc-live train`: all its seeds together.", metavar="[RUN]")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Another run, which RUN is compared with.", metavar="RUN")] = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "dev",
     weights: Annotated[
         list[str] | None,
@@ -56,15 +57,13 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score weights as they are used live: one utterance at a time, from the past alone; forward must agree."""
-    from erc_live.live.commands import evaluation_report
     from erc_live.models.corpora import read
-    from erc_live.models.training.metrics import paired_bootstrap
 
-    names = list(dict.fromkeys(weights or ["default"]))
+    names = _names(run, weights or [], against)
     chosen = _modalities_without(modalities, hide or [])
     subsets = [subset for size in (3, 2, 1) for subset in combinations(chosen, size)] if by_modality else [chosen]
-    own = configuration.load(config, sets or []).config.tracker.coordinates
-    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()), own)
+    places = configuration.load(config, sets or []).config.tracker.coordinates
+    plan = _Questions(tuple(subsets), _ahead(look_ahead or []), processes, tuple(compose or ()), places)
     if plot is not None:
         from erc_live.live.commands import plots
 
@@ -72,22 +71,69 @@ def evaluate(
     data = read(corpus, split)
     if plan.compose and data.name != "dev":
         raise ConfigError(f"--compose is for the dev split, which it was tuned on, not for {data.name}")
-    runs = [run for name in names for run in _runs(name, corpus, data, plan)]
-    if len({run.labels for run in runs}) > 1:
-        raise ConfigError("--weights: only models with the same labels in the same order can be compared")
-    differences = [paired_bootstrap([runs[0].answers], [run.answers]) for run in runs[1:]]
-    if as_json:
-        out.print_json(data=evaluation_report.as_json(data.corpus, data.name, runs, differences))
+    runs = [one for name in names for one in _runs(name, corpus, data, plan)]
+    others = [one for name in _seeds(against) for one in _runs(name, corpus, data, plan)] if against is not None else []
+    if len({one.labels for one in (*runs, *others)}) > 1:
+        raise ConfigError("only models with the same labels in the same order can be compared")
+    if run is not None:
+        _show_pooled(data, run, runs, against, others, as_json)
     else:
-        alone = len(runs) == 1
-        out.print(
-            evaluation_report.in_full(runs[0], data.corpus, data.name)
-            if alone
-            else evaluation_report.side_by_side(runs, differences)
-        )
+        _show_each(data, runs, as_json)
     if plot is not None:
         drawn = plots.plot(plot, runs, [curve for name in names for curve in plots.curves_of(name)])
         out.print("".join(f"drawn: {path}\n" for path in drawn if not as_json), end="", soft_wrap=True)
+
+
+def _show_each(data: "Split", runs: "Sequence[Evaluation]", as_json: bool) -> None:
+    """One in full, or several beside the first."""
+    from erc_live.live.commands import evaluation_report
+    from erc_live.models.training.metrics import paired_bootstrap
+
+    differences = [paired_bootstrap([runs[0].answers], [run.answers]) for run in runs[1:]]
+    if as_json:
+        out.print_json(data=evaluation_report.as_json(data.corpus, data.name, runs, differences))
+    elif len(runs) == 1:
+        out.print(evaluation_report.in_full(runs[0], data.corpus, data.name))
+    else:
+        out.print(evaluation_report.side_by_side(runs, differences))
+
+
+def _show_pooled(
+    data: "Split",
+    run: str,
+    runs: "Sequence[Evaluation]",
+    against: str | None,
+    others: "Sequence[Evaluation]",
+    as_json: bool,
+) -> None:
+    """All seeds together, for each question that was asked of them."""
+    from erc_live.live.commands import pooled_report
+
+    speakers = [utterance.speaker for dialogue in data.dialogues for utterance in dialogue.utterances]
+    found = pooled_report.pooled(pooled_report.RunAnswers(run, runs, against, others), speakers)
+    if as_json:
+        place = {"corpus": data.corpus, "split": data.name, "against": against}
+        out.print_json(data={**place, "runs": [pooled_report.as_json(one) for one in found]})
+        return
+    for one in found:
+        out.print(pooled_report.in_full(one, f"{data.corpus} {data.name}", against))
+
+
+def _names(run: str | None, weights: Sequence[str], against: str | None) -> list[str]:
+    """The weights that are asked. Raises ConfigError where the options exclude each other."""
+    if against is not None and run is None:
+        raise ConfigError(
+            f"--against {against}: name the run that is compared with it: erc-live evaluate RUN --against {against}"
+        )
+    if weights and run is not None:
+        raise ConfigError(f"give the run {run} or --weights: a run is all its seeds, --weights single ones")
+    return list(dict.fromkeys(weights or ["default"])) if run is None else _seeds(run)
+
+
+def _seeds(run: str) -> list[str]:
+    from erc_live.models.training.run_folder import seed_folders
+
+    return seed_folders(run)
 
 
 @dataclass(frozen=True)
@@ -143,7 +189,9 @@ def check_labels(split: "Split", labels: Sequence[str], weights: str) -> None:
 def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Evaluation]":
     """Every question of the plan to one model."""
     from erc_live.live.commands import evaluation_report
+    from erc_live.live.commands.network_inputs import NetworkInputs
     from erc_live.models import checkpoint
+    from erc_live.models.training.confidences import calibrated, confidences, present
     from erc_live.models.training.dialogue_dataset import modalities_of, only
     from erc_live.models.training.dimension_scores import dimension_scores
     from erc_live.models.training.evaluation import classify
@@ -157,7 +205,8 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
             f"its two-sided twin can: erc-live train --network {card.network} --size causal=false"
         )
     check_labels(split, card.labels, name)
-    data = _composed(corpus, name, loaded, plan) if plan.compose else vectors(split, name, loaded, plan.processes)
+    inputs = NetworkInputs(name, loaded, plan.processes)
+    data = inputs.composed(corpus, plan.compose) if plan.compose else inputs.of(split)
     there = modalities_of(data)
     subsets = tuple(dict.fromkeys(tuple(m for m in subset if m in there) for subset in plan.subsets))
     questions = [
@@ -165,13 +214,16 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     ]
     if not questions:
         raise ConfigError(f"--modalities: {split.corpus} has only {', '.join(there) or 'none of them'}")
-    runs = []
+    runs, divisor = [], _temperature(card)
     with counting() as bars:
         for subset, ahead in questions:
             task = bars.add_task(f"{Path(name).name} {evaluation_report.short(subset)}")
             progress = partial(_show, bars, task)
-            answers = classify(loaded.model, only(data, subset), progress, ahead)
-            scores = Scores.of(answers, card.labels, card.abstain_below, _temperature(card))
+            heard = only(data, subset)
+            answers = calibrated(classify(loaded.model, heard, progress, ahead), card, present(heard))
+            temperatures, thresholds = confidences(card, present(heard))
+            divisors = None if divisor is None else divisor * temperatures
+            scores = Scores.of(answers, card.labels, thresholds, divisors)
             asked = (name, card.network, card.labels, subset, ahead)
             rated = dimension_scores(split, answers, card.labels, plan.coordinates)
             runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose), rated))
@@ -180,57 +232,6 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
 
 def _show(bars: "Progress", task: "TaskID", done: int, total: int) -> None:
     bars.update(task, completed=done, total=total)
-
-
-def vectors(split: "Split", weights: str, loaded: "Checkpoint", processes: int = 1) -> "list[Example]":
-    """What some weights read of a split: all by the encoders that belong to them; what they do not know is left out.
-
-    Raises:
-        CorpusError: a label is none of the weights'.
-        WeightsError: an encoder cannot be read, or is not the one that the weights were trained with.
-    """
-    from erc_live.live.commands.datasets import measured
-    from erc_live.models import card as cards
-
-    described = cards.read(weights)
-    voice, face = described.encoder_folder("voice"), described.encoder_folder("face")
-    _check_vectors(split, loaded)
-    return _encoded(measured(split, loaded.card.labels, voice, face, processes), weights, loaded)
-
-
-def _check_vectors(split: "Split", loaded: "Checkpoint") -> None:
-    """Refuse vectors that a corpus brings and the weights do not know, and a corpus that brings none to those that need
-    them. Raises WeightsError; or CorpusError when not all dialogues bring the same vectors.
-    """
-    from erc_live.models.card import BROUGHT
-
-    needed = [name for name, encoder in loaded.card.encoders.items() if encoder.startswith(BROUGHT)]
-    given = {name: kind.fingerprint for name, kind in split.checked().features.items()}
-    loaded.check_encoders({**dict.fromkeys(needed, "an encoder here"), **given})
-
-
-def _composed(corpus: Path, weights: str, loaded: "Checkpoint", plan: _Questions) -> "list[Example]":
-    """Dev with the voices and faces of other corpora, as `erc-live train --compose` composes it."""
-    from erc_live.live.commands.datasets import dialogue_dataset
-
-    found = dialogue_dataset([corpus], weights, plan.compose, plan.processes)
-    assert found.composition is not None
-    return _encoded(found.composition.dev(found.dev), weights, loaded)
-
-
-def _encoded(dialogues: "list[Example]", weights: str, loaded: "Checkpoint") -> "list[Example]":
-    from erc_live.models import card as cards
-    from erc_live.models.card import BROUGHT
-    from erc_live.models.encoders.text import TextEncoder
-    from erc_live.models.training.dialogue_dataset import encoded, fitting
-
-    text = TextEncoder.load(cards.read(weights).encoder_folder("text"))
-    if not loaded.card.encoders.get("text", "").startswith(BROUGHT):
-        loaded.check_encoders({"text": text.fingerprint})
-    with counting() as bars:
-        task = bars.add_task("reading")
-        watch = lambda report: _show(bars, task, report.done, report.total)  # noqa: E731
-        return fitting(encoded(dialogues, text, cache_folder(), watch), loaded.model)
 
 
 def _temperature(card: "Card") -> float | None:

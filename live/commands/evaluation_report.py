@@ -41,9 +41,13 @@ class Evaluation:
     @property
     def name(self) -> str:
         """Weights, modalities and future in a few words."""
+        return self.asked_of(self.weights)
+
+    def asked_of(self, weights: str) -> str:
+        """The same question, of other weights."""
         future = {0: "", None: ", whole dialogue"}.get(self.ahead, f", {self.ahead} ahead")
         composed = ", composed" if self.composed else ""
-        return f"{self.weights} {short(self.modalities)}{future}{composed}"
+        return f"{weights} {short(self.modalities)}{future}{composed}"
 
 
 def short(modalities: Sequence[str]) -> str:

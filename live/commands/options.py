@@ -9,6 +9,7 @@ import typer
 from erc_live.live.errors import ConfigError
 
 LETTERS = {"t": "text", "a": "audio", "v": "visual"}
+NETWORK_NAMES = ("dialogue_graph", "multiemo", "vuemo", "hgf_milag", "safsd_glnet")  # that can be trained
 
 Corpus = Annotated[Path, typer.Option(help="Folder of a corpus, or one file of dialogues in the neutral format.")]
 Corpora = Annotated[
@@ -47,7 +48,7 @@ Folds = Annotated[
         "0: dev chooses and scores.",
     ),
 ]
-Network = Annotated[str, typer.Option(help="dialogue_graph, multiemo, vuemo, hgf_milag or safsd_glnet.")]
+Network = Annotated[str, typer.Option(help=f"{', '.join(NETWORK_NAMES[:-1])} or {NETWORK_NAMES[-1]}.")]
 
 
 def seed_numbers(text: str) -> tuple[int, ...]:

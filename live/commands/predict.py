@@ -20,17 +20,18 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """Label conversations: OUT is IN with an `estimate` (label, probs, certain) for each utterance; its labels stay."""
-    from erc_live.live.commands.evaluate import vectors
+    from erc_live.live.commands.network_inputs import NetworkInputs
     from erc_live.models import checkpoint
     from erc_live.models.corpora.dialogue import Split
     from erc_live.models.training.prediction import Labeller
     from erc_live.models.training.prediction import predict as run
 
     loaded = checkpoint.load(weights)
+    inputs = NetworkInputs(weights, loaded, processes)
     labeller = Labeller(
         loaded.model,
         loaded.card,
-        lambda dialogues: vectors(Split(source.stem, "test", (), tuple(dialogues)), weights, loaded, processes),
+        lambda dialogues: inputs.of(Split(source.stem, "test", (), tuple(dialogues))),
         f"{loaded.fingerprint} {sorted(loaded.card.encoders.items())}",
     )
     with counting() as shown:

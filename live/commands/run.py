@@ -15,6 +15,7 @@ from rich.text import Text
 
 from erc_live.live import config as configuration
 from erc_live.live.capture.source_spec import SourceSpec
+from erc_live.live.commands.options import NETWORK_NAMES
 from erc_live.live.commands.places import own_weights
 from erc_live.live.commands.session_options import (
     AsLive,
@@ -149,6 +150,16 @@ def _flags(network: str | None) -> dict[str, object]:
         return {}
     weights = own_weights(network)
     if not weights.is_dir():
-        train = f"erc-live train --network {network} --corpus FOLDER"
-        raise ConfigError(f"--network {network}: no such weights in {weights.parent}; train them: {train}")
+        raise ConfigError(f"--network {network}: no such weights in {weights.parent}{_known(weights.parent)}")
     return {"tracker.weights": str(weights)}
+
+
+def _known(folder: Path) -> str:
+    """What lies there, and how more comes there."""
+    names = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    there = f", which has {', '.join(names)}" if names else ""
+    return (
+        f"{there}; `erc-live train --corpus FOLDER --network NETWORK` puts weights there under the name of the network "
+        f"({', '.join(NETWORK_NAMES)}), and with --out {folder}{os.sep}NAME under another; "
+        "`erc-live labels new NAME --from FILE` makes some of example sentences"
+    )

@@ -1,7 +1,9 @@
-"""How far something is: bars on standard error, so that results can be piped.
+"""How far something is: bars on standard error, so that results can be piped; in a file or pipe a line now and then.
 
 The rule: whoever shows progress takes one of these, so all bars look alike.
 """
+
+from typing import Any
 
 from rich.progress import (
     BarColumn,
@@ -9,17 +11,22 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
-from erc_live.live.screen.console import err
+from erc_live.live.screen.console import err, print_line
+
+LINE_S = 20.0  # between two lines, where no bar can be drawn; what takes less time is not told
 
 
 def counting() -> Progress:
-    """Things that are counted, and how long the rest will take; it goes away."""
+    """Things that are counted, and how long the rest will take; it goes away. In a file or pipe, lines."""
+    if not err.is_terminal:
+        return _Lines(console=err)
     return _progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
@@ -41,6 +48,30 @@ def plain() -> Progress:
 def downloading() -> Progress:
     """Bytes and how fast they come; it stays."""
     return _progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), transient=False)
+
+
+class _Lines(Progress):
+    """Draws nothing; tells what is being done and how far it is, at most every `LINE_S`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, disable=True)
+        self._last_s = self.get_time()
+
+    def update(self, task_id: TaskID, **fields: Any) -> None:
+        super().update(task_id, **fields)
+        self._notify(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._notify(task_id)
+
+    def _notify(self, task_id: TaskID) -> None:
+        task = self._tasks[task_id]
+        if self.get_time() - self._last_s < LINE_S or not task.completed:
+            return
+        self._last_s = self.get_time()
+        total = "" if task.total is None else f" of {task.total:,.0f}"
+        print_line(f"{task.description}: {task.completed:,.0f}{total}", self.console)
 
 
 def _progress(*columns: ProgressColumn, transient: bool = True) -> Progress:

@@ -2,7 +2,8 @@
 
 Words weigh by how far they may be believed (`live/asr/confidence.py`): p = c p(words, voice, face) + (1 - c) p(voice,
 face), the law of total probability over whether they bear the label of what was spoken. No threshold masks them, for
-what is probably right should count for something. The dialogue goes on from the likelier of the two.
+what is probably right should count for something. The dialogue goes on from the likelier of the two. Each of the two is
+as sure as the card says of the modalities that it rests on.
 The rule of this file: nothing is remembered. A state is a value, and one call may take many states, one per row: what
 the same utterance would be after other pasts.
 """
@@ -27,6 +28,7 @@ class Classifier:
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         self.model = steppable(checkpoint.model).to(torch_device(device)).eval()
         self.labels = checkpoint.card.labels
+        self._card = checkpoint.card
         self._device = torch_device(device)
         self._modalities = frozenset(checkpoint.card.encoders)
 
@@ -36,13 +38,21 @@ class Classifier:
         Shapes: state of B rows -> (B, labels) float64 on the CPU, state of B rows
         """
         logits, after = self.model.step(self.batch(features, speaker, state), state)
-        probs = torch.softmax(logits.double(), -1).cpu()
+        probs = torch.softmax(logits.double() / self._card.confidence(features.vectors).temperature, -1).cpu()
         confidence = features.text_confidence
         if confidence is None or "text" not in features.vectors:
             return probs, after
         without, after_without = self(masked(features, "text"), speaker, state)
         mixed = confidence * probs + (1 - confidence) * without
         return mixed, after if 2 * confidence >= 1 else after_without
+
+    def certain(self, features: UtteranceFeatures, probability: float) -> bool:
+        """Whether the card would show a label of that probability as certain: with the words, or without those that
+        were rather misheard.
+        """
+        misheard = features.text_confidence is not None and 2 * features.text_confidence < 1
+        heard = masked(features, "text") if misheard else features
+        return probability >= self._card.confidence(heard.vectors).abstain_below
 
     def batch(self, features: UtteranceFeatures, speaker: int, state: Any) -> UtteranceBatch:
         """The utterance, once for each row of `state`."""

@@ -174,7 +174,7 @@ class Tracker:
             probs=distribution,
             entropy=float(torch.special.entr(probs).sum()),
             shift=None if last is None else label != last,
-            certain=float(probs.max()) >= self._checkpoint.card.abstain_below,
+            certain=self._classifier.certain(features, float(probs.max())),
             modalities=tuple(modality for modality in MODALITIES if modality in features.vectors),
             model=self._checkpoint.fingerprint,
             t_logits_ns=self._clock.now_ns(),

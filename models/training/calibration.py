@@ -45,8 +45,8 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class Abstention:
-    """What is left when answers below `threshold` are withheld: `coverage` is the share that is answered, `accuracy`
-    that of these, None if nothing is.
+    """What is left when answers below `threshold` (the mean, where it differs) are withheld: `coverage` is the share
+    that is answered, `accuracy` that of these, None if nothing is.
     """
 
     threshold: float
@@ -107,9 +107,9 @@ def risk_coverage(probs: Tensor, labels: Tensor) -> RiskCoverage:
     return RiskCoverage(float(risk.mean()), tuple(float(risk[count - 1]) for count in kept))
 
 
-def abstention(probs: Tensor, labels: Tensor, threshold: float) -> Abstention:
-    """Answer only where the highest probability reaches `threshold`. Shapes: probs (N, C), labels (N,)"""
+def abstention(probs: Tensor, labels: Tensor, threshold: Tensor) -> Abstention:
+    """Answer only where the highest probability reaches `threshold`. Shapes: probs (N, C), labels, threshold (N,)"""
     confidence, predicted = probs.max(-1)
     kept = confidence >= threshold
     right = (predicted == labels)[kept].double()
-    return Abstention(threshold, float(kept.double().mean()), float(right.mean()) if len(right) else None)
+    return Abstention(float(threshold.mean()), float(kept.double().mean()), float(right.mean()) if len(right) else None)

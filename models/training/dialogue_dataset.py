@@ -7,7 +7,7 @@ order of their first appearance in the dialogue: a model must not learn who is w
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -195,14 +195,24 @@ def vectors(batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: 
 
     They are kept some dialogues at a time, so whoever is interrupted does not begin anew.
     """
-    total, parts = sum(map(len, batch)), [torch.empty(0, encoder.dim)]
-    done = 0
-    for start in range(0, len(batch), TOGETHER):
-        dialogues = [spoken(example) for example in batch[start : start + TOGETHER]]
-        parts.append(_vectors(dialogues, encoder, cache))
-        done += len(parts[-1])
+    return torch.cat(
+        [torch.empty(0, encoder.dim), *_stored([spoken(example) for example in batch], encoder, cache, watch)]
+    )
+
+
+def encoded_alone(texts: Sequence[str], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> Tensor:
+    """Text vectors (N, D) of sentences before which nothing was said, kept as those of `vectors` are."""
+    alone = [(Turn("somebody", text),) for text in texts]
+    return torch.cat([torch.empty(0, encoder.dim), *_stored(alone, encoder, cache, watch)])
+
+
+def _stored(dialogues: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path, watch: Watch) -> Iterator[Tensor]:
+    total, done = sum(map(len, dialogues)), 0
+    for start in range(0, len(dialogues), TOGETHER):
+        part = _vectors(dialogues[start : start + TOGETHER], encoder, cache)
+        done += len(part)
         watch(TextsEncoded(done, total))
-    return torch.cat(parts)
+        yield part
 
 
 def _vectors(dialogues: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path) -> Tensor:

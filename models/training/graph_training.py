@@ -28,7 +28,8 @@ from erc_live.models.training.dialogue_dataset import (
 )
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
-from erc_live.models.training.run_folder import GraphRun, Judged, finished, write_best, write_seed
+from erc_live.models.training.judgement import Judged
+from erc_live.models.training.run_folder import GraphRun, finished, write_best, write_seed
 from erc_live.models.training.trainer import RESUME, Recipe, Trainer
 
 EPOCHS_APART = 100_003  # between the first seeds of two runs; a prime, as the figures of the README were drawn with

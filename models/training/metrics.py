@@ -18,6 +18,7 @@ from erc_live.models.training.calibration import (
     abstention,
     risk_coverage,
 )
+from erc_live.models.training.resampling import interval, resamples, sums
 
 FIRST = 5  # utterances that open a dialogue: there is little context yet
 CONFUSED = 5  # pairs of labels that are named
@@ -49,6 +50,10 @@ class Answers:
             for rows, split in zip((self.logits, self.labels, self.speakers), parts, strict=True)
         )
         return Answers(logits, labels, speakers, tuple(self.lengths[place] for place in dialogues))
+
+    def for_each(self, value: float | Tensor) -> Tensor:
+        """One number, or one for each answer (N,), for the answers that `scored` gives."""
+        return torch.as_tensor(value, dtype=torch.float64).expand(len(self.labels))[self.labels >= 0]
 
     def weighted_f1(self) -> float:
         """Of the labelled utterances of all dialogues."""
@@ -111,7 +116,8 @@ class Scores:
     `confusion` has a row per label and a column per answer, in the order of `classes`; `confused` names its largest
     mistakes. `position`: the first `FIRST` utterances of each dialogue and the rest. `speakers`: by how many speak in
     the dialogue. `calibration` is that of the probabilities as the weights give them; `unscaled` that before the
-    `temperature` in the weights, both None if the card does not tell it. `abstention` is at the threshold of the card.
+    `temperature` on the card, the mean where modalities differ, both None if it is not told. `abstention` is at the
+    threshold of the card.
     """
 
     dialogues: int
@@ -137,17 +143,18 @@ class Scores:
         cls,
         answers: Answers,
         labels: Sequence[str],
-        threshold: float | None = None,
-        temperature: float | None = None,
+        threshold: float | Tensor | None = None,
+        temperature: float | Tensor | None = None,
     ) -> Self:
         """Score answers.
 
         Args:
             answers: at least one of them with a label.
             labels: names of the classes, in order.
-            threshold: of the confidence, below which the model is not certain.
-            temperature: by which the logits have been divided already.
+            threshold: of the confidence, below which the model is not certain; one, or one for each answer (N,).
+            temperature: by which the logits have been divided already; one, or one for each answer (N,).
         """
+        divisors = None if temperature is None else answers.for_each(temperature)
         logits, y = answers.scored()
         counts, probs = confusion(y, logits.argmax(-1), len(labels)), logits.double().softmax(-1)
         return cls(
@@ -164,10 +171,10 @@ class Scores:
             position=_by_position(answers),
             speakers=_by_speakers(answers),
             calibration=CalibrationScore.of(logits, y),
-            temperature=temperature,
-            unscaled=None if temperature is None else CalibrationScore.of(logits * temperature, y),
+            temperature=None if divisors is None else float(divisors.mean()),
+            unscaled=None if divisors is None else CalibrationScore.of(logits * divisors[:, None], y),
             risk_coverage=risk_coverage(probs, y),
-            abstention=None if threshold is None else abstention(probs, y, threshold),
+            abstention=None if threshold is None else abstention(probs, y, answers.for_each(threshold)),
         )
 
     def for_card(self) -> dict[str, Any]:
@@ -213,8 +220,13 @@ def weighted_f1(counts: Tensor) -> float:
 
 def macro_f1(counts: Tensor) -> float:
     """Mean F1, each class alike, of the classes that occur or are answered: rare emotions count as much as neutral."""
-    known = (counts.sum(0) + counts.sum(1)) > 0
-    return float(f1_per_class(counts)[known].mean())
+    return float(macro_f1s(counts))
+
+
+def macro_f1s(counts: Tensor) -> Tensor:
+    """As `macro_f1`, of many; NaN where nothing occurs. Shapes: (..., C, C) -> (...)"""
+    known = (counts.sum(-2) + counts.sum(-1)) > 0
+    return f1_per_class(counts).sum(-1) / known.sum(-1)  # of a class that is not known, F1 is 0
 
 
 def accuracy(counts: Tensor) -> float:
@@ -251,35 +263,31 @@ def paired_bootstrap(
     Raises:
         ValueError: the answers are not for the same dialogues.
     """
-    one = first[0]
-    if any(other.lengths != one.lengths or not torch.equal(other.labels, one.labels) for other in (*first, *second)):
-        raise ValueError("only answers for the same dialogues can be compared")
-    times = _draws(len(one.lengths), draws, seed)
+    check_same([*first, *second])
+    times = resamples(len(first[0].lengths), draws, seed)
     (before, firsts), (after, seconds) = (_resampled(models, times) for models in (first, second))
     gains = (seconds - firsts).nan_to_num(0.0)  # a draw without any label says nothing
-    low, high = torch.quantile(gains, torch.tensor([0.025, 0.975], dtype=gains.dtype)).tolist()
     beyond = min(int((gains <= 0).sum()), int((gains >= 0).sum()))
-    return ScoreDifference(after - before, low, high, min(1.0, 2 * (beyond + 1) / (draws + 1)))
+    return ScoreDifference(after - before, *interval(gains), min(1.0, 2 * (beyond + 1) / (draws + 1)))
+
+
+def check_same(several: Sequence[Answers]) -> None:
+    """Raises ValueError where the answers are not for the same dialogues."""
+    one = several[0]
+    if any(other.lengths != one.lengths or not torch.equal(other.labels, one.labels) for other in several):
+        raise ValueError("only answers for the same dialogues can be compared")
 
 
 def bootstrap(models: Sequence[Answers], draws: int = 2_000, seed: int = 0) -> tuple[float, float]:
     """Where 95 % of the mean weighted F1 of some models lies when dialogues are drawn again with replacement."""
-    _, means = _resampled(models, _draws(len(models[0].lengths), draws, seed))
-    low, high = torch.nanquantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
-    return low, high
-
-
-def _draws(dialogues: int, draws: int, seed: int) -> Tensor:
-    """How often each dialogue is drawn. Shapes: -> (draws, dialogues) float64"""
-    drawn = torch.randint(dialogues, (draws, dialogues), generator=torch.Generator().manual_seed(seed))
-    return torch.zeros(draws, dialogues, dtype=torch.float64).scatter_add_(1, drawn, torch.ones(drawn.shape).double())
+    return interval(_resampled(models, resamples(len(models[0].lengths), draws, seed))[1])
 
 
 def _resampled(models: Sequence[Answers], times: Tensor) -> tuple[float, Tensor]:
     """The mean weighted F1 of some models, and that of each draw of the dialogues. Shapes: times (draws, dialogues)"""
     by_dialogue = torch.stack([answers.confusions() for answers in models]).double()  # (models, dialogues, C, C)
-    drawn = (times @ by_dialogue.flatten(2)).view(len(models), len(times), *by_dialogue.shape[2:])
-    return float(weighted_f1s(by_dialogue.sum(1)).mean()), weighted_f1s(drawn).mean(0)
+    drawn = torch.stack([weighted_f1s(sums(times, counts)) for counts in by_dialogue])
+    return float(weighted_f1s(by_dialogue.sum(1)).mean()), drawn.mean(0)
 
 
 def _hits(counts: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from erc_live.models.blocks.fusion import RobustScale
+from erc_live.models.training.resampling import interval, resamples, sums
 
 RIDGE = 1e-2  # of the squared weights, in the loss
 LEAST = 3  # people on a side: one is judged by what the others taught
@@ -149,11 +150,10 @@ def _comparison(what: str, voices: Voices, usual: Tensor, without: Tensor, with_
     kinds = torch.stack((without == voices.labels, with_it == voices.labels, torch.ones_like(rest)), 1) & rest[:, None]
     one_hot = F.one_hot(voices.labels, classes).double()
     counts = torch.stack([one_hot[own].T @ kinds[own].double() for own in (voices.people == p for p in people)])
-    drawn = torch.randint(len(people), (DRAWS, len(people)), generator=Generator().manual_seed(0))
-    times = F.one_hot(drawn, len(people)).sum(1).double()
+    times = resamples(len(people), DRAWS)
     before, after = _recall(counts.sum(0)[None])[0].tolist()
-    resampled = _recall(torch.einsum("dp,pck->dck", times, counts))
-    low, high = (resampled[:, 1] - resampled[:, 0]).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    resampled = _recall(sums(times, counts))
+    low, high = interval(resampled[:, 1] - resampled[:, 0])
     return Comparison(what, len(people), int(rest.sum()), before, after, low, high)
 
 

@@ -17,11 +17,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from erc_live.models.card import Card
 from erc_live.models.corpora import neutral
 from erc_live.models.corpora.dialogue import Dialogue
 from erc_live.models.corpora.neutral_line import dump, parse
 from erc_live.models.errors import CorpusError
+from erc_live.models.training.confidences import calibrated, confidences, present
 from erc_live.models.training.dialogue_dataset import Example, Progress
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.metrics import Answers
@@ -39,10 +42,11 @@ class Estimate:
     certain: bool
 
 
-def estimates(answers: Answers, card: Card) -> list[list[Estimate]]:
-    """The answers as labels, dialogue by dialogue."""
-    rows = iter(answers.logits.double().softmax(-1).tolist())
-    return [[_estimate(row, card) for row in islice(rows, length)] for length in answers.lengths]
+def estimates(answers: Answers, card: Card, there: Tensor) -> list[list[Estimate]]:
+    """The answers as labels, dialogue by dialogue. Shapes: there (N, 3) bool, the modalities of each utterance"""
+    probs = calibrated(answers, card, there).logits.double().softmax(-1).tolist()
+    rows = zip(probs, confidences(card, there)[1].tolist(), strict=True)
+    return [[_estimate(*row, card.labels) for row in islice(rows, length)] for length in answers.lengths]
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class Labeller:
     def lines(self, dialogues: Sequence[Dialogue], relative: Callable[[Path], str]) -> Iterator[str]:
         """The dialogues with their estimates, as lines of the neutral format without their ends."""
         bare = [replace(d, utterances=tuple(replace(u, label=None) for u in d.utterances)) for d in dialogues]
-        answers = classify(self.model, self.vectors(bare))
-        for dialogue, rows in zip(dialogues, estimates(answers, self.card), strict=True):
+        data = self.vectors(bare)
+        found = estimates(classify(self.model, data), self.card, present(data))
+        for dialogue, rows in zip(dialogues, found, strict=True):
             entry = json.loads(dump(dialogue, relative))
             for utterance, estimate in zip(entry["utterances"], rows, strict=True):
                 utterance["estimate"] = asdict(estimate)
@@ -133,10 +138,10 @@ def read_estimates(path: Path, labels: Sequence[str]) -> list[tuple[Dialogue, li
     return found
 
 
-def _estimate(probs: list[float], card: Card) -> Estimate:
+def _estimate(probs: list[float], threshold: float, labels: Sequence[str]) -> Estimate:
     best = max(range(len(probs)), key=probs.__getitem__)
-    named = {label: round(p, 6) for label, p in zip(card.labels, probs, strict=True)}
-    return Estimate(card.labels[best], named, probs[best] >= card.abstain_below)
+    named = {label: round(p, 6) for label, p in zip(labels, probs, strict=True)}
+    return Estimate(labels[best], named, probs[best] >= threshold)
 
 
 def _key(source: Path, labeller: Labeller) -> str:

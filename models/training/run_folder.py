@@ -8,13 +8,13 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
@@ -25,25 +25,14 @@ from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole, writing
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
-from erc_live.models.training.calibration import temperature
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.graph_config import Run, TrainConfig
-from erc_live.models.training.metrics import Answers, Scores
+from erc_live.models.training.judgement import Judged, judge
 from erc_live.models.training.trainer import RESUME, Fit
 from erc_live.models.weights import sha256
 
 TEXT = "text"  # name of the folder of the encoder, among the shipped ones and beside weights that bring their own
-CERTAIN = 0.7  # accuracy on dev of the answers that are shown as certain
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What folds said of a recipe: `scores` as a card has them, the temperature and the threshold."""
-
-    scores: Mapping[str, Any]
-    temperature: float
-    threshold: float
 
 
 @dataclass(frozen=True)
@@ -84,9 +73,10 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         config=asdict(model.config),
         labels=dataset.labels,
         encoders={name: fingerprints[name] for name in used if name in fingerprints},
-        scores=dict(judged.scores),
+        scores=judged.scores,
         training=_training(graph_run, fit, seed),
-        abstain_below=judged.threshold,
+        abstain_below=judged.abstain_below,
+        by_modalities=judged.by_modalities,
     )
     with writing(folder):
         checkpoint.save(folder, model, card)
@@ -94,30 +84,10 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
 
 
 def _on_dev(graph_run: GraphRun, model: Any, text: TextEncoder) -> Judged:
-    """Temperature, threshold and scores, all on dev."""
     dataset = graph_run.dataset
     dev = fitting(encoded(dataset.dev, text, graph_run.run.cache), model)
     composed = [] if dataset.composition is None else fitting(dataset.composition.dev(dev), model)
-    answers = classify(model, [*dev, *composed])
-    divisor = temperature(answers.logits, answers.labels)
-    threshold = threshold_of(answers, divisor)
-    scores = {
-        name: Scores.of(cooled(classify(model, part), divisor), dataset.labels, threshold, divisor).for_card()
-        for name, part in (("dev", dev), ("dev_composed", composed))
-        if part
-    }
-    return Judged(scores, divisor, threshold)
-
-
-def cooled(answers: Answers, divisor: float) -> Answers:
-    """Answers of weights that a temperature was applied to."""
-    return replace(answers, logits=answers.logits / divisor)
-
-
-def threshold_of(answers: Answers, divisor: float) -> float:
-    """From which confidence on such answers are shown as certain."""
-    logits, labels = cooled(answers, divisor).scored()
-    return certain_from(logits.softmax(-1), labels)
+    return judge(partial(classify, model), {"dev": dev, "dev_composed": composed}, dataset.labels)
 
 
 def write_best(graph_run: GraphRun) -> None:
@@ -141,6 +111,12 @@ def write_best(graph_run: GraphRun) -> None:
         cards.write(out, card)
 
 
+def seed_folders(run: str) -> list[str]:
+    """The folders of the seeds of a run, the first seed first; of weights without any, themselves."""
+    cards_there = Path(run).glob(f"seed-*/{CARD}")
+    return sorted((str(path.parent) for path in cards_there), key=lambda name: (len(name), name)) or [run]
+
+
 def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
     """Dev scores of all seeds, with mean and standard deviation."""
     found = {}
@@ -152,22 +128,6 @@ def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
             "sd": stdev(values) if len(values) > 1 else None,
         }
     return found
-
-
-def certain_from(probs: Tensor, labels: Tensor, accuracy: float = CERTAIN) -> float:
-    """The least confidence from which on answers are right often enough; 1 if that is nowhere so.
-
-    Of all thresholds whose answers reach the accuracy it is the one that leaves the most answers. Where all answers
-    reach it, it is the least confidence that dev has: of less, nothing is known.
-    Shapes: probs (N, C), labels (N,)
-    """
-    confidence, predicted = probs.max(-1)
-    order = confidence.argsort(descending=True, stable=True)
-    right = (predicted == labels)[order].double().cumsum(0) / torch.arange(1, len(order) + 1)
-    enough = (right >= accuracy).nonzero()
-    if not len(enough):
-        return 1.0
-    return float(confidence[order[int(enough[-1])]])
 
 
 def copy_encoder(encoder: Path, target: Path) -> None:

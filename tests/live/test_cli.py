@@ -249,7 +249,7 @@ WRONG = {
         ["replay", "quiet.flac", "--speed", "max", "--set", "transcriber.model=base.en"],
         "erc-live models fetch base.en",
     ),
-    "network": (2, ["demo", "--network", "gpt"], "erc-live train"),
+    "network": (2, ["demo", "--network", "gpt"], "erc-live train --corpus FOLDER --network NETWORK"),
     "unknown weights": (5, ["models", "fetch", "gpt"], "choose from"),
     "nobody publishes": (6, ["subscribe", "ipc://silence", "--wait", "0.1"], "is erc-live running"),
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from erc_live.models import card, checkpoint
-from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
+from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card, Confidence
 from erc_live.models.errors import WeightsError
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
 
@@ -44,6 +45,23 @@ def test_round_trip(folder: Path) -> None:
     assert not first.model.training
     for name, value in first.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name])
+
+
+def test_how_sure_an_answer_is_depends_on_what_it_rests_on(folder: Path) -> None:
+    loaded = checkpoint.load(str(folder))
+    voice = Confidence(1.5, 0.6)
+    checkpoint.save(folder, loaded.model, replace(loaded.card, by_modalities={"a": voice}))
+    card = checkpoint.load(str(folder)).card
+    assert card.confidence(("audio",)) == voice
+    assert card.confidence({"text": 1, "audio": 2}) == Confidence(1.0, card.abstain_below)
+
+
+def test_a_card_of_before_that_is_read(folder: Path) -> None:
+    content = json.loads((folder / CARD).read_text())
+    del content["by_modalities"]
+    (folder / CARD).write_text(json.dumps(content))
+    card = checkpoint.load(str(folder)).card
+    assert card.confidence(("audio",)) == Confidence(1.0, card.abstain_below)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, OWN])
@@ -86,6 +104,10 @@ def test_weights_that_do_not_fit_the_card_are_refused(folder: Path, changes: dic
         {"encoders": "abc"},
         {"abstain_below": 1.5},
         {"abstain_below": "often"},
+        {"by_modalities": {"a": {"temperature": 0.0}}},
+        {"by_modalities": {"a": {"abstain_below": 2.0}}},
+        {"by_modalities": {"a": {"warmth": 1.0}}},
+        {"by_modalities": ["a"]},
     ],
 )
 def test_a_foreign_card_is_refused(folder: Path, changes: dict[str, object]) -> None:

@@ -103,6 +103,60 @@ def test_weights_are_compared_with_the_first(data: Path, weights: Path, twin: Pa
     assert len(found["differences"]) == 1
 
 
+@pytest.fixture
+def seeds(weights: Path, tmp_path: Path) -> Path:
+    """A run of three seeds."""
+    card = cards.read(str(weights)).card
+    for seed in range(3):
+        folder = tmp_path / "run" / f"seed-{seed}"
+        shutil.copytree(weights, folder)
+        torch.manual_seed(seed)
+        checkpoint.save(folder, DialogueGraph(DialogueGraphConfig(**card.config)), card)
+    return tmp_path / "run"
+
+
+def test_the_seeds_of_a_run_are_pooled(data: Path, seeds: Path) -> None:
+    code, text = run(evaluate, seeds, "--corpus", data, "--json")
+    assert code == 0, text
+    (found,) = json.loads(text)["runs"]
+    alone = [
+        json.loads(run(evaluate, "--corpus", data, "--weights", seeds / f"seed-{seed}", "--json")[1])
+        for seed in range(3)
+    ]
+    for name in ("weighted_f1", "macro_f1"):
+        assert found["overall"][name]["by_seed"] == pytest.approx([one[name] for one in alone])
+        assert found["overall"][name]["low"] <= found["overall"][name]["mean"] <= found["overall"][name]["high"]
+    assert found["f1"]["joy"]["by_seed"] == pytest.approx([one["classes"]["joy"]["f1"] for one in alone])
+    assert sum(found["utterances_by_speaker"].values()) == alone[0]["utterances"]
+
+
+def test_runs_are_compared_and_what_chance_explains_is_none(data: Path, seeds: Path, weights: Path) -> None:
+    code, text = run(evaluate, seeds, "--corpus", data, "--against", seeds, "--json")
+    assert code == 0, text
+    itself = json.loads(text)["runs"][0]["overall"]["weighted_f1"]["against"]
+    assert itself == {"difference": 0.0, "low": 0.0, "high": 0.0, "none": True}
+    code, text = run(evaluate, seeds, "--corpus", data, "--against", weights)
+    assert code == 0, text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "3 seeds" in text
+    assert "none" in text
+    by_modality = ("--by-modality", "--json")
+    found = json.loads(run(evaluate, seeds, "--corpus", data, "--against", weights, *by_modality)[1])["runs"]
+    assert [one["modalities"] for one in found] == [["text", "audio"], ["text"], ["audio"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--against", "x"), "--against x: name the run"),
+        (("x", "--weights", "default"), "give the run x or --weights"),
+    ],
+)
+def test_what_a_run_is_not_asked_together_with(data: Path, options: tuple[str, ...], says: str) -> None:
+    code, line = run(evaluate, *options, "--corpus", data)
+    assert (code, says in line, "\n" in line) == (2, True, False), line
+
+
 def test_the_look_ahead_curve_of_a_two_sided_network(data: Path, twin: Path) -> None:
     steps = ("0", "1", "2", "full")
     options = [part for step in steps for part in ("--look-ahead", step)]

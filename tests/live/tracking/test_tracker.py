@@ -9,6 +9,7 @@ import pytest
 
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
+from erc_live.models.card import Confidence
 from erc_live.models.dimensions import expected
 from erc_live.models.errors import WeightsError
 from erc_live.streams.clock import ManualClock
@@ -178,6 +179,26 @@ def test_an_answer_below_the_threshold_of_the_card_is_marked_as_uncertain(loaded
         for number in range(5):
             event = tracker.observe(utterance(number))
             assert event.certain == (max(probs(event)) >= threshold)
+
+
+def test_what_rests_on_the_voice_alone_is_as_sure_as_the_card_says_of_voices(loaded, utterance):
+    card = replace(loaded.card, by_modalities={"a": Confidence(temperature=4.0, abstain_below=0.9)})
+
+    def observe(one, card):
+        return Tracker(replace(loaded, card=card), SessionStart("s", 0, 0), ManualClock()).observe(one)
+
+    voice, words = without(utterance(1), "text"), utterance(1)
+    before, after = probs(observe(voice, loaded.card)), probs(observe(voice, card))
+    roots = [p**0.25 for p in before]
+    assert after == pytest.approx([root / sum(roots) for root in roots])
+    assert not observe(voice, card).certain
+    assert observe(words, card) == observe(words, loaded.card)
+    misheard = utterance(1, text_confidence=0.25)
+    mixed = [0.25 * a + 0.75 * b for a, b in zip(probs(observe(words, card)), after, strict=True)]
+    assert probs(observe(misheard, card)) == pytest.approx(mixed)
+    surely = replace(card, by_modalities={"a": Confidence(4.0, 0.0)})
+    assert not observe(misheard, card).certain
+    assert observe(misheard, surely).certain
 
 
 def test_words_count_by_the_confidence_that_they_were_heard_right(loaded, utterance):

@@ -34,9 +34,11 @@ def test_risk_and_coverage_by_hand() -> None:
 
 
 def test_abstention_by_hand() -> None:
-    assert calibration.abstention(PROBS, LABELS, 0.0) == Abstention(0.0, 1.0, 0.75)
-    assert calibration.abstention(PROBS, LABELS, 0.7) == Abstention(0.7, 0.5, 1.0)
-    assert calibration.abstention(PROBS, LABELS, 0.95) == Abstention(0.95, 0.0, None)
+    for kept in (Abstention(0.0, 1.0, 0.75), Abstention(0.7, 0.5, 1.0), Abstention(0.95, 0.0, None)):
+        threshold = torch.full((4,), kept.threshold, dtype=torch.float64)
+        assert calibration.abstention(PROBS, LABELS, threshold) == kept
+    apart = torch.tensor([0.7, 0.5, 0.95, 0.85], dtype=torch.float64)  # the second and the last are answered
+    assert calibration.abstention(PROBS, LABELS, apart) == Abstention(pytest.approx(0.75), 0.5, 0.5)
 
 
 def test_temperature_undoes_overconfidence() -> None:

@@ -8,8 +8,9 @@ import torch
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+from erc_live.models.training import evaluation
 from erc_live.models.training.dialogue_dataset import Example, modalities_of, only
-from erc_live.models.training.evaluation import classify
+from erc_live.models.training.evaluation import classify, side_by_side
 
 DIMS = (6, 8, 0)
 SIZES = DialogueGraphConfig(3, *DIMS, width=8, layers=1, heads=2, window=2)
@@ -47,7 +48,37 @@ def test_a_causal_model_answers_step_by_step_for_every_utterance_in_order() -> N
     assert torch.equal(answers.speakers, torch.cat([example.utterances.speakers for example in DATA]))
     whole = torch.cat([CAUSAL(DialogueBatch.pad([example.utterances]))[0] for example in DATA])
     torch.testing.assert_close(answers.logits, whole.detach(), atol=1e-5, rtol=1e-5)
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [(3, 3)]
+
+
+def test_dialogues_side_by_side_get_the_answers_that_each_gets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    talks = [talk(length, seed) for seed, length in enumerate((4, 1, 40, 7, 7, 2))]
+    rows = []
+    for example in talks:
+        state = CAUSAL.initial_state(1)
+        for t in range(len(example)):
+            row, state = CAUSAL.step(example.utterances.rows(slice(t, t + 1)), state)
+            rows.append(row.detach())
+    torch.testing.assert_close(classify(CAUSAL, talks).logits, torch.cat(rows), atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(evaluation, "SIDE_BY_SIDE", 14)  # several groups, the longest dialogue alone
+    assert list(side_by_side([4, 1, 40, 7, 7, 2])) == [[2], [3, 4], [0, 5, 1]]
+    seen: list[tuple[int, int]] = []
+    grouped = classify(CAUSAL, talks, lambda done, total: seen.append((done, total)))
+    torch.testing.assert_close(grouped.logits, torch.cat(rows), atol=1e-5, rtol=1e-5)
+    assert seen == [(1, 6), (3, 6), (6, 6)]
+
+
+def test_an_utterance_costs_no_step_of_its_own() -> None:
+    class Counting(DialogueGraph):
+        steps = 0
+
+        def step(self, utterance, state):
+            self.steps += 1
+            return super().step(utterance, state)
+
+    model = Counting(SIZES).eval()
+    classify(model, [talk(5, seed) for seed in range(20)])
+    assert model.steps == 5
 
 
 def leaky(logits: torch.Tensor) -> torch.Tensor:
@@ -64,7 +95,7 @@ def test_a_model_whose_forms_differ_is_found_out(change: Callable[[torch.Tensor]
         def forward(self, batch):
             return change(super().forward(batch))
 
-    with pytest.raises(RuntimeError, match=r"step and forward differ by .* in dialogue talk 0"):
+    with pytest.raises(RuntimeError, match=r"step and forward differ by .* in dialogue talk 2"):
         classify(Broken(SIZES).eval(), DATA)
 
 

@@ -16,12 +16,12 @@ from erc_live.models import checkpoint
 from erc_live.models.card import WEIGHTS
 from erc_live.models.encoders.text import TextEncoder, TextHead
 from erc_live.models.errors import CorpusError, WeightsError
+from erc_live.models.training.confidences import calibrated, present
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting, only
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.metrics import Scores
-from erc_live.models.training.run_folder import certain_from
 from erc_live.models.training.trainer import RESUME
 
 pytestmark = pytest.mark.xdist_group("graph_training")  # what its fixtures train is trained once
@@ -54,7 +54,8 @@ def rescored(run: Path, data: DialogueDataset, shown: tuple[str, ...] = ("text",
     text = TextEncoder.load(loaded.text_folder)
     loaded.check_encoders({"text": text.fingerprint})
     dev = only(fitting(encoded(data.dev, text, run / "cache"), loaded.model), shown)
-    return Scores.of(classify(loaded.model, dev), loaded.card.labels, loaded.card.abstain_below)
+    answers = calibrated(classify(loaded.model, dev), loaded.card, present(dev))
+    return Scores.of(answers, loaded.card.labels, loaded.card.abstain_below)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -248,10 +249,3 @@ def test_a_card_is_json_that_anybody_can_read(tuned: Path) -> None:
     card = json.loads((tuned / "card.json").read_text())
     assert card["training"]["options"]["tune_text"] is True
     assert card["scores"]["dev"]["temperature"] > 0
-
-
-def test_answers_are_certain_from_where_most_are_right() -> None:
-    probs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-    assert certain_from(probs, torch.tensor([0, 1, 0, 1]), 0.6) == pytest.approx(0.7)
-    assert certain_from(probs, torch.tensor([0, 0, 0, 1]), 0.7) == pytest.approx(float(probs.max(-1).values.min()))
-    assert certain_from(probs, torch.tensor([1, 1, 1, 1]), 0.7) == 1.0

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from erc_live.models.card import Card
+from erc_live.models.card import Card, Confidence
 from erc_live.models.corpora import neutral
 from erc_live.models.corpora.dialogue import Dialogue, Split
 from erc_live.models.errors import CorpusError
@@ -150,10 +151,18 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
 def test_certain_is_what_reaches_the_threshold_of_the_card() -> None:
     probs = torch.tensor([[0.4, 0.3, 0.3], [0.36, 0.32, 0.32], [0.1, 0.1, 0.8]], dtype=torch.float64)
     answers = Answers(probs.log(), torch.full((3,), -100), torch.zeros(3, dtype=torch.int64), (1, 2))
-    found = estimates(answers, CARD)
+    words = torch.tensor([[True, False, False]] * 3)
+    found = estimates(answers, CARD, words)
     assert [[one.label for one in dialogue] for dialogue in found] == [["calm"], ["calm", "не рад"]]
     assert found[1][0].certain is False
     assert found[1][1].certain is True
+    voices = replace(CARD, by_modalities={"a": Confidence(temperature=2.0, abstain_below=0.55)})
+    assert estimates(answers, voices, words) == found
+    heard = estimates(answers, voices, words.roll(1, 1))
+    root = probs[2].sqrt() / probs[2].sqrt().sum()  # what halving the logits does
+    assert list(heard[1][1].probs.values()) == pytest.approx(root.tolist(), abs=1e-6)
+    assert heard[1][1].certain is bool(root.max() >= 0.55)
+    assert heard[0][0].certain is False
 
 
 def test_estimates_are_read_as_they_were_written(tmp_path: Path) -> None:
