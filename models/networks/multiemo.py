@@ -162,16 +162,34 @@ class MultiEmo(nn.Module):
 
     def outputs(self, batch: DialogueBatch) -> MultiEmoOutputs:
         """The logits and what the objective needs besides."""
+        views = pack(self._fuse(*self._read(batch), None)[0], batch.lengths)
+        z = self.join(views.flatten(1))
+        return MultiEmoOutputs(unpack(self.head(z), batch.lengths, batch.speakers.shape[1]), views, z)
+
+    def cross_attention(self, batch: DialogueBatch) -> Tensor:
+        """How much each utterance takes of every other in the last layer of each stack, the mean of the heads.
+
+        Shapes: -> (B, 3, 2, T, T), of each modality to its two `OTHERS`; a row is who asks, and sums to 1
+        """
+        contexts, mask = self._read(batch)
+        stacks, found = cast("list[MultiAttn]", self.stacks), []
+        for m, others in enumerate(OTHERS):
+            own = contexts[:, :, m]
+            for layer in stacks[m * self.config.layers :][: self.config.layers]:
+                memory = layer.remember(contexts[:, :, others].transpose(1, 2))
+                weights, own = layer.weights(own, memory, mask), layer(own, memory, mask)
+            found.append(weights)
+        return torch.stack(found, dim=1)
+
+    def _read(self, batch: DialogueBatch) -> tuple[Tensor, Tensor]:
+        """What the stacks attend to, (B, T, 3, width), and the mask that says who may."""
         utterances, lengths = batch.utterances(), batch.lengths
         streams = list(self.fusion.modalities(utterances).unbind(1))
         for m, context in self._contexts():
             streams[m] = functional.relu(context(streams[m], utterances.speakers, lengths))
         steps = int(lengths.max())
         mask = self.past(steps) if self.config.causal else dialogue_mask(lengths)
-        fused, _ = self._fuse(unpack(torch.stack(streams, dim=1), lengths, steps), mask, None)
-        views = pack(fused, lengths)
-        z = self.join(views.flatten(1))
-        return MultiEmoOutputs(unpack(self.head(z), lengths, batch.speakers.shape[1]), views, z)
+        return unpack(torch.stack(streams, dim=1), lengths, steps), mask
 
     def initial_state(self, dialogues: int = 1) -> MultiEmoState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""

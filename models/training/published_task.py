@@ -41,7 +41,7 @@ class PublishedTask(GraphTask):
     def score(self, network: JointNetwork) -> dict[str, float]:
         """That of `GraphTask`, and the mean of the objective over dev."""
         steps = self._steps(self._data.dev)
-        losses = [float(self.loss(network, step, Generator())) for step in steps]
+        losses = [self.loss(network, step, Generator()).item() for step in steps]
         return {**super().score(network), "loss": sum(losses) / len(losses)}
 
     def _steps(self, dialogues: Sequence[Example]) -> list[list[Example]]:

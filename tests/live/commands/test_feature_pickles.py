@@ -10,6 +10,7 @@ from feature_pickles import MELD, hgf_milag, multiemo, safsd_glnet, vuemo, write
 
 from erc_live.live.commands.corpus import corpus_check, corpus_convert, corpus_stats
 from erc_live.live.commands.evaluate import evaluate
+from erc_live.live.commands.experiment_attention import experiment_attention
 from erc_live.live.commands.predict import predict
 from erc_live.live.commands.train import train
 from erc_live.live.config import load
@@ -70,6 +71,20 @@ def test_every_system_on_its_own_features(
     assert not (tmp_path / "run" / "text").exists()
     code, text = run(evaluate, "--corpus", named, "--split", "test", "--weights", tmp_path / "run", "--json")
     assert code == 0, text
+    _attention_is_drawn_of_multiemo_alone(network, ("--corpus", named, "--weights", tmp_path / "run"), tmp_path)
+
+
+def _attention_is_drawn_of_multiemo_alone(network: str, asked: tuple[object, ...], folder: Path) -> None:
+    figure = folder / "attention.svg"
+    code, text = run(experiment_attention, *asked, "--out", figure, "--split", "test", "--dialogue", "Ses01F_13")
+    if network == "multiemo":
+        assert (code, text) == (0, f"drawn: {figure}, dialogue Ses01F_13\n")
+        assert figure.read_text().count("<image") >= 6
+        code, text = run(experiment_attention, *asked, "--out", figure, "--dialogue", "nobody")
+        assert (code, "dev has none of this name; its first is" in text) == (2, True)
+        assert run(experiment_attention, *asked, "--out", folder / "attention")[0] == 2
+    else:
+        assert (code, f"it is a {network}, and this draws a multiemo" in text) == (2, True)
 
 
 def _is_as_released(card: Card) -> None:

@@ -221,6 +221,27 @@ def test_the_weights_of_the_train_split_go_before_those_of_the_batch() -> None:
         replace(TINY, class_weights=(1.0, 2.0))
 
 
+@torch.no_grad()
+@MODES
+def test_attention_as_it_is_drawn_is_that_of_the_last_layer(config: MultiEmoConfig) -> None:
+    model, utterances = build(replace(config, layers=1)), talk(0, 6)
+    batch = DialogueBatch.pad([utterances])
+    found = model.cross_attention(batch)[0]
+    torch.testing.assert_close(found.sum(-1), torch.ones(3, 2, 6))
+    assert (found.triu(1) == 0).all() == config.causal
+    contexts, mask = model._read(batch)
+    layer = model.stacks[1]  # of the audio, which asks text first
+    keys, _ = layer.first.remember(contexts[0, :, 0]).chunk(2, dim=1)
+    queries, by_head = layer.first.query(contexts[0, :, 1]), []
+    for h in range(2):
+        part = slice(4 * h, 4 * h + 4)
+        scores = queries[:, part] @ keys[:, part].T / 2.0
+        if config.causal:
+            scores = scores + mask[h]
+        by_head.append(scores.softmax(-1))
+    torch.testing.assert_close(found[1, 0], sum(by_head) / 2)
+
+
 def test_the_released_sizes() -> None:
     """Of the release's training script for MELD; those for IEMOCAP are set by `--recipe published`."""
     config = MultiEmoConfig()
