@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from erc_live.models.training.graph_config import TrainConfig
 
 
-class Recipe(StrEnum):
+class RecipeName(StrEnum):
     """Where optimiser, schedule and sizes come from."""
 
     OWN = "own"
@@ -54,7 +54,7 @@ Options = Annotated[
     typer.Option(help="What `erc-live tune` found, for network, sizes, rate, batch, balance, average.", metavar="FILE"),
 ]
 Recipes = Annotated[
-    Recipe, typer.Option("--recipe", help="Optimiser, schedule and sizes: ours, or those of the network's release.")
+    RecipeName, typer.Option("--recipe", help="Optimiser, schedule and sizes: ours, or those of the network's release.")
 ]
 DECIDED = ("patience", "batch", "balance", "average", "unpunctuated", "options")  # by a release, if it is asked for
 Force = Annotated[bool, typer.Option("--force", help="Replace weights that --out holds.")]
@@ -83,7 +83,7 @@ def train(
     compose: Compose = None,
     encoder: Encoder = None,
     options: Options = None,
-    recipe: Recipes = Recipe.OWN,
+    recipe: Recipes = RecipeName.OWN,
     processes: Processes = 1,
     resume: Resume = False,
     force: Force = False,
@@ -117,7 +117,7 @@ def train(
     folder = into or own_weights(config.network)
     if (folder / CARD).exists() and not (resume or force):
         raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
-    published = _typed(context) if recipe is Recipe.PUBLISHED else None
+    published = _typed(context) if recipe is RecipeName.PUBLISHED else None
     _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume, published), config)
 
 
