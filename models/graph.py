@@ -39,9 +39,9 @@ def past_window(lengths: Tensor, speakers: Tensor, window: int) -> Edges:
     return _window(lengths, speakers, range(window + 1))
 
 
-def two_sided_window(lengths: Tensor, speakers: Tensor, window: int) -> Edges:
-    """Edges from the `window` utterances before and after, too. Shapes: as in `past_window`."""
-    return _window(lengths, speakers, range(-window, window + 1))
+def two_sided_window(lengths: Tensor, speakers: Tensor, past: int, future: int) -> Edges:
+    """Edges from so many utterances before, and so many after. Shapes: as in `past_window`."""
+    return _window(lengths, speakers, range(-future, past + 1))
 
 
 def past_window_step(past_speakers: Tensor, seen: Tensor, speakers: Tensor) -> Edges:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from erc_live.live.commands.baseline import baseline
+from erc_live.live.commands.experiment_attention import experiment_attention
 from erc_live.live.commands.options import Compose, Corpus, Encoder, Processes, seed_numbers
 from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 experiment_app = typer.Typer(help="Experiments that anybody can repeat.", no_args_is_help=True)
 experiment_app.command("baseline")(baseline)
+experiment_app.command("attention")(experiment_attention)
 
 MARKDOWN, JSON = "table.md", "table.json"
 QUICK_EPOCHS = 3

@@ -54,8 +54,8 @@ def plot(target: Path, runs: Sequence[Evaluation], curves: Sequence[Curve] = ())
     check_target(target)
     panels = _panels(runs, curves)
     if not target.suffix:
-        return [_save(target / f"{name}.svg", [panel]) for name, panel in panels.items()]
-    return [_save(target, list(panels.values()))]
+        return [draw(target / f"{name}.svg", [panel]) for name, panel in panels.items()]
+    return [draw(target, list(panels.values()))]
 
 
 def check_target(target: Path) -> None:
@@ -90,7 +90,12 @@ def _panels(runs: Sequence[Evaluation], curves: Sequence[Curve]) -> dict[str, Pa
     return confusions | common | ({"training": _training(curves)} if curves else {})
 
 
-def _save(path: Path, panels: Sequence[Panel]) -> Path:
+def draw(path: Path, panels: Sequence[Panel]) -> Path:
+    """Draw panels two by two into a file whose ending is one of `FORMATS`; the same panels give the same bytes.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from erc_live.models.card import Card
     from erc_live.models.training.graph_config import TrainConfig
 
+
+class RecipeName(StrEnum):
+    """Where optimiser, schedule and sizes come from."""
+
+    OWN = "own"
+    PUBLISHED = "published"
+
+
 Share = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the texts of an epoch, without marks and capitals.")]
 Average = Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the average of the weights; 0: none.")]
 Balance = Annotated[float, typer.Option(min=0.0, help="Favour rare labels: 0 not at all, 1 as if all were alike.")]
@@ -44,11 +53,16 @@ Options = Annotated[
     Path | None,
     typer.Option(help="What `erc-live tune` found, for network, sizes, rate, batch, balance, average.", metavar="FILE"),
 ]
+Recipes = Annotated[
+    RecipeName, typer.Option("--recipe", help="Optimiser, schedule and sizes: ours, or those of the network's release.")
+]
+DECIDED = ("patience", "batch", "balance", "average", "unpunctuated", "options")  # by a release, if it is asked for
 Force = Annotated[bool, typer.Option("--force", help="Replace weights that --out holds.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of the same run.")]
 
 
 def train(
+    context: typer.Context,
     corpus: Corpora,
     network: Network = "dialogue_graph",
     into: Out = None,
@@ -69,6 +83,7 @@ def train(
     compose: Compose = None,
     encoder: Encoder = None,
     options: Options = None,
+    recipe: Recipes = RecipeName.OWN,
     processes: Processes = 1,
     resume: Resume = False,
     force: Force = False,
@@ -105,7 +120,17 @@ def train(
     folder = into or own_weights(config.network)
     if (folder / CARD).exists() and not (resume or force):
         raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
-    _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume), config)
+    published = _typed(context) if recipe is RecipeName.PUBLISHED else None
+    _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume, published), config)
+
+
+def _typed(context: typer.Context) -> tuple[str, ...]:
+    """What a person may set beside a release. Raises ConfigError for what the release decides."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if decided := [name for name in typed if name in DECIDED]:
+        raise ConfigError(f"--recipe published: the release decides on --{decided[0]}: leave one of them out")
+    return tuple(name for name in typed if name in ("epochs", "rate"))
 
 
 def _tuned(options: Path, config: "TrainConfig") -> "TrainConfig":
@@ -118,7 +143,7 @@ def _tuned(options: Path, config: "TrainConfig") -> "TrainConfig":
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a person asked for besides how to train."""
+    """What a person asked for besides how to train; `published` is what was set beside a release, None: our recipe."""
 
     corpora: tuple[Path, ...]
     compose: tuple[str, ...]
@@ -126,6 +151,7 @@ class _Asked:
     processes: int
     out: Path
     resume: bool
+    published: tuple[str, ...] | None
 
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
@@ -134,12 +160,15 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     from erc_live.models.training.graph_config import Run
     from erc_live.models.training.graph_folds import already_learnt, train_folds
     from erc_live.models.training.graph_training import train_graph
+    from erc_live.models.training.published import as_published
 
     data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
     encoder = text_folder(asked.encoder, config.start)
     notes = [*data.check(), *(already_learnt(data, encoder) if config.folds else [])]
     for note in notes:
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
+    if asked.published is not None:
+        config = as_published(config, data, asked.published)
     command = " ".join(["erc-live", *sys.argv[1:]])
     runs = len(config.seeds) * config.folds + 1 if config.folds else len(config.seeds)
     advice = f"the same command with --resume goes on in {asked.out}"

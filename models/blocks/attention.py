@@ -73,6 +73,19 @@ class CrossAttention(nn.Module):
         result: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return result
 
+    def weights(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """How much of each attended row `forward` takes, the mean of the heads; a row sums to 1.
+
+        Shapes: as in `forward` -> (B, Q, S)
+        """
+        query, key = (
+            rows.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for rows in (self.query(queries), memory.chunk(2, dim=-1)[0])
+        )
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        return scores.softmax(-1).mean(1)
+
 
 class MultiAttn(nn.Module):
     """One layer of MultiEMO's stack of a modality: attend to one other modality, then to the other, then feed forward.
@@ -97,7 +110,20 @@ class MultiAttn(nn.Module):
         return torch.stack((self.first.remember(others[:, 0]), self.second.remember(others[:, 1])), dim=1)
 
     def forward(self, own: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        own = self.norms[0](own + self.dropout(self.first(own, memory[:, 0], mask)))
+        own = self._asked_first(own, memory, mask)
         own = self.norms[1](own + self.dropout(self.second(own, memory[:, 1], mask)))
         thought: Tensor = self.norms[2](own + self.dropout(self.think(own)))
         return thought
+
+    def weights(self, own: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """How much `forward` takes of each utterance of the first and of the second other modality.
+
+        Shapes: as in `forward` -> (B, 2, Q, S)
+        """
+        first = self.first.weights(own, memory[:, 0], mask)
+        second = self.second.weights(self._asked_first(own, memory, mask), memory[:, 1], mask)
+        return torch.stack((first, second), dim=1)
+
+    def _asked_first(self, own: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        asked: Tensor = self.norms[0](own + self.dropout(self.first(own, memory[:, 0], mask)))
+        return asked

@@ -26,6 +26,8 @@ SPLITS = ("train", "dev", "test")
 # The seven labels of MELD, in the order of the shipped weights; DailyDialog and RAVDESS use the same words.
 SEVEN = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
+GENDERS = ("male", "female")  # that a corpus may name of its speakers, in the order of the classes of HGF-MiLaG
+
 # Seconds, dB, dB, Hz, Hz, Hz, syllables per second of sounding time, dB; of the whole utterance.
 PROSODY = (
     "duration",
@@ -59,7 +61,7 @@ class FeatureKind:
 class Utterance:
     """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured. `valence`
     and `arousal` are what raters said, in [-1, 1], None where they were not asked. `vectors` are those that the corpus
-    brings, by modality.
+    brings, by modality. `gender` is that of the speaker, one of `GENDERS`, None where the corpus does not say.
     """
 
     speaker: str
@@ -73,6 +75,7 @@ class Utterance:
     valence: float | None = None
     arousal: float | None = None
     vectors: Mapping[str, Vector] = field(default_factory=dict, hash=False)
+    gender: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What the pickles of published systems have in common: tables by dialogue, of speakers, labels, words and vectors.
 
-They hold two corpora. Speakers that are letters (M, F) are those of IEMOCAP, speakers that are rows of zeros and a one
-those of MELD; labels are numbers, in the order that all of these systems use. Where no dev split is named, a tenth of
-the dialogues of train is dev, chosen by SHA-256 of their names (splits.held_out).
+They hold two corpora. Speakers that are letters (M, F) are those of IEMOCAP, and say the gender; speakers that are rows
+of zeros and a one are those of MELD. Labels are numbers, in the order that all of these systems use. Where no dev split
+is named, a tenth of the dialogues of train is dev, chosen by SHA-256 of their names (splits.held_out).
 
 The rule of this file: a table is believed in nothing. Lengths, widths and kinds are compared before anything is made of
 them, so a small file cannot become a large corpus.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from erc_live.models.corpora.dialogue import SEVEN, Dialogue, FeatureKind, Split, Utterance, Vector
-from erc_live.models.corpora.iemocap import SIX
+from erc_live.models.corpora.iemocap import GENDER, SIX
 from erc_live.models.corpora.restricted_pickle import load
 from erc_live.models.corpora.splits import held_out
 from erc_live.models.errors import CorpusError
@@ -98,7 +98,9 @@ class FeatureTables:
             for place in range(len(speakers)):
                 vectors = {m: self._joined(m, parts, place, key, widths) for m, parts in columns.items()}
                 label = self._label(classes[place], labels, key, place)
-                turns.append(Utterance(_speaker(speakers[place]), _text(words[place]), label, vectors=vectors))
+                speaker = _speaker(speakers[place])
+                said = _text(words[place])
+                turns.append(Utterance(speaker, said, label, vectors=vectors, gender=GENDER.get(speaker)))
             features = {m: FeatureKind(table.name, widths[m]) for m, table in self.vectors.items()}
             yield Dialogue(str(key), tuple(turns), features)
 

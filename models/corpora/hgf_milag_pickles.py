@@ -4,7 +4,8 @@
 
 A sample is a dialogue: `vid`, and for each utterance `speaker`, `label`, `text` (RoBERTa-large, 1024 numbers), `audio`
 (openSMILE, 1582), `visual` (DenseNet, 342) and `sentence`. Its class is not imported: only its attributes are read, and
-the gender that some have beside them is not. Dev is the one that is there: the first tenth of train.
+the gender that some have beside them is not: the letters of the speakers (M, F) say it. Dev is the one that is there:
+the first tenth of train.
 
 The folder is the one with the file, or one above it (`data/iemocap`).
 """

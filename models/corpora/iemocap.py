@@ -14,6 +14,8 @@ context without a label.
 Splits: session 5 is test. Nobody published a dev split, so one sixth of the dialogues of sessions 1 to 4 is dev, which
 is 20 of all 120, chosen by SHA-256 of their names (splits.held_out); the rest is train.
 
+A dialogue has one man and one woman, who are called M and F, so the gender of a speaker is in the name.
+
 Valence and arousal are the means of the raters, 1 to 5 in the release, here -1 to 1 as everywhere.
 
 Sound is that of the sentences where a dialogue has them, otherwise a piece of the dialogue's; the picture is a piece of
@@ -31,6 +33,7 @@ from erc_live.models.errors import CorpusError
 NAME = "IEMOCAP"
 SIX = {"hap": "happy", "sad": "sad", "neu": "neutral", "ang": "angry", "exc": "excited", "fru": "frustrated"}
 FOUR = {"hap": "happy", "sad": "sad", "neu": "neutral", "ang": "angry", "exc": "happy"}
+GENDER = {"M": "male", "F": "female"}  # by the letter of a speaker
 FOUR_WAY = ":4way"
 TEST_SESSION = "Session5"
 DEV_SHARE = 20 / 120
@@ -85,9 +88,10 @@ def _dialogue(transcript: Path, words: Mapping[str, str]) -> Dialogue:
     for match in sorted(_matches(transcript, SPOKEN), key=lambda match: float(match[2])):
         key, rating = match[1], rated.get(match[1])
         audio = sentences / f"{key}.wav" if divided else recording
+        letter = key.rpartition("_")[2][:1]
         utterances.append(
             Utterance(
-                speaker=f"{name[:5]}_{key.rpartition('_')[2][:1]}",
+                speaker=f"{name[:5]}_{letter}",
                 text=" ".join(MARK.sub(" ", match[4]).split()),
                 label=words.get(rating[2].lower()) if rating else None,
                 start_s=float(match[2]),
@@ -96,6 +100,7 @@ def _dialogue(transcript: Path, words: Mapping[str, str]) -> Dialogue:
                 video=video if video.is_file() else None,
                 valence=_centred(rating[3]) if rating else None,
                 arousal=_centred(rating[4]) if rating else None,
+                gender=GENDER.get(letter),
             )
         )
     if not utterances:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from math import nan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -99,6 +99,10 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Rating | None, Meta(description="What raters said, from -1 (unpleasant) to 1; null: not rated.")
     ] = None
     arousal: Annotated[Rating | None, Meta(description="As valence, from -1 (calm) to 1 (excited).")] = None
+    gender: Annotated[
+        Literal["male", "female"] | None,
+        Meta(description="Of the speaker; null: not known. Only HGF-MiLaG learns from it, and only if it is asked to."),
+    ] = None
     vectors: VectorsEntry | None = None
     estimate: Annotated[
         Any, Meta(description="What `erc-live predict` estimated; ignored, for an estimate is no label.")
@@ -133,6 +137,7 @@ _WANTED = {  # what should stand at a place, in words
     "audio": "the path of a file or null",
     "valence": "a number from -1 to 1 or null",
     "arousal": "a number from -1 to 1 or null",
+    "gender": '"male", "female" or null',
     "video": "the path of a file or null",
     "name": "a name on one line and not blank",
     "width": f"a whole number from 1 to {WIDEST}",
@@ -191,7 +196,8 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
         if utterance.prosody is not None:
             values = zip(PROSODY, utterance.prosody, strict=True)
             entry["prosody"] = {name: None if value != value else value for name, value in values}
-        entry |= {key: value for key in ("valence", "arousal") if (value := getattr(utterance, key)) is not None}
+        said = ("valence", "arousal", "gender")
+        entry |= {key: value for key in said if (value := getattr(utterance, key)) is not None}
         if utterance.vectors:
             entry["vectors"] = {m: [_shortest(value) for value in vector] for m, vector in utterance.vectors.items()}
         utterances.append(entry)
@@ -279,8 +285,8 @@ def _utterance(entry: UtteranceEntry, folder: Path) -> Utterance:
     rated = (entry.valence, entry.arousal)
     given = {} if entry.vectors is None else msgspec.structs.asdict(entry.vectors)
     vectors = {modality: array("f", numbers) for modality, numbers in given.items() if numbers is not None}
-    media = (audio, video)
-    return Utterance(_name(entry.speaker), text, label, entry.start_s, entry.end_s, *media, prosody, *rated, vectors)
+    when, media = (entry.start_s, entry.end_s), (audio, video)
+    return Utterance(_name(entry.speaker), text, label, *when, *media, prosody, *rated, vectors, entry.gender)
 
 
 def _features(entry: FeaturesEntry | None) -> dict[str, FeatureKind]:

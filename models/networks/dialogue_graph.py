@@ -184,8 +184,8 @@ class DialogueGraph(nn.Module):
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
         utterances = batch.utterances()
-        window = past_window if self.config.causal else two_sided_window
-        edges = window(batch.lengths, utterances.speakers, self.config.window)
+        packed, window = (batch.lengths, utterances.speakers), self.config.window
+        edges = past_window(*packed, window) if self.config.causal else two_sided_window(*packed, window, window)
         x = self.fusion(utterances)  # (N, width)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             normed = norm(x)

@@ -1,20 +1,28 @@
 """HGF-MiLaG: a hierarchy of graphs, first inside each modality, then over all of them; one logit head per level.
 
 Paper: "HGF-MiLaG: Hierarchical Graph Fusion for Emotion Recognition in Conversation with Mid-Late Gender-Aware
-Strategy", Sensors 2025, 25(4), 1182. With m in {text, audio, visual} and windows of `window` utterances:
+Strategy", Sensors 2025, 25(4), 1182. With m in {text, audio, visual} and edges from `window` past and `future` later
+utterances:
 
     c_m = GRU(x_m)                        s_m = TransformerConv(c_m)
     j = [s_t ; attend(s_t -> s_a) ; attend(s_t -> s_v)]      h = GraphConv(RGCN(j))
     logits = clf([c_t ; c_a ; c_v ; h]) + 0.7 clf_t(s_t) + 0.1 clf_a(s_a) + 0.2 clf_v(s_v)
 
-Deviations from the release
-- Cross-modal attention reads the window of the other modality. The release lets each utterance attend to itself alone:
-  a softmax over one key is 1, so the text has no say. `as_released=True` restores that and nothing else.
+`as_released=True` restores what the release computes
+- Cross-modal attention lets each utterance attend to itself alone: a softmax over one key is 1, so the text has no say.
+  Here it reads the window of the other modality.
+- An utterance counts as later than itself: the RGCN averages its own edge with those of later utterances of its
+  speaker. Here it is a relation of its own (in the causal form it is so either way, for nothing is later).
+- Nothing is dropped before the context encoder.
+
+Other deviations from the release
 - Modalities are projected by `Fusion` to the context width before the GRU (the release feeds them raw), because they
   may be missing and prosody has gaps.
-- Relations of the RGCN: itself, same speaker, other speaker, the last two for earlier and later sources. The release
-  has a relation for each pair of exactly two speakers; this works for any number.
+- Relations of the RGCN: same or other speaker, of earlier and later sources. The release has a relation for each pair
+  of exactly two speakers; this works for any number.
 - GRU as its documentation says; its training script takes an LSTM. Modules that it builds and never uses are left out.
+- `window` is the past and `future` what follows. In the release they are the other way round: its edges lead from each
+  utterance to its window, and messages follow edges. It uses 10 and 10, where that makes no difference.
 - The middle gender heads are tested with the layer they were trained with.
 - Causal: forward GRU, past window, and a mean in place of the sum in GraphConv, which would grow as the window fills.
 
@@ -23,12 +31,14 @@ Deviations from the release
 | parameters, inputs of 1024, 1582 and 342, 6 classes | 3,578,064 in use | 2,520,446 two-sided, 2,750,826 causal |
 | context, graph, head width | 160, 100, 100 | the same |
 | context layers, attention heads, RGCN bases, window | 2, 10, 10, 10 past + 10 future | the same |
-| loss | 0.7 emotion + 0.3 gender | emotion alone unless genders are given |
+| dropout, of attention weights | 0.4, 0.1 | the same |
+| loss | 0.7 emotion + 0.3 gender | emotion alone unless `genders` |
 | emotion loss | fused + 0.7 text + 0.2 visual + 0.1 audio | the same |
 | gender loss | late + 0.7 text + 0.2 audio + 0.1 visual | the same |
-| optimiser | Adam 3e-4, decay 1e-8, dropout 0.4, 32 dialogues, 80 epochs | free |
+| optimiser | Adam 3e-4, decay 1e-8, 32 dialogues in their order, 80 epochs | `--recipe published` (`published.py`) |
 
-Gender is a sensitive attribute and unknown in a live call: its heads are off by default and never run in inference.
+Gender is a sensitive attribute and unknown in a live call: its heads are off by default, learn only from a corpus that
+names the genders of its speakers (IEMOCAP does), and never run in inference.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +55,7 @@ from erc_live.models.blocks.context import ContextGRU
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.graph_operators import built
 from erc_live.models.blocks.heads import EmotionHead
-from erc_live.models.graph import Edges, Relation, past_window, past_window_step, two_sided_window
+from erc_live.models.graph import Edges, Relation, past_window_step, two_sided_window
 from erc_live.models.losses import UNLABELLED, focal
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import require_causal
@@ -55,13 +65,17 @@ LEVELS = ("fused", *MODALITIES)  # the order of the heads, of emotions as of gen
 
 @dataclass(frozen=True)
 class HgfMilagConfig:
-    """Sizes of an HgfMilag. `window` counts past utterances and, two-sided, as many future ones."""
+    """Sizes of an HgfMilag. `window` counts past utterances, `future` later ones of the two-sided form; None: as many.
+
+    `genders` is how many the auxiliary heads tell apart; with 0 there are none.
+    """
 
     classes: int = 7
     text_dim: int = 384
     audio_dim: int = 8
     visual_dim: int = 0
     window: int = 10
+    future: int | None = None
     causal: bool = False
     as_released: bool = False
     context_width: int = 160
@@ -71,7 +85,8 @@ class HgfMilagConfig:
     heads: int = 10
     bases: int = 10
     dropout: float = 0.4
-    genders: int = 0  # how many the auxiliary heads tell apart; 0: there are none
+    attention_dropout: float = 0.1  # of the weights across modalities
+    genders: int = 0
     emotion_weights: tuple[float, ...] = (1.0, 0.7, 0.1, 0.2)  # in the order of LEVELS, in the logits and in the loss
     gender_weights: tuple[float, ...] = (1.0, 0.7, 0.2, 0.1)
     emotion_share: float = 0.7  # of the loss, if genders are given
@@ -81,6 +96,8 @@ class HgfMilagConfig:
         sizes = (self.classes, self.window, self.context_width, self.context_layers, self.graph_width, self.head_width)
         if min(*sizes, self.heads, self.bases) < 1:
             raise ValueError(f"sizes must be at least 1: {self}")
+        if self.future is not None and self.future < 0:
+            raise ValueError(f"future must not be negative: {self.future}")
         if self.context_width % self.heads or self.context_width % 2:
             raise ValueError(f"context_width {self.context_width} must be even and a multiple of heads {self.heads}")
         if not len(self.emotion_weights) == len(self.gender_weights) == len(LEVELS):
@@ -153,13 +170,13 @@ class HgfMilag(nn.Module):
         super().__init__()
         self.config = c = config
         wide, graph = c.context_width, c.graph_width
-        self.fusion = Fusion((c.text_dim, c.audio_dim, c.visual_dim), wide, c.dropout)
+        self.fusion = Fusion((c.text_dim, c.audio_dim, c.visual_dim), wide, 0.0 if c.as_released else c.dropout)
         self.context = nn.ModuleList(
             ContextGRU(wide, wide, layers=c.context_layers, dropout=c.dropout, causal=c.causal) for _ in MODALITIES
         )
         self.inside = nn.ModuleList(built(TransformerConv, (wide, wide), wide) for _ in MODALITIES)
-        self.across = EdgeAttention(wide, c.heads, c.dropout)  # one for audio and visual, as released
-        relations = len(Relation) if c.causal else 2 * len(Relation) - 1
+        self.across = EdgeAttention(wide, c.heads, c.attention_dropout)  # one for audio and visual, as released
+        relations = 3 if c.causal else 4 if c.as_released else 5
         self.relate = built(RGCNConv, (3 * wide, 3 * wide), graph, relations, num_bases=c.bases)
         self.refine = built(GraphConv, (graph, graph), graph, aggr="mean" if c.causal else "sum")
         widths = (3 * wide + graph, wide, wide, wide)
@@ -224,8 +241,9 @@ class HgfMilag(nn.Module):
         utterances = batch.utterances()
         modalities = self.fusion.modalities(utterances)
         context = torch.cat([gru(modalities[:, m], batch.lengths) for m, gru in enumerate(self.context)], dim=1)
-        window = past_window if self.config.causal else two_sided_window
-        edges = window(batch.lengths, utterances.speakers, self.config.window)
+        c = self.config
+        future = 0 if c.causal else c.window if c.future is None else c.future
+        edges = two_sided_window(batch.lengths, utterances.speakers, c.window, future)
         return self._levels(context, edges, lambda rows: rows)
 
     def _levels(self, context: Tensor, edges: Edges, sources: Callable[[Tensor], Tensor]) -> list[Tensor]:
@@ -238,10 +256,15 @@ class HgfMilag(nn.Module):
         index = edges.index[:, edges.distance == 0] if self.config.as_released else edges.index
         others = sources(torch.cat(inside[1:], dim=1)).chunk(2, dim=1)
         joint = torch.cat([inside[0], *(self.across(inside[0], other, index) for other in others)], dim=1)
-        later = (len(Relation) - 1) * (edges.distance < 0)
-        related = self.relate((sources(joint), joint), edges.index, edges.relation + later)
+        related = self.relate((sources(joint), joint), edges.index, self._relations(edges))
         graph = self.refine((sources(related), related), edges.index)
         return [torch.cat((context, graph), dim=1), *inside]
+
+    def _relations(self, edges: Edges) -> Tensor:
+        """Which matrix of the RGCN each edge goes through. Shapes: -> (E,)"""
+        if self.config.as_released:
+            return (edges.relation == Relation.OTHER_SPEAKER) + 2 * (edges.distance <= 0)
+        return edges.relation + 2 * (edges.distance < 0)
 
 
 class _Window:

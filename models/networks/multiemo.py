@@ -18,7 +18,8 @@ costs O(layers x window): the newest query against cached keys and values.
 
 Other deviations from the release
 - Padding is no key. There it is, so that results depend on batch mates.
-- SWFC's class counts are those of the batch, as N is; there those of the training part. N is the labelled utterances.
+- SWFC's class counts are those of the batch, as N is, unless `class_weights` are given: `--recipe published` takes
+  those of the training part, as the release does. N is the labelled utterances.
 - Modalities are projected by `Fusion`, which normalises text and visual vectors, knows missing ones, and passes
   prosody through a small network; there one linear layer each, and 512 acoustic functionals in place of the prosody.
 - Speaker slots by first appearance, any number of speakers (`blocks/speaker_slots.py`); there 2 or 9 fixed ones.
@@ -32,7 +33,8 @@ Other deviations from the release
 | DialogueRNN | text, audio, visual, two-sided | audio, visual, forward | `text_context`, `two_sided_context` |
 | SWFC share, Soft-HGR share | 0.4, 0.4 | 0.3, 0.3 | defaults of MELD |
 | alpha, gamma, temperature | 1.1, 2.4, 0.8 | 1.2, 2.0, 1.4 | defaults of MELD |
-| optimiser | Adam 1e-4, decay 1e-5, 64 dialogues | the same, 100 dialogues | free |
+| optimiser | Adam 1e-4, decay 1e-5, 64 dialogues | the same, 100 dialogues | `--recipe published` |
+| schedule | 100 epochs, 0.95 when dev stalls for 10 | 15 epochs, the same | `--recipe published` (`published.py`) |
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +63,8 @@ OTHERS = ((1, 2), (0, 2), (0, 1))  # to whom each modality attends, in the order
 class MultiEmoConfig:
     """Sizes and loss of a MultiEmo, MELD as published except for the prosody; `window` is that of the causal form.
 
-    `speakers` is how many have a state of their own at a time. A modality of width 0 is always missing.
+    `speakers` is how many have a state of their own at a time. `class_weights` are N / n_c of SWFC; empty: those of
+    each batch. A modality of width 0 is always missing.
     """
 
     classes: int = 7
@@ -84,6 +87,7 @@ class MultiEmoConfig:
     alpha: float = 1.2
     gamma: float = 2.0
     temperature: float = 1.4
+    class_weights: tuple[float, ...] = ()
     as_released: bool = False
 
     def __post_init__(self) -> None:
@@ -98,6 +102,8 @@ class MultiEmoConfig:
             raise ValueError(f"swfc_share and hgr_share must be at least 0 and at most 1 in sum: {shares}")
         if min(self.alpha, self.gamma) < 0 or self.temperature <= 0:
             raise ValueError(f"alpha and gamma must be at least 0 and temperature above 0: {self}")
+        if len(self.class_weights) not in (0, self.classes):
+            raise ValueError(f"{len(self.class_weights)} class weights for {self.classes} classes")
 
 
 @dataclass(frozen=True)
@@ -156,16 +162,34 @@ class MultiEmo(nn.Module):
 
     def outputs(self, batch: DialogueBatch) -> MultiEmoOutputs:
         """The logits and what the objective needs besides."""
+        views = pack(self._fuse(*self._read(batch), None)[0], batch.lengths)
+        z = self.join(views.flatten(1))
+        return MultiEmoOutputs(unpack(self.head(z), batch.lengths, batch.speakers.shape[1]), views, z)
+
+    def cross_attention(self, batch: DialogueBatch) -> Tensor:
+        """How much each utterance takes of every other in the last layer of each stack, the mean of the heads.
+
+        Shapes: -> (B, 3, 2, T, T), of each modality to its two `OTHERS`; a row is who asks, and sums to 1
+        """
+        contexts, mask = self._read(batch)
+        stacks, found = cast("list[MultiAttn]", self.stacks), []
+        for m, others in enumerate(OTHERS):
+            own = contexts[:, :, m]
+            for layer in stacks[m * self.config.layers :][: self.config.layers]:
+                memory = layer.remember(contexts[:, :, others].transpose(1, 2))
+                weights, own = layer.weights(own, memory, mask), layer(own, memory, mask)
+            found.append(weights)
+        return torch.stack(found, dim=1)
+
+    def _read(self, batch: DialogueBatch) -> tuple[Tensor, Tensor]:
+        """What the stacks attend to, (B, T, 3, width), and the mask that says who may."""
         utterances, lengths = batch.utterances(), batch.lengths
         streams = list(self.fusion.modalities(utterances).unbind(1))
         for m, context in self._contexts():
             streams[m] = functional.relu(context(streams[m], utterances.speakers, lengths))
         steps = int(lengths.max())
         mask = self.past(steps) if self.config.causal else dialogue_mask(lengths)
-        fused, _ = self._fuse(unpack(torch.stack(streams, dim=1), lengths, steps), mask, None)
-        views = pack(fused, lengths)
-        z = self.join(views.flatten(1))
-        return MultiEmoOutputs(unpack(self.head(z), lengths, batch.speakers.shape[1]), views, z)
+        return unpack(torch.stack(streams, dim=1), lengths, steps), mask
 
     def initial_state(self, dialogues: int = 1) -> MultiEmoState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
@@ -228,6 +252,8 @@ def objective(model: MultiEmo, batch: DialogueBatch, labels: Tensor) -> Tensor:
     known = labels != UNLABELLED
     y, count = labels[known], max(int(known.sum()), 1)
     weights = losses.sample_weights(y, c.classes, c.alpha)
+    if c.class_weights:
+        weights = weights.new_tensor(c.class_weights) ** c.alpha
     hgr = losses.soft_hgr
     if c.as_released:
         weights, hgr = functional.normalize(weights, p=1.0, dim=0), losses.soft_hgr_as_released

@@ -9,18 +9,23 @@ in Conversations"; release furtherfurther/SAFSD-GLNetwork, derived from SDT and 
     teacher = W ReLU([U F_m ; h_m for each m]);   students_m = W_m ReLU(F_m)
     loss = CE(teacher) + sum_m SAF(student_m) + sum_m KL(teacher || student_m)
 
-Deviations from the release
+`as_released=True` restores what the release computes; it is for the two-sided form
 - It masks half of the features of each graph layer also when it answers, so its answers are random; here the mask is
-  dropout, for training only. Its teacher learns from the students; here it is detached. Its SAF rewards look-alike
-  classes as a soft label would; here it weighs an error more, the more of it went to look-alikes, which is what the
-  paper is after. `as_released=True` restores these three; it is for the two-sided form.
+  dropout, for training only.
+- Its teacher learns from the students; here it is detached.
+- Its SAF rewards look-alike classes as a soft label would; here it weighs an error more, the more of it went to
+  look-alikes, which is what the paper is after.
+- Its graph adds the speaker to F_text in place, after SAF has read F_text and before the distillation does: what the
+  text student learns from the teacher it learns of F_text + speaker. Here both losses read the same student.
+
+Other deviations from the release
 - It also pairs each utterance's SAF with the similarities of all others in the batch (a shape slip) and counts padding
   as class 0. Neither is restored.
 - `Fusion` projects, because modalities may be missing. Speaker vectors go by slots in the order of appearance, so that
   no identity is learned. One dropout per modality instead of one per pairing, none on attention weights. The frozen
-  gates of MELD and the gate over modalities, whose output is not used, are left out. The released similarities are
-  IEMOCAP's; for another corpus take `losses.class_similarity` of a confusion on training folds. Without any, SAF is
-  focal loss.
+  gates of MELD and the gate over modalities, whose output is not used, are left out.
+- Similarities and alpha were released for IEMOCAP alone, and no rule for others. Training takes those for IEMOCAP's six
+  labels, and else makes both from the train split (`training/class_statistics.py`).
 - Causal: past window, a learned bias per distance instead of absolute positions, division by in-degree in the graph.
 
 | | paper / release (IEMOCAP) | here |
@@ -28,7 +33,8 @@ Deviations from the release
 | parameters, inputs of 1024, 1582 and 342, 6 classes | 79,720,476 in use | 82,397,896 two-sided, 82,398,160 causal |
 | width, graph width, heads, num_K, dropout, mask | 1024, 1024, 8, 4, 0.5, 0.5 | the same |
 | shares of the losses, focus gamma, temperature | 1, 1, 1; 2; 1 | the same |
-| optimiser | Adam 1e-4, L2 1e-5, 16 dialogues, 80 epochs | free |
+| class weights of the teacher | 1 / frequency | with `--recipe published`; else the logits lean (`graph_task.py`) |
+| optimiser | Adam 1e-4, L2 1e-5, 16 dialogues, 80 epochs | `--recipe published` (`training/published.py`) |
 """
 
 from dataclasses import dataclass
@@ -66,7 +72,7 @@ class SafsdGlnetConfig:
 
     Of the objective: `class_weights` of the teacher's cross-entropy, `alpha` (per class), `similarity` (row: true
     class), `gamma` and `sharpness` of SAF, `temperature` of the distillation, and the shares of these three. What is
-    left empty is 1 for each class, or no similarity.
+    empty, and training does not fill, is 1 for each class, or no similarity: then SAF is focal loss.
     """
 
     classes: int = 7
@@ -107,10 +113,15 @@ class SafsdGlnetConfig:
 
 @dataclass(frozen=True)
 class SafsdGlnetOutputs:
-    """Shapes: logits (B, T, classes) of the teacher, students (B, T, 3, classes); zeros behind the end."""
+    """What the objective reads; zeros behind the end.
+
+    Shapes: logits (B, T, classes) of the teacher; students (B, T, 3, classes), those that learn from labels, and pupils
+    (B, T, 3, classes), those that learn from the teacher: the same ones unless as released.
+    """
 
     logits: Tensor
     students: Tensor
+    pupils: Tensor
 
 
 @dataclass(frozen=True)
@@ -186,8 +197,11 @@ class SafsdGlnet(nn.Module):
     def outputs(self, batch: DialogueBatch) -> SafsdGlnetOutputs:
         """The logits with those of the students, for the objective."""
         fused = self._fuse(batch)
-        students = torch.stack([student(fused[:, m]) for m, student in enumerate(self.students)], dim=2)
-        return SafsdGlnetOutputs(_blank(self._teach(batch, fused), batch.lengths), _blank(students, batch.lengths))
+        students = pupils = self._study(fused)
+        if self.config.as_released:
+            pupils = self._study(_with_voice(fused, self.graph_speaker(batch.speakers)))
+        logits = self._teach(batch, fused)
+        return SafsdGlnetOutputs(*(_blank(rows, batch.lengths) for rows in (logits, students, pupils)))
 
     def initial_state(self, dialogues: int = 1) -> SafsdGlnetState:
         """The state of dialogues in which nothing has been said; `ValueError` if the model is two-sided."""
@@ -232,6 +246,9 @@ class SafsdGlnet(nn.Module):
         mask = self.past(steps) if self.config.causal else dialogue_mask(lengths)
         return self._global(self.drop(streams).transpose(1, 2), mask, None)[0]
 
+    def _study(self, fused: Tensor) -> Tensor:
+        return torch.stack([student(fused[:, m]) for m, student in enumerate(self.students)], dim=2)
+
     def _teach(self, batch: DialogueBatch, fused: Tensor) -> Tensor:
         present = torch.arange(fused.shape[2], device=fused.device) < batch.lengths[:, None]
         present = present[:, None].expand(-1, len(MODALITIES), -1)
@@ -264,7 +281,7 @@ class SafsdGlnet(nn.Module):
         Shapes: fused (B, 3, T, width), voice (B, T, width), past (B, num_K, 3, window, graph_width) -> logits (B, T,
         classes), inputs (B, num_K, 3, T, graph_width)
         """
-        entered = nodes = self.enter(torch.cat((fused[:, :1] + voice[:, None], fused[:, 1:]), dim=1))
+        entered = nodes = self.enter(_with_voice(fused, voice))
         inputs = []
         for k, layer in enumerate(self.layers):
             inputs.append(nodes)
@@ -294,14 +311,19 @@ def objective(model: SafsdGlnet, batch: DialogueBatch, labels: Tensor) -> Tensor
     hard = hard / weights[target].sum().clamp(min=torch.finfo(like.dtype).tiny)
     focus, soft = like.new_zeros(()), like.new_zeros(())
     teacher = pack(outputs.logits, batch.lengths)
-    for student in outputs.students.unbind(2):
+    for student, pupil in zip(outputs.students.unbind(2), outputs.pupils.unbind(2), strict=True):
         if c.as_released:
             focus = focus + similarity_focal(student[known], target, similarity, alpha, c.gamma)
         else:
             focus = focus + confusable_focal(student[known], target, similarity, alpha, (c.gamma, c.sharpness))
-        learnt = pack(student, batch.lengths)
+        learnt = pack(pupil, batch.lengths)
         soft = soft + distillation(learnt, teacher, c.temperature, through_teacher=c.as_released)
     return (like.new_tensor(c.shares) * torch.stack((hard, focus, soft))).sum()
+
+
+def _with_voice(fused: Tensor, voice: Tensor) -> Tensor:
+    """The speaker joins the text. Shapes: fused (B, 3, T, width), voice (B, T, width) -> (B, 3, T, width)"""
+    return torch.cat((fused[:, :1] + voice[:, None], fused[:, 1:]), dim=1)
 
 
 def _blank(logits: Tensor, lengths: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Paper: "Hypergraph-based Global-Local Virtual Unified Emotion Fusion for Multimodal Emotion Recognition in
 Conversations", Pattern Recognition; ancestor M3NET (CVPR 2023). Streams t, a, v are the projected modalities:
 
-    t = GRU(t) + speaker
+    t = GRU(t) + speaker, each stream + its modality's vector if `use_modal`
     h_0 = W [t, a, v]       h_k+1 = h_k + gated_k(h_k), edges in time and across t, a, v     k = 0..num_K-1
     g = W concat(h_0 + h_num_K), the virtual node         x = GAI([t, a, v, g])
     y_0 = W x               y_l+1 = hypergraph_l(y_l)                                        l = 0..num_L-1
@@ -16,6 +16,13 @@ the virtual one. In the GAI each stream s asks the four means m_r over time of t
 
 `causal=True`: edges from `window` past utterances, in-degree normalisation, means over the past (plain or decaying) in
 GAI and hyperedges, GRU forward in time. A step costs O(layers x window).
+
+Forms that the release names
+- `use_speaker` (on) and `use_modal` (off), learned vectors per speaker and per modality, as its options of these names.
+- Graph: `num_K`, `num_G` and `num_L` layers; `num_G=0` and `num_L=0` leave the global attention and the hypergraph out
+  (one of them stays). Its `graph_type` has no other form that runs.
+- Fusion: `head_virtual=True` classifies all four streams (`concat_DHT`), False the three real ones
+  (`concat_subsequently`). Of `gated` and `concat` it holds no code for the hypergraph.
 
 `as_released=True` restores what the released code computes although it says something else
 - GAI: it pools over features and takes a softmax over one element, so z_s = x_s + one number per utterance (the sum of
@@ -41,7 +48,7 @@ Other deviations from the release, which does not run as published
 | num_K, num_L, dropout | 4, 8, 0.5 | the same |
 | loss IEMOCAP | cross-entropy weighted by 1 / frequency | `focal=0`, `class_weights` |
 | loss MELD | focal, gamma 2.5 | the same |
-| optimiser | AdamW 1e-4 (MELD 2e-5), decay 3e-5, 16 dialogues, 100 epochs | free |
+| optimiser | AdamW 1e-4 (MELD 2e-5), decay 3e-5, 16 dialogues, 100 epochs | `--recipe published` (`published.py`) |
 """
 
 from dataclasses import dataclass
@@ -70,7 +77,7 @@ class VuemoConfig:
     """Sizes of a Vuemo, MELD as published except for the prosody; `window` and `decay` are those of the causal form.
 
     `decay` is the weight of a mean's older part at each new utterance: 1 for a plain mean. A modality of width 0 is
-    always missing.
+    always missing. `use_speaker`, `use_modal` and `head_virtual` are the forms that the header names.
     """
 
     classes: int = 7
@@ -84,6 +91,9 @@ class VuemoConfig:
     num_L: int = 8
     num_G: int = 1
     speakers: int = 9
+    use_speaker: bool = True
+    use_modal: bool = False
+    head_virtual: bool = True
     decay: float = 0.97
     dropout: float = 0.5
     focal: float = 2.5
@@ -92,9 +102,9 @@ class VuemoConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes of which no network can be built."""
-        sizes = (self.classes, self.window, self.width, self.num_K, self.num_L, self.num_G, self.speakers)
-        if min(sizes) < 1:
-            raise ValueError(f"sizes must be at least 1: {self}")
+        sizes = (self.classes, self.window, self.width, self.num_K, self.num_L + self.num_G, self.speakers)
+        if min(sizes) < 1 or min(self.num_L, self.num_G) < 0:
+            raise ValueError(f"sizes must be at least 1, but for num_L or num_G: {self}")
         if not 0.0 < self.decay <= 1.0:
             raise ValueError(f"decay must be above 0 and at most 1, not {self.decay}")
         if self.focal < 0.0:
@@ -171,9 +181,8 @@ class GlobalAttention(nn.Module):
             answer = nodes + enhanced.mean(-1, keepdim=True).sum(1, keepdim=True)
         else:
             scores = torch.einsum("bmtd,brtd->bmtr", enhanced, self.key(means)) / nodes.shape[-1] ** 0.5
-            empty = ~averages.filled.transpose(1, 2)[
-                :, None
-            ]  # a stream that was never present; the virtual one always is
+            # a stream that was never present; the virtual one always is
+            empty = ~averages.filled.transpose(1, 2)[:, None]
             answer = torch.einsum("bmtr,brtd->bmtd", scores.masked_fill(empty, -torch.inf).softmax(-1), means)
         return nodes + torch.sigmoid(self.gate(torch.cat((nodes, answer), dim=-1))) * answer, means
 
@@ -189,12 +198,14 @@ class Vuemo(nn.Module):
         self.fusion = Fusion((c.text_dim, c.audio_dim, c.visual_dim), c.width, dropout=0.0)
         self.context = ContextGRU(c.width, c.width, layers=2, dropout=c.dropout, causal=c.causal)
         self.speaker = SpeakerEmbedding(c.speakers, c.width)
+        self.modal = nn.Parameter(torch.randn(len(MODALITIES), c.width)) if c.use_modal else None
         self.generator = EmotionGenerator(c.width, c.num_K)
         self.attentions = nn.ModuleList(GlobalAttention(c.width, c.as_released) for _ in range(c.num_G))
         self.enter = nn.Linear(c.width, c.width)
         self.hyperedges = convs.Hyperedges(torch.tensor(LOCAL), only_normalise=c.as_released)
         self.convolutions = nn.ModuleList(convs.HypergraphConv(c.width) for _ in range(c.num_L))
-        self.head = EmotionHead(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(len(STREAMS) * c.width, c.classes))
+        classified = len(STREAMS) if c.head_virtual else len(MODALITIES)
+        self.head = EmotionHead(nn.Dropout(c.dropout), nn.ReLU(), nn.Linear(classified * c.width, c.classes))
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
@@ -205,8 +216,9 @@ class Vuemo(nn.Module):
         c, lengths, steps = self.config, batch.lengths, batch.speakers.shape[1]
         utterances = batch.utterances()
         rows = self.fusion.modalities(utterances)  # (N, 3, width)
-        text = self.context(rows[:, 0], lengths) + pack(self.speaker(batch.speakers), lengths)
-        streams = unpack(_with_text(rows, text), lengths, steps).transpose(1, 2)  # (B, 3, T, width)
+        voice = pack(self.speaker(batch.speakers), lengths)
+        rows = self._streams(rows, self.context(rows[:, 0], lengths), voice)
+        streams = unpack(rows, lengths, steps).transpose(1, 2)  # (B, 3, T, width)
         present = unpack(_with_virtual(utterances.present), lengths, steps).transpose(1, 2)  # (B, 4, T)
         real = present[:, : len(MODALITIES)]
         edges = convs.past_edges(real, c.window) if c.causal else convs.complete_edges(real)
@@ -215,6 +227,13 @@ class Vuemo(nn.Module):
         nodes, _ = self.generator(streams, edges, None)
         logits, _ = self._classify(nodes, averages, mixing, None)
         return VuemoOutputs(unpack(pack(logits, lengths), lengths, steps))
+
+    def _streams(self, rows: Tensor, text: Tensor, voice: Tensor) -> Tensor:
+        """The three real streams. Shapes: rows (N, 3, width), text and voice (N, width) -> (N, 3, width)"""
+        if self.config.use_speaker:
+            text = text + voice
+        streams = torch.cat((text[:, None], rows[:, 1:]), dim=1)
+        return streams if self.modal is None else streams + self.modal
 
     def _classify(
         self, nodes: Tensor, averages: convs.Averages, mixing: convs.Mixing, past: Tensor | None
@@ -233,7 +252,10 @@ class Vuemo(nn.Module):
         for convolution in self.convolutions:
             means.append(averages.of(nodes, next(before)))
             nodes = convolution(nodes, means[-1], mixing)
-        return self.head((entered + nodes).transpose(1, 2).flatten(2)), means
+        classified = entered + nodes
+        if not self.config.head_virtual:
+            classified = classified[:, : len(MODALITIES)]
+        return self.head(classified.transpose(1, 2).flatten(2)), means
 
     def initial_state(self, dialogues: int = 1) -> VuemoState:
         """The state of dialogues in which nothing has been said.
@@ -264,7 +286,7 @@ class Vuemo(nn.Module):
         rows = self.fusion.modalities(utterance)  # (B, 3, width)
         text, context = self.context.step(rows[:, 0], state.context)
         voice, speakers = self.speaker.step(utterance.speakers, state.speakers)
-        streams = _with_text(rows, text + voice)[:, :, None]  # (B, 3, 1, width)
+        streams = self._streams(rows, text, voice)[:, :, None]  # (B, 3, 1, width)
         present = _with_virtual(utterance.present)[..., None]  # (B, 4, 1)
         real = present[:, : len(MODALITIES)]
         averages, counts = convs.past_averages_step(state.counts, present, self.config.decay)
@@ -280,10 +302,6 @@ class Vuemo(nn.Module):
             counts=counts,
         )
         return logits[:, 0], after
-
-
-def _with_text(rows: Tensor, text: Tensor) -> Tensor:
-    return torch.cat((text[:, None], rows[:, 1:]), dim=1)
 
 
 def _with_virtual(present: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.card import BROUGHT
-from erc_live.models.corpora.dialogue import PROSODY, Dialogue, Split, Utterance
+from erc_live.models.corpora.dialogue import GENDERS, PROSODY, Dialogue, Split, Utterance
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.turns import Turn, bare, turns
 from erc_live.models.errors import CorpusError
@@ -67,7 +67,8 @@ class Measured:
 @dataclass(frozen=True)
 class Example:
     """One dialogue: its texts, its utterances (their text of width 0 until it is encoded) and its labels (T,). `group`
-    is what must not be parted between what teaches and what scores.
+    is what must not be parted between what teaches and what scores; `genders` (T,) are those of the speakers, indices
+    into `GENDERS`, None where the corpus names none.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Example:
     utterances: UtteranceBatch
     labels: Tensor
     group: str = ""
+    genders: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -126,8 +128,15 @@ def _example(
         present=torch.stack((has_words, audio.isfinite().any(1), visual.isfinite().all(1)), dim=1),
     )
     classes = [UNLABELLED if u.label is None else labels.index(u.label) for u in spoken]
-    texts = tuple(u.text.strip() for u in spoken)
-    return Example(dialogue.name, texts, utterances, torch.tensor(classes), dialogue.group)
+    genders = [UNLABELLED if u.gender is None else GENDERS.index(u.gender) for u in spoken]
+    return Example(
+        dialogue.name,
+        tuple(u.text.strip() for u in spoken),
+        utterances,
+        torch.tensor(classes),
+        dialogue.group,
+        torch.tensor(genders) if any(u.gender for u in spoken) else None,
+    )
 
 
 def _audio(utterance: Utterance, measured: Measured) -> Tensor:
@@ -276,7 +285,8 @@ class DialogueDataset:
             repr((self.labels, dict(self.encoders), self.composition and self.composition.for_card())).encode()
         )
         for example in (*self.train, *self.dev):
-            digest.update(repr((example.name, example.texts, example.labels.tolist())).encode())
+            genders = () if example.genders is None else (example.genders.tolist(),)
+            digest.update(repr((example.name, example.texts, example.labels.tolist(), *genders)).encode())
             for vectors in example.utterances.vectors():
                 digest.update(vectors.numpy().tobytes())
         return digest.hexdigest()[:16]

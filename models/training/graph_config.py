@@ -8,7 +8,22 @@ from typing import Any
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.augment import Disturbance
 from erc_live.models.training.dialogue_dataset import TextsEncoded
-from erc_live.models.training.trainer import EpochDone, StepDone
+from erc_live.models.training.trainer import EpochDone, Plateau, StepDone
+
+
+@dataclass(frozen=True)
+class Published:
+    """How a release trains, beside what `TrainConfig` can say.
+
+    `dialogues` are those of a step; `decoupled`: AdamW, else Adam; `shuffled`: each epoch in another order; `weigh`:
+    the loss weighs classes by 1 / frequency.
+    """
+
+    dialogues: int
+    decoupled: bool = False
+    shuffled: bool = True
+    weigh: bool = True
+    plateau: Plateau | None = None
 
 
 @dataclass(frozen=True)
@@ -28,10 +43,11 @@ class TrainConfig:
     text_rate: float = 5e-5
     folds: int = 0  # of train and dev together, in which the recipe is scored; 0: dev chooses and scores
     weight_decay: float = 0.01
-    clip: float = 1.0  # of the norm of the gradient
+    clip: float = 1.0  # of the norm of the gradient; 0: not clipped
     ema: float = 0.99  # decay of the average of the weights, which is what is kept; 0: no average
     balance: float = 0.5  # how much rarer labels are favoured (tau); on MELD 0.3 did as well within the seeds
     disturbance: Disturbance = field(default_factory=Disturbance)
+    published: Published | None = None  # as the release of the network trains; then a step is of so many dialogues
 
     def for_card(self) -> dict[str, Any]:
         """What belongs on the card beside the seeds and the network."""

@@ -21,13 +21,14 @@ from erc_live.models import checkpoint
 from erc_live.models.batch import DialogueBatch
 from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.errors import WeightsError
+from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import NETWORKS
 from erc_live.models.networks.dialogue_graph import DialogueGraph
 from erc_live.models.state import widths
 from erc_live.models.training.augment import augmented
+from erc_live.models.training.class_statistics import from_train
 from erc_live.models.training.dialogue_dataset import (
     EncodedDialogues,
     Example,
@@ -78,7 +79,10 @@ class GraphTask:
 
     def loss(self, network: JointNetwork, batch: Sequence[Example], generator: Generator) -> Tensor:
         """That of the network's paper."""
-        return self._objective(network.model, *network.inputs(batch))
+        dialogues, labels = network.inputs(batch)
+        if not getattr(network.model.config, "genders", 0):
+            return self._objective(network.model, dialogues, labels)
+        return self._objective(network.model, dialogues, labels, genders_of(batch).to(labels.device))
 
     def score(self, network: JointNetwork) -> dict[str, float]:
         """Without the offsets under which it learns."""
@@ -93,6 +97,12 @@ class GraphTask:
         return {"W-F1": weighted_f1(counts)}
 
 
+def genders_of(batch: Sequence[Example]) -> Tensor:
+    """Those of the speakers. Shapes: -> (B, T), `UNLABELLED` where they are not known and as padding."""
+    rows = [torch.full_like(one.labels, UNLABELLED) if one.genders is None else one.genders for one in batch]
+    return pad_sequence(rows, batch_first=True, padding_value=UNLABELLED)
+
+
 def new_network(data: EncodedDialogues, text: TextEncoder, config: TrainConfig) -> JointNetwork:
     """A network for some data, its scales those of the data, its weights those of `start` where these fit. A modality
     that train lacks is of width 0, for nothing can be learnt about it. Where the text encoder has been tuned on these
@@ -101,7 +111,11 @@ def new_network(data: EncodedDialogues, text: TextEncoder, config: TrainConfig) 
     text_dim, audio_dim, visual_dim = (vectors.shape[1] for vectors in data.train[0].utterances.vectors())
     widths_there = dict(zip(MODALITIES, (text_dim or text.dim, audio_dim, visual_dim), strict=True))
     dims = {f"{name}_dim": width if name in data.modalities else 0 for name, width in widths_there.items()}
-    sizes = {"classes": len(data.labels), **dims, **config.sizes}
+    weigh = config.published is not None and config.published.weigh
+    learnt = from_train(config.network, data, weigh=weigh)
+    sizes = {"classes": len(data.labels), **dims, **learnt, **config.sizes}
+    if sizes.get("genders") and all(example.genders is None for example in data.train):
+        raise CorpusError("--size genders: the corpus names no gender of its speakers: leave it out, or add them")
     network = JointNetwork(config.network, sizes, text if config.tune_text else None)
     model = network.model
     if config.start is not None:

@@ -29,6 +29,7 @@ from erc_live.models.training.dialogue_dataset import (
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
 from erc_live.models.training.judgement import Judged
+from erc_live.models.training.published_task import PublishedTask, schedule
 from erc_live.models.training.run_folder import GraphRun, finished, write_best, write_seed
 from erc_live.models.training.trainer import RESUME, Recipe, Trainer
 
@@ -108,8 +109,10 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
             clip=config.clip,
             patience=config.patience,
             chosen=config.patience is not None,
+            **schedule(config),
         )
-        fit = Trainer(GraphTask(network, data, config), recipe, folder / RESUME, run.watch).fit()
+        task = GraphTask if config.published is None else PublishedTask
+        fit = Trainer(task(network, data, config), recipe, folder / RESUME, run.watch).fit()
         if workers.is_main_process:
             network.load_state_dict(fit.weights)
             shift_logits(network.cpu().eval().model, -offsets(data, config))

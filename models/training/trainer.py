@@ -54,6 +54,17 @@ class Task(Protocol[Batch]):
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """The rate is multiplied by `factor` when the loss on dev has not fallen, by a share of at least `threshold`, for
+    more than `patience` epochs: what torch calls ReduceLROnPlateau.
+    """
+
+    factor: float
+    patience: int
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a run goes. `key` names all that its result depends on, but the seed."""
 
@@ -62,12 +73,14 @@ class Recipe:
     first_seed: int  # of all that is drawn in the first epoch; each later epoch has the next number
     epochs: int
     ema: float  # decay of the average; 0: no average
-    clip: float  # of the norm of the gradient
+    clip: float  # of the norm of the gradient; 0: not clipped
     patience: int | None = None  # epochs without a better score after which the run ends; None: it does not
     chosen: bool = True  # the best epoch is kept; else the last, so that its score on dev is of a run that never saw it
     score_every: int = 1  # epochs; the last is always scored
     warm_up: float = 0.1  # share of the run in which the rate rises
-    fall_from: float = 0.0  # place in the run from which on it falls
+    fall_from: float = 0.0  # place in the run from which on it falls; 1: it does not
+    plateau: Plateau | None = None  # what else the rate depends on; the task then scores its `loss`
+    decoupled: bool = True  # AdamW (Loshchilov and Hutter 2019); else Adam, where decay is a part of the gradient
 
 
 @dataclass
@@ -108,8 +121,19 @@ class EpochDone:
 
 def rate_share(done: float, warm_up: float, fall_from: float) -> float:
     """Which share of the highest rate applies when so much of a run is done: up in a line, down along a cosine."""
-    falling = max(0.0, done - fall_from) / (1 - fall_from)
-    return min(done / warm_up, 0.5 + 0.5 * math.cos(math.pi * falling))
+    falling = max(0.0, done - fall_from) / (1 - fall_from) if fall_from < 1 else 0.0
+    return min(done / warm_up if warm_up else 1.0, 0.5 + 0.5 * math.cos(math.pi * falling))
+
+
+def plateau_share(losses: Sequence[float], plateau: Plateau) -> float:
+    """Which share of the rate is left after epochs with such losses on dev."""
+    share, best, idle = 1.0, math.inf, 0
+    for loss in losses:
+        falls = loss < best * (1 - plateau.threshold)
+        best, idle = (loss, 0) if falls else (best, idle + 1)
+        if idle > plateau.patience:
+            share, idle = share * plateau.factor, 0
+    return share
 
 
 def even_batches(items: int, size: int, generator: Generator) -> list[Tensor]:
@@ -126,7 +150,8 @@ class Trainer:
     ) -> None:
         parallel = DistributedDataParallelKwargs(find_unused_parameters=True)  # those of an absent modality
         self._accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[parallel])
-        optimizer = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in task.groups], fused=True)
+        kind = torch.optim.AdamW if recipe.decoupled else torch.optim.Adam
+        optimizer = kind([{**group, "peak": group["lr"]} for group in task.groups], fused=True)
         self._objective, self._optimizer = self._accelerator.prepare(_Objective(task), optimizer)
         self._ema = AveragedModel(task.network, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
         self._task, self._recipe, self._path = task, recipe, path
@@ -172,7 +197,8 @@ class Trainer:
                 raise WeightsError(f"the loss became {value} in epoch {epoch + 1}: lower the rate")
             self._optimizer.zero_grad()
             self._accelerator.backward(loss)
-            self._accelerator.clip_grad_norm_(self._objective.parameters(), self._recipe.clip)
+            if self._recipe.clip:
+                self._accelerator.clip_grad_norm_(self._objective.parameters(), self._recipe.clip)
             self._optimizer.step()
             self._ema.update_parameters(self._task.network)
             total += value
@@ -186,6 +212,8 @@ class Trainer:
 
     def _set_rate(self, done: float) -> None:
         share = rate_share(done, self._recipe.warm_up, self._recipe.fall_from)
+        if self._recipe.plateau is not None:
+            share *= plateau_share([scores["loss"] for scores in self._fit.scores], self._recipe.plateau)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * share
 

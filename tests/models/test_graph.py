@@ -51,12 +51,17 @@ def test_step_edges_are_those_into_the_newest(talks: list[list[int]], window: in
     assert set(found) == expected
 
 
-@given(talks=talks, window=st.integers(1, 5))
-def test_two_sided_window_is_the_past_window_and_its_mirror(talks: list[list[int]], window: int) -> None:
+@given(talks=talks, window=st.integers(1, 5), later=st.integers(0, 5))
+def test_two_sided_window_is_the_past_window_and_the_mirror_of_another(
+    talks: list[list[int]], window: int, later: int
+) -> None:
     lengths, speakers = torch.tensor([len(talk) for talk in talks]), torch.tensor(list(chain(*talks)))
-    past, both = past_window(lengths, speakers, window), two_sided_window(lengths, speakers, window)
-    edges = set(zip(*past.index.tolist(), past.relation.tolist(), past.distance.tolist(), strict=True))
-    mirrored = {(target, source, kind, -hop) for source, target, kind, hop in edges}
+    past, future = (
+        set(zip(*edges.index.tolist(), edges.relation.tolist(), edges.distance.tolist(), strict=True))
+        for edges in (past_window(lengths, speakers, window), past_window(lengths, speakers, later))
+    )
+    mirrored = {(target, source, kind, -hop) for source, target, kind, hop in future}
+    both = two_sided_window(lengths, speakers, window, later)
     found = list(zip(*both.index.tolist(), both.relation.tolist(), both.distance.tolist(), strict=True))
-    assert set(found) == edges | mirrored
+    assert set(found) == past | mirrored
     assert len(found) == len(set(found))

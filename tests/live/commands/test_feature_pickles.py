@@ -10,14 +10,17 @@ from feature_pickles import MELD, hgf_milag, multiemo, safsd_glnet, vuemo, write
 
 from erc_live.live.commands.corpus import corpus_check, corpus_convert, corpus_stats
 from erc_live.live.commands.evaluate import evaluate
+from erc_live.live.commands.experiment_attention import experiment_attention
 from erc_live.live.commands.predict import predict
 from erc_live.live.commands.train import train
 from erc_live.live.config import load
 from erc_live.live.session.engines import load_engines
 from erc_live.models import checkpoint
+from erc_live.models.card import Card
 from erc_live.models.corpora import read
 from erc_live.models.errors import WeightsError
 from erc_live.models.training.augment import UNDISTURBED
+from erc_live.models.training.published import SCRIPTS
 
 SMALL = ("--epochs", 2, "--batch", 16)
 TINY = ("--size", "width=8", "--size", "heads=2", "--size", "layers=1", "--size", "window=2")
@@ -28,7 +31,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("causal", ["true", "false"])
+@pytest.mark.parametrize(
+    ("recipe", "causal"), [(("--batch", 16), "true"), (("--recipe", "published"), "false")], ids=["own", "published"]
+)
 @pytest.mark.parametrize(
     ("network", "kind", "make", "sizes"),
     [
@@ -39,13 +44,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_every_system_on_its_own_features(
-    network: str, kind: str, make: Callable[[Path], Path], sizes: tuple[str, ...], causal: str, tmp_path: Path
+    network: str,
+    kind: str,
+    make: Callable[[Path], Path],
+    sizes: tuple[str, ...],
+    recipe: tuple[object, ...],
+    causal: str,
+    tmp_path: Path,
 ) -> None:
     folder = make(tmp_path / "features")
     named = f"{kind}:{folder}"
     assert run(corpus_check, named) == (0, f"{named}: right\n")
     options = [part for size in (*sizes, f"causal={causal}") for part in ("--size", size)]
-    code, text = run(train, "--network", network, "--corpus", named, "--out", tmp_path / "run", *SMALL, *options)
+    asked = ("--network", network, "--corpus", named, "--epochs", 2, *recipe)
+    code, text = run(train, *asked, "--out", tmp_path / "run", *options)
     assert code == 0, text
     card = checkpoint.load(str(tmp_path / "run")).card
     features = read(folder, "train").features
@@ -54,9 +66,53 @@ def test_every_system_on_its_own_features(
     widths = [card.config[f"{modality}_dim"] for modality in ("text", "audio", "visual")]
     assert widths == [brought.width for brought in features.values()]
     assert card.training["options"]["disturbance"] == vars(UNDISTURBED)
+    if causal == "false":
+        _is_as_released(card)
     assert not (tmp_path / "run" / "text").exists()
     code, text = run(evaluate, "--corpus", named, "--split", "test", "--weights", tmp_path / "run", "--json")
     assert code == 0, text
+    _attention_is_drawn_of_multiemo_alone(network, ("--corpus", named, "--weights", tmp_path / "run"), tmp_path)
+
+
+def _attention_is_drawn_of_multiemo_alone(network: str, asked: tuple[object, ...], folder: Path) -> None:
+    figure = folder / "attention.svg"
+    code, text = run(experiment_attention, *asked, "--out", figure, "--split", "test", "--dialogue", "Ses01F_13")
+    if network == "multiemo":
+        assert (code, text) == (0, f"drawn: {figure}, dialogue Ses01F_13\n")
+        assert figure.read_text().count("<image") >= 6
+        code, text = run(experiment_attention, *asked, "--out", figure, "--dialogue", "nobody")
+        assert (code, "dev has none of this name; its first is" in text) == (2, True)
+        assert run(experiment_attention, *asked, "--out", folder / "attention")[0] == 2
+    else:
+        assert (code, f"it is a {network}, and this draws a multiemo" in text) == (2, True)
+
+
+def _is_as_released(card: Card) -> None:
+    """Trained on IEMOCAP as the release does it, but for what the test made small."""
+    script, said = SCRIPTS[card.network]["IEMOCAP"], card.training["options"]
+    assert (said["rate"], said["weight_decay"], said["epochs"]) == (script.rate, script.weight_decay, 2)
+    assert (said["clip"], said["ema"], said["balance"]) == (0.0, 0.0, 0.0)
+    assert said["published"]["dialogues"] == script.how.dialogues
+    assert {name: card.config[name] for name in script.sizes} == script.sizes
+    assert bool(card.config.get("class_weights")) == script.how.weigh
+    assert card.config.get("genders", 0) == (2 if card.network == "hgf_milag" else 0)
+    if card.network == "safsd_glnet":
+        assert card.config["similarity"][5] == [0.3, 0.8, 0.3, 0.5, 0.4, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--network", "multiemo", "--batch", 16), 2, "the release decides on --batch: leave one of them out"),
+        (("--network", "dialogue_graph"), 5, "dialogue_graph is none of multiemo, vuemo, hgf_milag, safsd_glnet"),
+        (("--network", "multiemo", "--folds", 2), 5, "leave out --tune-text and --folds"),
+        (("--network", "hgf_milag", "--size", "genders=2"), 4, "names no gender of its speakers: leave it out"),
+    ],
+)
+def test_what_does_not_go_with_a_release(options: tuple[object, ...], code: int, says: str, tmp_path: Path) -> None:
+    corpus = ("--corpus", multiemo(tmp_path / "features", MELD), "--out", tmp_path / "run")
+    found, text = run(train, *corpus, "--recipe", "published", *options)
+    assert (found, says in text, "\n" in text) == (code, True, False), text
 
 
 @pytest.fixture

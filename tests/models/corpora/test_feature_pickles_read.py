@@ -44,6 +44,8 @@ def test_what_a_release_means(make: Callable[..., Path], classes: int, width: in
             assert [u.text for u in dialogue.utterances] == [f"words {n}" for n in range(len(talks.labels[vid]))]
             first = ["M", "F"] if classes == IEMOCAP else ["speaker 0", "speaker 1"]
             assert [u.speaker for u in dialogue.utterances][:2] == first
+            genders = ["male", "female"] if classes == IEMOCAP else [None, None]
+            assert [u.gender for u in dialogue.utterances][:2] == genders
             assert {len(u.vectors["text"]) for u in dialogue.utterances} == {width}
     assert list(problems(folder)) == []
 

@@ -54,6 +54,7 @@ def test_a_dialogue_in_the_order_of_time(tmp_path: Path, inner: str) -> None:
     said = only(tmp_path)
     assert [one.text for one in said] == ["Excuse me.", "Why?", "", "Never mind.", "Stop."]
     assert [one.speaker for one in said] == ["Ses05_F", "Ses05_M", "Ses05_M", "Ses05_F", "Ses05_M"]
+    assert [one.gender for one in said] == ["female", "male", "male", "female", "male"]
     assert [one.label for one in said] == ["excited", "frustrated", None, None, "angry"]
     assert (said[0].start_s, said[0].end_s) == (6.2901, 8.2357)
     assert [(one.valence, one.arousal) for one in said[:3]] == [(-0.25, -0.25), (-0.75, 0.5), (None, None)]

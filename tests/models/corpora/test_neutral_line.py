@@ -108,6 +108,7 @@ A = {"speaker": "A"}
         (line({**A, "prosody": [1, 2]}), '"prosody" must be an object with the keys duration, avg_intensity'),
         (line({**A, "prosody": {"pitch": 1}}), "\"prosody\" has an unknown key 'pitch': the keys are duration"),
         (line({**A, "prosody": {"avg_pitch": "x"}}), '"avg_pitch" must be a number from -1e+09'),
+        (line({**A, "gender": "M"}), '"gender" must be "male", "female" or null, not \'M\''),
         (line({**A, "audio": "x"}, {**A, "audio": "x"}), '"start_s" and "end_s" must say which piece of'),
         (line({**A, "label": "glee"}), "label 'glee' is not in labels.txt"),
     ],
@@ -119,7 +120,20 @@ def test_one_line_for_what_is_wrong(text: bytes, says: str) -> None:
 
 
 # Anything that JSON can say, bent towards the format so that it is often nearly right.
-NAMES = ["speaker", "text", "label", "start_s", "end_s", "audio", "video", "prosody", "valence", "arousal", "other"]
+NAMES = [
+    "speaker",
+    "text",
+    "label",
+    "start_s",
+    "end_s",
+    "audio",
+    "video",
+    "prosody",
+    "valence",
+    "arousal",
+    "gender",
+    "other",
+]
 KEYS = st.sampled_from([*NAMES, *PROSODY])
 SCALARS = (
     st.none()
@@ -140,6 +154,7 @@ VALUES = {
     "prosody": st.dictionaries(st.sampled_from(PROSODY), st.none() | st.floats(-9, 9), max_size=3),
     "valence": st.floats(-1, 1),
     "arousal": st.integers(-1, 1),
+    "gender": st.sampled_from(["male", "female", None]),
 }
 RIGHT = st.fixed_dictionaries({"speaker": st.just("A") | st.integers()}, optional=VALUES)
 # One key of an utterance is anything, known or not.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+from erc_live.models.networks.dialogue_graph import UNLABELLED, DialogueGraph, DialogueGraphConfig, objective
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,42 @@ def test_the_twin_tells_later_from_earlier() -> None:
 def test_the_twin_steps_only_by_replay() -> None:
     with pytest.raises(ValueError, match="wrap it in Replay"):
         twin().initial_state()
+
+
+def test_the_shipped_objective_spreads_a_twentieth_of_the_probability_over_all_labels() -> None:
+    torch.manual_seed(0)
+    model = DialogueGraph(DialogueGraphConfig(7, 12, 8, 5, width=16)).eval()
+    batch, labels = DialogueBatch.pad([talk(3), talk(2)]), torch.tensor([[3, UNLABELLED, 0], [6, 1, UNLABELLED]])
+    log_p = model(batch).log_softmax(-1)
+    losses = [
+        -sum((0.05 / 7 + (0.95 if c == y else 0.0)) * log_p[b, t, c] for c in range(7))
+        for b, t, y in ((0, 0, 3), (0, 2, 0), (1, 0, 6), (1, 1, 1))
+    ]
+    torch.testing.assert_close(objective(model, batch, labels), torch.stack(losses).mean())
+
+
+DROPS = ("fusion", "attention", "layer", "head")  # where the shipped network drops
+
+
+@pytest.mark.parametrize("place", DROPS)
+def test_the_shipped_network_drops_three_tenths_at_each_of_four_places(place: str) -> None:
+    model = DialogueGraph(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=1)).train()
+    layer = model.layers[0]
+    rates = {
+        "fusion": [(part, "p") for part in model.fusion.modules() if isinstance(part, torch.nn.Dropout)],
+        "attention": [(layer.attend, "dropout")],
+        "layer": [(layer, "dropout")],
+        "head": [(part, "p") for part in model.head if isinstance(part, torch.nn.Dropout)],
+    }
+    assert {getattr(*one) for one in rates[place]} == {0.3}
+    for other in DROPS:
+        for part, name in rates[other] if other != place else []:
+            setattr(part, name, 0.0)
+    spoken = talk(20)
+    assert not torch.equal(forward(model, spoken), forward(model, spoken))
+    for part, name in rates[place]:
+        setattr(part, name, 0.0)
+    assert torch.equal(forward(model, spoken), forward(model, spoken))
 
 
 def test_without_a_window_each_utterance_is_alone() -> None:

@@ -4,15 +4,25 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch
-from erc_live.models.networks.hgf_milag import EdgeAttention, HgfMilag, HgfMilagConfig, objective
+from erc_live.models.graph import two_sided_window
+from erc_live.models.networks.hgf_milag import LEVELS, EdgeAttention, HgfMilag, HgfMilagConfig, objective
 
 DIMS = (6, 8, 4)
 TINY = HgfMilagConfig(
     5, *DIMS, window=2, context_width=8, graph_width=6, head_width=6, heads=2, bases=3, dropout=0.0, genders=2
 )
+FORMS = {
+    "two-sided": TINY,
+    "causal": replace(TINY, causal=True),
+    "two windows": replace(TINY, window=1, future=3),
+    "no later one": replace(TINY, future=0),
+    "as released": replace(TINY, as_released=True),
+    "as released, two windows": replace(TINY, as_released=True, window=3, future=1),
+    "as released, causal": replace(TINY, as_released=True, causal=True),
+}
 
 
 def build(config: HgfMilagConfig, seed: int = 0) -> HgfMilag:
@@ -41,10 +51,12 @@ def classify(model: HgfMilag, *dialogues: UtteranceBatch) -> Tensor:
 
 def by_hand(model: HgfMilag, talk: UtteranceBatch) -> Tensor:
     """The equations of the header, one utterance and one edge at a time."""
-    w, steps, causal = model.config.window, len(talk), model.config.causal
+    config, steps, causal = model.config, len(talk), model.config.causal
+    released = config.as_released
+    w, later = config.window, 0 if causal else config.window if config.future is None else config.future
     x = model.fusion.modalities(talk)
     c = [model.context[m].units(x[None, :, m])[0][0] for m in range(3)]
-    heard = [list(range(max(0, i - w), i + 1 if causal else min(steps, i + w + 1))) for i in range(steps)]
+    heard = [list(range(max(0, i - w), min(steps, i + later + 1))) for i in range(steps)]
     s = [
         torch.stack(
             [
@@ -64,7 +76,7 @@ def by_hand(model: HgfMilag, talk: UtteranceBatch) -> Tensor:
         )
         for m, conv in enumerate(model.inside)
     ]
-    mask = torch.tensor([[j in heard[i] for j in range(steps)] for i in range(steps)])
+    mask = torch.tensor([[i == j if released else j in heard[i] for j in range(steps)] for i in range(steps)])
     fused = [s[0]]
     for other in s[1:]:
         a = model.across
@@ -75,8 +87,11 @@ def by_hand(model: HgfMilag, talk: UtteranceBatch) -> Tensor:
     weight = torch.einsum("rb,bio->rio", model.relate.comp, model.relate.weight)
     h = joint @ model.relate.root + model.relate.bias
     for i in range(steps):
-        kinds = {j: 1 if talk.speakers[j] == talk.speakers[i] else 2 for j in heard[i]}
-        kinds = {j: 0 if j == i else kind + 2 * (j > i) for j, kind in kinds.items()}
+        other = {j: int(talk.speakers[j] != talk.speakers[i]) for j in heard[i]}
+        if released:  # earlier of the same, of another; later or itself of the same, of another
+            kinds = {j: other[j] + (2 if j >= i else 0) for j in heard[i]}
+        else:  # itself; earlier of the same, of another; later of the same, of another
+            kinds = {j: 0 if j == i else 1 + other[j] + (2 if j > i else 0) for j in heard[i]}
         for kind in set(kinds.values()):
             mates = [j for j in heard[i] if kinds[j] == kind]
             h[i] = h[i] + joint[mates].mean(0) @ weight[kind]
@@ -88,11 +103,67 @@ def by_hand(model: HgfMilag, talk: UtteranceBatch) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("causal", [False, True])
-def test_both_forms_are_their_equations(causal: bool) -> None:
-    model, talk = build(replace(TINY, causal=causal)), dialogue(0, 6)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_its_equations(form: str) -> None:
+    model, talk = build(FORMS[form]), replace(dialogue(0, 8), speakers=torch.tensor([0, 1, 0, 2, 0, 0, 1, 2]))
     with torch.no_grad():
         torch.testing.assert_close(classify(model, talk)[0], by_hand(model, talk), atol=1e-5, rtol=1e-5)
+
+
+def test_as_released_an_utterance_is_averaged_with_later_ones_of_its_speaker() -> None:
+    """One matrix for both, so what the RGCN hears of the same speaker from now on is one mean."""
+    model = build(FORMS["as released"])
+    edges = two_sided_window(torch.tensor([3]), torch.tensor([0, 0, 1]), 2, 2)
+    kinds = {(s, t): k for s, t, k in zip(*edges.index.tolist(), model._relations(edges).tolist(), strict=True)}
+    assert kinds == {
+        (0, 0): 2, (1, 1): 2, (2, 2): 2, (1, 0): 2, (0, 1): 0, (2, 0): 3, (2, 1): 3, (0, 2): 1, (1, 2): 1,
+    }  # fmt: skip
+    assert model.relate.num_relations == 4
+
+
+def test_the_released_sizes_and_shares() -> None:
+    """Of the training script and the model of the release, IEMOCAP."""
+    config = HgfMilagConfig(6, 1024, 1582, 342)
+    assert (config.window, config.future, config.dropout, config.attention_dropout) == (10, None, 0.4, 0.1)
+    assert (config.context_width, config.context_layers, config.graph_width, config.head_width) == (160, 2, 100, 100)
+    assert (config.heads, config.bases, config.emotion_share) == (10, 10, 0.7)
+    assert dict(zip(LEVELS, config.emotion_weights, strict=True)) == {
+        "fused": 1.0, "text": 0.7, "audio": 0.1, "visual": 0.2,
+    }  # fmt: skip
+    assert dict(zip(LEVELS, config.gender_weights, strict=True)) == {
+        "fused": 1.0, "text": 0.7, "audio": 0.2, "visual": 0.1,
+    }  # fmt: skip
+    with torch.device("meta"):
+        sizes = [sum(p.numel() for p in HgfMilag(replace(config, causal=c)).parameters()) for c in (False, True)]
+    assert sizes == [2_520_446, 2_750_826]
+
+
+def test_weights_across_modalities_are_dropped_and_no_others_where_dropout_is_0() -> None:
+    sources, itself = torch.randn(40, 8), torch.arange(40).expand(2, -1)
+    attention = EdgeAttention(8, 2, dropout=0.5)
+    heads = []
+    attention.out.register_forward_pre_hook(lambda _, given: heads.append(given[0]))
+    with torch.no_grad():
+        attention(sources, sources, itself)
+        value = attention.value(sources)
+    shares = (heads[0] / value).unflatten(1, (2, 4))  # of one key, so each head takes all of it, twice or not at all
+    torch.testing.assert_close(shares, shares[..., :1].round().expand_as(shares), atol=1e-4, rtol=0)
+    assert set(shares[..., 0].round().flatten().tolist()) == {0.0, 2.0}
+    model = build(replace(TINY, attention_dropout=0.5)).train()
+    plain = build(replace(TINY, attention_dropout=0.0)).train()
+    model.load_state_dict(plain.state_dict())
+    talk = dialogue(3, 6, missing=0.0)
+    assert torch.equal(classify(plain, talk), classify(plain, talk))
+    assert not torch.equal(classify(model, talk), classify(model, talk))
+
+
+def test_what_is_dropped_before_the_context_and_what_is_not_as_released() -> None:
+    given = [part.p for part in HgfMilag(replace(TINY, dropout=0.4)).fusion.modules() if isinstance(part, nn.Dropout)]
+    released = HgfMilag(replace(TINY, dropout=0.4, as_released=True))
+    assert set(given) == {0.4}
+    assert {part.p for part in released.fusion.modules() if isinstance(part, nn.Dropout)} == {0.0}
+    assert {head[2].p for head in (*released.emotions, *released.genders)} == {0.4}
+    assert {gru.units.dropout for gru in released.context} == {0.4}
 
 
 def test_cross_attention_over_one_key_is_deaf_to_the_query() -> None:
@@ -102,15 +173,6 @@ def test_cross_attention_over_one_key_is_deaf_to_the_query() -> None:
     answers = [attention(torch.randn(5, 8), sources, itself) for _ in range(2)]
     torch.testing.assert_close(answers[0], answers[1])
     torch.testing.assert_close(answers[0], attention.out(attention.value(sources)))
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_as_released_the_cross_attention_hears_one_utterance(causal: bool) -> None:
-    intent, released = build(replace(TINY, causal=causal)), build(replace(TINY, causal=causal, as_released=True))
-    talk = dialogue(1, 6)
-    alone = talk.rows(slice(0, 1))
-    assert not torch.allclose(classify(intent, talk), classify(released, talk), atol=1e-4)
-    torch.testing.assert_close(classify(intent, alone), classify(released, alone))
 
 
 def test_only_the_two_sided_form_hears_the_future() -> None:
@@ -237,7 +299,12 @@ def test_it_learns_four_dialogues_by_heart() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"window": 0}, "at least 1"), ({"heads": 3}, "context_width 8"), ({"emotion_weights": (1.0,)}, "4 weights")],
+    [
+        ({"window": 0}, "at least 1"),
+        ({"future": -1}, "future must not be negative: -1"),
+        ({"heads": 3}, "context_width 8"),
+        ({"emotion_weights": (1.0,)}, "4 weights"),
+    ],
 )
 def test_sizes_that_build_no_network_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):

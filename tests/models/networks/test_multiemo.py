@@ -184,11 +184,70 @@ def test_the_objective_is_its_equation() -> None:
     torch.testing.assert_close(unlabelled, 0.3 * losses.soft_hgr(outputs.views))
 
 
-def test_as_released_changes_the_loss_alone() -> None:
+@pytest.mark.parametrize("given", [(), (8.0, 4.0, 16.0, 1.0)])
+def test_as_released_the_class_weights_sum_to_1_and_soft_hgr_is_of_samples(given: tuple[float, ...]) -> None:
     (batch, labels), published = corpus(), build(TINY)
-    released = build(replace(TINY, as_released=True))
-    assert torch.equal(released(batch), published(batch))
-    assert not torch.allclose(objective(released, batch, labels), objective(published, batch, labels))
+    model = build(replace(TINY, as_released=True, class_weights=given))
+    assert torch.equal(model(batch), published(batch))
+    outputs = model.outputs(batch)
+    y = labels[torch.arange(7) < batch.lengths[:, None]]
+    raw = [(g or len(y) / int((y == c).sum())) ** 1.2 for c, g in enumerate(given or (0, 0, 0, 0))]
+    weights = [weight / sum(raw) for weight in raw]
+    z = outputs.z / outputs.z.norm(dim=1, keepdim=True)
+    contrast = torch.zeros(())
+    for j in range(len(y)):
+        others = [g for g in range(len(y)) if g != j]
+        among = torch.stack([z[j] @ z[g] / 1.4 for g in others]).logsumexp(0)
+        logs = [z[j] @ z[g] / 1.4 - among for g in others if y[g] == y[j]]
+        terms = [(1 - log.exp()) ** 2 * log for log in logs]
+        contrast = contrast - weights[y[j]] * sum(terms) / max(len(terms), 1)
+    correlation = torch.zeros(())
+    for q, v in ((0, 1), (0, 2), (1, 2)):
+        one, other = outputs.views[:, q], outputs.views[:, v]
+        trace = torch.trace(torch.cov(one) @ torch.cov(other))  # rows are the variables: sample by sample
+        correlation = correlation - ((one * other).sum() / len(y) - trace / 2 / len(y))
+    entropy = functional.cross_entropy(outputs.logits[torch.arange(7) < batch.lengths[:, None]], y)
+    expected = 0.3 * contrast / len(y) + 0.3 * correlation / len(y) + 0.4 * entropy
+    torch.testing.assert_close(objective(model, batch, labels), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_weights_of_the_train_split_go_before_those_of_the_batch() -> None:
+    (batch, labels), given = corpus(), (8.0, 4.0, 16.0, 1.0)
+    model = build(replace(TINY, class_weights=given, hgr_share=0.0, swfc_share=1.0))
+    outputs, y = model.outputs(batch), labels[labels != UNLABELLED]
+    expected = losses.swfc(outputs.z, y, torch.tensor(given) ** 1.2, 2.0, 1.4) / len(y)
+    torch.testing.assert_close(objective(model, batch, labels), expected)
+    with pytest.raises(ValueError, match="2 class weights for 4 classes"):
+        replace(TINY, class_weights=(1.0, 2.0))
+
+
+@torch.no_grad()
+@MODES
+def test_attention_as_it_is_drawn_is_that_of_the_last_layer(config: MultiEmoConfig) -> None:
+    model, utterances = build(replace(config, layers=1)), talk(0, 6)
+    batch = DialogueBatch.pad([utterances])
+    found = model.cross_attention(batch)[0]
+    torch.testing.assert_close(found.sum(-1), torch.ones(3, 2, 6))
+    assert (found.triu(1) == 0).all() == config.causal
+    contexts, mask = model._read(batch)
+    layer = model.stacks[1]  # of the audio, which asks text first
+    keys, _ = layer.first.remember(contexts[0, :, 0]).chunk(2, dim=1)
+    queries, by_head = layer.first.query(contexts[0, :, 1]), []
+    for h in range(2):
+        part = slice(4 * h, 4 * h + 4)
+        scores = queries[:, part] @ keys[:, part].T / 2.0
+        if config.causal:
+            scores = scores + mask[h]
+        by_head.append(scores.softmax(-1))
+    torch.testing.assert_close(found[1, 0], sum(by_head) / 2)
+
+
+def test_the_released_sizes() -> None:
+    """Of the release's training script for MELD; those for IEMOCAP are set by `--recipe published`."""
+    config = MultiEmoConfig()
+    assert (config.width, config.heads, config.feedforward, config.layers, config.hidden) == (256, 4, 1024, 2, 512)
+    assert (config.swfc_share, config.hgr_share, config.dropout) == (0.3, 0.3, 0.0)
+    assert (config.alpha, config.gamma, config.temperature) == (1.2, 2.0, 1.4)
 
 
 @pytest.mark.parametrize("config", [IEMOCAP, CAUSAL])

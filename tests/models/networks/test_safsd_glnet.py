@@ -204,9 +204,29 @@ def test_the_objective_is_its_three_parts(as_released: bool) -> None:
             focus.append(similarity_focal(student[known], target, similarity, alpha, 2.0))
         else:
             focus.append(confusable_focal(student[known], target, similarity, alpha, (2.0, 1.0)))
-        soft.append(distillation(pack(student, batch.lengths), pack(out.logits, batch.lengths)))
+        soft.append(distillation(pack(out.pupils[:, :, m], batch.lengths), pack(out.logits, batch.lengths)))
     expected = 0.5 * hard + 2.0 * sum(focus) + 3.0 * sum(soft)
     torch.testing.assert_close(objective(model, batch, labels), expected)
+
+
+def test_as_released_the_text_pupil_reads_what_the_graph_has_added_the_speaker_to() -> None:
+    batch = DialogueBatch.pad([replace(dialogue(10, 4), speakers=torch.tensor([0, 1, 2, 1]))])
+    model, released = build(TINY), build(replace(TINY, as_released=True))
+    plain, found = model.outputs(batch), released.outputs(batch)
+    assert torch.equal(plain.pupils, plain.students)
+    torch.testing.assert_close(found.students, plain.students)
+    assert torch.equal(found.pupils[:, :, 1:], found.students[:, :, 1:])
+    text = released._fuse(batch)[:, 0] + released.graph_speaker.vectors(batch.speakers)
+    torch.testing.assert_close(found.pupils[:, :, 0], released.students[0](text))
+    assert not torch.allclose(found.pupils[:, :, 0], found.students[:, :, 0], atol=1e-3)
+
+
+def test_the_released_sizes() -> None:
+    """Of the release's model and training script."""
+    config = SafsdGlnetConfig()
+    assert (config.width, config.graph_width, config.heads, config.num_K) == (1024, 1024, 8, 4)
+    assert (config.dropout, config.mask, config.shares) == (0.5, 0.5, (1.0, 1.0, 1.0))
+    assert (config.gamma, config.temperature) == (2.0, 1.0)
 
 
 def test_the_teacher_learns_from_labels_alone_unless_as_released() -> None:

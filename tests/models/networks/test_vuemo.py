@@ -154,6 +154,78 @@ def test_the_virtual_node_by_hand() -> None:
     )
 
 
+# The hyperedges of an utterance as the release lists them; besides, each stream has one over the dialogue.
+RELEASED_HYPEREDGES = ("tag", "tvg", "avg", "ag", "vg", "tg")
+
+
+@pytest.mark.parametrize("as_released", [False, True])
+def test_a_hypergraph_layer_by_hand(as_released: bool) -> None:
+    """Two utterances, hyperedge by hyperedge; all weights differ."""
+    model, steps = build(replace(TINY, causal=False, as_released=as_released)), 2
+    nodes = torch.randn(1, 4, steps, 8)
+    present = torch.ones(1, 4, steps, dtype=torch.bool)
+    averages = complete_averages(present)
+    layer, edges = model.convolutions[0], model.hyperedges
+    gamma = dict(zip("tavg", edges.log_gamma.exp(), strict=True))
+    hyperedges = [
+        (name, [(name, t) for t in range(steps)], weight)
+        for name, weight in zip("tavg", edges.log_wide.exp(), strict=True)
+    ]
+    for t in range(steps):
+        weights = edges.log_local.exp()
+        hyperedges += [(name, [(m, t) for m in name], w) for name, w in zip(RELEASED_HYPEREDGES, weights, strict=True)]
+    with torch.no_grad():
+        found = layer(nodes, averages.of(nodes, None), edges(present, averages.filled))
+        for m, t in product("tavg", range(steps)):
+            said, total, degree = torch.zeros(8), 0.0, 0
+            for _, members, weight in hyperedges:
+                if (m, t) not in members:
+                    continue
+                among = [(1.0 if as_released else gamma[n]) * nodes[0, "tavg".index(n), s] for n, s in members]
+                mean = sum(among) / sum(gamma[n] for n, _ in members)
+                said, total, degree = said + (1.0 if as_released else weight) * mean, total + weight, degree + 1
+            assert degree == {"t": 4, "a": 4, "v": 4, "g": 7}[m]
+            expected = functional.leaky_relu(said / total + layer.bias, 0.01)
+            torch.testing.assert_close(found[0, "tavg".index(m), t], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_released_sizes() -> None:
+    """Of the release's training script: MELD as it is, IEMOCAP by `--recipe published`."""
+    config = VuemoConfig()
+    assert (config.num_K, config.num_L, config.dropout, config.focal) == (4, 8, 0.5, 2.5)
+    assert (config.use_speaker, config.use_modal, config.head_virtual) == (True, False, True)
+    with torch.device("meta"):
+        model = Vuemo(config)
+    assert model.head[-1].in_features == 4 * 512
+    assert (model.attentions[0].enhance[0].out_features, model.context.units.num_layers) == (1024, 2)
+    assert model.head[0].p == model.context.units.dropout == 0.5
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(
+    "form",
+    [{"use_speaker": False}, {"use_modal": True}, {"head_virtual": False}, {"num_L": 0}, {"num_G": 0}],
+)
+def test_the_forms_that_the_release_names(form: dict[str, object], causal: bool) -> None:
+    config, spoken = replace(TINY, causal=causal, **form), talk(3, 6, missing=0.0)
+    model = build(config)
+    if causal:
+        torch.testing.assert_close(stepped(model, spoken), forward(model, spoken)[0], atol=1e-5, rtol=1e-5)
+    by_one = forward(model, replace(spoken, speakers=torch.zeros(6, dtype=torch.int64)))
+    assert torch.equal(by_one, forward(model, replace(spoken, speakers=torch.arange(6)))) is not config.use_speaker
+    names = dict(model.named_parameters())
+    if config.use_modal:
+        bare, before = build(replace(config, use_modal=False)), forward(model, spoken)
+        with torch.no_grad():
+            names["modal"].zero_()
+        bare.load_state_dict(model.state_dict(), strict=False)
+        assert torch.equal(forward(bare, spoken), forward(model, spoken))
+        assert not torch.allclose(before, forward(model, spoken), atol=1e-3)
+    assert names["head.2.weight"].shape[1] == (4 if config.head_virtual else 3) * 8
+    assert any(name.startswith("convolutions.") for name in names) == (config.num_L > 0)
+    assert any(name.startswith("attentions.") for name in names) == (config.num_G > 0)
+
+
 def test_the_global_attention_by_hand() -> None:
     torch.manual_seed(1)
     attention, nodes = GlobalAttention(4, as_released=False), torch.randn(1, 4, 3, 4)
@@ -251,7 +323,8 @@ def test_what_cannot_be_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_L": 0}, "at least 1"),
+        ({"num_L": 0, "num_G": 0}, "at least 1"),
+        ({"num_L": -1, "num_G": 3}, "at least 1, but for num_L or num_G"),
         ({"decay": 0.0}, "decay must be above 0 and at most 1, not 0.0"),
         ({"decay": 1.5}, "not 1.5"),
         ({"class_weights": (1.0, 2.0)}, "2 class weights for 7 classes"),
