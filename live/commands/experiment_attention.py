@@ -32,7 +32,7 @@ def experiment_attention(
     import torch
 
     from erc_live.live.commands import plots
-    from erc_live.live.commands.evaluate import vectors
+    from erc_live.live.commands.network_inputs import NetworkInputs
     from erc_live.models import checkpoint
     from erc_live.models.batch import DialogueBatch
     from erc_live.models.corpora import read
@@ -45,7 +45,7 @@ def experiment_attention(
     loaded = checkpoint.load(weights)
     if loaded.card.network != "multiemo":
         raise ConfigError(f"--weights {weights}: it is a {loaded.card.network}, and this draws a multiemo")
-    chosen = _named(dialogue, vectors(read(corpus, split), weights, loaded), split)
+    chosen = _named(dialogue, NetworkInputs(weights, loaded).of(read(corpus, split)), split)
     with torch.inference_mode():
         maps = loaded.model.cross_attention(DialogueBatch.pad([chosen.utterances]))[0]
     panels = [

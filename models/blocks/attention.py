@@ -84,7 +84,8 @@ class CrossAttention(nn.Module):
         )
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-        return scores.softmax(-1).mean(1)
+        shares: Tensor = scores.softmax(-1).mean(1)
+        return shares
 
 
 class MultiAttn(nn.Module):

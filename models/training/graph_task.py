@@ -67,7 +67,7 @@ class GraphTask:
         self.network: nn.Module = network
         self.groups = _groups(network, config)
         self._data, self._config, self._offsets = data, config, offsets(data, config)
-        self._objective = NETWORKS[config.network].objective
+        self._objective: Any = NETWORKS[config.network].objective
 
     def batches(self, epoch: int, generator: Generator) -> list[list[Example]]:
         """One epoch of train, composed and disturbed anew, in random order."""
@@ -81,8 +81,10 @@ class GraphTask:
         """That of the network's paper."""
         dialogues, labels = network.inputs(batch)
         if not getattr(network.model.config, "genders", 0):
-            return self._objective(network.model, dialogues, labels)
-        return self._objective(network.model, dialogues, labels, genders_of(batch).to(labels.device))
+            loss: Tensor = self._objective(network.model, dialogues, labels)
+            return loss
+        loss = self._objective(network.model, dialogues, labels, genders_of(batch).to(labels.device))
+        return loss
 
     def score(self, network: JointNetwork) -> dict[str, float]:
         """Without the offsets under which it learns."""
