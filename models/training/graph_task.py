@@ -80,10 +80,8 @@ class GraphTask:
     def loss(self, network: JointNetwork, batch: Sequence[Example], generator: Generator) -> Tensor:
         """That of the network's paper."""
         dialogues, labels = network.inputs(batch)
-        if not getattr(network.model.config, "genders", 0):
-            loss: Tensor = self._objective(network.model, dialogues, labels)
-            return loss
-        loss = self._objective(network.model, dialogues, labels, genders_of(batch).to(labels.device))
+        told = (genders_of(batch).to(labels.device),) if getattr(network.model.config, "genders", 0) else ()
+        loss: Tensor = self._objective(network.model, dialogues, labels, *told)
         return loss
 
     def score(self, network: JointNetwork) -> dict[str, float]:
