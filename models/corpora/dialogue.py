@@ -59,7 +59,7 @@ class FeatureKind:
 class Utterance:
     """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured. `valence`
     and `arousal` are what raters said, in [-1, 1], None where they were not asked. `vectors` are those that the corpus
-    brings, by modality.
+    brings, by modality. `spoken`: the words as they were said, where `text` is what a recogniser made of them.
     """
 
     speaker: str
@@ -73,6 +73,7 @@ class Utterance:
     valence: float | None = None
     arousal: float | None = None
     vectors: Mapping[str, Vector] = field(default_factory=dict, hash=False)
+    spoken: str | None = None
 
 
 @dataclass(frozen=True)

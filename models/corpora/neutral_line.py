@@ -83,6 +83,9 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     speaker: Annotated[Name, Meta(description="Who speaks; the same in all utterances of this person.")]
     text: Annotated[Text | None, Meta(description="Empty or null where nothing was transcribed.")] = None
+    spoken: Annotated[
+        Text | None, Meta(description="The words as they were said, where text is what a recogniser made of them.")
+    ] = None
     label: Annotated[Word | None, Meta(description="Any emotion of the corpus' own set; null: not labelled.")] = None
     start_s: Annotated[Seconds | None, Meta(description="Seconds from the beginning of the conversation.")] = None
     end_s: Annotated[Seconds | None, Meta(description="Not before start_s.")] = None
@@ -119,6 +122,7 @@ _WANTED = {  # what should stand at a place, in words
     "utterances": "a list of at least one utterance",
     "speaker": "a name on one line and not blank",
     "text": "text without half characters (lone surrogates) or null",
+    "spoken": "text without half characters (lone surrogates) or null",
     "label": "a name on one line and not blank, or null",
     "start_s": _TIME,
     "end_s": _TIME,
@@ -177,7 +181,7 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
     utterances = []
     for utterance in dialogue.utterances:
         entry: dict[str, Any] = {"speaker": utterance.speaker, "text": utterance.text, "label": utterance.label}
-        entry |= {key: value for key in ("start_s", "end_s") if (value := getattr(utterance, key)) is not None}
+        entry |= {key: value for key in ("spoken", "start_s", "end_s") if (value := getattr(utterance, key)) is not None}
         entry |= {key: relative(path) for key in ("audio", "video") if (path := getattr(utterance, key)) is not None}
         if utterance.prosody is not None:
             values = zip(PROSODY, utterance.prosody, strict=True)
@@ -269,7 +273,9 @@ def _utterance(entry: UtteranceEntry, folder: Path) -> Utterance:
     given = {} if entry.vectors is None else msgspec.structs.asdict(entry.vectors)
     vectors = {modality: array("f", numbers) for modality, numbers in given.items() if numbers is not None}
     media = (audio, video)
-    return Utterance(_name(entry.speaker), text, label, entry.start_s, entry.end_s, *media, prosody, *rated, vectors)
+    spoken = None if entry.spoken is None else entry.spoken.strip()
+    name, times = _name(entry.speaker), (entry.start_s, entry.end_s)
+    return Utterance(name, text, label, *times, *media, prosody, *rated, vectors, spoken)
 
 
 def _features(entry: FeaturesEntry | None) -> dict[str, FeatureKind]:
