@@ -36,7 +36,9 @@ def corpus_hear(
     ] = None,
     recogniser: Annotated[
         str,
-        typer.Option(help="Weights of faster-whisper (tiny.en, base, a folder), pocketsphinx, or auto.", metavar="NAME"),
+        typer.Option(
+            help="Weights of faster-whisper (tiny.en, base, a folder), pocketsphinx, or auto.", metavar="NAME"
+        ),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Draws the dialogues, the voices, and what spoils them.")] = 0,
 ) -> None:
@@ -119,4 +121,6 @@ def _summary(dialogues: "Sequence[Dialogue]", score: "Callable[[Sequence[str], s
     between = f" ({spread[0]:.1%} to {spread[1]:.1%})" if spread else ""
     lost = sum(not text for _, text in turns)
     words = "no word to be heard" if rate is None else f"word error rate {rate:.1%}{between}"
-    return f"{len(turns)} lines in {len(dialogues)} dialogues, {words}, no words of {lost} lines ({lost / len(turns):.1%})"
+    return (
+        f"{len(turns)} lines in {len(dialogues)} dialogues, {words}, no words of {lost} lines ({lost / len(turns):.1%})"
+    )

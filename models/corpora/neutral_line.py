@@ -181,7 +181,9 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
     utterances = []
     for utterance in dialogue.utterances:
         entry: dict[str, Any] = {"speaker": utterance.speaker, "text": utterance.text, "label": utterance.label}
-        entry |= {key: value for key in ("spoken", "start_s", "end_s") if (value := getattr(utterance, key)) is not None}
+        entry |= {
+            key: value for key in ("spoken", "start_s", "end_s") if (value := getattr(utterance, key)) is not None
+        }
         entry |= {key: relative(path) for key in ("audio", "video") if (path := getattr(utterance, key)) is not None}
         if utterance.prosody is not None:
             values = zip(PROSODY, utterance.prosody, strict=True)
