@@ -68,7 +68,7 @@ def corpus_hear(
     score = partial(compare, normalise=normaliser(config.transcriber.language))
     score(["tried"], "tried")  # what counts errors is here: known now, and not after hours
     source = _source(path, split)
-    _check_place(into, source.name)
+    _check_place(into, source)
     dialogues = chosen(source, seed, lines)
     with err.status("trying the voices"):
         check_voices()
@@ -102,13 +102,15 @@ def _source(path: Path, split: str) -> "Split":
     return source
 
 
-def _check_place(into: Path, split: str) -> None:
-    """Raises CorpusError where another corpus would be written over."""
+def _check_place(into: Path, split: "Split") -> None:
+    """Raises CorpusError where another corpus would be written over, or be mixed with."""
+    from erc_live.models.corpora.neutral import check_labels
     from erc_live.models.errors import CorpusError
 
-    target = into / f"{split}.jsonl"
-    if target.exists() and not (into / JOURNAL.format(split)).is_file():
+    target = into / f"{split.name}.jsonl"
+    if target.exists() and not (into / JOURNAL.format(split.name)).is_file():
         raise CorpusError(f"{target} is there already, and not from here: give another folder")
+    check_labels(into, split)
 
 
 def _summary(dialogues: "Sequence[Dialogue]", score: "Callable[[Sequence[str], str], list[Errors]]") -> str:

@@ -169,8 +169,7 @@ def write_split(folder: Path, split: Split) -> None:
     Raises:
         CorpusError: the folder's labels.txt names other labels, or it cannot be written.
     """
-    if labels_of(folder) not in (None, split.labels):
-        raise CorpusError(f"{folder / LABELS} names other labels than {', '.join(split.labels)}: give another folder")
+    check_labels(folder, split)
     lines = [_line(dialogue, _relative_to(folder)) for dialogue in split.dialogues]
     files = {PATTERN.format(split.name): "".join(lines), LABELS: "".join(f"{label}\n" for label in split.labels)}
     try:
@@ -182,6 +181,12 @@ def write_split(folder: Path, split: Split) -> None:
                 part.replace(folder / name)
     except OSError as error:
         raise CorpusError(f"{folder} cannot be written ({error.strerror}): make room, or give another") from error
+
+
+def check_labels(folder: Path, split: Split) -> None:
+    """Raises CorpusError where the folder's labels.txt names other labels than the split has."""
+    if labels_of(folder) not in (None, split.labels):
+        raise CorpusError(f"{folder / LABELS} names other labels than {', '.join(split.labels)}: give another folder")
 
 
 def _relative_to(folder: Path) -> Callable[[Path], str]:

@@ -162,6 +162,7 @@ def test_no_other_corpus_is_written_over(corpus: Path, letters: Letters) -> None
     (corpus / "out").mkdir()
     (corpus / "out" / "labels.txt").write_text("joy\n")
     assert "names other labels" in hear(corpus, corpus / "out")[1]
+    assert not letters.texts  # known before anything is read
 
 
 def test_what_was_recognised_is_read_from_its_spoken_words(corpus: Path, letters: Letters) -> None:
