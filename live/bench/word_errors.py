@@ -62,7 +62,12 @@ def normaliser(language: str) -> Normaliser:
     except ImportError as error:
         raise EngineError("counting wrong words needs whisper-normalizer: pip install 'erc-live[bench]'") from error
     plain = EnglishTextNormalizer() if language in _ENGLISH else BasicTextNormalizer()
-    return lambda text: " ".join(plain(text.replace("\u2019", "'")).split())  # it knows one apostrophe of the two
+
+    def normalise(text: str) -> str:
+        words = plain(text.replace("\u2019", "'")).split()  # it knows one apostrophe of the two
+        return " ".join(word for word in words if any(map(str.isalnum, word)))  # of an ellipsis it leaves a full stop
+
+    return normalise
 
 
 def compare(reference: Sequence[str], recognised: str, normalise: Normaliser) -> list[Errors]:

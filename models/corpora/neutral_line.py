@@ -83,9 +83,6 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     speaker: Annotated[Name, Meta(description="Who speaks; the same in all utterances of this person.")]
     text: Annotated[Text | None, Meta(description="Empty or null where nothing was transcribed.")] = None
-    spoken: Annotated[
-        Text | None, Meta(description="The words as they were said, where text is what a recogniser made of them.")
-    ] = None
     label: Annotated[Word | None, Meta(description="Any emotion of the corpus' own set; null: not labelled.")] = None
     start_s: Annotated[Seconds | None, Meta(description="Seconds from the beginning of the conversation.")] = None
     end_s: Annotated[Seconds | None, Meta(description="Not before start_s.")] = None
@@ -103,6 +100,9 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     arousal: Annotated[Rating | None, Meta(description="As valence, from -1 (calm) to 1 (excited).")] = None
     vectors: VectorsEntry | None = None
+    spoken: Annotated[
+        Text | None, Meta(description="The words as they were said, where text is what a recogniser made of them.")
+    ] = None
     estimate: Annotated[
         Any, Meta(description="What `erc-live predict` estimated; ignored, for an estimate is no label.")
     ] = None

@@ -13,7 +13,7 @@ import pytest
 from commands import run
 
 from erc_live.live.asr import transcribers
-from erc_live.live.commands.corpus_hear import corpus_hear
+from erc_live.live.commands.corpus_recognition import recognise_corpus
 from erc_live.live.demo import espeak_ng, flite
 from erc_live.live.errors import EngineError
 from erc_live.live.extraction import reading_voices
@@ -68,7 +68,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def hear(corpus: Path, out: Path, *more: object) -> tuple[int, str]:
-    return run(corpus_hear, corpus, out, "--split", "dev", "--recogniser", "none", *more)
+    return run(recognise_corpus, corpus, out, "--split", "dev", "--recogniser", "none", *more)
 
 
 def test_text_is_what_was_recognised_and_spoken_what_was_said(corpus: Path, letters: Letters) -> None:
@@ -85,19 +85,17 @@ def test_text_is_what_was_recognised_and_spoken_what_was_said(corpus: Path, lett
     assert "no words of 6 lines (33.3%)" in line
 
 
-def test_a_run_that_died_goes_on_where_it_was(corpus: Path, letters: Letters, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_died_goes_on_where_it_was(corpus: Path, letters: Letters) -> None:
     hear(corpus, corpus / "unbroken")
     whole = letters.texts
     letters.texts = []
-    monkeypatch.setattr(letters, "deadly", "no 3")
+    letters.deadly = "no 3"
     hear(corpus, corpus / "out")
     assert not (corpus / "out" / "dev.jsonl").exists()  # nothing that looks whole
     journal = corpus / "out" / "dev.journal"
     with journal.open("a") as file:
         file.write('{"dialogue": "d3", "utter')  # as a process leaves it that is killed while it writes
-    monkeypatch.undo()
-    monkeypatch.setattr(reading_voices, "VOICES", {"made up": lambda text, *_: np.array([*map(ord, text)], np.int16)})
-    monkeypatch.setattr(transcribers, "open_transcriber", lambda *_: letters)
+    letters.deadly = Letters.deadly
     assert hear(corpus, corpus / "out")[0] == 0
     assert letters.texts == whole  # no line was recognised twice
     for name in ("dev.jsonl", "dev.journal"):
@@ -248,7 +246,7 @@ def test_real_voices_are_understood(tmp_path: Path, programs: None, tiny_en: Pat
     said = ("I have no idea where the keys are.", "...", "It was raining, so we stayed inside and played cards.")
     turns = [{"speaker": f"S{place % 2}", "text": text, "label": "neutral"} for place, text in enumerate(said)]
     (tmp_path / "test.jsonl").write_text(json.dumps({"dialogue": "d2", "utterances": turns}) + "\n")
-    code, line = run(corpus_hear, tmp_path, tmp_path / "out", "--split", "test", "--recogniser", tiny_en)
+    code, line = run(recognise_corpus, tmp_path, tmp_path / "out", "--split", "test", "--recogniser", tiny_en)
     assert code == 0
     (dialogue,) = read(tmp_path / "out", "test").dialogues
     assert [utterance.spoken for utterance in dialogue.utterances] == [*said]

@@ -4,6 +4,7 @@ The rule of this file: what a run needs is asked for before the first line is re
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,32 +16,35 @@ from erc_live.live.screen.console import err, out, print_line
 from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
+    from erc_live.live.asr.transcribers import Transcriber
     from erc_live.live.bench.word_errors import Errors
     from erc_live.models.corpora.dialogue import Dialogue, Split
 
 JOURNAL = "{}.journal"
 
 
-def corpus_hear(
-    path: Annotated[
-        Path, typer.Argument(help="Folder of a corpus, or one file in the neutral format.", metavar="PATH")
-    ],
-    into: Annotated[
-        Path,
-        typer.Argument(help="Folder for the corpus in the neutral format; it may hold other splits.", metavar="OUT"),
-    ],
+Where = Annotated[Path, typer.Argument(help="Folder of a corpus, or one file in the neutral format.", metavar="PATH")]
+Into = Annotated[
+    Path, typer.Argument(help="Folder for the corpus in the neutral format; it may hold other splits.", metavar="OUT")
+]
+Lines = Annotated[
+    int | None,
+    typer.Option(min=1, help="Dialogues until so many lines are there. Default: all. More later goes on."),
+]
+Recogniser = Annotated[
+    str,
+    typer.Option(help="Weights of faster-whisper (tiny.en, base, a folder), pocketsphinx, or auto.", metavar="NAME"),
+]
+Seed = Annotated[int, typer.Option(help="Draws the dialogues, the voices, and what spoils them.")]
+
+
+def recognise_corpus(
+    path: Where,
+    into: Into,
     split: Annotated[str, typer.Option(help="train, dev or test.", metavar="SPLIT")],
-    lines: Annotated[
-        int | None,
-        typer.Option(min=1, help="Dialogues until so many lines are there. Default: all. More later goes on."),
-    ] = None,
-    recogniser: Annotated[
-        str,
-        typer.Option(
-            help="Weights of faster-whisper (tiny.en, base, a folder), pocketsphinx, or auto.", metavar="NAME"
-        ),
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Draws the dialogues, the voices, and what spoils them.")] = 0,
+    lines: Lines = None,
+    recogniser: Recogniser = "auto",
+    seed: Seed = 0,
 ) -> None:
     """Read a split aloud with synthetic voices, spoil the sound, and keep what a recogniser makes of it.
 
@@ -59,8 +63,8 @@ def corpus_hear(
     from erc_live.live.asr.transcribers import expected, open_transcriber
     from erc_live.live.bench.recognisers import choices, configured
     from erc_live.live.bench.word_errors import compare, normaliser
-    from erc_live.live.extraction.reading_voices import cast, check_voices
-    from erc_live.live.extraction.recognised_corpus import LineJournal, Origin, chosen, recognise
+    from erc_live.live.extraction.reading_voices import check_voices
+    from erc_live.live.extraction.recognised_corpus import chosen
     from erc_live.live.session.weight_cache import models_folder
     from erc_live.models.corpora.neutral import write_split
 
@@ -69,22 +73,27 @@ def corpus_hear(
     score(["tried"], "tried")  # what counts errors is here: known now, and not after hours
     source = _source(path, split)
     _check_place(into, source)
-    dialogues = chosen(source, seed, lines)
     with err.status("trying the voices"):
         check_voices()
     folder = models_folder(config.models)
     with err.status(f"loading {expected(config.transcriber, folder)}"):
         transcriber = open_transcriber(config.transcriber, folder)
-    origin = Origin(corpus=source.corpus, split=source.name, seed=seed, recogniser=transcriber.name)
-    journal = LineJournal(into / JOURNAL.format(source.name), origin)
-    try:
-        with counting() as shown:
-            task = shown.add_task("lines", total=sum(len(one.utterances) for one in dialogues))
-            read = tuple(recognise(dialogues, partial(cast, seed), transcriber, journal, partial(shown.advance, task)))
-    finally:
-        journal.close()
+    read = _recognised(source, chosen(source, seed, lines), seed, transcriber, into)
     write_split(into, replace(source, dialogues=read))
     print_line(f"{into / source.name}.jsonl: {_summary(read, score)}, by {transcriber.name}", out)
+
+
+def _recognised(
+    source: "Split", dialogues: "Sequence[Dialogue]", seed: int, transcriber: "Transcriber", into: Path
+) -> "tuple[Dialogue, ...]":
+    """The dialogues as they were heard, from the journal what is there already."""
+    from erc_live.live.extraction.reading_voices import cast
+    from erc_live.live.extraction.recognised_corpus import LineJournal, Origin, recognise
+
+    origin = Origin(corpus=source.corpus, split=source.name, seed=seed, recogniser=transcriber.name)
+    with counting() as shown, closing(LineJournal(into / JOURNAL.format(source.name), origin)) as journal:
+        task = shown.add_task("lines", total=sum(len(one.utterances) for one in dialogues))
+        return tuple(recognise(dialogues, partial(cast, seed), transcriber, journal, partial(shown.advance, task)))
 
 
 def _source(path: Path, split: str) -> "Split":
