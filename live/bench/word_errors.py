@@ -60,9 +60,14 @@ def normaliser(language: str) -> Normaliser:
         from whisper_normalizer.basic import BasicTextNormalizer
         from whisper_normalizer.english import EnglishTextNormalizer
     except ImportError as error:
-        raise EngineError("bench asr needs whisper-normalizer: pip install 'erc-live[bench]'") from error
+        raise EngineError("counting wrong words needs whisper-normalizer: pip install 'erc-live[bench]'") from error
     plain = EnglishTextNormalizer() if language in _ENGLISH else BasicTextNormalizer()
-    return lambda text: " ".join(plain(text.replace("\u2019", "'")).split())  # it knows one apostrophe of the two
+
+    def normalise(text: str) -> str:
+        words = plain(text.replace("\u2019", "'")).split()  # it knows one apostrophe of the two
+        return " ".join(word for word in words if any(map(str.isalnum, word)))  # of an ellipsis it leaves a full stop
+
+    return normalise
 
 
 def compare(reference: Sequence[str], recognised: str, normalise: Normaliser) -> list[Errors]:
@@ -74,7 +79,7 @@ def compare(reference: Sequence[str], recognised: str, normalise: Normaliser) ->
     try:
         import jiwer
     except ImportError as error:
-        raise EngineError("bench asr needs jiwer: pip install 'erc-live[bench]'") from error
+        raise EngineError("counting wrong words needs jiwer: pip install 'erc-live[bench]'") from error
     utterances = [words for text in reference if (words := normalise(text).split())]
     hypothesis = normalise(recognised)
     if not utterances:

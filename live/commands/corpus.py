@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.live.commands.corpus_features import corpus_features
+from erc_live.live.commands.corpus_recognition import recognise_corpus
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, out
 from erc_live.live.screen.printable import printable
@@ -208,3 +209,4 @@ def _share(part: int, whole: int) -> str:
 
 
 corpus_app.command("features")(corpus_features)
+corpus_app.command("hear")(recognise_corpus)

@@ -154,17 +154,43 @@ def write(
         CorpusError: the folder is there already, or cannot be written.
     """
     with _new(folder) as part:
-
-        def relative(path: Path) -> str:
-            return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-
         for split, dialogues in parts:
             with (part / PATTERN.format(split.name)).open("w", encoding="utf-8", newline="\n") as file:
                 for dialogue in dialogues:
-                    file.write(_line(dialogue, relative))
+                    file.write(_line(dialogue, _relative_to(folder)))
         if labels:
             (part / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8", newline="\n")
         fill(part)
+
+
+def write_split(folder: Path, split: Split) -> None:
+    """Write a split into a folder that may hold others: whole or not at all. The same split gives the same bytes.
+
+    Raises:
+        CorpusError: the folder's labels.txt names other labels, or it cannot be written.
+    """
+    check_labels(folder, split)
+    lines = [_line(dialogue, _relative_to(folder)) for dialogue in split.dialogues]
+    files = {PATTERN.format(split.name): "".join(lines), LABELS: "".join(f"{label}\n" for label in split.labels)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            if text:
+                part = folder / f"{name}.part"
+                part.write_text(text, encoding="utf-8", newline="\n")
+                part.replace(folder / name)
+    except OSError as error:
+        raise CorpusError(f"{folder} cannot be written ({error.strerror}): make room, or give another") from error
+
+
+def check_labels(folder: Path, split: Split) -> None:
+    """Raises CorpusError where the folder's labels.txt names other labels than the split has."""
+    if labels_of(folder) not in (None, split.labels):
+        raise CorpusError(f"{folder / LABELS} names other labels than {', '.join(split.labels)}: give another folder")
+
+
+def _relative_to(folder: Path) -> Callable[[Path], str]:
+    return lambda path: Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 @contextmanager

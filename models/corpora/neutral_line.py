@@ -104,6 +104,9 @@ class UtteranceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Of the speaker; null: not known. Only HGF-MiLaG learns from it, and only if it is asked to."),
     ] = None
     vectors: VectorsEntry | None = None
+    spoken: Annotated[
+        Text | None, Meta(description="The words as they were said, where text is what a recogniser made of them.")
+    ] = None
     estimate: Annotated[
         Any, Meta(description="What `erc-live predict` estimated; ignored, for an estimate is no label.")
     ] = None
@@ -131,6 +134,7 @@ _WANTED = {  # what should stand at a place, in words
     "occasion": "a name on one line and not blank, or null",
     "speaker": "a name on one line and not blank",
     "text": "text without half characters (lone surrogates) or null",
+    "spoken": "text without half characters (lone surrogates) or null",
     "label": "a name on one line and not blank, or null",
     "start_s": _TIME,
     "end_s": _TIME,
@@ -191,7 +195,9 @@ def dump(dialogue: Dialogue, relative: Callable[[Path], str]) -> str:
     utterances = []
     for utterance in dialogue.utterances:
         entry: dict[str, Any] = {"speaker": utterance.speaker, "text": utterance.text, "label": utterance.label}
-        entry |= {key: value for key in ("start_s", "end_s") if (value := getattr(utterance, key)) is not None}
+        entry |= {
+            key: value for key in ("spoken", "start_s", "end_s") if (value := getattr(utterance, key)) is not None
+        }
         entry |= {key: relative(path) for key in ("audio", "video") if (path := getattr(utterance, key)) is not None}
         if utterance.prosody is not None:
             values = zip(PROSODY, utterance.prosody, strict=True)
@@ -286,7 +292,9 @@ def _utterance(entry: UtteranceEntry, folder: Path) -> Utterance:
     given = {} if entry.vectors is None else msgspec.structs.asdict(entry.vectors)
     vectors = {modality: array("f", numbers) for modality, numbers in given.items() if numbers is not None}
     when, media = (entry.start_s, entry.end_s), (audio, video)
-    return Utterance(_name(entry.speaker), text, label, *when, *media, prosody, *rated, vectors, entry.gender)
+    spoken = None if entry.spoken is None else entry.spoken.strip()
+    name = _name(entry.speaker)
+    return Utterance(name, text, label, *when, *media, prosody, *rated, vectors, entry.gender, spoken)
 
 
 def _features(entry: FeaturesEntry | None) -> dict[str, FeatureKind]:

@@ -47,6 +47,15 @@ def test_all_but_the_speaker_may_be_absent_or_null(rest: dict[str, None]) -> Non
     assert parse(line({"speaker": "A", **rest}), HERE).utterances == (Utterance("A", "", None),)
 
 
+def test_what_was_spoken_stands_beside_what_was_recognised() -> None:
+    entry = {"speaker": "A", "text": "oh know", "label": None, "spoken": "Oh no!"}
+    dialogue = parse(line(entry), HERE)
+    assert dialogue.utterances == (Utterance("A", "oh know", None, spoken="Oh no!"),)
+    assert json.loads(dump(dialogue, str))["utterances"] == [entry]
+    with pytest.raises(LineError, match='"spoken" must be text'):
+        parse(line({"speaker": "A", "spoken": 1}), HERE)
+
+
 def test_numbers_may_be_names() -> None:
     dialogue = parse(line({"speaker": 3}, dialogue=17, occasion=5), HERE)
     assert (dialogue.name, dialogue.utterances[0].speaker, dialogue.occasion) == ("17", "3", "5")
