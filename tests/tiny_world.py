@@ -33,7 +33,7 @@ def make_tiny_world(folder: Path) -> dict[str, str]:
     size = {"classes": len(LABELS), **dims, "width": 16, "heads": 2, "window": 4}
     encoders = {"text": text.fingerprint, "audio": sound.fingerprint, "visual": face.fingerprint}
     card = Card("dialogue_graph", size, LABELS, encoders, {}, {}, abstain_below=0.4)
-    checkpoint.save(weights, DialogueGraph(DialogueGraphConfig(**size)), card)
+    checkpoint.save(weights, answering(DialogueGraphConfig(**size)), card)
     return {
         "models.folder": str(folder / "models"),
         "tracker.weights": str(weights),
@@ -41,6 +41,13 @@ def make_tiny_world(folder: Path) -> dict[str, str]:
         "perception.turn_detector": "none",
         "visual.face_finder": "haar",
     }
+
+
+def answering(config: DialogueGraphConfig) -> DialogueGraph:
+    """Random weights, of which all count: those of a new graph have no say before it has learnt."""
+    model = DialogueGraph(config)
+    model.head[-1].reset_parameters()
+    return model
 
 
 def options(keys: dict[str, str]) -> list[str]:

@@ -96,7 +96,7 @@ class TextHead:
             save_file({"weight": self.weight, "bias": self.bias}, part, {"labels": json.dumps(self.labels)})
 
 
-class _Part(NamedTuple):
+class _Excerpt(NamedTuple):
     """Which utterances of a dialogue form a passage, and the first one whose vector is taken from it."""
 
     start: int
@@ -187,7 +187,7 @@ class TextEncoder:
         return self._vectors(dialogues, _pieces)
 
     def _vectors(
-        self, dialogues: Sequence[Sequence[Turn]], parted: Callable[[Sequence[int]], list[_Part]]
+        self, dialogues: Sequence[Sequence[Turn]], parted: Callable[[Sequence[int]], list[_Excerpt]]
     ) -> list[Tensor]:
         device = next(self.network.parameters()).device if torch.is_grad_enabled() else torch.device("cpu")
         rows: list[dict[int, Tensor]] = [{} for _ in dialogues]
@@ -215,7 +215,7 @@ class TextEncoder:
         tokenizer = self._tokenizer
         return [tokenizer.cls_token_id, *self._ids(_plain(text), OWN_TOKENS - 4), tokenizer.sep_token_id]
 
-    def _passage(self, spoken: Sequence[Turn], blocks: Sequence[list[int]], part: _Part) -> Passage:
+    def _passage(self, spoken: Sequence[Turn], blocks: Sequence[list[int]], part: _Excerpt) -> Passage:
         roles: dict[Hashable, int] = {}
         ids: list[int] = []
         place: list[int] = []
@@ -261,15 +261,15 @@ def _first_read(lengths: Sequence[int], last: int) -> int:
     return first
 
 
-def _exact(lengths: Sequence[int]) -> list[_Part]:
+def _exact(lengths: Sequence[int]) -> list[_Excerpt]:
     """As many utterances as are all read from the first one on, together; then one by one."""
     starts = [_first_read(lengths, place) for place in range(len(lengths))]
     together = next((place for place, start in enumerate(starts) if start > 0), len(lengths))
-    parts = [_Part(0, 0, together)] if together else []
-    return parts + [_Part(starts[place], place, place + 1) for place in range(together, len(lengths))]
+    parts = [_Excerpt(0, 0, together)] if together else []
+    return parts + [_Excerpt(starts[place], place, place + 1) for place in range(together, len(lengths))]
 
 
-def _pieces(lengths: Sequence[int]) -> list[_Part]:
+def _pieces(lengths: Sequence[int]) -> list[_Excerpt]:
     """As few passages as hold them all, each with a past of up to half a passage before what is taken from it."""
     parts, place = [], 0
     while place < len(lengths):
@@ -281,7 +281,7 @@ def _pieces(lengths: Sequence[int]) -> list[_Part]:
         while end < len(lengths) and (end == place or tokens + lengths[end] <= PASSAGE_TOKENS):
             tokens += lengths[end]
             end += 1
-        parts.append(_Part(start, place, end))
+        parts.append(_Excerpt(start, place, end))
         place = end
     return parts
 

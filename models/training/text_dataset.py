@@ -155,9 +155,9 @@ def _labelled(dialogue: Dialogue, labels: Sequence[str]) -> SpokenDialogue:
     return SpokenDialogue(said, _worded(shares, said), dialogue.group)
 
 
-def _worded(shares: Tensor, said: Sequence[Turn]) -> Tensor:
+def _worded(shares: Tensor, utterances: Sequence[Turn]) -> Tensor:
     """Nothing is learnt of an utterance without words."""
-    silent = torch.tensor([not turn.text.strip() for turn in said])
+    silent = torch.tensor([not turn.text.strip() for turn in utterances])
     return shares.masked_fill(silent[:, None], 0.0)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from fakes import LoudnessDetector, chunks, speech
+from tiny_world import answering
 from virtual_processes import Killed, Machine, MachineEvent, MachineOs, MachineTime, S
 from virtual_sockets import Network
 
@@ -35,7 +36,7 @@ from erc_live.live.session.spec import SessionSpec, Start, WorkerSpec
 from erc_live.models import checkpoint
 from erc_live.models.card import Card
 from erc_live.models.checkpoint import Checkpoint
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+from erc_live.models.networks.dialogue_graph import DialogueGraphConfig
 from erc_live.streams import bus, clock, journal, record
 from erc_live.streams.messages import CHUNK_SAMPLES, EmotionEvent, Gap, SessionEnd, SourceEnd, WorkerLost, samples_to_ns
 
@@ -53,7 +54,7 @@ def weights() -> Checkpoint:
     size = {"classes": len(LABELS), "text_dim": DIM, "audio_dim": 4, "visual_dim": 4}
     size |= {"width": 16, "heads": 2, "window": 4}
     card = Card("dialogue_graph", size, LABELS, {"text": "made up"}, {}, {}, abstain_below=0.4)
-    return Checkpoint(DialogueGraph(DialogueGraphConfig(**size)), card, Path(), "tiny")
+    return Checkpoint(answering(DialogueGraphConfig(**size)), card, Path(), "tiny")
 
 
 class Words:

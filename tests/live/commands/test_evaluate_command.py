@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from commands import corpus, run
+from tiny_world import answering
 
 from erc_live.live.commands.evaluate import evaluate
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+from erc_live.models.networks.dialogue_graph import DialogueGraphConfig
 
 LABELS = ("neutral", "joy", "anger")
 
@@ -36,7 +37,7 @@ def twin(weights: Path, tmp_path: Path) -> Path:
     shutil.copytree(weights, folder)
     card = cards.read(str(weights)).card
     torch.manual_seed(1)
-    model = DialogueGraph(DialogueGraphConfig(**{**card.config, "causal": False}))
+    model = answering(DialogueGraphConfig(**{**card.config, "causal": False}))
     curve = {"loss": [1.2, 0.9], "dev_weighted_f1": [0.3, 0.4]}
     training = {"seed": 3, "curve": curve}
     scores = {"dev": {"temperature": 1.5}}

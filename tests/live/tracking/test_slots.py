@@ -7,6 +7,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tiny_world import answering
 from torch import Tensor, nn
 
 from erc_live.live.tracking.slots import Slots, has_fixed_shapes
@@ -23,7 +24,7 @@ SECOND = 1_000_000_000
 
 def network() -> DialogueGraph:
     torch.manual_seed(0)
-    model = DialogueGraph(DialogueGraphConfig(7, 6, 8, 0, width=8, layers=2, heads=2, window=3))
+    model = answering(DialogueGraphConfig(7, 6, 8, 0, width=8, layers=2, heads=2, window=3))
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     return model.eval()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_world import answering
 from torch import Tensor
 from torch.nn import functional
 
@@ -190,7 +191,7 @@ def test_the_shipped_network_drops_three_tenths_at_each_of_four_places(place: st
 
 def test_without_a_window_each_utterance_is_alone() -> None:
     torch.manual_seed(0)
-    model = DialogueGraph(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=2, heads=2, window=0)).eval()
+    model = answering(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=2, heads=2, window=0)).eval()
     spoken = talk(5)
     together = forward(model, spoken)
     state = model.initial_state()
