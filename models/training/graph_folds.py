@@ -48,7 +48,10 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         part = replace(dataset, train=rest, dev=inside)
         train_graph(part, fold_folder(encoder, fold), config, replace(run, out=_out(run, fold)))
     scored = [example for example in every if example.group in parts]
-    judged = _judged(replace(dataset, train=scored), [_Folded(run, seed, encoder, parts) for seed in config.seeds])
+    dev = [example for example in dataset.dev if example.group in parts]
+    judged = _judged(
+        replace(dataset, train=scored, dev=dev), [_Folded(run, seed, encoder, parts) for seed in config.seeds]
+    )
     whole = replace(dataset, train=every)
     return train_graph(whole, encoder, replace(config, seeds=config.seeds[:1]), run, judged)
 
@@ -68,7 +71,7 @@ class _Folded:
             trained = checkpoint.load(str(folder.resolve()))
             own = folder / TEXT
             text = TextEncoder.load(own if own.is_dir() else fold_folder(encoder, fold))
-            self._runs.append((trained.model, text, float(trained.card.scores["dev"]["temperature"])))
+            self._runs.append((trained.model, text, float(trained.card.training["temperature"])))
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:
         order, answers = list[int](), list[Answers]()
@@ -87,8 +90,7 @@ def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded]) -> Judged:
     fitted = {"folds": every}
     if dataset.composition is not None:
         fitted["folds_composed"] = dataset.composition.dev(every)
-    names = {example.name for example in dataset.dev}
-    judged = judge(seeds[0], fitted, dataset.labels, dev=[example for example in every if example.name in names])
+    judged = judge(seeds[0], fitted, dataset.labels, dev=dataset.dev)
     pooled = [seed(every) for seed in seeds]
     several = {
         name: {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None, "by_seed": values}
