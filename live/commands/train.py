@@ -90,8 +90,7 @@ def train(
 ) -> None:
     """Train a network on a corpus; epoch, seed, temperature and threshold are chosen on its dev split.
 
-    With --folds nothing is chosen on what scores: every seed runs to its last epoch in every fold, and what is kept
-    learns from train and dev. A small dev split chooses badly; folds score a recipe on all that is labelled.
+    With --folds nothing is chosen: each seed runs to its last epoch in each fold, and what is kept learns from all.
 
     Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
     """
