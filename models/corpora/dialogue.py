@@ -61,8 +61,8 @@ class FeatureKind:
 class Utterance:
     """What one speaker says at a time; `prosody` is in the order of `PROSODY`, NaN where it was not measured. `valence`
     and `arousal` are what raters said, in [-1, 1], None where they were not asked. `vectors` are those that the corpus
-    brings, by modality. `gender` is that of the speaker, one of `GENDERS`, None where the corpus does not say. `spoken`:
-    the words as they were said, where `text` is what a recogniser made of them.
+    brings, by modality. `gender` is that of the speaker, one of `GENDERS`, None where the corpus does not say.
+    `spoken`: the words as they were said, where `text` is what a recogniser made of them.
     """
 
     speaker: str
