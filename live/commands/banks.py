@@ -1,8 +1,10 @@
 """Banks of voices and faces for corpora that have none: what the shipped encoders make of held-out clips and pictures.
 
-Held out twice: none of these people was trained on by the encoders, and those of a training bank are not those of a
-dev bank. Each clip is heard clean and as a telephone, a room and noise spoil it, each picture seen clean and blurred,
-dark and small. What the encoders answered is kept on disk, under the name of the encoder and the corpus.
+Held out twice: the encoders learnt from none of these voices and pictures, and those of a training bank are not those
+of a dev bank. Voices are parted by people. Who stands in a picture nobody knows; but no picture, nor a near copy of it,
+is in both banks or in what the face encoder learnt from. Each clip is heard clean and as a telephone, a room and noise
+spoil it, each picture seen clean and blurred, dark and small. What the encoders answered is kept on disk, under the
+name of the encoder and the corpus.
 """
 
 import hashlib
@@ -28,6 +30,8 @@ from erc_live.models.errors import CorpusError
 from erc_live.models.files import whole
 from erc_live.models.training import face_images, sounds
 from erc_live.models.training.composition import Bank, Banks
+from erc_live.models.training.face_dataset import copied, pictures_alike
+from erc_live.models.training.folds import grouped_folds
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks
 
@@ -98,21 +102,32 @@ def voices(folder: Path, split: str) -> LabelledVectors:
 
 
 def faces(folder: Path, split: str) -> LabelledVectors:
-    """What the shipped face encoder makes of every other picture of FER+'s dev split."""
+    """What the shipped face encoder makes of half of the pictures of FER+'s dev split that are not in train, too."""
     encoder = FaceEncoder.load(PRETRAINED / "face")
-    found = ferplus.read(folder, "dev")
-    half = slice(0 if split == "train" else 1, None, 2)
-    pixels, classes = found.pixels[half], found.majority()[half]
-    content = hashlib.sha256(pixels.tobytes()).hexdigest()
+    found, learnt = ferplus.read(folder, "dev"), ferplus.read(folder, "train")
+    content = hashlib.sha256(found.pixels.tobytes() + learnt.pixels.tobytes()).hexdigest()
 
     def encode_images() -> LabelledVectors:
+        rows = half_of(torch.from_numpy(found.pixels), torch.from_numpy(learnt.pixels), split)
+        pictures, classes = torch.from_numpy(found.pixels[rows]), found.majority()[rows]
         kept = [LABELS.get(ferplus.CLASSES[c], ferplus.CLASSES[c]) for c in classes]
-        views = [face_images.degrade(torch.from_numpy(pixels), names) for names in ((), *((name,) for name in DARKER))]
+        views = [face_images.degrade(pictures, names) for names in ((), *((name,) for name in DARKER))]
         with counting() as shown:
-            rows = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
-        return LabelledVectors(torch.from_numpy(np.concatenate(rows)), tuple(kept * len(views)))
+            vectors = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
+        return LabelledVectors(torch.from_numpy(np.concatenate(vectors)), tuple(kept * len(views)))
 
-    return _cached(("face", encoder.fingerprint, DARKER, content), encode_images)
+    return _cached(("face", encoder.fingerprint, DARKER, content, split), encode_images)
+
+
+def half_of(pictures: Tensor, learnt: Tensor, split: str) -> np.ndarray:
+    """Places of the pictures for a split: near copies stay together, and those of `learnt` pictures are in neither.
+
+    Shapes: (n, 48, 48) and (m, 48, 48) uint8 -> int64, about half of n
+    """
+    fresh = torch.nonzero(~copied(pictures, learnt))[:, 0].numpy()
+    halves = np.array(grouped_folds(pictures_alike(pictures[fresh]), 2))
+    places: np.ndarray = fresh[halves == ("train", "dev").index(split)]
+    return places
 
 
 def _cached(what: object, make: Callable[[], LabelledVectors]) -> LabelledVectors:
