@@ -1,9 +1,13 @@
 """The banks of train and dev share no picture, and none that the face encoder learnt from."""
 
+import json
+from pathlib import Path
+
 import torch
+from safetensors.torch import save_file
 from torch import Generator
 
-from erc_live.live.commands.banks import half_of
+from erc_live.live.commands.banks import answers_of_folds, half_of
 
 
 def test_no_picture_and_no_copy_is_in_both_halves_or_among_those_learnt() -> None:
@@ -16,3 +20,12 @@ def test_no_picture_and_no_copy_is_in_both_halves_or_among_those_learnt() -> Non
     assert {len(half) for half in halves.values()} == {19}
     for copies in ({1, 20, 31}, {3, 8}):
         assert copies <= halves["train"] or copies <= halves["dev"]
+
+
+def test_the_answers_of_the_folds_stand_for_those_of_an_encoder_that_knows_everybody(tmp_path: Path) -> None:
+    clean, noise = torch.arange(21.0).view(3, 7), -torch.arange(21.0).view(3, 7)
+    noise[2] = torch.nan  # not usable under noise
+    save_file({"clean": clean, "noise": noise}, tmp_path / "some", {"clips": json.dumps(["a", "b", "c"])})
+    found = answers_of_folds(tmp_path / "some", {"c": "joy", "a": "fear"})
+    assert found.labels == ("joy", "fear", "fear")
+    torch.testing.assert_close(found.vectors, torch.stack((clean[2], clean[0], noise[0])))
