@@ -61,7 +61,7 @@ class FaceDataset:
 def copied(pictures: Tensor, others: Tensor) -> Tensor:
     """Which pictures have a near copy among others. Shapes: (n, px, px) and (m, px, px) grey levels -> (n,) bool"""
     theirs = _unit(others)
-    return torch.cat([(part @ theirs.T >= NEAR).any(1) for part in _unit(pictures).split(AT_ONCE)])
+    return torch.cat([(part @ theirs.T >= NEAR).any(1) for part in torch.split(_unit(pictures), AT_ONCE)])
 
 
 def pictures_alike(pictures: Tensor) -> list[int]:
@@ -70,7 +70,7 @@ def pictures_alike(pictures: Tensor) -> list[int]:
     Shapes: (n, px, px) grey levels -> n numbers, each the place of the first of its like.
     """
     unit = _unit(pictures)
-    near = [(part @ unit.T >= NEAR).nonzero() for part in unit.split(AT_ONCE)]
+    near = [(part @ unit.T >= NEAR).nonzero() for part in torch.split(unit, AT_ONCE)]
     pairs = torch.cat([pair + torch.tensor([step * AT_ONCE, 0]) for step, pair in enumerate(near)])
     first = torch.arange(len(pictures))
     while True:
