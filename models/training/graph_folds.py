@@ -48,8 +48,9 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
         text = fold_folder(encoder, fold) if config.tune_text else encoder
         train_graph(replace(dataset, train=rest, dev=inside), text, config, replace(run, out=_out(run, fold)))
     scored = [example for example in every if example.group in parts]
+    dev = [example for example in dataset.dev if example.group in parts]
     seeds = [_Folded(run, seed, encoder, config.tune_text, parts) for seed in config.seeds]
-    judged = _judged(replace(dataset, train=scored), seeds)
+    judged = _judged(replace(dataset, train=scored, dev=dev), seeds)
     whole = replace(dataset, train=every)
     return train_graph(whole, encoder, replace(config, seeds=config.seeds[:1]), run, judged)
 
@@ -68,7 +69,7 @@ class _Folded:
             folder = _out(run, fold) / f"seed-{seed}"
             trained = checkpoint.load(str(folder.resolve()))
             text = FoldEncoders(folder / TEXT if tuned else encoder)
-            self._runs.append((trained.model, text, float(trained.card.scores["dev"]["temperature"])))
+            self._runs.append((trained.model, text, float(trained.card.training["temperature"])))
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:
         order, answers = list[int](), list[Answers]()
@@ -87,8 +88,7 @@ def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded]) -> Judged:
     fitted = {"folds": every}
     if dataset.composition is not None:
         fitted["folds_composed"] = dataset.composition.dev(every)
-    names = {example.name for example in dataset.dev}
-    judged = judge(seeds[0], fitted, dataset.labels, dev=[example for example in every if example.name in names])
+    judged = judge(seeds[0], fitted, dataset.labels, dev=dataset.dev)
     pooled = [seed(every) for seed in seeds]
     several = {
         name: {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None, "by_seed": values}

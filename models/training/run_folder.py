@@ -75,7 +75,7 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         labels=dataset.labels,
         encoders={name: fingerprints[name] for name in used if name in fingerprints},
         scores=judged.scores,
-        training=_training(graph_run, fit, seed),
+        training={**_training(graph_run, fit, seed), "temperature": judged.temperature},  # which is in the weights
         abstain_below=judged.abstain_below,
         by_modalities=judged.by_modalities,
     )

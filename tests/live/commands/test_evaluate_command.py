@@ -112,7 +112,7 @@ def seeds(weights: Path, tmp_path: Path) -> Path:
         folder = tmp_path / "run" / f"seed-{seed}"
         shutil.copytree(weights, folder)
         torch.manual_seed(seed)
-        checkpoint.save(folder, DialogueGraph(DialogueGraphConfig(**card.config)), card)
+        checkpoint.save(folder, answering(DialogueGraphConfig(**card.config)), card)
     return tmp_path / "run"
 
 
