@@ -15,7 +15,7 @@ from tiny_world import answering
 from erc_live.live.commands.evaluate import evaluate
 from erc_live.models import card as cards
 from erc_live.models import checkpoint
-from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
+from erc_live.models.networks.dialogue_graph import DialogueGraphConfig
 
 LABELS = ("neutral", "joy", "anger")
 
