@@ -1,8 +1,10 @@
 """Banks of voices and faces for corpora that have none: what the shipped encoders make of held-out clips and pictures.
 
-Held out twice: none of these people was trained on by the encoders, and those of a training bank are not those of a
-dev bank. Each clip is heard clean and as a telephone, a room and noise spoil it, each picture seen clean and blurred,
-dark and small. What the encoders answered is kept on disk, under the name of the encoder and the corpus.
+Held out twice: the encoders learnt from none of these voices and pictures, and those of a training bank are not those
+of a dev bank. Voices are parted by people. Who stands in a picture nobody knows; but no picture, nor a near copy of it,
+is in both banks or in what the face encoder learnt from. Each clip is heard clean and as a telephone, a room and noise
+spoil it, each picture seen clean and blurred, dark and small. What the encoders answered is kept on disk, under the
+name of the encoder and the corpus.
 """
 
 import hashlib
@@ -28,10 +30,15 @@ from erc_live.models.errors import CorpusError
 from erc_live.models.files import whole
 from erc_live.models.training import face_images, sounds
 from erc_live.models.training.composition import Bank, Banks
+from erc_live.models.training.face_dataset import copied, pictures_alike
+from erc_live.models.training.folds import grouped_folds
+from erc_live.models.training.voice_folds import UNHEARD
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks
 
 ACTORS = {"train": (17, 18), "dev": (19, 20)}  # of RAVDESS; the voice network was trained on 1 to 16
+BY_DEV = "who chose the epoch and the temperature of the voice network"  # said on the card of a composed corpus
+BY_FOLDS = "as networks of the folds heard them, which did not learn from them"
 DARKER = ("blur", "dark", "small")
 NOISIER = ("telephone", "noise", "room")
 LABELS = {"happiness": "joy", "contempt": "disgust"}  # of FER+, where MELD has another word
@@ -58,10 +65,11 @@ def banks(options: Sequence[str], labels: tuple[str, ...]) -> tuple[Banks, Banks
     for split, kinds in found.items():
         if "ravdess" in folders:
             shown = voices(folders["ravdess"], split)
-            kinds["voice"] = Bank.of(f"RAVDESS actors {ACTORS[split]}", shown.vectors, shown.labels, labels)
+            name = f"RAVDESS actors {ACTORS[split]}, {BY_FOLDS if _folds_of_voice() else BY_DEV}"
+            kinds["voice"] = Bank.of(name, shown.vectors, shown.labels, labels)
         if "ferplus" in folders:
             shown = faces(folders["ferplus"], split)
-            kinds["face"] = Bank.of(f"FER+ dev, half for {split}", shown.vectors, shown.labels, labels)
+            kinds["face"] = Bank.of(f"FER+ dev, half for {split}, without copies", shown.vectors, shown.labels, labels)
     train, dev = (Banks(kinds.get("voice"), kinds.get("face")) for kinds in found.values())
     return train, dev
 
@@ -80,6 +88,8 @@ def voices(folder: Path, split: str) -> LabelledVectors:
     clips = [clip for clip in ravdess.clips(folder, "dev") if clip.actor in ACTORS[split]]
     if not clips:
         raise CorpusError(f"{folder}: no clips of RAVDESS by actors {ACTORS[split]}")
+    if path := _folds_of_voice():
+        return answers_of_folds(path, {clip.path.stem: clip.label for clip in clips})
     files = [(clip.path.name, clip.path.stat().st_size if clip.path.is_file() else 0) for clip in clips]
 
     def encode_clips() -> LabelledVectors:
@@ -97,22 +107,53 @@ def voices(folder: Path, split: str) -> LabelledVectors:
     return _cached(("voice", encoder.fingerprint, NOISIER, files), encode_clips)
 
 
+def _folds_of_voice() -> Path | None:
+    """What the folds of the shipped voice network said, if it was trained with folds."""
+    path = PRETRAINED / "voice" / UNHEARD
+    return path if path.is_file() else None
+
+
+def answers_of_folds(path: Path, labels: dict[str, str]) -> LabelledVectors:
+    """What networks that did not know them said of clips, where the encoder itself has learnt from everybody.
+
+    `labels`: that of each clip, by its name.
+    """
+    with safe_open(path, "pt") as file:
+        rows = {name: row for row, name in enumerate(json.loads(file.metadata()["clips"]))}
+        chosen = [rows[name] for name in labels]
+        vectors = torch.cat([file.get_tensor(condition)[chosen] for condition in file.keys()])  # noqa: SIM118 - no dict
+    every = [*labels.values()] * (len(vectors) // len(chosen))
+    said = torch.nonzero(vectors.isfinite().all(1))[:, 0].tolist()
+    return LabelledVectors(vectors[said], tuple(every[row] for row in said))
+
+
 def faces(folder: Path, split: str) -> LabelledVectors:
-    """What the shipped face encoder makes of every other picture of FER+'s dev split."""
+    """What the shipped face encoder makes of half of the pictures of FER+'s dev split that are not in train, too."""
     encoder = FaceEncoder.load(PRETRAINED / "face")
-    found = ferplus.read(folder, "dev")
-    half = slice(0 if split == "train" else 1, None, 2)
-    pixels, classes = found.pixels[half], found.majority()[half]
-    content = hashlib.sha256(pixels.tobytes()).hexdigest()
+    found, learnt = ferplus.read(folder, "dev"), ferplus.read(folder, "train")
+    content = hashlib.sha256(found.pixels.tobytes() + learnt.pixels.tobytes()).hexdigest()
 
     def encode_images() -> LabelledVectors:
+        rows = half_of(torch.from_numpy(found.pixels), torch.from_numpy(learnt.pixels), split)
+        pictures, classes = torch.from_numpy(found.pixels[rows]), found.majority()[rows]
         kept = [LABELS.get(ferplus.CLASSES[c], ferplus.CLASSES[c]) for c in classes]
-        views = [face_images.degrade(torch.from_numpy(pixels), names) for names in ((), *((name,) for name in DARKER))]
+        views = [face_images.degrade(pictures, names) for names in ((), *((name,) for name in DARKER))]
         with counting() as shown:
-            rows = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
-        return LabelledVectors(torch.from_numpy(np.concatenate(rows)), tuple(kept * len(views)))
+            vectors = [encoder(view.numpy()) for view in shown.track(views, description=f"faces for {split}")]
+        return LabelledVectors(torch.from_numpy(np.concatenate(vectors)), tuple(kept * len(views)))
 
-    return _cached(("face", encoder.fingerprint, DARKER, content), encode_images)
+    return _cached(("face", encoder.fingerprint, DARKER, content, split), encode_images)
+
+
+def half_of(pictures: Tensor, learnt: Tensor, split: str) -> np.ndarray:
+    """Places of the pictures for a split: near copies stay together, and those of `learnt` pictures are in neither.
+
+    Shapes: (n, 48, 48) and (m, 48, 48) uint8 -> int64, about half of n
+    """
+    fresh = torch.nonzero(~copied(pictures, learnt))[:, 0].numpy()
+    halves = np.array(grouped_folds(pictures_alike(pictures[fresh]), 2))
+    places: np.ndarray = fresh[halves == ("train", "dev").index(split)]
+    return places
 
 
 def _cached(what: object, make: Callable[[], LabelledVectors]) -> LabelledVectors:

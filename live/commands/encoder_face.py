@@ -50,7 +50,10 @@ def train(
     from erc_live.models.training.face_task import FaceTraining, train_face
 
     config = FaceTraining(seed=seed) if epochs is None else FaceTraining(seed=seed, epochs=epochs)
-    data = {split: read(corpus, split) for split in ("train", "dev")}
+    dev, every = read(corpus, "dev"), read(corpus, "train")
+    data = {"train": every.apart_from(dev.pictures), "dev": dev}
+    if twice := len(every.labels) - len(data["train"].labels):
+        err.print(f"{twice} pictures of train are left out: they, or near copies, stand in dev, too", soft_wrap=True)
     about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
     print_precision()
     with watched(config.epochs, f"the same command goes on in {into}") as curves:

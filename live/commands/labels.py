@@ -90,10 +90,9 @@ def measure(
         return
     out.print(_table(found))
     print_line(
-        f"{dev.corpus} {dev.name}; so many sentences of each label; the mean of {draws} draws of the sentences, "
-        "in brackets what 95 % of them gave. "
-        "ECE: calibration error. Certain: the share of answers that are shown as such; right: of these. Trained: "
-        f"{weights}, from words alone; majority: always the likeliest label.",
+        f"{dev.corpus} {dev.name}, so many sentences of each label: the mean of {draws} draws of them, in brackets 95 "
+        "% of the draws. ECE: calibration error. Certain: the share of answers that are shown as such; right: "
+        f"of these. Trained: {weights}, from words alone; majority: always the likeliest label.",
         out,
     )
 

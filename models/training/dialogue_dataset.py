@@ -28,6 +28,7 @@ from erc_live.models.files import whole
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
+from erc_live.models.training.fold_encoders import FoldEncoders
 
 if TYPE_CHECKING:
     from erc_live.models.training.composition import Composition
@@ -50,6 +51,7 @@ class TextsEncoded:
 
 
 Watch = Callable[[TextsEncoded], object]
+Reader = TextEncoder | FoldEncoders
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,7 @@ def with_text(batch: Sequence[Example], vectors: Tensor) -> list[Example]:
     ]
 
 
-def encoded(
-    batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None
-) -> list[Example]:
+def encoded(batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch = lambda _: None) -> list[Example]:
     """The same dialogues with text vectors: those that the corpus brought, or else those of the encoder, which are kept
     in the folder `cache`: a second run is fast.
     """
@@ -179,7 +179,7 @@ def encoded(
 
 
 def encoded_twice(
-    batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None
+    batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch = lambda _: None
 ) -> tuple[list[Example], list[Tensor]]:
     """Dialogues with their text vectors, and the vectors of their bare texts. Those that a corpus brought are both."""
     if _has_vectors(batch):
@@ -199,14 +199,22 @@ def spoken(example: Example) -> tuple[Turn, ...]:
     return turns(example.utterances.speakers.tolist(), example.texts)
 
 
-def vectors(batch: Sequence[Example], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> Tensor:
+def vectors(batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch = lambda _: None) -> Tensor:
     """Text vectors (N, D) of all utterances, read from the folder `cache` where this encoder has met these before.
 
     They are kept some dialogues at a time, so whoever is interrupted does not begin anew.
     """
-    return torch.cat(
-        [torch.empty(0, encoder.dim), *_stored([spoken(example) for example in batch], encoder, cache, watch)]
-    )
+    if isinstance(encoder, TextEncoder):
+        read = _stored([spoken(example) for example in batch], encoder, cache, watch)
+        return torch.cat([torch.empty(0, encoder.dim), *read])
+    parts: list[Tensor] = [torch.empty(0, encoder.whole.dim)] * len(batch)
+    readers = [encoder.of(example.group) for example in batch]
+    for reader in dict.fromkeys(readers):
+        places = [place for place, one in enumerate(readers) if one is reader]
+        found = vectors([batch[place] for place in places], reader, cache, watch)
+        for place, rows in zip(places, torch.split(found, [len(batch[place]) for place in places]), strict=True):
+            parts[place] = rows
+    return torch.cat([torch.empty(0, encoder.whole.dim), *parts])
 
 
 def encoded_alone(texts: Sequence[str], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> Tensor:
@@ -309,7 +317,7 @@ class DialogueDataset:
         """The modalities that train has, composed ones included."""
         return modalities_of(self._composed_train())
 
-    def encoded(self, encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> "EncodedDialogues":
+    def encoded(self, encoder: Reader, cache: Path, watch: Watch = lambda _: None) -> "EncodedDialogues":
         """With the text vectors of an encoder that stays as it is, kept in the folder `cache`."""
         train, bare_vectors = encoded_twice(self.train, encoder, cache, watch)
         return self.ready(train, bare_vectors, encoded(self.dev, encoder, cache, watch))

@@ -5,7 +5,8 @@ seed learns from the other folds for all epochs, and its last epoch answers for 
 these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
 interval over dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
 What is kept is trained on all folds with the first seed. An encoder that was trained with folds brings an encoder for
-each (`text_folds.py`), and its folds are taken.
+each (`fold_encoders.py`), and its folds are taken. That of one fold has learnt from the labels of another, from whose
+dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
 """
 
 import json
@@ -18,17 +19,16 @@ import torch
 
 from erc_live.models import checkpoint
 from erc_live.models.card import CARD
-from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
 from erc_live.models.training.evaluation import classify
+from erc_live.models.training.fold_encoders import FoldEncoders, fold_folder, parts_of
 from erc_live.models.training.folds import grouped_folds
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.judgement import Judged, cooled, judge
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
 from erc_live.models.training.run_folder import TEXT
-from erc_live.models.training.text_folds import fold_folder, parts_of
 
 
 def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> checkpoint.Checkpoint:
@@ -45,13 +45,12 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     for fold in range(config.folds):
         inside = [example for example in every if parts.get(example.group) == fold]
         rest = [example for example in every if parts.get(example.group) != fold]
-        part = replace(dataset, train=rest, dev=inside)
-        train_graph(part, fold_folder(encoder, fold), config, replace(run, out=_out(run, fold)))
+        text = fold_folder(encoder, fold) if config.tune_text else encoder
+        train_graph(replace(dataset, train=rest, dev=inside), text, config, replace(run, out=_out(run, fold)))
     scored = [example for example in every if example.group in parts]
     dev = [example for example in dataset.dev if example.group in parts]
-    judged = _judged(
-        replace(dataset, train=scored, dev=dev), [_Folded(run, seed, encoder, parts) for seed in config.seeds]
-    )
+    seeds = [_Folded(run, seed, encoder, config.tune_text, parts) for seed in config.seeds]
+    judged = _judged(replace(dataset, train=scored, dev=dev), seeds)
     whole = replace(dataset, train=every)
     return train_graph(whole, encoder, replace(config, seeds=config.seeds[:1]), run, judged)
 
@@ -63,14 +62,13 @@ def _out(run: Run, fold: int) -> Path:
 class _Folded:
     """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature."""
 
-    def __init__(self, run: Run, seed: int, encoder: Path, parts: Mapping[str, int]) -> None:
+    def __init__(self, run: Run, seed: int, encoder: Path, tuned: bool, parts: Mapping[str, int]) -> None:
         self._parts, self._cache = parts, run.cache
         self._runs = []
         for fold in range(max(parts.values()) + 1):
             folder = _out(run, fold) / f"seed-{seed}"
             trained = checkpoint.load(str(folder.resolve()))
-            own = folder / TEXT
-            text = TextEncoder.load(own if own.is_dir() else fold_folder(encoder, fold))
+            text = FoldEncoders(folder / TEXT if tuned else encoder)
             self._runs.append((trained.model, text, float(trained.card.training["temperature"])))
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:

@@ -26,6 +26,7 @@ from erc_live.models.training.dialogue_dataset import (
     DialogueDataset,
     EncodedDialogues,
 )
+from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
 from erc_live.models.training.judgement import Judged
@@ -68,11 +69,11 @@ def train_graph(
     if config.tune_text:
         data = dataset.ready(dataset.train, None, dataset.dev)
     else:
-        text = TextEncoder.load(encoder)
-        if not text.packed:
-            encoder, text = _packed(text, run.out)
-        text.network.to(workers.device)
-        data = dataset.encoded(text, run.cache, run.watch)
+        if not (text := TextEncoder.load(encoder)).packed:
+            encoder = _packed(text, run.out)
+        readers = FoldEncoders(encoder)
+        readers.to(workers.device)
+        data = dataset.encoded(readers, run.cache, run.watch)
     return _seeds(GraphRun(dataset, config, run, key, encoder, judged), data)
 
 
@@ -124,12 +125,12 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
     return checkpoint.load(str(run.out.resolve()))  # absolute: a folder may be called like shipped weights
 
 
-def _packed(text: TextEncoder, out: Path) -> tuple[Path, TextEncoder]:
-    """The encoder as it will lie beside the weights, and its folder: what is learnt from must be what is used later."""
+def _packed(text: TextEncoder, out: Path) -> Path:
+    """The folder of the encoder as it will lie beside the weights: what is learnt from must be what is used later."""
     folder, workers = out / ENCODER, PartialState()
     if workers.is_main_process:
         with writing(folder):
             shutil.rmtree(folder, ignore_errors=True)
             text.save(folder)
     workers.wait_for_everyone()
-    return folder, TextEncoder.load(folder)
+    return folder

@@ -20,13 +20,14 @@ from erc_live.models import card as cards
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
-from erc_live.models.encoders.text import FILES, HEAD, TextEncoder
+from erc_live.models.encoders.text import FILES, HEAD, TextEncoder, fingerprint
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole, writing
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
 from erc_live.models.training.evaluation import classify
+from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.judgement import Judged, judge
 from erc_live.models.training.trainer import RESUME, Fit
@@ -63,10 +64,10 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
     with writing(folder):
         _write_text(graph_run, text, folder)
     dataset, config = graph_run.dataset, graph_run.config
-    read = TextEncoder.load(folder / TEXT if (folder / TEXT).is_dir() else graph_run.text)
-    judged = graph_run.judged or _on_dev(graph_run, model, read)
+    own = folder / TEXT
+    judged = graph_run.judged or _on_dev(graph_run, model, FoldEncoders(own if config.tune_text else graph_run.text))
     apply_temperature(model, judged.temperature)
-    fingerprints = {"text": read.fingerprint, **dataset.encoders}
+    fingerprints = {"text": fingerprint(own if own.is_dir() else graph_run.text), **dataset.encoders}
     used = [name for name, width in zip(MODALITIES, widths(model.config), strict=True) if width]
     card = Card(
         network=config.network,
@@ -83,7 +84,7 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         (folder / RESUME).unlink(missing_ok=True)
 
 
-def _on_dev(graph_run: GraphRun, model: Any, text: TextEncoder) -> Judged:
+def _on_dev(graph_run: GraphRun, model: Any, text: FoldEncoders) -> Judged:
     dataset = graph_run.dataset
     dev = fitting(encoded(dataset.dev, text, graph_run.run.cache), model)
     composed = [] if dataset.composition is None else fitting(dataset.composition.dev(dev), model)
@@ -135,7 +136,18 @@ def copy_encoder(encoder: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in (*FILES, HEAD):
         if name in FILES or (encoder / name).is_file():
-            shutil.copyfile(encoder / name, target / name)
+            _link(encoder / name, target / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file once more, where the disk allows that: a run of many seeds keeps one encoder. Nothing here writes
+    into a file that is there: a new one takes its place.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _write_text(graph_run: GraphRun, text: TextEncoder, folder: Path) -> None:

@@ -18,18 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from erc_live.models.card import CARD
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.corpora.neutral_line import dump
 from erc_live.models.encoders.turns import Turn
-from erc_live.models.errors import CorpusError, WeightsError
+from erc_live.models.errors import CorpusError
 from erc_live.models.files import whole
 from erc_live.models.training.calibration import temperature
+from erc_live.models.training.fold_encoders import FOLD
 from erc_live.models.training.folds import grouped_folds
 from erc_live.models.training.metrics import confusion, macro_f1, weighted_f1
 from erc_live.models.training.text_dataset import TextDataset, spoken
 
-FOLD = "fold-{fold}"  # folder of the encoder that did not learn from it
 OUT_OF_FOLD = "out-of-fold.jsonl"  # the corpus with the estimates of encoders that did not learn from the dialogue
 
 
@@ -79,28 +78,6 @@ def parted(corpus: tuple[TextDataset, TextDataset], folds: int) -> dict[str, int
         return dict(zip(groups, grouped_folds(groups, folds), strict=True))
     except ValueError as error:
         raise CorpusError(f"{corpus[0].corpus}: {error}") from error
-
-
-def fold_folder(encoder: Path, fold: int) -> Path:
-    """Where the encoder lies that did not learn from a fold; the encoder itself, if it has none."""
-    return encoder / FOLD.format(fold=fold) if parts_of(encoder) else encoder
-
-
-def parts_of(encoder: Path) -> dict[str, int]:
-    """The fold of each group that an encoder was trained in; empty if it was not, or if it came without its folds.
-
-    Raises:
-        WeightsError: there are folds, and no card that tells of them.
-    """
-    if not (encoder / FOLD.format(fold=0)).is_dir():
-        return {}
-    try:
-        card = json.loads((encoder / CARD).read_text(encoding="utf-8"))
-        return {str(group): int(fold) for group, fold in card["training"]["parts"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WeightsError(
-            f"{encoder} has folds, but no {CARD} that tells which dialogues they left out: let its training end"
-        ) from error
 
 
 def fold_scores(scored: Sequence[TextDataset], answers: Sequence[Tensor]) -> dict[str, Any]:

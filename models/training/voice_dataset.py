@@ -26,11 +26,12 @@ MIXED = 0.4  # both parameters of the beta distribution of the shares of two cli
 
 @dataclass(frozen=True)
 class VoiceClip:
-    """A voice, and which of `VOICE_LABELS` it expresses. Shapes: pcm int16 (n,) at `RATE_HZ`."""
+    """A voice, which of `VOICE_LABELS` it expresses, and whose it is. Shapes: pcm int16 (n,) at `RATE_HZ`."""
 
     name: str
     pcm: np.ndarray
     label: str
+    person: str
 
     def usable(self) -> bool:
         """Whether anything can be learnt from it."""

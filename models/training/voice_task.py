@@ -3,7 +3,6 @@
 Dev is scored by the unweighted average recall (UAR), as the mean of clean sound and every degradation.
 """
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,16 +19,15 @@ from erc_live.models.encoders.speaker import SpeakerEncoder
 from erc_live.models.encoders.voice import KIND, VOICE_LABELS, LogMel, VoiceEncoder, samples
 from erc_live.models.encoders.voice_network import VoiceConfig, VoiceNetwork
 from erc_live.models.errors import CorpusError
-from erc_live.models.training.calibration import temperature
-from erc_live.models.training.encoder_evaluation import evaluate_voice, voice_vectors
+from erc_live.models.training.encoder_evaluation import evaluate_voice
 from erc_live.models.training.metrics import confusion, uar
 from erc_live.models.training.precision import autocast
 from erc_live.models.training.run_folder import write_encoder
-from erc_live.models.training.sounds import DEGRADATIONS, degrade
+from erc_live.models.training.sounds import degrade
 from erc_live.models.training.trainer import EPOCHS_APART, RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
 from erc_live.models.training.voice_dataset import VoiceClip, VoiceDataset, classes_of, padded
+from erc_live.models.training.voice_unheard import CONDITIONS, calibrate, hear, know_voices
 
-CONDITIONS: tuple[tuple[str, ...], ...] = ((), *((name,) for name in DEGRADATIONS))  # under which dev is heard
 TOGETHER = 32  # clips that are scored at once
 
 
@@ -81,8 +79,31 @@ def train_voice(
     clips, dev = ([clip for clip in split if clip.usable()] for split in (clips, dev))
     if len(clips) < 2 or not dev:
         raise CorpusError(f"{len(clips)} clips to learn from and {len(dev)} to choose by: there must be 2 and 1")
+    network, best_epoch = fit_voice(clips, dev, out / RESUME, config, watch)
+    know_voices(network, clips)
+    known = calibrate(network, hear(network, dev))
+
+    def scores() -> dict[str, Any]:
+        encoder = VoiceEncoder.load(out)
+        return {", ".join(("dev", *names)): asdict(evaluate_voice(encoder, dev, names)) for names in CONDITIONS}
+
+    encoder = write_voice(network, out, {**about, **asdict(config), "best_epoch": best_epoch, **known}, scores)
+    (out / RESUME).unlink(missing_ok=True)
+    return encoder
+
+
+def fit_voice(
+    clips: Sequence[VoiceClip],
+    dev: Sequence[VoiceClip],
+    path: Path,
+    config: VoiceTraining,
+    watch: Callable[[StepDone | EpochDone], None],
+) -> tuple[VoiceNetwork, int]:
+    """A network trained on usable clips, and its epoch, which dev chooses; without dev it is the last.
+
+    What it needs to go on stays in the file `path`, for the caller to remove.
+    """
     torch.manual_seed(config.seed)
-    task = VoiceTask(clips, dev, config)
     recipe = Recipe(
         key=f"{_digest([*clips, *dev])} {asdict(config)}",
         seed=config.seed,
@@ -90,17 +111,24 @@ def train_voice(
         epochs=config.epochs,
         ema=config.ema,
         clip=5.0,
-        patience=config.patience,
+        patience=config.patience if dev else None,
         score_every=config.score_every,
         warm_up=config.warm_up,
         fall_from=config.warm_up,
     )
-    fit = Trainer(task, recipe, out / RESUME, watch).fit()
-    network = VoiceNetwork(config.network)
+    fit = Trainer(VoiceTask(clips, dev, config), recipe, path, watch).fit()
+    network = VoiceNetwork(config.network).eval()
     network.load_state_dict(fit.weights)
-    encoder = _write(network, out, dev, {**about, **asdict(config), "best_epoch": fit.best_epoch})
-    (out / RESUME).unlink(missing_ok=True)
-    return encoder
+    return network, fit.best_epoch
+
+
+def write_voice(
+    network: VoiceNetwork, out: Path, training: Mapping[str, Any], scores: Callable[[], Mapping[str, Any]]
+) -> VoiceEncoder:
+    """Write weights and card, with what `scores` finds in the folder then. Raises WeightsError when it cannot."""
+    card = {"format": KIND.format, "labels": VOICE_LABELS, "network": asdict(network.config), "training": training}
+    write_encoder(network, out, card, scores)
+    return VoiceEncoder.load(out)
 
 
 class VoiceTask:
@@ -143,7 +171,9 @@ class VoiceTask:
         return F.cross_entropy(logits.float().flatten(0, 1), both, weight, label_smoothing=self._config.smoothing)
 
     def score(self, network: VoiceNetwork) -> dict[str, float]:
-        """Of clean sound and every degradation, and of clean sound alone."""
+        """Of clean sound and every degradation, and of clean sound alone; without dev every epoch is worth the same."""
+        if not len(self._dev_labels):
+            return {"not scored": 0.0}
         answers = [_answers(network, logmels) for logmels in self._dev]
         recalls = [uar(confusion(self._dev_labels, part, len(VOICE_LABELS))) for part in answers]
         return {"UAR, degraded too": sum(recalls) / len(recalls), "clean": recalls[0]}
@@ -172,20 +202,3 @@ def _digest(clips: Sequence[VoiceClip]) -> str:
     for clip in clips:
         digest.update(repr((clip.name, clip.label)).encode() + clip.pcm.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _write(network: VoiceNetwork, out: Path, dev: Sequence[VoiceClip], training: Mapping[str, Any]) -> VoiceEncoder:
-    softness = temperature(voice_vectors(VoiceEncoder(copy.deepcopy(network), ""), dev), classes_of(dev))
-    with torch.no_grad():
-        for head in (network.convolutional.head, network.recurrent.head):
-            head.weight.div_(softness)
-            head.bias.div_(softness)
-    training = {**training, "temperature": softness}
-    card = {"format": KIND.format, "labels": VOICE_LABELS, "network": asdict(network.config), "training": training}
-
-    def scores() -> dict[str, Any]:
-        encoder = VoiceEncoder.load(out)
-        return {", ".join(("dev", *names)): asdict(evaluate_voice(encoder, dev, names)) for names in CONDITIONS}
-
-    write_encoder(network, out, card, scores)
-    return VoiceEncoder.load(out)

@@ -89,6 +89,21 @@ def test_training_writes_weights_that_can_be_measured(
     assert {name: answer[name] for name in card["scores"]["dev"]} == card["scores"]["dev"]
 
 
+def test_folds_score_every_actor_and_keep_what_learnt_from_all(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = VoiceTraining(network=VoiceConfig(bands=24, widths=(4, 4, 8), width=8))
+    monkeypatch.setattr(VoiceTraining.__init__, "__defaults__", tuple(vars(small).values()))
+    out = tmp_path / "run"
+    run("train", "voice", "--corpus", corpus, "--out", out, "--epochs", 1, "--folds", 3)
+    card = json.loads((out / "card.json").read_text())
+    assert set(card["scores"]["folds"]["people"]) == {"01", "02", "17"}
+    assert card["scores"]["folds"]["clips"] == 24
+    assert card["training"]["corpus"].startswith("RAVDESS speech, actors 1-20")
+    with pytest.raises(CorpusError, match="--folds 4: 3 groups"):
+        run("train", "voice", "--corpus", corpus, "--out", tmp_path / "four", "--epochs", 1, "--folds", 4)
+
+
 def test_held_out_actors_are_scored_without_an_index(held_out: Path) -> None:
     answer = scored("--corpus", held_out, "--split", "test")
     assert answer["clips"] == 16

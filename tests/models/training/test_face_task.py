@@ -13,7 +13,7 @@ from erc_live.models.encoders.face import FACE_LABELS, FaceEncoder
 from erc_live.models.encoders.folder import CARD, WEIGHTS
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training.encoder_evaluation import FaceScores, evaluate_face
-from erc_live.models.training.face_dataset import FaceDataset
+from erc_live.models.training.face_dataset import FaceDataset, copied, pictures_alike
 from erc_live.models.training.face_task import FaceTraining, train_face, votes_temperature
 from erc_live.models.training.trainer import RESUME
 
@@ -59,6 +59,48 @@ def test_what_most_people_could_not_name_is_left_out() -> None:
     faces = FaceDataset.of(torch.zeros(4, 48, 48, dtype=torch.uint8), rows)
     assert faces.labels.tolist() == [HAPPY]
     assert faces.clear.tolist() == [False]
+
+
+def test_clear_is_what_has_more_than_half_of_the_votes_that_count() -> None:
+    rows = torch.stack([
+        votes((HAPPY, 5), (SAD, 2), (0, 1), (4, 1), (8, 1)),  # 5 of 7: single votes are dropped, also from the sum
+        votes((HAPPY, 4), (SAD, 2), (8, 2), (0, 1), (4, 1)),  # 4 of 8: those who could not name it count
+        votes((HAPPY, 5), (SAD, 5)),
+    ])  # fmt: skip
+    assert FaceDataset.of(torch.zeros(3, 48, 48, dtype=torch.uint8), rows).clear.tolist() == [True, False, False]
+
+
+def photographs(n: int) -> Tensor:
+    """Pictures of soft shades, each of its own."""
+    coarse = torch.rand(n, 1, 8, 8, generator=Generator().manual_seed(2))
+    shades = torch.nn.functional.interpolate(coarse, size=48, mode="bilinear")[:, 0]
+    return (40 + 150 * shades).to(torch.uint8)
+
+
+def test_a_darker_noisier_copy_is_a_copy_and_another_picture_is_not() -> None:
+    pictures = photographs(6)
+    noise = torch.randint(0, 9, (2, 48, 48), generator=Generator().manual_seed(3))
+    again = (pictures[[4, 1]] * 0.6 + noise).to(torch.uint8)
+    assert copied(pictures, again).tolist() == [False, True, False, False, True, False]
+    assert not copied(pictures, pictures.flip(1)).any()
+
+
+def test_copies_of_copies_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("erc_live.models.training.face_dataset.AT_ONCE", 2)
+    steps = photographs(2).float()
+    chain = [steps[0].lerp(steps[1], share) for share in (0.0, 0.13, 0.26)]  # each near the next, the ends are not
+    pictures = torch.stack([chain[2], steps[1], chain[0], photographs(3)[2].float(), chain[1]]).to(torch.uint8)
+    assert not copied(pictures[:1], pictures[2:3]).any()
+    assert pictures_alike(pictures) == [0, 1, 0, 3, 0]
+
+
+def test_pictures_that_others_hold_are_left_out() -> None:
+    pictures = photographs(3)
+    faces = FaceDataset.of(pictures, torch.stack([votes((label, 9)) for label in (HAPPY, SAD, 0)]))
+    left = faces.apart_from(pictures[1:2])
+    assert left.labels.tolist() == [HAPPY, 0]
+    assert torch.equal(left.pictures, pictures[[0, 2]])
+    assert (len(left.shares), len(left.clear)) == (2, 2)
 
 
 def test_it_learns_what_can_be_seen(data: dict[str, FaceDataset], tmp_path: Path) -> None:

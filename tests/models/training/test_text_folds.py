@@ -23,10 +23,11 @@ from erc_live.models.encoders.turns import Turn
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.training import text_task
 from erc_live.models.training.calibration import temperature
+from erc_live.models.training.fold_encoders import fold_folder, parts_of
 from erc_live.models.training.metrics import confusion, macro_f1, weighted_f1
 from erc_live.models.training.run_folder import CARD
 from erc_live.models.training.text_dataset import SpokenDialogue, TextDataset
-from erc_live.models.training.text_folds import OUT_OF_FOLD, fold_folder, members, parted, parts_of
+from erc_live.models.training.text_folds import OUT_OF_FOLD, members, parted
 from erc_live.models.training.text_task import TextTraining, mean_of, train_text
 from erc_live.models.training.trainer import EpochDone, StepDone, Trainer
 

@@ -37,7 +37,9 @@ def recordings(count: int, seed: int) -> list[VoiceClip]:
         pitch = 200 * 1.6**label * generator.uniform(0.97, 1.03)
         wave = np.sin(2 * np.pi * pitch * time) * (1 + np.sin(2 * np.pi * (2 + label) * time))
         wave += generator.normal(0, 0.02, len(time))
-        found.append(VoiceClip(f"clip {row}", (6_000 * wave).astype(np.int16), VOICE_LABELS[label]))
+        found.append(
+            VoiceClip(f"clip {row}", (6_000 * wave).astype(np.int16), VOICE_LABELS[label], f"person {row // 7 % 3}")
+        )
     return found
 
 
@@ -101,7 +103,7 @@ def test_it_stops_when_dev_does_not_get_better(tmp_path: Path, clips: list[Voice
 
 def test_a_label_that_is_missing_and_clips_that_say_nothing_do_no_harm(tmp_path: Path, clips: list[VoiceClip]) -> None:
     some = [clip for clip in clips if clip.label != "fear"]
-    silent = VoiceClip("silent", np.zeros(RATE_HZ, np.int16), "joy")
+    silent = VoiceClip("silent", np.zeros(RATE_HZ, np.int16), "joy", "")
     encoder = train_voice([*some, silent], [*some[:6], silent], tmp_path, replace(SMALL, epochs=1), {})
     assert voice_vectors(encoder, some).isfinite().all()
     with pytest.raises(CorpusError, match="1 clips to learn from and 0"):
