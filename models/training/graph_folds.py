@@ -68,7 +68,9 @@ class _Folded:
         for fold in range(max(parts.values()) + 1):
             folder = _out(run, fold) / f"seed-{seed}"
             trained = checkpoint.load(str(folder.resolve()))
-            text = FoldEncoders(folder / TEXT if tuned else encoder)
+            own = folder / TEXT  # packed, as it was learnt from
+            alone = own.is_dir() and (tuned or not parts_of(encoder))
+            text = FoldEncoders(own if alone else encoder)
             self._runs.append((trained.model, text, float(trained.card.training["temperature"])))
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:

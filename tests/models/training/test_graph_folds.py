@@ -25,6 +25,7 @@ from erc_live.models.training.calibration import temperature
 from erc_live.models.training.confidences import certain_from
 from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
 from erc_live.models.training.evaluation import classify
+from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run
 from erc_live.models.training.graph_folds import already_learnt, joined, train_folds
 from erc_live.models.training.graph_task import GraphTask
@@ -105,7 +106,7 @@ def by_hand(spy: Spy) -> dict[int, Answers]:
         answers = []
         for example in (*data.train, *data.dev):
             (trained,) = [loaded for loaded, groups in runs.values() if example.group not in groups]
-            text = TextEncoder.load(trained.text_folder)
+            text = FoldEncoders(trained.text_folder)
             own = classify(trained.model, fitting(encoded([example], text, spy.out / "cache"), trained.model))
             answers.append(replace(own, logits=own.logits * trained.card.training["temperature"]))
         found[seed] = joined(answers)
@@ -156,7 +157,7 @@ def test_the_weights_answer_at_the_temperature_of_the_folds(spy: Spy, encoder: P
     whole = replace(data, train=[*data.train, *data.dev])
     plain = graph_training.train_graph(whole, encoder, replace(FOLDED, seeds=(0,), patience=None), run)
     kept = checkpoint.load(str(spy.out))
-    text = TextEncoder.load(kept.text_folder)
+    text = FoldEncoders(kept.text_folder)
     dialogues = fitting(encoded(data.dev, text, run.cache), kept.model)
     one, other = (classify(loaded.model, dialogues).logits for loaded in (kept, plain))
     divisors = [loaded.card.training["temperature"] for loaded in (kept, plain)]
@@ -191,12 +192,15 @@ def test_an_encoder_brings_its_folds(tmp_path: Path, encoder: Path) -> None:
     train_folds(data, own, config, Run(tmp_path / "run", tmp_path / "cache"))
     for fold in range(FOLDS):
         card = checkpoint.load(str(tmp_path / "run" / f"fold-{fold}")).card
-        assert card.encoders["text"] == fingerprint(own / f"fold-{fold}")
+        assert card.encoders["text"] == fingerprint(own)
         assert card.scores["dev"]["utterances"] == sum(
             int((one.labels >= 0).sum()) for one in (*data.train, *data.dev) if parts.get(one.group) == fold
         )
     whole = checkpoint.load(str(tmp_path / "run")).card
     assert whole.encoders["text"] == fingerprint(own)
+    readers = {group: FoldEncoders(own).of(group).fingerprint for group in ("s0", "s1", "s4")}
+    folders = {"s0": own / "fold-0", "s1": own / "fold-1", "s4": own}
+    assert readers == {group: fingerprint(folder) for group, folder in folders.items()}
     assert already_learnt(data, own) == []
     with pytest.raises(CorpusError, match=r"was trained with 2 folds: give --folds that number$"):
         train_folds(data, own, replace(config, folds=3), Run(tmp_path / "other", tmp_path / "cache"))
