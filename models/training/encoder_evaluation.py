@@ -57,9 +57,10 @@ class VoiceScores:
 class FaceScores:
     """What the network reached.
 
-    `accuracy` is over all `faces`. `clear_accuracy` is over the `clear_faces` on whose label more than half of the
-    crowd agreed, the rule by which results on FER+ are published; None without any. `votes_nll` is the cross-entropy to
-    the votes, in nats. `recall` has the labels that occur; `confusion` a row per label, a column per answer.
+    `accuracy` is over all `faces`. `clear_accuracy` is over the `clear_faces`, on whose label more than half of the
+    votes agree once single votes are dropped, the rule by which results on FER+ are published; None without any.
+    `votes_nll` is the cross-entropy to the votes, in nats. `recall` has the labels that occur; `confusion` a row per
+    label, a column per answer.
     """
 
     faces: int
