@@ -51,7 +51,7 @@ class TextsEncoded:
 
 
 Watch = Callable[[TextsEncoded], object]
-Reader = TextEncoder | FoldEncoders
+TextReader = TextEncoder | FoldEncoders
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def with_text(batch: Sequence[Example], vectors: Tensor) -> list[Example]:
     ]
 
 
-def encoded(batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch = lambda _: None) -> list[Example]:
+def encoded(batch: Sequence[Example], encoder: TextReader, cache: Path, watch: Watch = lambda _: None) -> list[Example]:
     """The same dialogues with text vectors: those that the corpus brought, or else those of the encoder, which are kept
     in the folder `cache`: a second run is fast.
     """
@@ -179,7 +179,7 @@ def encoded(batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch
 
 
 def encoded_twice(
-    batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch = lambda _: None
+    batch: Sequence[Example], encoder: TextReader, cache: Path, watch: Watch = lambda _: None
 ) -> tuple[list[Example], list[Tensor]]:
     """Dialogues with their text vectors, and the vectors of their bare texts. Those that a corpus brought are both."""
     if _has_vectors(batch):
@@ -199,7 +199,7 @@ def spoken(example: Example) -> tuple[Turn, ...]:
     return turns(example.utterances.speakers.tolist(), example.texts)
 
 
-def vectors(batch: Sequence[Example], encoder: Reader, cache: Path, watch: Watch = lambda _: None) -> Tensor:
+def vectors(batch: Sequence[Example], encoder: TextReader, cache: Path, watch: Watch = lambda _: None) -> Tensor:
     """Text vectors (N, D) of all utterances, read from the folder `cache` where this encoder has met these before.
 
     They are kept some dialogues at a time, so whoever is interrupted does not begin anew.
@@ -317,7 +317,7 @@ class DialogueDataset:
         """The modalities that train has, composed ones included."""
         return modalities_of(self._composed_train())
 
-    def encoded(self, encoder: Reader, cache: Path, watch: Watch = lambda _: None) -> "EncodedDialogues":
+    def encoded(self, encoder: TextReader, cache: Path, watch: Watch = lambda _: None) -> "EncodedDialogues":
         """With the text vectors of an encoder that stays as it is, kept in the folder `cache`."""
         train, bare_vectors = encoded_twice(self.train, encoder, cache, watch)
         return self.ready(train, bare_vectors, encoded(self.dev, encoder, cache, watch))

@@ -9,6 +9,7 @@ in about the same space as those of live use.
 import json
 from pathlib import Path
 
+import torch
 from torch import device
 
 from erc_live.models.card import CARD
@@ -36,6 +37,21 @@ class FoldEncoders:
         """Move all of them."""
         for text in (self.whole, *self._folds.values()):
             text.network.to(where)
+
+
+def open_encoders(folder: Path, where: device | str = "cpu") -> TextEncoder | FoldEncoders:
+    """The encoder in a folder, on a device, with those of its folds if it has any.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    if parts_of(folder):
+        encoders = FoldEncoders(folder)
+        encoders.to(torch.device(where))
+        return encoders
+    text = TextEncoder.load(folder)
+    text.network.to(where)
+    return text
 
 
 def fold_folder(encoder: Path, fold: int) -> Path:

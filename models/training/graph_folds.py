@@ -22,7 +22,7 @@ from erc_live.models.card import CARD
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
 from erc_live.models.training.evaluation import classify
-from erc_live.models.training.fold_encoders import FoldEncoders, fold_folder, parts_of
+from erc_live.models.training.fold_encoders import fold_folder, open_encoders, parts_of
 from erc_live.models.training.folds import grouped_folds
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
@@ -70,7 +70,7 @@ class _Folded:
             trained = checkpoint.load(str(folder.resolve()))
             own = folder / TEXT  # packed, as it was learnt from
             alone = own.is_dir() and (tuned or not parts_of(encoder))
-            text = FoldEncoders(own if alone else encoder)
+            text = open_encoders(own if alone else encoder)
             self._runs.append((trained.model, text, float(trained.card.training["temperature"])))
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:

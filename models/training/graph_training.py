@@ -26,7 +26,7 @@ from erc_live.models.training.dialogue_dataset import (
     DialogueDataset,
     EncodedDialogues,
 )
-from erc_live.models.training.fold_encoders import FoldEncoders
+from erc_live.models.training.fold_encoders import open_encoders
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
 from erc_live.models.training.judgement import Judged
@@ -71,9 +71,7 @@ def train_graph(
     else:
         if not (text := TextEncoder.load(encoder)).packed:
             encoder = _packed(text, run.out)
-        readers = FoldEncoders(encoder)
-        readers.to(workers.device)
-        data = dataset.encoded(readers, run.cache, run.watch)
+        data = dataset.encoded(open_encoders(encoder, workers.device), run.cache, run.watch)
     return _seeds(GraphRun(dataset, config, run, key, encoder, judged), data)
 
 

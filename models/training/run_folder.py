@@ -27,7 +27,7 @@ from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.dialogue_dataset import DialogueDataset, encoded, fitting
 from erc_live.models.training.evaluation import classify
-from erc_live.models.training.fold_encoders import FoldEncoders
+from erc_live.models.training.fold_encoders import open_encoders
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.judgement import Judged, judge
 from erc_live.models.training.trainer import RESUME, Fit
@@ -65,7 +65,7 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         _write_text(graph_run, text, folder)
     dataset, config = graph_run.dataset, graph_run.config
     own = folder / TEXT
-    judged = graph_run.judged or _on_dev(graph_run, model, FoldEncoders(own if config.tune_text else graph_run.text))
+    judged = graph_run.judged or _on_dev(graph_run, model, own if config.tune_text else graph_run.text)
     apply_temperature(model, judged.temperature)
     fingerprints = {"text": fingerprint(own if own.is_dir() else graph_run.text), **dataset.encoders}
     used = [name for name, width in zip(MODALITIES, widths(model.config), strict=True) if width]
@@ -84,9 +84,9 @@ def write_seed(graph_run: GraphRun, model: Any, text: TextEncoder, fit: Fit, see
         (folder / RESUME).unlink(missing_ok=True)
 
 
-def _on_dev(graph_run: GraphRun, model: Any, text: FoldEncoders) -> Judged:
+def _on_dev(graph_run: GraphRun, model: Any, encoder: Path) -> Judged:
     dataset = graph_run.dataset
-    dev = fitting(encoded(dataset.dev, text, graph_run.run.cache), model)
+    dev = fitting(encoded(dataset.dev, open_encoders(encoder), graph_run.run.cache), model)
     composed = [] if dataset.composition is None else fitting(dataset.composition.dev(dev), model)
     return judge(partial(classify, model), {"dev": dev, "dev_composed": composed}, dataset.labels)
 
