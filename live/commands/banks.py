@@ -145,13 +145,13 @@ def faces(folder: Path, split: str) -> LabelledVectors:
     return _cached(("face", encoder.fingerprint, DARKER, content, split), encode_images)
 
 
-def half_of(pictures: Tensor, learnt: Tensor, split: str) -> np.ndarray:
-    """Places of the pictures for a split: near copies stay together, and those of `learnt` pictures are in neither.
+def half_of(images: Tensor, learnt: Tensor, split: str) -> np.ndarray:
+    """Places of the images for a split: near copies stay together, and those of `learnt` ones are in neither.
 
     Shapes: (n, 48, 48) and (m, 48, 48) uint8 -> int64, about half of n
     """
-    fresh = torch.nonzero(~copied(pictures, learnt))[:, 0].numpy()
-    halves = np.array(grouped_folds(pictures_alike(pictures[fresh]), 2))
+    fresh = torch.nonzero(~copied(images, learnt))[:, 0].numpy()
+    halves = np.array(grouped_folds(pictures_alike(images[fresh]), 2))
     places: np.ndarray = fresh[halves == ("train", "dev").index(split)]
     return places
 

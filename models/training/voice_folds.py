@@ -31,9 +31,9 @@ from erc_live.models.training.voice_unheard import (
     CONDITIONS,
     SLOPE,
     Unheard,
+    answers_of,
     calibrate,
     clean_temperature,
-    hear,
     know_voices,
     usual_distance,
 )
@@ -69,7 +69,7 @@ def train_voice_folds(
         learnt = [clip for clip, part in zip(clips, parts, strict=True) if part != fold]
         network, _ = fit_voice(learnt, (), state, config, watch)
         know_voices(network, learnt)
-        heard.append(hear(network, [clip for clip, part in zip(clips, parts, strict=True) if part == fold]))
+        heard.append(answers_of(network, [clip for clip, part in zip(clips, parts, strict=True) if part == fold]))
     order = torch.tensor(parts).argsort(stable=True).argsort()
     answers = torch.cat([_calibrated(one, _joined(heard[:at] + heard[at + 1 :])) for at, one in enumerate(heard)], 1)
     answers = answers[:, order]

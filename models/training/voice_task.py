@@ -26,7 +26,7 @@ from erc_live.models.training.run_folder import write_encoder
 from erc_live.models.training.sounds import degrade
 from erc_live.models.training.trainer import EPOCHS_APART, RESUME, EpochDone, Recipe, StepDone, Trainer, even_batches
 from erc_live.models.training.voice_dataset import VoiceClip, VoiceDataset, classes_of, padded
-from erc_live.models.training.voice_unheard import CONDITIONS, calibrate, hear, know_voices
+from erc_live.models.training.voice_unheard import CONDITIONS, answers_of, calibrate, know_voices
 
 TOGETHER = 32  # clips that are scored at once
 
@@ -81,7 +81,7 @@ def train_voice(
         raise CorpusError(f"{len(clips)} clips to learn from and {len(dev)} to choose by: there must be 2 and 1")
     network, best_epoch = fit_voice(clips, dev, out / RESUME, config, watch)
     know_voices(network, clips)
-    known = calibrate(network, hear(network, dev))
+    known = calibrate(network, answers_of(network, dev))
 
     def scores() -> dict[str, Any]:
         encoder = VoiceEncoder.load(out)

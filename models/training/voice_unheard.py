@@ -37,13 +37,13 @@ class Unheard:
 def know_voices(network: VoiceNetwork, clips: Sequence[VoiceClip]) -> None:
     """Let the network learn where its training voices lie: each clip under one of the conditions, in turn."""
     every = len(CONDITIONS)
-    pooled = torch.cat([_heard(network, clips[at::every], names)[1] for at, names in enumerate(CONDITIONS)])
+    pooled = torch.cat([_encoded(network, clips[at::every], names)[1] for at, names in enumerate(CONDITIONS)])
     network.familiarity.fit(pooled[pooled.isfinite().all(1)])
 
 
-def hear(network: VoiceNetwork, clips: Sequence[VoiceClip]) -> Unheard:
+def answers_of(network: VoiceNetwork, clips: Sequence[VoiceClip]) -> Unheard:
     """What a network, which knows its voices, says of other people."""
-    logits, pooled = zip(*(_heard(network, clips, names) for names in CONDITIONS), strict=True)
+    logits, pooled = zip(*(_encoded(network, clips, names) for names in CONDITIONS), strict=True)
     distances = torch.stack([network.familiarity.distance(each) for each in pooled])
     return Unheard(classes_of(clips), torch.stack(logits), distances)
 
@@ -71,7 +71,7 @@ def usual_distance(unheard: Unheard) -> float:
 
 
 @torch.no_grad()
-def _heard(network: VoiceNetwork, clips: Sequence[VoiceClip], names: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _encoded(network: VoiceNetwork, clips: Sequence[VoiceClip], names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Logits and descriptions, a clip by itself as in live use. Shapes: -> (n, 7), (n, D)"""
     logmel = LogMel(network.config.bands)
     logits = torch.full((len(clips), CLASSES), torch.nan)

@@ -49,14 +49,14 @@ def test_nobody_is_heard_by_a_network_that_learnt_from_them(
         learnt.append({clip.person for clip in some})
         return VoiceNetwork(SMALL.network).eval(), 0
 
-    def hear(_: VoiceNetwork, some: Sequence[VoiceClip]) -> Unheard:
+    def answers_of(_: VoiceNetwork, some: Sequence[VoiceClip]) -> Unheard:
         """Always right, so that a clip with the answer of another is told."""
         heard.append({clip.person for clip in some})
         logits = 5.0 * torch.nn.functional.one_hot(classes_of(some), 7).float()
         return Unheard(classes_of(some), logits.expand(len(CONDITIONS), -1, -1), torch.ones(len(CONDITIONS), len(some)))
 
     monkeypatch.setattr(voice_folds, "fit_voice", fit)
-    monkeypatch.setattr(voice_folds, "hear", hear)
+    monkeypatch.setattr(voice_folds, "answers_of", answers_of)
     train_voice_folds(clips, 2, tmp_path, SMALL, {})
     assert learnt[2] == set(PEOPLE)
     assert all(not taught & others for taught, others in zip(learnt, heard, strict=False))

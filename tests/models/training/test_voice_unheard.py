@@ -8,7 +8,7 @@ from torch import Generator
 from erc_live.models.encoders.voice import RATE_HZ, LogMel, samples
 from erc_live.models.encoders.voice_network import DIRECTIONS, Familiarity, VoiceConfig, VoiceNetwork
 from erc_live.models.training.voice_dataset import VoiceClip
-from erc_live.models.training.voice_unheard import CONDITIONS, calibrate, hear, know_voices, usual_distance
+from erc_live.models.training.voice_unheard import CONDITIONS, answers_of, calibrate, know_voices, usual_distance
 
 
 def noises(count: int) -> list[VoiceClip]:
@@ -57,12 +57,12 @@ def test_what_is_far_away_is_answered_by_about_the_same_for_all_labels(network: 
 def test_people_who_taught_nothing_set_the_usual_distance(network: VoiceNetwork) -> None:
     clips = noises(12)
     know_voices(network, clips[:6])
-    unheard = hear(network, clips[6:])
+    unheard = answers_of(network, clips[6:])
     assert unheard.logits.shape == (len(CONDITIONS), 6, 7)
     known = calibrate(network, unheard)
     assert known["usual_distance"] == pytest.approx(usual_distance(unheard))
     assert float(network.familiarity.usual) == pytest.approx(known["usual_distance"])
-    again = hear(network, clips[6:])  # the temperature is in the weights now, the distance in none of them
+    again = answers_of(network, clips[6:])  # the temperature is in the weights now, the distance in none of them
     torch.testing.assert_close(again.logits, unheard.logits / known["temperature"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(again.distances, unheard.distances)
 
@@ -71,6 +71,6 @@ def test_a_clip_of_nothing_is_no_part_of_it(network: VoiceNetwork) -> None:
     clips = noises(4)
     know_voices(network, [*clips, VoiceClip("silent", np.zeros(RATE_HZ, np.int16), "joy", "")])
     assert network.familiarity.centre.isfinite().all()
-    unheard = hear(network, [*clips, VoiceClip("silent", np.zeros(RATE_HZ, np.int16), "joy", "")])
+    unheard = answers_of(network, [*clips, VoiceClip("silent", np.zeros(RATE_HZ, np.int16), "joy", "")])
     assert unheard.distances[0].isnan().tolist() == [False] * 4 + [True]
     assert usual_distance(unheard) > 0
