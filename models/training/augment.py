@@ -23,7 +23,7 @@ class Disturbance:
     audio vectors that begin with the prosody.
     """
 
-    missing_text: float = 0.05
+    missing_text: float = 0.2
     missing_audio: float = 0.15
     missing_visual: float = 0.15
     unpunctuated: float = 0.1  # recognisers write few exclamation marks, some no marks at all
