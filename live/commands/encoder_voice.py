@@ -46,14 +46,6 @@ ABOUT = {
     ],
 }
 
-Folds = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Score the recipe in so many folds of train and dev together, and keep what learns from all. "
-        "0: dev chooses and scores.",
-    ),
-]
 Clips = Annotated[Path, typer.Option("--corpus", help="Folder of RAVDESS, as released or with an index.csv.")]
 
 
