@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from erc_live.live.commands.degradations import confusion_table, degradations
+from erc_live.live.commands.options import Folds
 from erc_live.live.screen.console import err, out
 from erc_live.live.screen.progress import counting
 from erc_live.models.corpora import ravdess
