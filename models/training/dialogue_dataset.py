@@ -317,9 +317,17 @@ class DialogueDataset:
         """The modalities that train has, composed ones included."""
         return modalities_of(self._composed_train())
 
-    def encoded(self, encoder: TextReader, cache: Path, watch: Watch = lambda _: None) -> "EncodedDialogues":
-        """With the text vectors of an encoder that stays as it is, kept in the folder `cache`."""
-        train, bare_vectors = encoded_twice(self.train, encoder, cache, watch)
+    def encoded(
+        self, encoder: TextReader, cache: Path, watch: Watch = lambda _: None, unmarked: bool = True
+    ) -> "EncodedDialogues":
+        """With the text vectors of an encoder that stays as it is, kept in the folder `cache`; those of train also as
+        if they were written without marks, if that is wanted: it takes as long again.
+        """
+        if unmarked:
+            train, bare_vectors = encoded_twice(self.train, encoder, cache, watch)
+        else:
+            train = encoded(self.train, encoder, cache, watch)
+            bare_vectors = [example.utterances.text for example in train]
         return self.ready(train, bare_vectors, encoded(self.dev, encoder, cache, watch))
 
     def ready(

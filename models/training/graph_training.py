@@ -71,7 +71,8 @@ def train_graph(
     else:
         if not (text := TextEncoder.load(encoder)).packed:
             encoder = _packed(text, run.out)
-        data = dataset.encoded(open_encoders(encoder, workers.device), run.cache, run.watch)
+        unmarked = config.disturbance.unpunctuated > 0.0
+        data = dataset.encoded(open_encoders(encoder, workers.device), run.cache, run.watch, unmarked)
     return _seeds(GraphRun(dataset, config, run, key, encoder, judged), data)
 
 
