@@ -58,6 +58,12 @@ class Card:
         there = "".join(name[0] for name in MODALITIES if name in modalities)
         return self.by_modalities.get(there) or Confidence(abstain_below=self.abstain_below)
 
+    def learnt(self, corpus: str, split: str) -> bool:
+        """Whether the weights have learnt from a split; those that were scored in folds learnt from train and dev."""
+        return corpus in self.training.get("corpora", ()) and (
+            split == "train" or (split == "dev" and "folds" in self.scores)
+        )
+
     def check_encoders(self, encoders: Mapping[Any, str]) -> None:
         """Refuse vectors of other encoders than those of the training; a modality without an encoder is missing.
 

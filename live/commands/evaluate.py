@@ -13,7 +13,7 @@ from erc_live.live import config as configuration
 from erc_live.live.commands.options import LETTERS, Compose, Corpus, Modalities, Processes, modality_names
 from erc_live.live.commands.session_options import ConfigFile, Sets
 from erc_live.live.errors import ConfigError
-from erc_live.live.screen.console import out
+from erc_live.live.screen.console import err, out
 from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
@@ -198,6 +198,14 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     from erc_live.models.training.metrics import Scores
 
     loaded = checkpoint.load(name)
+    if loaded.card.learnt(split.corpus, split.name):
+        err.print(
+            f"warning: {name} has learnt from {split.corpus} {split.name} and scores too well on it; what it is worth "
+            "there stands on its card, by folds",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     card, causal = loaded.card, loaded.model.config.causal
     if causal and any(ahead != 0 for ahead in plan.ahead):
         raise ConfigError(

@@ -161,3 +161,11 @@ def test_the_shipped_weights_are_whole() -> None:
     files = [path for path in PRETRAINED.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
     assert sum(path.stat().st_size for path in files) < 50e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}
+
+
+def test_a_card_knows_what_taught_its_weights() -> None:
+    chosen_on_dev = Card("x", {}, ("a",), {}, {"dev": {}}, {"corpora": ["MELD"]})
+    assert [chosen_on_dev.learnt("MELD", split) for split in ("train", "dev", "test")] == [True, False, False]
+    assert not chosen_on_dev.learnt("IEMOCAP", "train")
+    in_folds = replace(chosen_on_dev, scores={"folds": {}})
+    assert [in_folds.learnt("MELD", split) for split in ("train", "dev", "test")] == [True, True, False]
