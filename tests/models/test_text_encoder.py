@@ -340,12 +340,38 @@ def test_without_a_hub_a_name_is_answered_with_what_to_do(name: str) -> None:
         TextEncoder.named(name)
 
 
-def test_the_shipped_encoder_is_small_and_belongs_to_the_shipped_model() -> None:
+@pytest.mark.parametrize(("name", "most"), [("default", 26e6), ("large", 75e6)])
+def test_the_shipped_encoders_are_small_and_belong_to_the_shipped_models(name: str, most: float) -> None:
     from erc_live.models import card
 
-    shipped = card.read("default")
+    shipped = card.read(name)
     folder = shipped.encoder_folder("text")
-    assert folder == card.PRETRAINED / "text"
+    assert folder == (card.PRETRAINED / "text" if name == "default" else card.PRETRAINED / name / "text")
     assert shipped.card.encoders["text"] == fingerprint(folder)
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 26e6
+    assert sum(path.stat().st_size for path in folder.iterdir()) < most
     assert json.loads((folder / "config.json").read_text())["hidden_size"] == shipped.card.config["text_dim"]
+
+
+def test_large_answers_what_its_encoder_answers() -> None:
+    """Real weights, a real dialogue: the graph of `large` has no say."""
+    from erc_live.models import card, checkpoint
+    from erc_live.models.batch import DialogueBatch, UtteranceBatch
+
+    loaded = checkpoint.load("large")
+    encoder = TextEncoder.load(card.read("large").encoder_folder("text"))
+    said = turns("abab", ["How are you?", "I lost my job today.", "Oh no, I am so sorry!", "Leave me alone!"])
+    (vectors,) = encoder.encode([said])
+    utterances = UtteranceBatch(
+        text=vectors,
+        audio=torch.zeros(4, 0),
+        visual=torch.zeros(4, 0),
+        speakers=torch.tensor([0, 1, 0, 1]),
+        present=torch.tensor([[True, False, False]] * 4),
+    )
+    logits = loaded.model(DialogueBatch.pad([utterances]))[0]
+    assert encoder.head is not None
+    normed = torch.nn.functional.layer_norm(vectors, (encoder.dim,))
+    expected = normed @ encoder.head.weight.T + encoder.head.bias
+    assert torch.equal(logits.argmax(1), expected.argmax(1))
+    labels = [loaded.card.labels[place] for place in logits.argmax(1)]
+    assert labels[1:] == ["sadness", "sadness", "anger"]
