@@ -67,8 +67,14 @@ def test_an_encoder_by_its_name(bert: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("erc_live.live.commands.encoder_text.encoder_folder", lambda name: bert.parent / name)
     monkeypatch.setattr(TextEncoder, "named", classmethod(lambda _, name: loaded.append(Path("hub") / name)))
     (bert.parent / "mpnet").mkdir()
-    for choice in ("shipped", str(bert), "mpnet", "roberta-large"):
+    for choice in ("default", "large", str(bert), "mpnet", "roberta-large"):
         open_encoder(choice)
-    assert loaded == [PRETRAINED / "text", bert, bert.parent / "mpnet", Path("hub/roberta-large")]
+    assert loaded == [
+        PRETRAINED / "text",
+        PRETRAINED / "large" / "text",
+        bert,
+        bert.parent / "mpnet",
+        Path("hub/roberta-large"),
+    ]
     with pytest.raises(WeightsError, match="minilm is not on this disk"):
         open_encoder("minilm")

@@ -47,7 +47,10 @@ def test_its_replay_is_the_stream_of_then_in_the_words_of_today(bundle, capsys, 
     assert len(events[0]) == len(events[1]) == 3
     for new, old in zip(*events, strict=True):
         assert new["schema"] == SCHEMA
-        assert new["probs"] == pytest.approx(old["probs"], abs=3e-2)  # synthetic voices are less surely heard since
+        assert (
+            new["probs"].keys() == old["probs"].keys()
+        )  # the weights were learnt anew: other figures, the same labels
+        assert sum(new["probs"].values()) == pytest.approx(1.0, abs=1e-5)
         unchanged = ("utterance", "speaker_name", "text", "label", "t_start_ns", "t_end_ns", "revision", "words")
         assert {name: new[name] for name in unchanged} == {name: old[name] for name in unchanged}
 

@@ -170,7 +170,7 @@ DROPS = ("fusion", "attention", "layer", "head")  # where the shipped network dr
 
 @pytest.mark.parametrize("place", DROPS)
 def test_the_shipped_network_drops_three_tenths_at_each_of_four_places(place: str) -> None:
-    model = DialogueGraph(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=1)).train()
+    model = answering(DialogueGraphConfig(7, 12, 8, 5, width=16, layers=1, text_alone=0.0)).train()
     layer = model.layers[0]
     rates = {
         "fusion": [(part, "p") for part in model.fusion.modules() if isinstance(part, torch.nn.Dropout)],

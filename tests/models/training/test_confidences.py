@@ -1,5 +1,6 @@
 """How sure an answer is by what it rests on: each subset of the modalities is scaled by itself."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.training import confidences
 from erc_live.models.training.confidences import by_modalities, certain_from
 from erc_live.models.training.dialogue_dataset import Example
+from erc_live.models.training.evaluation import classify
 
 DRAW = torch.Generator().manual_seed(0)
 TRUTH = 1.5 * torch.randn(3000, 3, generator=DRAW)  # logits of the law that labels follow
@@ -39,7 +41,7 @@ def talks(wordless: int = 0) -> list[Example]:
 
 
 def test_each_subset_is_scaled_by_itself() -> None:
-    found = by_modalities(TooSure(), talks())
+    found = by_modalities(partial(classify, TooSure()), talks())
     assert set(found) == {"ta", "t", "a"}
     assert found["ta"].temperature == found["t"].temperature == pytest.approx(1.0, rel=0.08)
     assert found["a"].temperature == pytest.approx(3.0, rel=0.08)
@@ -49,7 +51,7 @@ def test_each_subset_is_scaled_by_itself() -> None:
 
 def test_only_utterances_with_just_these_modalities_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confidences, "FEW", 500)
-    found = by_modalities(TooSure(), talks(wordless=2600))
+    found = by_modalities(partial(classify, TooSure()), talks(wordless=2600))
     assert set(found) == {"a"}  # of text 400 are left, and fewer choose nothing
     assert found["a"].temperature == pytest.approx(3.0, rel=0.08)
 
