@@ -169,7 +169,8 @@ class DialogueGraph(nn.Module):
 
     @torch.no_grad()
     def begin_with(self, weight: Tensor, bias: Tensor, still: bool) -> None:
-        """Answer as a line on the normed text vector does; `still`: for good, and only the graph's part is learnt.
+        """Answer as a line on the normed text vector does; `still`: from then on only the graph's part is
+        learnt, though weight decay acts on both.
 
         Shapes: weight (classes, text_dim), bias (classes,)
         """
