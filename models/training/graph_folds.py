@@ -5,8 +5,9 @@ seed learns from the other folds for all epochs, and its last epoch answers for 
 these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
 interval over dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
 What is kept is trained on all folds with the first seed. An encoder that was trained with folds brings an encoder for
-each (`fold_encoders.py`), and its folds are taken. That of one fold has learnt from the labels of another, from whose
-dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
+each (`fold_encoders.py`), and its folds are taken; the graph of a fold begins with the answer of the encoder of that
+fold, not with that of the mean, which has learnt its labels. The encoder of one fold has learnt from the labels of
+another, from whose dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
 """
 
 import json
@@ -45,8 +46,9 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     for fold in range(config.folds):
         inside = [example for example in every if parts.get(example.group) == fold]
         rest = [example for example in every if parts.get(example.group) != fold]
-        text = fold_folder(encoder, fold) if config.tune_text else encoder
-        train_graph(replace(dataset, train=rest, dev=inside), text, config, replace(run, out=_out(run, fold)))
+        own, into = fold_folder(encoder, fold), replace(run, out=_out(run, fold))
+        text = own if config.tune_text else encoder
+        train_graph(replace(dataset, train=rest, dev=inside), text, config, into, head=own)
     scored = [example for example in every if example.group in parts]
     dev = [example for example in dataset.dev if example.group in parts]
     seeds = [_Folded(run, seed, encoder, config.tune_text, parts) for seed in config.seeds]
@@ -60,14 +62,18 @@ def _out(run: Run, fold: int) -> Path:
 
 
 class _Folded:
-    """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature."""
+    """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature. `curves` are
+    the scores of the runs on their folds, after each epoch.
+    """
 
     def __init__(self, run: Run, seed: int, encoder: Path, tuned: bool, parts: Mapping[str, int]) -> None:
         self._parts, self._cache = parts, run.cache
         self._runs = []
+        self.curves: list[list[float]] = []
         for fold in range(max(parts.values()) + 1):
             folder = _out(run, fold) / f"seed-{seed}"
             trained = checkpoint.load(str(folder.resolve()))
+            self.curves.append(trained.card.training["curve"]["dev_weighted_f1"])
             own = folder / TEXT  # packed, as it was learnt from
             alone = own.is_dir() and (tuned or not parts_of(encoder))
             text = open_encoders(own if alone else encoder)
@@ -85,7 +91,9 @@ class _Folded:
 
 
 def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded]) -> Judged:
-    """Confidences and scores by the first seed, with mean and spread of all; and the part of it that is dev."""
+    """Confidences and scores by the first seed, with mean and spread of all; the part of it that is dev; and the mean
+    score after each epoch, which chooses nothing.
+    """
     every = list(dataset.train)
     fitted = {"folds": every}
     if dataset.composition is not None:
@@ -97,7 +105,8 @@ def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded]) -> Judged:
         for name, score in (("weighted_f1", weighted_f1), ("macro_f1", macro_f1))
         for values in [[score(one.confusions().sum(0)) for one in pooled]]
     }
-    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled))}
+    curve = [mean(scores) for scores in zip(*(one for seed in seeds for one in seed.curves), strict=True)]
+    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled)), "curve": curve}
     return replace(judged, scores={**judged.scores, "folds": folds})
 
 
