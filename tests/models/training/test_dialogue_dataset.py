@@ -15,6 +15,7 @@ from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.training.dialogue_dataset import Measured, encoded, examples, spoken
 from erc_live.models.training.graph_task import collate
+from erc_live.models.training.text_vectors import TextsEncoded
 
 PROSODY = (1.0, 60.0, nan, 200.0, 20.0, 90.0, inf, 12.0)
 SAID = (
