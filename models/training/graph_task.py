@@ -11,6 +11,7 @@ probabilities still.
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
-from erc_live.models.networks import NETWORKS
+from erc_live.models.networks import NETWORKS, Network
 from erc_live.models.networks.dialogue_graph import DialogueGraph
 from erc_live.models.state import widths
 from erc_live.models.training.augment import augmented
@@ -150,12 +151,22 @@ def _groups(network: JointNetwork, config: TrainConfig) -> list[dict[str, Any]]:
 
 def build(name: str, sizes: dict[str, Any]) -> Any:
     """A new network of the registry. Raises WeightsError when there is none of the name, or none of such sizes."""
-    if name not in NETWORKS:
-        raise WeightsError(f"no network is called {name!r}: choose from {', '.join(NETWORKS)}")
+    network = _named(name)
     try:
-        return NETWORKS[name].model(NETWORKS[name].config(**sizes))
+        return network.model(network.config(**sizes))
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{name} cannot have these sizes: {error}") from error
+
+
+def sizes_of(name: str) -> dict[str, Any]:
+    """The sizes that a network has where nobody asks for others. Raises WeightsError when there is none of the name."""
+    return asdict(_named(name).config())
+
+
+def _named(name: str) -> Network:
+    if name not in NETWORKS:
+        raise WeightsError(f"no network is called {name!r}: choose from {', '.join(NETWORKS)}")
+    return NETWORKS[name]
 
 
 def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...], config: TrainConfig) -> None:
