@@ -53,10 +53,10 @@ def open_study(folder: Path, base: "TrainConfig", data: "DialogueDataset", encod
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    from erc_live.models.encoders.text import fingerprint
+    from erc_live.models.encoders.text import fingerprint_with_head
 
     usual = usual_options(base)
-    key = hashlib.sha256(repr((data.digest(), fingerprint(encoder), base)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((data.digest(), fingerprint_with_head(encoder), base)).encode()).hexdigest()[:16]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(

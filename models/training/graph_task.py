@@ -40,6 +40,8 @@ from erc_live.models.training.graph_config import TrainConfig
 from erc_live.models.training.metrics import confusion, weighted_f1
 from erc_live.models.training.precision import autocast
 
+LAST, NORM = "head.1.weight", "norm.weight"  # of a dialogue graph: (classes, width + text_dim), (width,)
+
 
 class JointNetwork(nn.Module):
     """A network by its name in the registry; `encoder` is given if it is tuned, else texts are vectors already."""
@@ -137,15 +139,16 @@ def offsets(data: EncodedDialogues, config: TrainConfig) -> Tensor:
 
 
 def _groups(network: JointNetwork, config: TrainConfig) -> list[dict[str, Any]]:
-    """Biases, norms and single vectors are not pulled to 0."""
+    """Biases, norms and single vectors are not pulled to 0, nor is a weight that is to stand still in part."""
     parts: list[tuple[nn.Module, float]] = [(network.model, config.rate)]
     if network.text is not None:
         parts.append((network.text, config.text_rate))
+    still = getattr(network.model, "still_weight", None)
     return [
         {"params": chosen, "lr": rate, "weight_decay": decay}
         for part, rate in parts
-        for matrices, decay in ((True, config.weight_decay), (False, 0.0))
-        if (chosen := [p for p in part.parameters() if (p.ndim > 1) == matrices])
+        for decays, decay in ((True, config.weight_decay), (False, 0.0))
+        if (chosen := [p for p in part.parameters() if (p.ndim > 1 and p is not still) == decays])
     ]
 
 
@@ -176,11 +179,26 @@ def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...
             f"{config.start} is a {start.card.network} for {', '.join(start.card.labels)}, this run a {config.network} "
             f"for {', '.join(labels)}: they must be the same"
         )
-    theirs, own = start.model.state_dict(), model.state_dict()
+    own = model.state_dict()
+    theirs = _with_words(start.model.state_dict(), own, model)
     strange = [name for name, value in own.items() if name not in theirs or theirs[name].shape != value.shape]
     if other := [name for name in strange if not name.startswith("fusion.")]:
         raise WeightsError(f"{config.start} has other sizes than this run ({other[0]}): give the same with --size")
     model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and name not in strange})
+
+
+def _with_words(theirs: dict[str, Tensor], own: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
+    """What a start has learnt, for a dialogue graph whose text vectors are of another width, or of none on either side:
+    of its head only the part of the graph; that of the words is learnt from the beginning.
+    """
+    if not isinstance(model, DialogueGraph) or theirs[LAST].shape == own[LAST].shape:
+        return theirs
+    width = model.config.width
+    if theirs[NORM].shape != own[NORM].shape:
+        return theirs  # of another width: no part of it fits
+    last = own[LAST].clone()
+    last[:, :width] = theirs[LAST][:, :width]
+    return theirs | {LAST: last}
 
 
 def by_utterances(dialogues: Sequence[Example], utterances: int) -> Iterator[list[Example]]:

@@ -18,7 +18,7 @@ from accelerate import PartialState
 
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
-from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.encoders.text import TextEncoder, fingerprint_with_head
 from erc_live.models.errors import CorpusError
 from erc_live.models.files import writing
 from erc_live.models.training.augment import UNDISTURBED
@@ -64,7 +64,7 @@ def train_graph(
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
     if dataset.brought():
         config = _as_published(dataset, config)
-    content = (dataset.digest(), fingerprint(encoder), replace(config, seeds=()))
+    content = (dataset.digest(), fingerprint_with_head(encoder), replace(config, seeds=()))
     key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     if config.tune_text:
         data = dataset.ready(dataset.train, None, dataset.dev)
