@@ -166,11 +166,12 @@ class DialogueGraph(nn.Module):
         last = nn.Linear(config.width + config.text_dim, config.classes)
         nn.init.zeros_(last.weight[:, : config.width])
         self.head = EmotionHead(nn.Dropout(config.dropout), last)
+        self.still = False
 
     @torch.no_grad()
     def begin_with(self, weight: Tensor, bias: Tensor, still: bool) -> None:
         """Answer as a line on the normed text vector does; `still`: from then on only the graph's part is
-        learnt, though weight decay acts on both.
+        learnt, and no weight decay may act on `still_weight`, which holds both.
 
         Shapes: weight (classes, text_dim), bias (classes,)
         """
@@ -181,6 +182,13 @@ class DialogueGraph(nn.Module):
             learnt = torch.ones_like(last.weight)
             learnt[:, self.config.width :] = 0.0
             last.weight.register_hook(lambda gradient: gradient * learnt.to(gradient.device))
+            self.still = True
+
+    @property
+    def still_weight(self) -> nn.Parameter | None:
+        """The weight of which `begin_with` let a part stand still; None if it did not."""
+        last: Any = self.head[-1]
+        return last.weight if self.still else None
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""

@@ -18,7 +18,7 @@ from accelerate import PartialState
 
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
-from erc_live.models.encoders.text import TextEncoder, TextHead, fingerprint
+from erc_live.models.encoders.text import TextEncoder, TextHead, fingerprint_with_head
 from erc_live.models.errors import CorpusError
 from erc_live.models.files import writing
 from erc_live.models.training.augment import UNDISTURBED
@@ -70,9 +70,9 @@ def train_graph(
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
     if dataset.brought():
         config = _as_published(dataset, config)
-    content = (dataset.digest(), fingerprint(encoder), replace(config, seeds=()))
-    key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     head = head or encoder
+    names = [fingerprint_with_head(folder) for folder in (encoder, head)]
+    key = hashlib.sha256(repr((dataset.digest(), names, replace(config, seeds=()))).encode()).hexdigest()[:16]
     if config.tune_text:
         data = dataset.ready(dataset.train, None, dataset.dev)
     else:

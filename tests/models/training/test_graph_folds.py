@@ -27,7 +27,7 @@ from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, 
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run
-from erc_live.models.training.graph_folds import already_learnt, joined, train_folds
+from erc_live.models.training.graph_folds import already_learnt, fold_answers, joined, train_folds
 from erc_live.models.training.graph_task import GraphTask
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
 from erc_live.models.training.trainer import Trainer
@@ -141,8 +141,10 @@ def test_the_card_is_true(spy: Spy, card: Card, by_hand: dict[int, Answers]) -> 
         values = [score(one) for one in counts]
         assert found[name] == pytest.approx(values[0])
         assert found["seeds"][name] == {
-            "mean": pytest.approx(mean(values)), "sd": pytest.approx(stdev(values)), "by_seed": pytest.approx(values)
-        }  # fmt: skip
+            "mean": pytest.approx(mean(values)),
+            "sd": pytest.approx(stdev(values)),
+            "by_seed": pytest.approx(dict(zip(map(str, SEEDS), values, strict=True))),
+        }
     curves = [
         checkpoint.load(str(spy.out / f"fold-{fold}/seed-{seed}")).card.training["curve"]["dev_weighted_f1"]
         for seed in SEEDS
@@ -155,6 +157,16 @@ def test_the_card_is_true(spy: Spy, card: Card, by_hand: dict[int, Answers]) -> 
     divisor = temperature(logits, labels)
     assert card.training["temperature"] == pytest.approx(divisor)
     assert card.abstain_below == pytest.approx(certain_from((logits / divisor).softmax(-1), labels), abs=1e-4)
+
+
+def test_recipes_are_compared_by_the_same_answers(spy: Spy, encoder: Path, by_hand: dict[int, Answers]) -> None:
+    """Fold by fold, without the run that is kept: from the folds that are there, nothing is learnt again."""
+    again = Epochs()
+    run = Run(spy.out, spy.out / "cache", resume=True, watch=again)
+    folds = list(fold_answers(sessions(), encoder, FOLDED, run))
+    assert not again
+    for seed, parts in zip(SEEDS, zip(*folds, strict=True), strict=True):
+        assert joined(parts).weighted_f1() == pytest.approx(by_hand[seed].weighted_f1())
 
 
 def test_the_weights_answer_at_the_temperature_of_the_folds(spy: Spy, encoder: Path) -> None:
