@@ -181,8 +181,19 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
         trained = (train_folds if config.folds else train_graph)(data, encoder, config, into)
     summary = _folds_summary(trained.card) if config.folds else _summary(trained.card)
     out.print(f"{asked.out}: {summary}", markup=False, highlight=False, soft_wrap=True)
-    if not config.folds and trained.card.training["epoch"] == config.epochs:
-        print_line(f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}")
+    if advice := _too_short(trained.card, config):
+        print_line(advice)
+
+
+def _too_short(card: "Card", config: "TrainConfig") -> str:
+    """What to tell who trained for too few epochs; nothing if they seem to have been enough."""
+    from erc_live.models.training.learning_curve import still_rising
+
+    if config.folds and still_rising(card.scores["folds"]["curve"]):
+        return f"the folds still got better when training ended: --epochs {2 * config.epochs} may do better"
+    if not config.folds and card.training["epoch"] == config.epochs:
+        return f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}"
+    return ""
 
 
 def _folds_summary(card: "Card") -> str:

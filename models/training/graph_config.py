@@ -7,7 +7,7 @@ from typing import Any
 
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.augment import Disturbance
-from erc_live.models.training.dialogue_dataset import TextsEncoded
+from erc_live.models.training.text_vectors import TextsEncoded
 from erc_live.models.training.trainer import EpochDone, Plateau, StepDone
 
 

@@ -5,14 +5,16 @@ seed learns from the other folds for all epochs, and its last epoch answers for 
 these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
 interval over dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
 What is kept is trained on all folds with the first seed. An encoder that was trained with folds brings an encoder for
-each (`fold_encoders.py`), and its folds are taken. That of one fold has learnt from the labels of another, from whose
-dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
+each (`fold_encoders.py`), and its folds are taken; the graph of a fold begins with the answer of the encoder of that
+fold, not with that of the mean, which has learnt its labels. The encoder of one fold has learnt from the labels of
+another, from whose dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -71,8 +73,9 @@ def _leave_out(fold: int, dataset: DialogueDataset, encoder: Path, config: Train
     every = [*dataset.train, *dataset.dev]
     inside = [example for example in every if parts.get(example.group) == fold]
     rest = [example for example in every if parts.get(example.group) != fold]
-    text = fold_folder(encoder, fold) if config.tune_text else encoder
-    train_graph(replace(dataset, train=rest, dev=inside), text, config, replace(run, out=_out(run, fold)))
+    own, into = fold_folder(encoder, fold), replace(run, out=_out(run, fold))
+    text = own if config.tune_text else encoder
+    train_graph(replace(dataset, train=rest, dev=inside), text, config, into, head=own)
     return inside
 
 
@@ -81,7 +84,9 @@ def _out(run: Run, fold: int) -> Path:
 
 
 class _FoldRun:
-    """Answers of a seed that did not learn from a fold, before any temperature."""
+    """Answers of a seed that did not learn from a fold, before any temperature; `curve` are its scores on the fold
+    after each epoch.
+    """
 
     def __init__(self, run: Run, seed: int, fold: int, encoder: Path, config: TrainConfig) -> None:
         folder = _out(run, fold) / f"seed-{seed}"
@@ -91,6 +96,7 @@ class _FoldRun:
         self._text = open_encoders(own if alone else encoder)
         self._model, self._cache = trained.model, run.cache
         self._divisor = float(trained.card.training["temperature"])
+        self.curve: list[float] = trained.card.training["curve"]["dev_weighted_f1"]
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:
         data = fitting(encoded(dialogues, self._text, self._cache), self._model)
@@ -98,11 +104,14 @@ class _FoldRun:
 
 
 class _Folded:
-    """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature."""
+    """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature. `curves` are
+    the scores of the runs on their folds, after each epoch.
+    """
 
     def __init__(self, run: Run, seed: int, encoder: Path, config: TrainConfig, parts: Mapping[str, int]) -> None:
         self._parts = parts
         self._runs = [_FoldRun(run, seed, fold, encoder, config) for fold in range(max(parts.values()) + 1)]
+        self.curves = [run.curve for run in self._runs]
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:
         order, answers = list[int](), list[Answers]()
@@ -115,7 +124,9 @@ class _Folded:
 
 
 def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded], numbers: Sequence[int]) -> Judged:
-    """Confidences and scores by the first seed, with mean and spread of all; and the part of it that is dev."""
+    """Confidences and scores by the first seed, with mean and spread of all; the part of it that is dev; and the mean
+    score after each epoch, which chooses nothing.
+    """
     every = list(dataset.train)
     fitted = {"folds": every}
     if dataset.composition is not None:
@@ -126,7 +137,8 @@ def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded], numbers: Sequenc
         name: spread({seed: score(one.confusions().sum(0)) for seed, one in zip(numbers, pooled, strict=True)})
         for name, score in (("weighted_f1", weighted_f1), ("macro_f1", macro_f1))
     }
-    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled))}
+    curve = [mean(scores) for scores in zip(*(one for seed in seeds for one in seed.curves), strict=True)]
+    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled)), "curve": curve}
     return replace(judged, scores={**judged.scores, "folds": folds})
 
 

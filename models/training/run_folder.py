@@ -38,8 +38,8 @@ TEXT = "text"  # name of the folder of the encoder, among the shipped ones and b
 
 @dataclass(frozen=True)
 class GraphRun:
-    """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with;
-    `judged` is what folds said, and without it dev calibrates and scores.
+    """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with, `head`
+    that of the one whose answer it began with; `judged` is what folds said, and without it dev calibrates and scores.
     """
 
     dataset: DialogueDataset
@@ -47,6 +47,7 @@ class GraphRun:
     run: Run
     key: str
     text: Path
+    head: Path
     judged: Judged | None = None
 
 
