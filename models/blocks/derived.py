@@ -40,8 +40,7 @@ class Derived(Generic[T]):
         stored = self._stored
         if stored is not None and stored.versions == _versions(stored.weights):
             return stored.value
-        # Tensors of inference mode could not be used outside of it, where a later call may come from.
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode():  # such tensors pass through fewer layers of torch; only gradients refuse them
             value = derive()
         weights = (*module.parameters(), *module.buffers())
         # Weights of inference mode have no version; and what a tracer computes is its own, no number.
