@@ -99,6 +99,7 @@ class Slots(Generic[State]):
         """Dialogues without a row: their state is in host memory, or they have not spoken yet."""
         return frozenset(self._parked)
 
+    @torch.inference_mode(False)
     def join(self, dialogue: str, state: State | None = None) -> None:
         """Begin a dialogue, or go on with one whose state (of one dialogue, on any device) comes from elsewhere.
 

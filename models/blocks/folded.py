@@ -1,4 +1,4 @@
-"""Weights as a step of one utterance takes them: the same numbers in a third of the operations.
+"""Weights as a step of one utterance takes them: the same numbers in little more than half of the operations.
 
 A step on a CPU is little arithmetic and many small operations, so what depends on weights alone is worked into them:
 

@@ -10,7 +10,7 @@ import torch
 from tiny_world import answering
 from torch import Tensor, nn
 
-from erc_live.models.batch import UtteranceBatch
+from erc_live.models.batch import DialogueBatch, UtteranceBatch
 from erc_live.models.blocks.derived import Derived
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
 
@@ -131,8 +131,6 @@ def test_a_step_in_another_precision_is_the_same() -> None:
 
 
 def test_gradients_of_steps_are_those_of_the_whole() -> None:
-    from erc_live.models.batch import DialogueBatch
-
     model = graph()
     vectors = [torch.randn(4, dim) for dim in (6, 8, 5)]
     talk = UtteranceBatch(*vectors, torch.tensor([0, 1, 0, 0]), torch.rand(4, 3) < 0.7)

@@ -240,10 +240,8 @@ def test_steps_that_cannot_be_recorded_run_unrecorded_and_say_so_once(
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.no_grad())
     with caplog.at_level(logging.WARNING):
         slots._record()
-    assert [record.getMessage() for record in caplog.records] == [
-        "steps cannot be recorded as CUDA graphs and run unrecorded, more slowly: operation not permitted when stream is "
-        "capturing"
-    ]
+    (record,) = caplog.records
+    assert "run unrecorded, more slowly: operation not permitted when stream is capturing" in record.getMessage()
     assert torch.equal(slots.step(["a"], utterances(0, 1)), twin.step(["a"], utterances(0, 1)))
 
 
