@@ -13,7 +13,6 @@ saves nothing (`derived.py` stores). Each is held to its module by tests.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +101,7 @@ class FoldedFusion:
                 parts.append(self._prosody(values, there) if m == AUDIO else self._normed(values, there))
         return *parts, marks.float()
 
-    def joined(self, inputs: Sequence[Tensor]) -> Tensor:
+    def joined(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """The fused vector. Shapes: as `inputs` gives -> (N, width)"""
         weight, bias = self.join
         return torch.addmm(bias, torch.cat(inputs, 1), weight)

@@ -131,7 +131,7 @@ class WindowAttention(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Folded:
+class _StepWeights:
     """The weights as `step` takes them.
 
     Shapes: kinds (2 (window + 1), layers width), reach (window + 1, 1, 1, window + 1): the mask by how many
@@ -165,7 +165,7 @@ class DialogueGraph(nn.Module):
         last = nn.Linear(config.width + config.text_dim, config.classes)
         nn.init.zeros_(last.weight[:, : config.width])
         self.head = EmotionHead(nn.Dropout(config.dropout), last)
-        self._derived: Derived[_Folded] = Derived()
+        self._derived: Derived[_StepWeights] = Derived()
 
     @torch.no_grad()
     def begin_with(self, weight: Tensor, bias: Tensor, still: bool) -> None:
@@ -230,15 +230,16 @@ class DialogueGraph(nn.Module):
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:  # what `to`, `cuda` and `double` call
         self._derived.forget()
-        return super()._apply(*arguments, **options)
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
+        return self
 
-    def _folded(self) -> _Folded:
+    def _folded(self) -> _StepWeights:
         layers: Sequence[Any] = list(self.layers)  # of `WindowAttention`
         last: Any = self.head[-1]
         width, reach = self.config.width, self.config.window + 1
         place = torch.arange(reach, device=last.weight.device)
         of_graph, shift = folded_linear(self.norm, SimpleNamespace(weight=last.weight[:, :width], bias=last.bias))
-        return _Folded(
+        return _StepWeights(
             fusion=FoldedFusion.of(self.fusion),
             layers=tuple(
                 FoldedAttention.of(*pair) for pair in zip(self.norms, (one.attend for one in layers), strict=True)
