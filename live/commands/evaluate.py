@@ -73,8 +73,7 @@ def evaluate(
         raise ConfigError(f"--compose is for the dev split, which it was tuned on, not for {data.name}")
     runs = [one for name in names for one in _runs(name, corpus, data, plan)]
     others = [one for name in _seeds(against) for one in _runs(name, corpus, data, plan)] if against is not None else []
-    if len({one.labels for one in (*runs, *others)}) > 1:
-        raise ConfigError("only models with the same labels in the same order can be compared")
+    _check_comparable((*runs, *others))
     if run is not None:
         _show_pooled(data, run, runs, against, others, as_json)
     else:
@@ -82,6 +81,15 @@ def evaluate(
     if plot is not None:
         drawn = plots.plot(plot, runs, [curve for name in names for curve in plots.curves_of(name)])
         out.print("".join(f"drawn: {path}\n" for path in drawn if not as_json), end="", soft_wrap=True)
+
+
+def _check_comparable(runs: "Sequence[Evaluation]") -> None:
+    first = runs[0]
+    if other := next((one for one in runs if one.labels != first.labels), None):
+        raise ConfigError(
+            f"{first.weights} has the labels {', '.join(first.labels)}, {other.weights} {', '.join(other.labels)}: "
+            "only models with the same labels in the same order can be compared"
+        )
 
 
 def _show_each(data: "Split", runs: "Sequence[Evaluation]", as_json: bool) -> None:

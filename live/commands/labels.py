@@ -1,12 +1,14 @@
 """`erc-live labels`: weights for labels of one's own from example sentences, and what so many sentences are worth."""
 
 import sys
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from erc_live.live.commands.evaluate import check_labels
 from erc_live.live.commands.network_inputs import NetworkInputs
 from erc_live.live.commands.options import Corpus, Encoder
 from erc_live.live.commands.places import own_weights
@@ -22,6 +24,7 @@ labels_app = typer.Typer(
     no_args_is_help=True,
 )
 
+MEANS = ("calibration_error", "certain", "right")  # columns of the table without an interval
 FORBIDDEN = ("/", "\\", "..")  # in a name, which becomes a folder
 
 
@@ -75,15 +78,28 @@ def measure(
     beside the weights that were trained on them, words alone, and the likeliest label.
     """
     from erc_live.models import checkpoint
-    from erc_live.models.corpora import read
+    from erc_live.models.corpora import is_alone, read
+    from erc_live.models.errors import CorpusError
     from erc_live.models.training.anchor_scores import anchor_scores
-    from erc_live.models.training.dialogue_dataset import examples
+    from erc_live.models.training.dialogue_dataset import examples, label_counts
 
     sizes = _sizes(anchors)
+    if is_alone(corpus):
+        raise CorpusError(
+            f"{corpus} would be scored by sentences of its own: put it into a folder as train.jsonl, and a tenth of "
+            "its dialogues is dev; give the folder"
+        )
     loaded = checkpoint.load(weights)
     inputs = NetworkInputs(weights, loaded)
     train, dev = read(corpus, "train"), read(corpus, "dev")
+    check_labels(dev, loaded.card.labels, weights)
     pool = examples(train, loaded.card.labels)
+    counts = label_counts(pool, len(loaded.card.labels)).tolist()
+    fewest, label = min(zip(counts, loaded.card.labels, strict=True))
+    if 0 < fewest < max(sizes):
+        print_line(
+            f"warning: of {label}, train has {fewest:,} sentences; of labels with fewer than asked, all are taken"
+        )
     found = anchor_scores(loaded, inputs.of(dev), pool, sizes, draws, inputs.alone)
     if as_json:
         out.print_json(data={"corpus": dev.corpus, "split": dev.name, "weights": weights, **found.plain()})
@@ -110,7 +126,7 @@ def _table(scores: "AnchorScores") -> Table:
         table.add_column(title, justify="right" if number else "left")
     for size, row in scores.by_size.items():
         scored = (_cell(row[name]) for name in ("weighted_f1", "macro_f1"))
-        means = (f"{row[name].mean:.3f}" for name in ("calibration_error", "certain", "right"))
+        means = ("-" if isnan(row[name].mean) else f"{row[name].mean:.3f}" for name in MEANS)
         table.add_row(str(size), *scored, *means)
     for name, one in (("majority", scores.majority), ("trained", scores.trained)):
         table.add_row(name, *(f"{one[key]:.3f}" for key in ("weighted_f1", "macro_f1")), "", "", "")

@@ -83,8 +83,8 @@ def in_full(one: Pooled, place: str, against: str | None) -> RenderableType:
         f"{scores.dialogues:,} dialogues"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, title in enumerate(("", "mean", "sd", "95 %", *(["against the other run", ""] if against else []))):
-        table.add_column(title, justify="right" if number else "left")
+    for number, title in enumerate(("", "mean", "sd", "95 %", *(["against the other", ""] if against else []))):
+        table.add_column(title, justify="right" if number else "left", no_wrap=number > 0)
     for name, figure, other in _rows(one):
         table.add_row(Text(name), *_cells(figure), *_compared(figure, other))
     other_run = [Text(f"the other run: {against}")] if against else []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from erc_live.models.training.dialogue_dataset import DialogueDataset
     from erc_live.models.training.graph_config import Report, TrainConfig
     from erc_live.models.training.metrics import Answers
-    from erc_live.models.training.setting_choice import Setting
+    from erc_live.models.training.setting_choice import SettingScore
 
 JOURNAL, BEST = "study.log", "best.json"
 FOLDER, BY_SEED, DRAWN = "folder", "by_seed", "drawn"  # attributes of a trial
@@ -285,14 +285,14 @@ class _Hopeless(Exception):
     """Half of the earlier trials were better at this epoch."""
 
 
-def _setting(trial: "optuna.trial.FrozenTrial") -> "Setting":
+def _setting(trial: "optuna.trial.FrozenTrial") -> "SettingScore":
     import torch
 
     from erc_live.models.training.pooled import Figure
-    from erc_live.models.training.setting_choice import Setting
+    from erc_live.models.training.setting_choice import SettingScore
 
     drawn = torch.tensor(trial.user_attrs[DRAWN], dtype=torch.float64)
-    return Setting(trial.number, Figure(tuple(trial.user_attrs[BY_SEED]), drawn))
+    return SettingScore(trial.number, Figure(tuple(trial.user_attrs[BY_SEED]), drawn))
 
 
 def _show_report(report: "Report", where: str, show: Callable[..., None]) -> None:

@@ -8,6 +8,7 @@ that are new to it: the figures are then an upper bound.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isnan
 from typing import Any
 
 import torch
@@ -42,8 +43,15 @@ class AnchorScores:
     majority: Mapping[str, float]
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "by_size": {str(size): asdict(self)["by_size"][size] for size in self.by_size}}
+        """For JSON, which has no NaN: of nothing that was certain, what was right is None."""
+        by_size = {
+            str(size): {
+                name: {part: None if isnan(value) else value for part, value in asdict(figure).items()}
+                for name, figure in row.items()
+            }
+            for size, row in self.by_size.items()
+        }
+        return {"by_size": by_size, "trained": dict(self.trained), "majority": dict(self.majority)}
 
 
 def anchor_scores(

@@ -86,10 +86,12 @@ def predict(
         How many dialogues a run before this one had labelled.
 
     Raises:
-        CorpusError: the source cannot be read, the target is there already or cannot be written.
+        CorpusError: the source is a folder or cannot be read, the target is there already or cannot be written.
     """
     if target.exists() and not force:
         raise CorpusError(f"{target} is there already: give another name, or --force to replace it")
+    if source.is_dir():
+        raise CorpusError(f"{source} is a folder: give one of its files, such as {source / 'test.jsonl'}")
     total = len(neutral.read_file(source, None))  # all that is wrong with it, before the work
     part = target.with_name(f".{target.name}.{_key(source, labeller)}.part")
     try:

@@ -14,14 +14,14 @@ from erc_live.models.training.pooled import Figure
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingScore:
     """One that was tried to its end: its number, in the order of trying, and the weighted F1 that it reached."""
 
     number: int
     score: Figure
 
 
-def select(settings: Sequence[Setting]) -> Setting:
+def select(settings: Sequence[SettingScore]) -> SettingScore:
     """The first, or the one that was better than it beyond luck, or the one that was better than that one.
 
     Args:

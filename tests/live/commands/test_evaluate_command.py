@@ -140,6 +140,7 @@ def test_runs_are_compared_and_what_chance_explains_is_none(data: Path, seeds: P
     assert code == 0, text
     assert max(map(len, text.splitlines())) <= 80
     assert "3 seeds" in text
+    assert re.search(r"^W-F1 .* [+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]", text, re.MULTILINE)  # on one line
     assert "none" in text
     by_modality = ("--by-modality", "--json")
     found = json.loads(run(evaluate, seeds, "--corpus", data, "--against", weights, *by_modality)[1])["runs"]
@@ -203,6 +204,7 @@ def test_models_with_other_labels_are_not_compared(data: Path, weights: Path, tw
     code, line = run(evaluate, "--corpus", data, "--weights", weights, "--weights", twin)
     assert code == 2
     assert "same labels in the same order" in line
+    assert f"{twin} joy, neutral, anger" in line
 
 
 def test_it_is_drawn_into_a_folder_or_a_file_and_twice_the_same(

@@ -151,3 +151,16 @@ def test_what_sentences_are_worth_is_measured_beside_the_trained(tmp_path: Path,
     assert [row.split()[0] for row in table.splitlines()[:5]] == ["sentences", "1", "4", "majority", "trained"]
     code, line = run(measure, "--corpus", data, "--anchors", "many")
     assert (code, "give numbers of sentences" in line) == (2, True)
+
+
+def test_what_sentences_are_worth_is_not_measured_on_themselves(tmp_path: Path, tiny_world: dict[str, str]) -> None:
+    data, weights = corpus(tmp_path / "talks", ("neutral", "joy", "anger")), tiny_world["tracker.weights"]
+    code, line = run(measure, "--corpus", data / "dev.jsonl", "--weights", weights)
+    assert (code, "would be scored by sentences of its own" in line, "\n" in line) == (4, True, False)
+    strange = corpus(tmp_path / "strange", ("bliss", "joy"))
+    code, line = run(measure, "--corpus", strange, "--weights", weights)
+    assert (code, "label bliss is not known to the weights" in line, "\n" in line) == (4, True, False)
+    code, text = run(measure, "--corpus", data, "--weights", weights, "--anchors", "1,900", "--draws", "2", "--json")
+    assert code == 0, text
+    assert "NaN" not in text
+    json.loads(text)

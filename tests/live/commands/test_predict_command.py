@@ -40,4 +40,4 @@ def test_a_folder_is_no_file(tiny_world: dict[str, str], tmp_path: Path) -> None
     data = corpus(tmp_path / "talks", (None,))
     code, line = run(predict, data, "-o", tmp_path / "out.jsonl", "--weights", tiny_world["tracker.weights"])
     assert code == 4
-    assert "cannot be read" in line
+    assert "is a folder: give one of its files, such as" in line

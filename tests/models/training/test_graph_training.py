@@ -195,11 +195,8 @@ def test_words_can_be_added_to_weights_without_and_left_out(
     config = replace(CONFIG, modalities=after, start=str(tmp_path / "first"), rate=0.0, epochs=1)
     second = train_graph(data, encoder, config, Run(tmp_path / "second", cache))
     assert bool(second.card.config["text_dim"]) == ("text" in after)
-    parts = [
-        (one.model.head[-1].weight[:, : one.model.config.width] * one.card.training["temperature"])
-        for one in (first, second)
-    ]
-    torch.testing.assert_close(*parts)
+    graph = [one.model.head[-1].weight[:, : one.model.config.width] for one in (first, second)]
+    torch.testing.assert_close(graph[1] * second.card.training["temperature"], graph[0])
 
 
 def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ from torch import Generator
 
 from erc_live.models.training.metrics import Answers
 from erc_live.models.training.pooled import Figure, PooledScores, weighted_figure
-from erc_live.models.training.setting_choice import Setting, select
+from erc_live.models.training.setting_choice import SettingScore, select
 
 DIALOGUES, LENGTH = 60, 10
 
 
-def setting(number: int, mean: float, noise: float = 0.0) -> Setting:
+def setting(number: int, mean: float, noise: float = 0.0) -> SettingScore:
     """One whose draws lie around the mean, at random places of its own."""
     drawn = mean + noise * torch.randn(500, generator=Generator().manual_seed(number)).double()
-    return Setting(number, Figure((mean,), drawn))
+    return SettingScore(number, Figure((mean,), drawn))
 
 
 def answers(right: float, seed: int) -> Answers:
@@ -48,7 +48,7 @@ def test_the_chosen_one_is_never_below_the_first_and_the_worse_change_nothing(me
 def test_answers_are_compared_on_the_same_draws() -> None:
     """Two recipes whose answers nearly agree differ by little, however wide the interval of each is."""
     first, second = weighted_figure([answers(0.7, 1)]), weighted_figure([answers(0.9, 1)])
-    assert select([Setting(0, first), Setting(1, second)]).number == 1
+    assert select([SettingScore(0, first), SettingScore(1, second)]).number == 1
     gain = second.against(first)
     assert gain.high - gain.low < sum(high - low for low, high in (first.interval, second.interval))
     whole = PooledScores.of([answers(0.7, 1)], ("a", "b"), ["x"] * DIALOGUES * LENGTH)
