@@ -64,10 +64,12 @@ def _measured(clips: "list[VoiceClip]", actors: dict[str, int]) -> "Voices":
     prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
     folds = kept_answers(PRETRAINED / "voice")  # of networks that learnt nothing from the actor of a clip
     usable = [clip for clip in clips if clip.usable()]
-    vectors = []
+
+    def measured(clip: "VoiceClip") -> tuple[np.ndarray, np.ndarray]:
+        return prosody(clip.pcm), folds[clip.name].numpy() if clip.name in folds else voice(clip.pcm)
+
     with counting() as shown:
-        for clip in shown.track(usable, description="measuring"):
-            vectors.append((prosody(clip.pcm), folds[clip.name].numpy() if clip.name in folds else voice(clip.pcm)))
+        vectors = [measured(clip) for clip in shown.track(usable, description="measuring")]
     if not vectors:
         raise CorpusError("no clip holds anything that can be measured")
     values, log_probs = (torch.from_numpy(np.stack(column)) for column in zip(*vectors, strict=True))

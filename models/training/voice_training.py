@@ -29,8 +29,7 @@ WHISPER = "tiny.en"  # row of the table of weights
 
 @dataclass(frozen=True)
 class VoiceTraining:
-    """How to train. `seed` draws the spoilt copies; `pull`: of the weights towards 0
-    (logistic_regression.py)."""
+    """How to train. `seed` draws the spoilt copies; `pull`: of the weights towards 0 (logistic_regression.py)."""
 
     seed: int = 0
     copies: int = 4  # of each clip, spoilt at random
