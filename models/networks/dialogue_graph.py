@@ -11,18 +11,19 @@ alone say is the answer that the graph has to improve, as the vectors have been 
 `attend` is the graph transformer operator of Shi et al. (2021, "Masked label prediction", PyTorch Geometric's
 TransformerConv); its edge vectors say who spoke the source and how many utterances ago. `forward` is that operator over
 all nodes. `step` runs its weights for the one new node, over keys and values that the state keeps: no graph to build,
-no shape that depends on a value, half the time. They are two implementations of one definition, and the contracts
-(`tests/contracts`) hold them together.
+no shape that depends on a value, and all that follows from weights alone worked into them beforehand
+(`blocks/folded.py`). They are two implementations of one definition, and the contracts (`tests/contracts`) hold them
+together.
 The rule of this file: nothing reads the future. Edges end at the same or a later utterance, attention is normalised
 over incoming edges, norms are per row; so a cached row never changes, and one step costs the same at any length of
 dialogue. `causal=False` is the twin that shows what this rule costs: the same network with edges from the `window`
 utterances after each, too.
 """
 
-import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,12 @@ from torch.nn import functional
 from torch_geometric.nn import TransformerConv
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, unpack
+from erc_live.models.blocks.derived import Derived
+from erc_live.models.blocks.folded import ROOT, FoldedAttention, FoldedFusion, folded_linear
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.graph_operators import built
 from erc_live.models.blocks.heads import EmotionHead
-from erc_live.models.graph import Edges, Relation, past_window, relate, two_sided_window
+from erc_live.models.graph import Edges, Relation, past_window, two_sided_window
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.state import require_causal
 
@@ -69,8 +72,9 @@ class DialogueGraphConfig:
 class DialogueState:
     """What a dialogue leaves for its next utterance; its size does not depend on the length of the dialogue.
 
-    Shapes: memory (B, layers, 2, window, width), keys and values of the window of each layer, oldest first; speakers
-    (B, window); seen (B,) how many of the window, counted from the newest, are filled.
+    Shapes: memory (B, layers, 2, heads, window, width / heads), keys and values of the window of each layer as
+    `FoldedAttention` carries them, oldest first; speakers (B, window); seen (B,) how many of the window, counted from
+    the newest, are filled.
     """
 
     memory: Tensor
@@ -112,39 +116,34 @@ class WindowAttention(nn.Module):
         attended: Tensor = self.attend((sources, targets), edges.index, kind)
         return functional.dropout(functional.gelu(attended), self.dropout, self.training)
 
-    def step(self, targets: Tensor, past: Tensor, relation: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forward` gives the newest utterance of each dialogue, in evaluation.
+    def kinds(self) -> Tensor:
+        """What the edges of a window add to keys and values, by whether another or the same one spoke.
 
-        Shapes: targets (B, width), normalised; past (B, 2, window, width), keys and values; relation (B, window + 1) of
-        `Relation` and filled (B, window + 1) bool, the newest last -> (B, width), the past of the next step
+        Shapes: -> (2 (window + 1), width), the newest last, which is itself in both halves; `step` is for no future
         """
-        query, keys, values, memory = self._projected(targets, past, relation)
-        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=filled[:, None, None])
-        return functional.gelu(mixed.reshape(targets.shape) + self.attend.lin_skip(targets)), memory[:, :, 1:]
+        other, same = (
+            torch.cat((self.relation.weight[kind].expand(len(self.distance.weight) - 1, -1), self.relation.weight[:1]))
+            for kind in (Relation.OTHER_SPEAKER, Relation.SAME_SPEAKER)
+        )
+        distance = self.distance.weight.flip(0)
+        kinds: Tensor = self.attend.lin_edge(torch.cat((other + distance, same + distance)))
+        return kinds
 
-    def weights(self, targets: Tensor, past: Tensor, relation: Tensor, filled: Tensor) -> Tensor:
-        """How much of each source `step` takes, by head; the sum over sources is 1.
 
-        Shapes: as in `step` -> (B, heads, window + 1), the newest last
-        """
-        query, keys, _, _ = self._projected(targets, past, relation)
-        scores = (query @ keys.transpose(-1, -2)).squeeze(-2) / math.sqrt(query.shape[-1])
-        return scores.masked_fill(~filled[:, None], -math.inf).softmax(-1)
+@dataclass(frozen=True)
+class _StepWeights:
+    """The weights as `step` takes them.
 
-    def _projected(self, targets: Tensor, past: Tensor, relation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The query of the newest utterance, keys and values of all sources by head, and what is remembered of them.
+    Shapes: kinds (2 (window + 1), layers width), reach (window + 1, 1, 1, window + 1): the mask by how many
+    are filled; place (window + 1,), answer (width + text_dim, classes) and (classes,).
+    """
 
-        Shapes: as in `step` -> (B, heads, 1, d), twice (B, heads, window + 1, d), (B, 2, window + 1, width)
-        """
-        conv = self.attend
-        newest = torch.stack((conv.lin_key(targets), conv.lin_value(targets)), dim=1)
-        memory = torch.cat((past, newest[:, :, None]), dim=2)  # (B, 2, window + 1, width)
-        # The projection of edges is linear: project what relations and distances there are, then add them per edge.
-        kinds = conv.lin_edge(torch.cat((self.relation.weight, self.distance.weight.flip(0))))
-        kind = kinds[relation] + kinds[len(Relation) :]  # (B, window + 1, width), part of key and value alike
-        split = (memory + kind[:, None]).unflatten(-1, (conv.heads, -1)).transpose(2, 3)
-        keys, values = split.unbind(1)  # (B, heads, window + 1, width / heads)
-        return conv.lin_query(targets).view(len(targets), conv.heads, 1, -1), keys, values, memory
+    fusion: FoldedFusion
+    layers: tuple[FoldedAttention, ...]
+    kinds: Tensor
+    reach: Tensor
+    place: Tensor
+    answer: tuple[Tensor, Tensor]
 
 
 class DialogueGraph(nn.Module):
@@ -166,11 +165,13 @@ class DialogueGraph(nn.Module):
         last = nn.Linear(config.width + config.text_dim, config.classes)
         nn.init.zeros_(last.weight[:, : config.width])
         self.head = EmotionHead(nn.Dropout(config.dropout), last)
+        self.still = False
+        self._derived: Derived[_StepWeights] = Derived()
 
     @torch.no_grad()
     def begin_with(self, weight: Tensor, bias: Tensor, still: bool) -> None:
         """Answer as a line on the normed text vector does; `still`: from then on only the graph's part is
-        learnt, though weight decay acts on both.
+        learnt, and no weight decay may act on `still_weight`, which holds both.
 
         Shapes: weight (classes, text_dim), bias (classes,)
         """
@@ -181,6 +182,13 @@ class DialogueGraph(nn.Module):
             learnt = torch.ones_like(last.weight)
             learnt[:, self.config.width :] = 0.0
             last.weight.register_hook(lambda gradient: gradient * learnt.to(gradient.device))
+            self.still = True
+
+    @property
+    def still_weight(self) -> nn.Parameter | None:
+        """The weight of which `begin_with` let a part stand still; None if it did not."""
+        last: Any = self.head[-1]
+        return last.weight if self.still else None
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
@@ -198,7 +206,7 @@ class DialogueGraph(nn.Module):
         require_causal(self)
         c, like = self.config, self.fusion.missing
         return DialogueState(
-            memory=like.new_zeros(dialogues, c.layers, 2, c.window, c.width),
+            memory=like.new_zeros(dialogues, c.layers, 2, c.heads, c.window, c.width // c.heads),
             speakers=torch.zeros(dialogues, c.window, dtype=torch.int64, device=like.device),
             seen=torch.zeros(dialogues, dtype=torch.int64, device=like.device),
         )
@@ -218,31 +226,66 @@ class DialogueGraph(nn.Module):
         """
         return torch.stack(self._advance(utterance, state, attend=True)[2], dim=1)
 
+    def train(self, mode: bool = True) -> Self:
+        """As for every module; what was derived from the weights is forgotten."""
+        self._derived.forget()
+        return super().train(mode)
+
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """As for every module; what was derived from the weights is forgotten."""
+        self._derived.forget()
+        return super().load_state_dict(*arguments, **options)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:  # what `to`, `cuda` and `double` call
+        self._derived.forget()
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
+        return self
+
+    def _folded(self) -> _StepWeights:
+        layers: Sequence[Any] = list(self.layers)  # of `WindowAttention`
+        last: Any = self.head[-1]
+        width, reach = self.config.width, self.config.window + 1
+        place = torch.arange(reach, device=last.weight.device)
+        of_graph, shift = folded_linear(self.norm, SimpleNamespace(weight=last.weight[:, :width], bias=last.bias))
+        return _StepWeights(
+            fusion=FoldedFusion.of(self.fusion),
+            layers=tuple(
+                FoldedAttention.of(*pair) for pair in zip(self.norms, (one.attend for one in layers), strict=True)
+            ),
+            kinds=torch.cat([layer.kinds() * ROOT for layer in layers], dim=1),
+            reach=last.weight.new_zeros(()).where(place.flip(0) <= place[:, None, None, None], -torch.inf),
+            place=place,
+            answer=(torch.cat((of_graph, last.weight[:, width:].t())), shift),
+        )
+
     def _advance(
         self, utterance: UtteranceBatch, state: DialogueState, attend: bool
     ) -> tuple[Tensor, DialogueState, list[Tensor]]:
         require_causal(self)
-        window = self.config.window
-        speakers = torch.cat((state.speakers, utterance.speakers[:, None]), dim=1)
-        distance = torch.arange(window, -1, -1, device=speakers.device)  # the newest last
-        relation = relate(speakers, utterance.speakers[:, None], distance)
-        filled = distance <= state.seen[:, None]
-        x = self.fusion(utterance)  # (B, width)
+        folded = self._derived.of(self, self._folded)
+        speaker = utterance.speakers.unsqueeze(1)
+        speakers = torch.cat((state.speakers, speaker), dim=1)
+        row = torch.add(folded.place, speakers == speaker, alpha=len(folded.place))
+        kinds = torch.embedding(folded.kinds, row)  # (B, window + 1, layers width)
+        kinds = kinds.view(*row.shape, self.config.layers, 1, self.config.heads, -1).permute(2, 0, 3, 4, 1, 5)
+        reach = folded.reach.index_select(0, state.seen)
+        inputs = folded.fusion.inputs(utterance)
+        x = folded.fusion.joined(inputs)  # (B, width)
         memory, weights = [], []
-        layers: Iterable[Any] = self.layers  # of `WindowAttention`
-        for k, (norm, layer) in enumerate(zip(self.norms, layers, strict=True)):
-            normed = norm(x)
+        for layer, past, kind in zip(folded.layers, state.memory.unbind(1), kinds.unbind(0), strict=True):
             if attend:
-                weights.append(layer.weights(normed, state.memory[:, k], relation, filled))
-            added, past = layer.step(normed, state.memory[:, k], relation, filled)
-            x = x + added
-            memory.append(past)
+                weights.append(layer.weights(x, past, kind, reach))
+            x, grown = layer.step(x, past, kind, reach)
+            memory.append(grown)
         after = DialogueState(
-            memory=torch.stack(memory, dim=1),
-            speakers=speakers[:, 1:],
-            seen=(state.seen + 1).clamp(max=window),
+            memory=torch.stack(memory, dim=1).narrow(-2, 1, self.config.window),
+            speakers=speakers.narrow(1, 1, self.config.window),
+            seen=torch.clamp_max(state.seen + 1, self.config.window),
         )
-        return self._answer(x, utterance), after, weights
+        weight, bias = folded.answer
+        words = inputs[: bool(self.config.text_dim)]
+        answered = torch.cat((torch.layer_norm(x, x.shape[1:]), *words), dim=1)
+        return torch.addmm(bias, answered, weight), after, weights
 
     def _answer(self, x: Tensor, utterances: UtteranceBatch) -> Tensor:
         """Shapes: x (N, width) after the last layer -> logits (N, classes)"""

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from erc_live.models import checkpoint
-from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.encoders.text import TextEncoder, fingerprint_with_head
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole
 from erc_live.models.networks import NETWORKS
@@ -141,7 +141,7 @@ class Bench:
 
     def folder_of(self, cell: Cell) -> Path:
         """Named after the cell and after everything that its figures depend on."""
-        content = (self.dataset.digest(), fingerprint(self.encoder), cell)
+        content = (self.dataset.digest(), fingerprint_with_head(self.encoder), cell)
         digest = hashlib.sha256(repr(content).encode()).hexdigest()[:8]
         return self.folder / "cells" / f"{re.sub('[^a-z0-9]+', '-', cell.name.lower()).strip('-')}-{digest}"
 

@@ -7,15 +7,13 @@ order of their first appearance in the dialogue: a model must not learn who is w
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from erc_live.models.batch import UtteranceBatch
@@ -24,11 +22,11 @@ from erc_live.models.corpora.dialogue import GENDERS, PROSODY, Dialogue, Split, 
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.turns import Turn, bare, turns
 from erc_live.models.errors import CorpusError
-from erc_live.models.files import whole
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.models.training.fold_encoders import FoldEncoders
+from erc_live.models.training.text_vectors import Watch, stored
 
 if TYPE_CHECKING:
     from erc_live.models.training.composition import Composition
@@ -37,20 +35,10 @@ VOICES = 7  # log-probabilities of the voice network, behind the prosody
 AUDIO_DIM = len(PROSODY) + VOICES
 VISUAL_DIM = 8  # log-probabilities of the faces
 FEW = 200  # labels of dev: fewer choose nothing that holds elsewhere
-TOGETHER = 48  # dialogues whose vectors are kept in one file
 
 Progress = Callable[[int, int], None]  # done, of all
 
 
-@dataclass(frozen=True)
-class TextsEncoded:
-    """Reported while texts are turned into vectors that stay: how many are done."""
-
-    done: int
-    total: int
-
-
-Watch = Callable[[TextsEncoded], object]
 TextReader = TextEncoder | FoldEncoders
 
 
@@ -200,13 +188,9 @@ def spoken(example: Example) -> tuple[Turn, ...]:
 
 
 def vectors(batch: Sequence[Example], encoder: TextReader, cache: Path, watch: Watch = lambda _: None) -> Tensor:
-    """Text vectors (N, D) of all utterances, read from the folder `cache` where this encoder has met these before.
-
-    They are kept some dialogues at a time, so whoever is interrupted does not begin anew.
-    """
+    """Text vectors (N, D) of all utterances, read from the folder `cache` where their encoder has met them before."""
     if isinstance(encoder, TextEncoder):
-        read = _stored([spoken(example) for example in batch], encoder, cache, watch)
-        return torch.cat([torch.empty(0, encoder.dim), *read])
+        return stored([spoken(example) for example in batch], encoder, cache, watch)
     parts: list[Tensor] = [torch.empty(0, encoder.whole.dim)] * len(batch)
     readers = [encoder.of(example.group) for example in batch]
     for reader in dict.fromkeys(readers):
@@ -219,32 +203,7 @@ def vectors(batch: Sequence[Example], encoder: TextReader, cache: Path, watch: W
 
 def encoded_alone(texts: Sequence[str], encoder: TextEncoder, cache: Path, watch: Watch = lambda _: None) -> Tensor:
     """Text vectors (N, D) of sentences before which nothing was said, kept as those of `vectors` are."""
-    alone = [(Turn("somebody", text),) for text in texts]
-    return torch.cat([torch.empty(0, encoder.dim), *_stored(alone, encoder, cache, watch)])
-
-
-def _stored(dialogues: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path, watch: Watch) -> Iterator[Tensor]:
-    total, done = sum(map(len, dialogues)), 0
-    for start in range(0, len(dialogues), TOGETHER):
-        part = _vectors(dialogues[start : start + TOGETHER], encoder, cache)
-        done += len(part)
-        watch(TextsEncoded(done, total))
-        yield part
-
-
-def _vectors(dialogues: Sequence[tuple[Turn, ...]], encoder: TextEncoder, cache: Path) -> Tensor:
-    content = repr((encoder.fingerprint, [[tuple(turn) for turn in dialogue] for dialogue in dialogues]))
-    key = hashlib.sha256(content.encode()).hexdigest()[:24]
-    path = cache / f"text-{key}.safetensors"
-    if path.is_file():
-        try:
-            return load_file(path)["vectors"]
-        except (SafetensorError, KeyError):
-            path.unlink()  # damaged: what is only kept to save time is made again
-    made = torch.cat(encoder.encode(dialogues)).contiguous()
-    with whole(path) as part:
-        save_file({"vectors": made}, part)
-    return made
+    return stored([(Turn("somebody", text),) for text in texts], encoder, cache, watch)
 
 
 def fitting(dialogues: Sequence[Example], model: Any) -> list[Example]:

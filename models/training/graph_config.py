@@ -1,13 +1,13 @@
 """How to train a dialogue network, and where a run goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.training.augment import Disturbance
-from erc_live.models.training.dialogue_dataset import TextsEncoded
+from erc_live.models.training.text_vectors import TextsEncoded
 from erc_live.models.training.trainer import EpochDone, Plateau, StepDone
 
 
@@ -61,8 +61,8 @@ Report = TextsEncoded | StepDone | EpochDone
 class Run:
     """Where a run goes and who watches it: `out` gets the weights and a folder for each seed, `cache` text vectors.
 
-    With `resume`, what `out` holds of the same run is gone on with; else the run begins anew. `command` is what the
-    user typed, for the card.
+    With `resume`, what `out` holds of the same run is gone on with; else the run begins anew. For the card: `command`
+    is what the user typed, `search` how the options were chosen, and among how many, if a search chose them.
     """
 
     out: Path
@@ -70,3 +70,4 @@ class Run:
     command: str = ""
     resume: bool = False
     watch: Callable[[Report], object] = lambda _: None
+    search: Mapping[str, Any] | None = None

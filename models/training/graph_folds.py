@@ -5,15 +5,16 @@ seed learns from the other folds for all epochs, and its last epoch answers for 
 these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
 interval over dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
 What is kept is trained on all folds with the first seed. An encoder that was trained with folds brings an encoder for
-each (`fold_encoders.py`), and its folds are taken. That of one fold has learnt from the labels of another, from whose
-dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
+each (`fold_encoders.py`), and its folds are taken; the graph of a fold begins with the answer of the encoder of that
+fold, not with that of the mean, which has learnt its labels. The encoder of one fold has learnt from the labels of
+another, from whose dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import torch
 
@@ -28,7 +29,7 @@ from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.judgement import Judged, cooled, judge
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
-from erc_live.models.training.run_folder import TEXT
+from erc_live.models.training.run_folder import TEXT, spread
 
 
 def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> checkpoint.Checkpoint:
@@ -41,51 +42,91 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     """
     dataset, config = dataset.only(config.modalities), replace(config, patience=None)
     every = [*dataset.train, *dataset.dev]
-    parts = _parts(every, encoder, config.folds)
+    parts = fold_parts(dataset, encoder, config.folds)
     for fold in range(config.folds):
-        inside = [example for example in every if parts.get(example.group) == fold]
-        rest = [example for example in every if parts.get(example.group) != fold]
-        text = fold_folder(encoder, fold) if config.tune_text else encoder
-        train_graph(replace(dataset, train=rest, dev=inside), text, config, replace(run, out=_out(run, fold)))
+        _leave_out(fold, dataset, encoder, config, run)
     scored = [example for example in every if example.group in parts]
     dev = [example for example in dataset.dev if example.group in parts]
-    seeds = [_Folded(run, seed, encoder, config.tune_text, parts) for seed in config.seeds]
-    judged = _judged(replace(dataset, train=scored, dev=dev), seeds)
+    seeds = [_Folded(run, seed, encoder, config, parts) for seed in config.seeds]
+    judged = _judged(replace(dataset, train=scored, dev=dev), seeds, config.seeds)
     whole = replace(dataset, train=every)
     return train_graph(whole, encoder, replace(config, seeds=config.seeds[:1]), run, judged)
+
+
+def fold_answers(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> Iterator[list[Answers]]:
+    """What each seed answers to a fold that it did not learn from, fold by fold as they are learnt, before any
+    temperature: the part of `train_folds` by which recipes are compared. The folds stay in folders of the run.
+
+    Raises:
+        CorpusError: as `train_folds`.
+        WeightsError: as `train_folds`.
+    """
+    dataset, config = dataset.only(config.modalities), replace(config, patience=None)
+    for fold in range(config.folds):
+        inside = _leave_out(fold, dataset, encoder, config, run)
+        yield [_FoldRun(run, seed, fold, encoder, config)(inside) for seed in config.seeds]
+
+
+def _leave_out(fold: int, dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> list[Example]:
+    """Train every seed on all but a fold, whose dialogues are given back."""
+    parts = fold_parts(dataset, encoder, config.folds)
+    every = [*dataset.train, *dataset.dev]
+    inside = [example for example in every if parts.get(example.group) == fold]
+    rest = [example for example in every if parts.get(example.group) != fold]
+    own, into = fold_folder(encoder, fold), replace(run, out=_out(run, fold))
+    text = own if config.tune_text else encoder
+    train_graph(replace(dataset, train=rest, dev=inside), text, config, into, head=own)
+    return inside
 
 
 def _out(run: Run, fold: int) -> Path:
     return run.out / f"fold-{fold}"
 
 
-class _Folded:
-    """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature."""
+class _FoldRun:
+    """Answers of a seed that did not learn from a fold, before any temperature; `curve` are its scores on the fold
+    after each epoch.
+    """
 
-    def __init__(self, run: Run, seed: int, encoder: Path, tuned: bool, parts: Mapping[str, int]) -> None:
-        self._parts, self._cache = parts, run.cache
-        self._runs = []
-        for fold in range(max(parts.values()) + 1):
-            folder = _out(run, fold) / f"seed-{seed}"
-            trained = checkpoint.load(str(folder.resolve()))
-            own = folder / TEXT  # packed, as it was learnt from
-            alone = own.is_dir() and (tuned or not parts_of(encoder))
-            text = open_encoders(own if alone else encoder)
-            self._runs.append((trained.model, text, float(trained.card.training["temperature"])))
+    def __init__(self, run: Run, seed: int, fold: int, encoder: Path, config: TrainConfig) -> None:
+        folder = _out(run, fold) / f"seed-{seed}"
+        trained = checkpoint.load(str(folder.resolve()))
+        own = folder / TEXT  # packed, as it was learnt from
+        alone = own.is_dir() and (config.tune_text or not parts_of(encoder))
+        self._text = open_encoders(own if alone else encoder)
+        self._model, self._cache = trained.model, run.cache
+        self._divisor = float(trained.card.training["temperature"])
+        self.curve: list[float] = trained.card.training["curve"]["dev_weighted_f1"]
+
+    def __call__(self, dialogues: Sequence[Example]) -> Answers:
+        data = fitting(encoded(dialogues, self._text, self._cache), self._model)
+        return cooled(classify(self._model, data), 1 / self._divisor)
+
+
+class _Folded:
+    """Answers for dialogues, each by the run of a seed that did not learn from it, before any temperature. `curves` are
+    the scores of the runs on their folds, after each epoch.
+    """
+
+    def __init__(self, run: Run, seed: int, encoder: Path, config: TrainConfig, parts: Mapping[str, int]) -> None:
+        self._parts = parts
+        self._runs = [_FoldRun(run, seed, fold, encoder, config) for fold in range(max(parts.values()) + 1)]
+        self.curves = [run.curve for run in self._runs]
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:
         order, answers = list[int](), list[Answers]()
-        for fold, (model, text, divisor) in enumerate(self._runs):
+        for fold, answer in enumerate(self._runs):
             places = [place for place, example in enumerate(dialogues) if self._parts[example.group] == fold]
             if places:
-                data = fitting(encoded([dialogues[place] for place in places], text, self._cache), model)
-                answers.append(cooled(classify(model, data), 1 / divisor))
+                answers.append(answer([dialogues[place] for place in places]))
                 order += places
         return joined(answers).chosen(sorted(range(len(order)), key=order.__getitem__))
 
 
-def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded]) -> Judged:
-    """Confidences and scores by the first seed, with mean and spread of all; and the part of it that is dev."""
+def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded], numbers: Sequence[int]) -> Judged:
+    """Confidences and scores by the first seed, with mean and spread of all; the part of it that is dev; and the mean
+    score after each epoch, which chooses nothing.
+    """
     every = list(dataset.train)
     fitted = {"folds": every}
     if dataset.composition is not None:
@@ -93,11 +134,11 @@ def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded]) -> Judged:
     judged = judge(seeds[0], fitted, dataset.labels, dev=dataset.dev)
     pooled = [seed(every) for seed in seeds]
     several = {
-        name: {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else None, "by_seed": values}
+        name: spread({seed: score(one.confusions().sum(0)) for seed, one in zip(numbers, pooled, strict=True)})
         for name, score in (("weighted_f1", weighted_f1), ("macro_f1", macro_f1))
-        for values in [[score(one.confusions().sum(0)) for one in pooled]]
     }
-    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled))}
+    curve = [mean(scores) for scores in zip(*(one for seed in seeds for one in seed.curves), strict=True)]
+    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled)), "curve": curve}
     return replace(judged, scores={**judged.scores, "folds": folds})
 
 
@@ -126,8 +167,14 @@ def already_learnt(dataset: DialogueDataset, encoder: Path) -> list[str]:
     ]
 
 
-def _parts(every: Sequence[Example], encoder: Path, folds: int) -> Mapping[str, int]:
-    """The fold of each group. What the encoder's folds do not name has taught all of them, and can score nothing."""
+def fold_parts(dataset: DialogueDataset, encoder: Path, folds: int) -> Mapping[str, int]:
+    """The fold of each group. What the encoder's folds do not name has taught all of them, and can score nothing.
+
+    Raises:
+        CorpusError: as `train_folds`.
+        WeightsError: the encoder has folds, and no card that tells of them.
+    """
+    every = [*dataset.train, *dataset.dev]
     if brought := parts_of(encoder):
         if len(there := {*brought.values()}) != folds:
             raise CorpusError(f"{encoder} was trained with {len(there)} folds: give --folds that number")

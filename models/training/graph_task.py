@@ -11,6 +11,7 @@ probabilities still.
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
-from erc_live.models.networks import NETWORKS
+from erc_live.models.networks import NETWORKS, Network
 from erc_live.models.networks.dialogue_graph import DialogueGraph
 from erc_live.models.state import widths
 from erc_live.models.training.augment import augmented
@@ -38,6 +39,8 @@ from erc_live.models.training.dialogue_dataset import (
 from erc_live.models.training.graph_config import TrainConfig
 from erc_live.models.training.metrics import confusion, weighted_f1
 from erc_live.models.training.precision import autocast
+
+LAST, NORM = "head.1.weight", "norm.weight"  # of a dialogue graph: (classes, width + text_dim), (width,)
 
 
 class JointNetwork(nn.Module):
@@ -136,26 +139,37 @@ def offsets(data: EncodedDialogues, config: TrainConfig) -> Tensor:
 
 
 def _groups(network: JointNetwork, config: TrainConfig) -> list[dict[str, Any]]:
-    """Biases, norms and single vectors are not pulled to 0."""
+    """Biases, norms and single vectors are not pulled to 0, nor is a weight that is to stand still in part."""
     parts: list[tuple[nn.Module, float]] = [(network.model, config.rate)]
     if network.text is not None:
         parts.append((network.text, config.text_rate))
+    still = getattr(network.model, "still_weight", None)
     return [
         {"params": chosen, "lr": rate, "weight_decay": decay}
         for part, rate in parts
-        for matrices, decay in ((True, config.weight_decay), (False, 0.0))
-        if (chosen := [p for p in part.parameters() if (p.ndim > 1) == matrices])
+        for decays, decay in ((True, config.weight_decay), (False, 0.0))
+        if (chosen := [p for p in part.parameters() if (p.ndim > 1 and p is not still) == decays])
     ]
 
 
 def build(name: str, sizes: dict[str, Any]) -> Any:
     """A new network of the registry. Raises WeightsError when there is none of the name, or none of such sizes."""
-    if name not in NETWORKS:
-        raise WeightsError(f"no network is called {name!r}: choose from {', '.join(NETWORKS)}")
+    network = _named(name)
     try:
-        return NETWORKS[name].model(NETWORKS[name].config(**sizes))
+        return network.model(network.config(**sizes))
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{name} cannot have these sizes: {error}") from error
+
+
+def sizes_of(name: str) -> dict[str, Any]:
+    """The sizes that a network has where nobody asks for others. Raises WeightsError when there is none of the name."""
+    return asdict(_named(name).config())
+
+
+def _named(name: str) -> Network:
+    if name not in NETWORKS:
+        raise WeightsError(f"no network is called {name!r}: choose from {', '.join(NETWORKS)}")
+    return NETWORKS[name]
 
 
 def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...], config: TrainConfig) -> None:
@@ -165,11 +179,26 @@ def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...
             f"{config.start} is a {start.card.network} for {', '.join(start.card.labels)}, this run a {config.network} "
             f"for {', '.join(labels)}: they must be the same"
         )
-    theirs, own = start.model.state_dict(), model.state_dict()
+    own = model.state_dict()
+    theirs = _with_words(start.model.state_dict(), own, model)
     strange = [name for name, value in own.items() if name not in theirs or theirs[name].shape != value.shape]
     if other := [name for name in strange if not name.startswith("fusion.")]:
         raise WeightsError(f"{config.start} has other sizes than this run ({other[0]}): give the same with --size")
     model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and name not in strange})
+
+
+def _with_words(theirs: dict[str, Tensor], own: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
+    """What a start has learnt, for a dialogue graph whose text vectors are of another width, or of none on either side:
+    of its head only the part of the graph; that of the words is learnt from the beginning.
+    """
+    if not isinstance(model, DialogueGraph) or theirs[LAST].shape == own[LAST].shape:
+        return theirs
+    width = model.config.width
+    if theirs[NORM].shape != own[NORM].shape:
+        return theirs  # of another width: no part of it fits
+    last = own[LAST].clone()
+    last[:, :width] = theirs[LAST][:, :width]
+    return theirs | {LAST: last}
 
 
 def by_utterances(dialogues: Sequence[Example], utterances: int) -> Iterator[list[Example]]:

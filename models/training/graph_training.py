@@ -18,7 +18,7 @@ from accelerate import PartialState
 
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import shift_logits
-from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.encoders.text import TextEncoder, TextHead, fingerprint_with_head
 from erc_live.models.errors import CorpusError
 from erc_live.models.files import writing
 from erc_live.models.training.augment import UNDISTURBED
@@ -39,7 +39,12 @@ ENCODER = "encoder"  # folder of a run: the packed text encoder, where one that 
 
 
 def train_graph(
-    dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run, judged: Judged | None = None
+    dataset: DialogueDataset,
+    encoder: Path,
+    config: TrainConfig,
+    run: Run,
+    judged: Judged | None = None,
+    head: Path | None = None,
 ) -> checkpoint.Checkpoint:
     """Train every seed on `train` and write the one that is best on `dev`.
 
@@ -51,6 +56,7 @@ def train_graph(
         config: how to train.
         run: where it goes, and who watches it.
         judged: what folds said of the recipe, whose scores, temperature and threshold are then those of the weights.
+        head: folder of the encoder whose own answer the network begins with, if it has one; None: that of `encoder`.
 
     Raises:
         CorpusError: nothing in the corpus has a label, or one of the modalities; or it brings text vectors, and a text
@@ -64,8 +70,9 @@ def train_graph(
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
     if dataset.brought():
         config = _as_published(dataset, config)
-    content = (dataset.digest(), fingerprint(encoder), replace(config, seeds=()))
-    key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    head = head or encoder
+    names = [fingerprint_with_head(folder) for folder in (encoder, head)]
+    key = hashlib.sha256(repr((dataset.digest(), names, replace(config, seeds=()))).encode()).hexdigest()[:16]
     if config.tune_text:
         data = dataset.ready(dataset.train, None, dataset.dev)
     else:
@@ -73,7 +80,7 @@ def train_graph(
             encoder = _packed(text, run.out)
         unmarked = config.disturbance.unpunctuated > 0.0
         data = dataset.encoded(open_encoders(encoder, workers.device), run.cache, run.watch, unmarked)
-    return _seeds(GraphRun(dataset, config, run, key, encoder, judged), data)
+    return _seeds(GraphRun(dataset, config, run, key, encoder, head, judged), data)
 
 
 def _as_published(dataset: DialogueDataset, config: TrainConfig) -> TrainConfig:
@@ -97,8 +104,8 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
         workers.wait_for_everyone()
         torch.manual_seed(seed)
         text = TextEncoder.load(graph_run.text)
-        if "text" in graph_run.dataset.brought():
-            text.head = None  # its vectors are not those of the corpus
+        brought = "text" in graph_run.dataset.brought()  # then the vectors are none that a head was made for
+        text.head = None if brought else TextHead.load(graph_run.head)
         network = new_network(data, text, config)
         recipe = Recipe(
             key=graph_run.key,

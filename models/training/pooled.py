@@ -119,6 +119,17 @@ class PooledScores:
         )
 
 
+def weighted_figure(seeds: Sequence[Answers]) -> Figure:
+    """The weighted F1 alone, of the answers of each seed to the same dialogues.
+
+    Raises:
+        ValueError: the answers are not for the same dialogues.
+    """
+    check_same(seeds)
+    times = resamples(len(seeds[0].lengths), DRAWS)
+    return _figure([answers.confusions() for answers in seeds], weighted_f1s, times)
+
+
 def _named(speakers: Sequence[str], labelled: Tensor) -> tuple[list[str], dict[str, int]]:
     """Who said each utterance, those of few as `OTHERS`; and how many labelled ones each said, the most first."""
     by_name = Counter(name for name, one in zip(speakers, labelled.tolist(), strict=True) if one)

@@ -39,8 +39,8 @@ TEXT = "text"  # name of the folder of the encoder, among the shipped ones and b
 
 @dataclass(frozen=True)
 class GraphRun:
-    """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with;
-    `judged` is what folds said, and without it dev calibrates and scores.
+    """What all seeds of a run have in common. `key` names it; `text` is the folder of the encoder it began with, `head`
+    that of the one whose answer it began with; `judged` is what folds said, and without it dev calibrates and scores.
     """
 
     dataset: DialogueDataset
@@ -48,6 +48,7 @@ class GraphRun:
     run: Run
     key: str
     text: Path
+    head: Path
     judged: Judged | None = None
 
 
@@ -109,7 +110,7 @@ def write_best(graph_run: GraphRun) -> None:
             copy_encoder(source / TEXT, out / TEXT)
         shutil.copyfile(source / WEIGHTS, out / WEIGHTS)
         if graph_run.judged is None:
-            card = replace(card, training={**card.training, "seeds": spread(seed_cards)})
+            card = replace(card, training={**card.training, "seeds": _dev_scores(seed_cards)})
         cards.write(out, card)
 
 
@@ -119,17 +120,22 @@ def seed_folders(run: str) -> list[str]:
     return sorted((str(path.parent) for path in cards_there), key=lambda name: (len(name), name)) or [run]
 
 
-def spread(seed_cards: dict[int, Card]) -> dict[str, Any]:
-    """Dev scores of all seeds, with mean and standard deviation."""
-    found = {}
-    for name in ("weighted_f1", "macro_f1"):
-        values = [card.scores["dev"][name] for card in seed_cards.values()]
-        found[name] = {
-            "by_seed": dict(zip(map(str, seed_cards), values, strict=True)),
-            "mean": mean(values),
-            "sd": stdev(values) if len(values) > 1 else None,
-        }
-    return found
+def _dev_scores(seed_cards: Mapping[int, Card]) -> dict[str, Any]:
+    """Those of all seeds."""
+    return {
+        name: spread({seed: card.scores["dev"][name] for seed, card in seed_cards.items()})
+        for name in ("weighted_f1", "macro_f1")
+    }
+
+
+def spread(by_seed: Mapping[int, float]) -> dict[str, Any]:
+    """As a card tells a score of several seeds: each by its number, mean and standard deviation (None of one seed)."""
+    values = list(by_seed.values())
+    return {
+        "by_seed": {str(seed): value for seed, value in by_seed.items()},
+        "mean": mean(values),
+        "sd": stdev(values) if len(values) > 1 else None,
+    }
 
 
 def copy_encoder(encoder: Path, target: Path) -> None:
@@ -173,6 +179,7 @@ def _training(graph_run: GraphRun, fit: Fit, seed: int) -> dict[str, Any]:
         "curve": {"loss": fit.losses, **curve},
         "composition": dataset.composition and dataset.composition.for_card(),
         "options": graph_run.config.for_card(),
+        **({"search": run.search} if run.search else {}),
         "key": graph_run.key,
     }
 

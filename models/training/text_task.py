@@ -23,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from erc_live.models.corpora.dialogue import Split
-from erc_live.models.encoders.text import FILES, TextEncoder, TextHead
+from erc_live.models.encoders.text import CARD, FILES, HEAD, TextEncoder, TextHead
 from erc_live.models.encoders.turns import Turn, bare
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.augment import chance
@@ -99,6 +99,7 @@ def train_text(
     head = found[0].head
     encoder.network.load_state_dict(mean_of([one.encoder for one in found]))
     head.load_state_dict(mean_of([one.head.state_dict() for one in found]))
+    (out / CARD).unlink(missing_ok=True)  # of an earlier run: it would not fit the head
     encoder.save(out, config.bits)
     text_head(head, labels).save(out)
     scored = [member.fold for member in runs if member.fold is not None]
@@ -111,7 +112,7 @@ def train_text(
         scores_of_run = {"dev": {dev.corpus: scores(packed, head, dev) for _, dev in data}}
     training = {**about, **asdict(config), "corpora": [train.corpus for train, _ in data], "parts": parts}
     training |= {"pseudo_labels_sha256": sha256(Path(config.pseudo_labels))} if config.pseudo_labels else {}
-    digests = {name: sha256(out / name) for name in FILES}
+    digests = {name: sha256(out / name) for name in (*FILES, HEAD)}
     write_card(
         out, {"format": FORMAT, "labels": labels, "scores": scores_of_run, "training": training, "sha256": digests}
     )

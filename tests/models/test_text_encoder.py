@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers import AutoTokenizer
 
 from erc_live.models.encoders.packing import FORMAT, pack
 from erc_live.models.encoders.text import (
+    CARD,
     FILES,
     HEAD,
     OWN_TOKENS,
@@ -28,6 +30,7 @@ from erc_live.models.encoders.text import (
     TextEncoder,
     TextHead,
     fingerprint,
+    fingerprint_with_head,
 )
 from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
@@ -284,6 +287,30 @@ def test_a_head_comes_with_its_encoder(packed: Path, tmp_path: Path) -> None:
     (folder / HEAD).write_bytes(b"torn")
     with pytest.raises(WeightsError, match=r"^[^\n]*head.safetensors is damaged [^\n]*$"):
         TextEncoder.load(folder)
+
+
+def test_a_head_that_is_not_the_one_on_the_card_is_refused(packed: Path, tmp_path: Path) -> None:
+    """Exchanged, it would read without a fault; so might one that is missing. Older cards do not name it."""
+    folder = tmp_path / "text"
+    TextEncoder.load(packed).save(folder)
+    bare = fingerprint_with_head(folder)
+    TextHead(("a", "b"), torch.randn(2, DIM), torch.randn(2)).save(folder)
+    digest = sha256((folder / HEAD).read_bytes()).hexdigest()
+    whole = fingerprint_with_head(folder)
+    (folder / CARD).write_text(json.dumps({"sha256": {HEAD: digest}}))
+    assert TextEncoder.load(folder).head is not None
+    TextHead(("b", "a"), torch.randn(2, DIM), torch.randn(2)).save(folder)
+    assert len({bare, whole, fingerprint_with_head(folder)}) == 3
+    assert fingerprint(folder) == bare
+    says = r"^[^\n]*head.safetensors is not the file that card.json describes: [^\n]*$"
+    with pytest.raises(WeightsError, match=says):
+        TextEncoder.load(folder)
+    (folder / HEAD).unlink()
+    with pytest.raises(WeightsError, match=says):
+        TextEncoder.load(folder)
+    for old in ({"sha256": {}}, {"sha256": "0" * 64}, {}):
+        (folder / CARD).write_text(json.dumps(old))
+        assert TextEncoder.load(folder).head is None
 
 
 def test_fingerprint_names_the_files(folder: Path, packed: Path, tmp_path: Path) -> None:

@@ -31,9 +31,13 @@ def ms(duration: float) -> CallDuration:
 NETWORK = NetworkReport(
     network="quick <net>",
     parameters=1_234,
+    reach=21,
     state_bytes=10_000,
     replay_state_bytes=80_000,
-    lengths=(AtLength(10, ms(1.0), ms(2.0), ms(2.0)), AtLength(1_000, ms(1.04), ms(60.0), ms(3.0))),
+    lengths=(
+        AtLength(10, ms(1.0), ms(1.5), ms(2.0), ms(2.0)),
+        AtLength(1_000, ms(1.04), ms(2.6), ms(60.0), ms(3.0)),
+    ),
     single=ms(1.0),
     batches=(AtDialogues(1, ms(1.1)), AtDialogues(64, ms(4.0))),
     step=ms(1.0),
@@ -61,6 +65,21 @@ def test_targets_are_ratios_of_medians() -> None:
     }
 
 
+def test_rivals_are_shown_as_multiples_of_the_step() -> None:
+    lines = shown(REPORT).splitlines()
+    assert "last 21 again" in shown(REPORT)
+    first = next(number for number, line in enumerate(lines) if "times the step" in line)
+    assert [line.split() for line in lines[first + 2 : first + 4]] == [
+        ["10", "1.50", "2.00", "2.00"],
+        ["1,000", "2.50", "57.69", "2.88"],
+    ]
+    first_length, last_length = NETWORK.lengths
+    endless = replace(NETWORK, reach=None, lengths=(first_length, replace(last_length, reach=None)))
+    assert ["1,000", "-", "57.69", "2.88"] in [
+        line.split() for line in shown(replace(REPORT, networks=(endless,))).splitlines()
+    ]
+
+
 def test_a_missed_target_is_seen() -> None:
     slow = replace(NETWORK, step=ms(2.0), grown_bytes=None)
     report = replace(REPORT, networks=(slow,))
@@ -75,14 +94,14 @@ def test_what_took_too_long_is_left_out_of_table_and_plot() -> None:
     report = replace(REPORT, networks=(replace(NETWORK, lengths=(first, replace(last, recompute=None))),))
     assert "recompute" not in shown(report)
     points = [line.get("points", "").split() for line in ElementTree.fromstring(svg(report)).iter(f"{SVG}polyline")]
-    assert [len(line) for line in points] == [2, 1, 2]
+    assert [len(line) for line in points] == [2, 2, 1, 2]
 
 
 def test_the_plot_names_every_line_and_is_higher_where_it_takes_longer() -> None:
     root = ElementTree.fromstring(svg(REPORT))
     texts = [text.text for text in root.iter(f"{SVG}text")]
-    assert {f"quick <net>: {line}" for line in ("step", "recompute", "replay")} <= set(texts)
-    step, recompute, _ = (line.get("points", "").split() for line in root.iter(f"{SVG}polyline"))
+    assert {f"quick <net>: {line}" for line in ("step", "reach", "recompute", "replay")} <= set(texts)
+    step, _, recompute, _ = (line.get("points", "").split() for line in root.iter(f"{SVG}polyline"))
     height = [float(line[-1].split(",")[1]) for line in (recompute, step)]
     assert height[0] < height[1]
 
@@ -92,6 +111,8 @@ def test_a_short_run_measures_everything() -> None:
     report = bench_model(["dialogue_graph"], (3, 60), "cpu", said.append, SHORT)
     (network,) = report.networks
     assert [at.length for at in network.lengths] == [3, 60]
+    assert network.reach == 21
+    assert all(at.reach and at.reach.p50 > 0 for at in network.lengths)
     assert [batch.dialogues for batch in network.batches] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     timings = [network.single, network.step, network.cell, *(at.step for at in network.lengths)]
     assert all(0 < timing.p10 <= timing.p50 <= timing.p90 for timing in timings)

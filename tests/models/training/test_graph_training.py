@@ -171,6 +171,37 @@ def test_a_graph_begins_with_what_its_encoder_answers_and_keeps_it(encoder: Path
     assert not torch.allclose(again.model.head[-1].weight[:, 16:], head.weight / divisor, atol=0.1)
 
 
+def test_what_is_kept_still_does_not_move_at_all(encoder: Path, tmp_path: Path) -> None:
+    """Whatever the weight decay; the graph's part of the same weight learns."""
+    own, data = tmp_path / "text", dataset(20, 8)
+    TextEncoder.load(encoder).save(own)
+    head = TextHead(LABELS, torch.randn(2, 16), torch.randn(2))
+    head.save(own)
+    config = replace(CONFIG, epochs=2, weight_decay=0.3)
+    loaded = train_graph(data, own, config, Run(tmp_path / "run", tmp_path / "cache"))
+    weight, width = loaded.model.head[-1].weight, loaded.model.config.width
+    divisor = loaded.card.training["temperature"]
+    torch.testing.assert_close(weight[:, width:] * divisor, head.weight, atol=1e-6, rtol=1e-6)
+    assert weight[:, :width].any()
+
+
+@pytest.mark.parametrize(("before", "after"), [(("audio",), ("text", "audio")), (("text", "audio"), ("audio",))])
+def test_words_can_be_added_to_weights_without_and_left_out(
+    encoder: Path, tmp_path: Path, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """What the graph has learnt is taken over, its part of the head too; the words begin anew."""
+    data, cache = dataset(20, 8), tmp_path / "cache"
+    first = train_graph(data, encoder, replace(CONFIG, modalities=before, epochs=2), Run(tmp_path / "first", cache))
+    config = replace(CONFIG, modalities=after, start=str(tmp_path / "first"), rate=0.0, epochs=1)
+    second = train_graph(data, encoder, config, Run(tmp_path / "second", cache))
+    assert bool(second.card.config["text_dim"]) == ("text" in after)
+    parts = [
+        (one.model.head[-1].weight[:, : one.model.config.width] * one.card.training["temperature"])
+        for one in (first, second)
+    ]
+    torch.testing.assert_close(*parts)
+
+
 def test_balance_favours_the_rare(encoder: Path, tmp_path: Path) -> None:
     data = dataset(60, 40)
     rare = [replace(e, labels=torch.where(torch.rand(len(e)) < 0.8, 0, e.labels)) for e in data.train]
