@@ -52,13 +52,14 @@ def train_voice_folds(
         CorpusError: there are fewer people than folds.
         WeightsError: `out` cannot be written to.
     """
-    answers, heard = unheard_answers(voices, folds_of(voices.clips, folds), config)
+    parts = folds_of(voices.clips, folds)
+    answers, heard = unheard_answers(voices, parts, config)
     network = fit_voice(voices, config)
     known = calibrate(network, heard)
     _keep_answers(out / UNHEARD, answers, voices.clips)
     people = len({clip.person for clip in voices.clips})
     training = {**about, **asdict(config), "folds": folds, "people": people, **known}
-    return write_voice(network, out, training, lambda: fold_scores(answers, voices.clips))
+    return write_voice(network, out, training, lambda: fold_scores(answers, voices.clips, parts))
 
 
 def unheard_answers(
@@ -80,8 +81,8 @@ def unheard_answers(
     return answers, _joined(heard)
 
 
-def fold_scores(answers: Tensor, clips: Sequence[VoiceClip]) -> dict[str, Any]:
-    """What a card says of the answers of the folds: under each condition, and of each person under clean sound.
+def fold_scores(answers: Tensor, clips: Sequence[VoiceClip], parts: Sequence[Collection[str]]) -> dict[str, Any]:
+    """What a card says of the answers of the folds: under each condition; of each fold and person under clean sound.
 
     Shapes: log-probabilities (conditions, n, 7) of the n clips
     """
@@ -90,12 +91,20 @@ def fold_scores(answers: Tensor, clips: Sequence[VoiceClip]) -> dict[str, Any]:
         ", ".join(("folds", *names)): asdict(VoiceScores.of(rows, labels))
         for names, rows in zip(CONDITIONS, answers, strict=True)
     }
-    people = sorted({clip.person for clip in clips})
-    places = {name: torch.tensor([clip.person == name for clip in clips]) for name in people}
-    alone = {name: VoiceScores.of(answers[0][rows], labels[rows]) for name, rows in places.items()}
-    by_person = {name: {"uar": one.uar, "calibration_error": one.calibration_error} for name, one in alone.items()}
-    counts = torch.tensor([one.confusion for one in alone.values()])
-    return {**scores, "folds": {**scores["folds"], "interval": uar_interval(counts), "people": by_person}}
+
+    def alone(people: Collection[str]) -> VoiceScores:
+        rows = torch.tensor([clip.person in people for clip in clips])
+        return VoiceScores.of(answers[0][rows], labels[rows])
+
+    people = {name: alone([name]) for name in sorted({clip.person for clip in clips})}
+    counts = torch.tensor([one.confusion for one in people.values()])
+    more = {
+        "interval": uar_interval(counts),
+        "by_fold": [alone(part).uar for part in parts],
+        "worst": min(people, key=lambda name: people[name].uar),
+        "people": {name: {"uar": one.uar, "calibration_error": one.calibration_error} for name, one in people.items()},
+    }
+    return {**scores, "folds": {**scores["folds"], **more}}
 
 
 def uar_interval(counts: Tensor, seed: int = 0) -> tuple[float, float]:

@@ -61,6 +61,8 @@ def test_nobody_is_heard_by_a_network_that_learnt_from_them(
     scores = json.loads((tmp_path / "card.json").read_text())["scores"]
     assert scores["folds"]["uar"] == scores["folds, room"]["uar"] == 1.0
     assert scores["folds"]["interval"] == [1.0, 1.0]
+    assert scores["folds"]["by_fold"] == [1.0, 1.0]
+    assert scores["folds"]["worst"] in PEOPLE
     assert set(scores["folds"]["people"]) == set(PEOPLE)
 
 
