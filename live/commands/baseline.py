@@ -58,11 +58,11 @@ def _measured(clips: "list[VoiceClip]", actors: dict[str, int]) -> "Voices":
     from erc_live.models.encoders.voice import VoiceEncoder
     from erc_live.models.training.own_baseline import Voices
     from erc_live.models.training.voice_dataset import classes_of
-    from erc_live.models.training.voice_folds import kept_answers
+    from erc_live.models.training.voice_folds import stored_answers
 
     torch.set_num_threads(1)  # the tensors are small: threads that wait for each other are far slower on a busy machine
     prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
-    folds = kept_answers(PRETRAINED / "voice")  # of networks that learnt nothing from the actor of a clip
+    folds = stored_answers(PRETRAINED / "voice")  # of networks that learnt nothing from the actor of a clip
     usable = [clip for clip in clips if clip.usable()]
 
     def measured(clip: "VoiceClip") -> tuple[np.ndarray, np.ndarray]:

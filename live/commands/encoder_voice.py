@@ -98,13 +98,13 @@ def _listen(clips: Sequence["VoiceClip"], listener: "Listener", config: "VoiceTr
     from erc_live.live.commands.curves import INTERRUPTED
     from erc_live.models.training.voice_dataset import Hearing
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         shown.update(bar, completed=done, total=total)
 
     try:
         with counting() as shown:
             bar = shown.add_task("listening", total=None)
-            hearing = Hearing(listener, config.copies, config.seed, cache_folder(), tell)
+            hearing = Hearing(listener, config.copies, config.seed, cache_folder(), report)
             return hearing.describe(clips)
     except KeyboardInterrupt:
         err.print("stopped: the same command goes on with what has been heard", markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 VERSION = 6
-TYPES = {0: np.dtype("<f4"), 4: np.dtype("<f2")}
+TYPES: dict[int, str] = {0: "<f4", 4: "<f2"}  # as numpy writes them: single and half precision
 
 
 def read_variables(path: Path, beginning: str) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ class WhisperEncoder(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv1d(MEL_BANDS, STATE, 3, padding=1)
         self.conv2 = nn.Conv1d(STATE, STATE, 3, stride=2, padding=1)
-        self.blocks = nn.ModuleList(_Block() for _ in range(layers))
+        self.blocks = nn.ModuleList(_EncoderBlock() for _ in range(layers))
         self.register_buffer("positions", sinusoids(LONGEST // 2), persistent=False)
         self.positions: Tensor
 
@@ -61,7 +61,7 @@ class WhisperEncoder(nn.Module):
         return states
 
 
-class _Block(nn.Module):
+class _EncoderBlock(nn.Module):
     """Attention over the whole utterance, then two linear layers; each beside a shortcut. Shapes: (n, T, STATE)"""
 
     def __init__(self) -> None:
@@ -78,7 +78,8 @@ class _Block(nn.Module):
         queries, keys, values = three.unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
         states = states + self.attended(mixed)
-        return states + self.narrow(F.gelu(self.widen(self.widening_norm(states))))
+        handed_on: Tensor = states + self.narrow(F.gelu(self.widen(self.widening_norm(states))))
+        return handed_on
 
 
 def sinusoids(length: int) -> Tensor:

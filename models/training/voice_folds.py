@@ -144,7 +144,7 @@ def _calibrated(one: Unheard, others: Unheard) -> Tensor:
     return (one.logits / (clean_temperature(others) * (1 + SLOPE * beyond))[..., None]).log_softmax(-1)
 
 
-def kept_answers(folder: Path) -> dict[str, Tensor]:
+def stored_answers(folder: Path) -> dict[str, Tensor]:
     """What the folds said of clips as they are, (7,) each, by the names of the clips; nothing without folds."""
     path = folder / UNHEARD
     if not path.is_file():

@@ -14,7 +14,7 @@ from erc_live.models.encoders.voice_network import VoiceNetwork
 from erc_live.models.errors import CorpusError
 from erc_live.models.training import voice_folds
 from erc_live.models.training.voice_dataset import CONDITIONS, DescribedVoices, Hearing, VoiceClip
-from erc_live.models.training.voice_folds import UNHEARD, folds_of, kept_answers, train_voice_folds, uar_interval
+from erc_live.models.training.voice_folds import UNHEARD, folds_of, stored_answers, train_voice_folds, uar_interval
 from erc_live.models.training.voice_head import Unheard
 from erc_live.models.training.voice_training import VoiceTraining
 
@@ -71,8 +71,8 @@ def test_the_answers_of_the_folds_are_kept_beside_what_learnt_from_all(voices: D
     answers = load_file(tmp_path / UNHEARD)
     assert set(answers) == {"clean", "telephone", "noise", "room"}
     torch.testing.assert_close(answers["clean"].exp().sum(1), torch.ones(len(voices.clips)))
-    assert torch.equal(kept_answers(tmp_path)[voices.clips[3].name], answers["clean"][3])
-    assert kept_answers(tmp_path / "elsewhere") == {}
+    assert torch.equal(stored_answers(tmp_path)[voices.clips[3].name], answers["clean"][3])
+    assert stored_answers(tmp_path / "elsewhere") == {}
     training = json.loads((tmp_path / "card.json").read_text())["training"]
     assert (training["folds"], training["people"], training["licence"]) == (2, 4, "none")
     assert VoiceEncoder.load(tmp_path).encode([voices.clips[0].pcm]).shape == (1, 7)
