@@ -26,7 +26,8 @@ def baseline(
 ) -> None:
     """Measure what a person's own baseline is worth, on actors whom nothing was learnt from.
 
-    Prosody on every actor, by a classifier that was fitted on all others; the voice network on actors 17-20.
+    Prosody on every actor, by a classifier that was fitted on all others; the voice network on actors 17-20,
+    as networks heard them that did not learn from them.
     """
     from erc_live.models.training.own_baseline import compare
 
@@ -57,12 +58,18 @@ def _measured(clips: "list[VoiceClip]", actors: dict[str, int]) -> "Voices":
     from erc_live.models.encoders.voice import VoiceEncoder
     from erc_live.models.training.own_baseline import Voices
     from erc_live.models.training.voice_dataset import classes_of
+    from erc_live.models.training.voice_folds import stored_answers
 
     torch.set_num_threads(1)  # the tensors are small: threads that wait for each other are far slower on a busy machine
     prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
+    folds = stored_answers(PRETRAINED / "voice")  # of networks that learnt nothing from the actor of a clip
     usable = [clip for clip in clips if clip.usable()]
+
+    def measured(clip: "VoiceClip") -> tuple[np.ndarray, np.ndarray]:
+        return prosody(clip.pcm), folds[clip.name].numpy() if clip.name in folds else voice(clip.pcm)
+
     with counting() as shown:
-        vectors = [(prosody(clip.pcm), voice(clip.pcm)) for clip in shown.track(usable, description="measuring")]
+        vectors = [measured(clip) for clip in shown.track(usable, description="measuring")]
     if not vectors:
         raise CorpusError("no clip holds anything that can be measured")
     values, log_probs = (torch.from_numpy(np.stack(column)) for column in zip(*vectors, strict=True))

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from erc_live.models.encoders.packing import is_packed, load_packed
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import sha256
 
@@ -42,7 +43,7 @@ def load(folder: Path, kind: Kind, build: Callable[[Mapping[str, Any]], Network]
         raise WeightsError(f"{path} is not the file that {CARD} describes: copy the folder again")
     try:
         network = build(card)
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(load_packed(path) if is_packed(path) else load_file(path))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{path} does not fit the network of {CARD}: {_line(error)}") from error
     return network, str(card["sha256"])

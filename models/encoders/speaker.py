@@ -37,29 +37,31 @@ SOURCE = "speaker"  # row of `weights.py`
 
 BANDS, WIDTH, LAYERS = 40, 256, 3
 MOODS = 3  # directions taken out: of 0 to 8, the best for actors who were not learnt from (RAVDESS, 1 to 12 in turn)
-POINTS, HOP = 400, 160  # samples: 25 ms, 10 ms
+POINTS = 400  # samples, 25 ms
 LEVEL = 10 ** (-30 / 20)  # root mean square of a window in [-1, 1] before it is heard: what the network was trained on
 SILENT = 2.0**-30  # mean square below which there is nothing but steps of 16 bit
 
 
 class Mel:
-    """Samples to what the network sees: power in mel bands, not its logarithm."""
+    """Samples to what networks of others see: power in mel bands, not its logarithm."""
 
-    def __init__(self) -> None:
-        self._bank = _slaney_bank()
+    HOP = 160  # samples, 10 ms
+
+    def __init__(self, bands: int) -> None:
+        self._bank = _slaney_bank(bands)
         self._window = torch.hann_window(POINTS)
 
     def __call__(self, waves: Tensor) -> Tensor:
-        """Shapes: waves (n, samples) float32 in [-1, 1] -> (n, frames, BANDS), a frame for each `HOP` and one more."""
-        spectrum = torch.stft(waves, POINTS, HOP, POINTS, self._window, pad_mode="constant", return_complex=True)
+        """Shapes: waves (n, samples) float32 in [-1, 1] -> (n, frames, bands), a frame for each `HOP` and one more."""
+        spectrum = torch.stft(waves, POINTS, self.HOP, POINTS, self._window, pad_mode="constant", return_complex=True)
         return (self._bank @ spectrum.abs().square()).transpose(1, 2)
 
 
-def _slaney_bank() -> Tensor:
-    """Triangles of equal area on Slaney's mel scale, linear below 1 kHz. Shapes: (BANDS, POINTS / 2 + 1)"""
+def _slaney_bank(bands: int) -> Tensor:
+    """Triangles of equal area on Slaney's mel scale, linear below 1 kHz. Shapes: (bands, POINTS / 2 + 1)"""
     corner_hz, per_hz, step = 1_000.0, 3 / 200, math.log(6.4) / 27
     top = corner_hz * per_hz + math.log(RATE_HZ / 2 / corner_hz) / step
-    mel = torch.linspace(0, top, BANDS + 2, dtype=torch.float64)
+    mel = torch.linspace(0, top, bands + 2, dtype=torch.float64)
     above = corner_hz * torch.exp(step * (mel - corner_hz * per_hz))
     corners = torch.where(mel < corner_hz * per_hz, mel / per_hz, above)
     hertz = torch.linspace(0, RATE_HZ / 2, POINTS // 2 + 1, dtype=torch.float64)
@@ -94,7 +96,7 @@ class SpeakerEncoder:
     def __init__(self, network: SpeakerNetwork, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self._network = network.float().eval()
-        self._mel = Mel()
+        self._mel = Mel(BANDS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

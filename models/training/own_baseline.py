@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from erc_live.models.blocks.fusion import RobustScale
+from erc_live.models.training.logistic_regression import logistic_regression
 from erc_live.models.training.resampling import interval, resamples, sums
 
 RIDGE = 1e-2  # of the squared weights, in the loss
 LEAST = 3  # people on a side: one is judged by what the others taught
-STEPS = 80  # of L-BFGS, at most
 DRAWS = 5_000
 
 
@@ -98,8 +98,8 @@ def leave_one_out(features: Sequence[Tensor], voices: Voices) -> Tensor:
         scale.fit(values[~own].float())
         scaled = scale(values.float())[:, : values.shape[1]]
         inputs = torch.cat((scaled, scaled.square()), 1)
-        weight, bias = _fitted(inputs[~own], voices.labels[~own], int(voices.labels.max()) + 1)
-        answers[own] = (inputs[own] @ weight + bias).argmax(1)
+        weight, bias = logistic_regression(inputs[~own], voices.labels[~own], int(voices.labels.max()) + 1, RIDGE)
+        answers[own] = (inputs[own] @ weight.T + bias).argmax(1)
     return answers
 
 
@@ -123,24 +123,6 @@ def _deviation(values: Tensor, people: Tensor, usual: Tensor) -> Tensor:
     """Shapes: values (n, D), usual (n,) bool: the baseline -> (n, D)"""
     means = {person: values[(people == person) & usual].nanmean(0) for person in _persons(people)}
     return values - torch.stack([means[int(person)] for person in people])
-
-
-def _fitted(inputs: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """A logistic regression in which all classes weigh alike. Shapes: -> (D, classes), (classes,)"""
-    weight = torch.zeros(inputs.shape[1], classes, requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
-    counts = torch.bincount(labels, minlength=classes).float()
-    balance = torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        value = F.cross_entropy(inputs @ weight + bias, labels, balance) + RIDGE * weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return weight.detach(), bias.detach()
 
 
 def _comparison(what: str, voices: Voices, usual: Tensor, without: Tensor, with_it: Tensor) -> Comparison:

@@ -20,6 +20,7 @@ from erc_live.models import card as cards
 from erc_live.models import checkpoint
 from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
+from erc_live.models.encoders.packing import save_packed
 from erc_live.models.encoders.text import FILES, HEAD, TextEncoder, fingerprint
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole, writing
@@ -184,18 +185,25 @@ def _training(graph_run: GraphRun, fit: Fit, seed: int) -> dict[str, Any]:
 
 
 def write_encoder(
-    network: nn.Module, out: Path, card: Mapping[str, Any], scores: Callable[[], Mapping[str, Any]]
+    network: nn.Module,
+    out: Path,
+    card: Mapping[str, Any],
+    scores: Callable[[], Mapping[str, Any]],
+    packed: bool = False,
 ) -> None:
     """Write weights, then the card, then the card again with what `scores` measures on the folder as it is then.
 
-    Half precision costs the third decimal of a logit and saves half of the file.
+    Half precision costs the third decimal of a logit and saves half of the file; packed (packing.py), three quarters.
 
     Raises:
         WeightsError: the folder cannot be written to.
     """
-    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    with whole(out / WEIGHTS) as part:
-        save_file(weights, part)
+    if packed:
+        save_packed(network.state_dict(), out / WEIGHTS)
+    else:
+        weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+        with whole(out / WEIGHTS) as part:
+            save_file(weights, part)
     card = {**card, "sha256": sha256(out / WEIGHTS), "scores": {}}
     write_card(out, card)
     write_card(out, {**card, "scores": scores()})

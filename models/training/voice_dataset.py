@@ -1,27 +1,32 @@
-"""Labelled voices as log-mels, each of them anew every epoch: another person, another place, another piece.
+"""Labelled voices, and what the frozen layers of the voice network make of them, which is heard once and kept on disk.
 
-Acted clips are few and made in one studio, so each is heard as another person, in another place, every few epochs; two
-are mixed, and stretches of time and pitch hidden (Park et al. 2019: "SpecAugment"; Zhang et al. 2018: "mixup").
-The rule of this file: what is drawn depends on the generator that is given, or on clip and epoch alone.
+To listen is nearly all the work of a training, and what is frozen hears the same in every fold. So each clip is heard
+as it is, as each degradation of sounds.py spoils it, and as several copies that are spoilt at random for training: by
+another speed, which is another pitch and another throat, by lines, rooms and noise.
+The rule of this file: what is drawn for a copy depends on the seed, its number, the clip and its person alone, and in
+the background of a person talks nobody else, so that who is left out of a fold is heard nowhere in it.
 """
 
-import math
-from collections.abc import Sequence
+import hashlib
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
-from erc_live.models.encoders.voice import RATE_HZ, SHORTEST_S, VOICE_LABELS, LogMel, samples
-from erc_live.models.training.sounds import spoil, trimmed
+from erc_live.models.encoders.voice import KIND, RATE_HZ, SHORTEST_S, VOICE_LABELS, SpeechCut, samples
+from erc_live.models.encoders.voice_network import Listener
+from erc_live.models.files import whole
+from erc_live.models.training.sounds import DEGRADATIONS, degrade, spoil, trimmed
 
-TEMPO, SHARE_TEMPO = 0.15, 0.5  # natural log of the ratio, either way; pitch and throat stay
-SHORTEST, LONGEST = 64, 208  # frames of a batch: the network shall not learn how long the sentences are
-HIDDEN = 2  # stretches of time, and of pitch, that are hidden in each log-mel ...
-HIDDEN_BANDS, HIDDEN_FRAMES, HIDDEN_SHARE = 8, 20, 5  # ... at most so many bands; frames, and 1 / 5 of all
-MIXED = 0.4  # both parameters of the beta distribution of the shares of two clips
+CONDITIONS: tuple[tuple[str, ...], ...] = ((), *((name,) for name in DEGRADATIONS))  # under which voices are scored
+Way = tuple[str, ...] | int  # how a clip is heard: under a condition, or as the spoilt copy of this number
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class VoiceClip:
 
     def usable(self) -> bool:
         """Whether anything can be learnt from it."""
-        return len(self.pcm) >= SHORTEST_S * RATE_HZ and LogMel(8)(samples(self.pcm)) is not None
+        return len(self.pcm) >= SHORTEST_S * RATE_HZ and SpeechCut()(samples(self.pcm)) is not None
 
 
 def classes_of(clips: Sequence[VoiceClip]) -> Tensor:
@@ -43,87 +48,101 @@ def classes_of(clips: Sequence[VoiceClip]) -> Tensor:
     return torch.tensor([VOICE_LABELS.index(clip.label) for clip in clips])
 
 
-class VoiceDataset:
-    """Usable clips: their waves, and the log-mels of how they were last spoilt, which is in another way every `anew`
-    epochs; `labels` are their classes (n,).
+@dataclass(frozen=True)
+class DescribedVoices:
+    """Usable clips and their descriptions: under each of `CONDITIONS`, NaN where nothing is usable then, and as
+    spoilt copies.
+
+    Shapes: n clips, conditions (conditions, n, width), copies (copies, n, width).
     """
 
-    def __init__(self, clips: Sequence[VoiceClip], bands: int, seed: int, anew: int) -> None:
-        self.labels = classes_of(clips)
-        self._waves = [trimmed(samples(clip.pcm)) for clip in clips]
-        self._logmel, self._bands, self._seed, self._anew = LogMel(bands), bands, seed, anew
-        self._last: dict[int, tuple[int, Tensor]] = {}  # version and log-mel of each
+    listener: Listener
+    clips: tuple[VoiceClip, ...]
+    conditions: Tensor
+    copies: Tensor
 
-    def batch(self, rows: Tensor, epoch: int, mixup: float, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Some clips as they sound in this epoch, mixed in pairs with a probability of `mixup`.
+    @property
+    def labels(self) -> Tensor:
+        """Shapes: (n,) int64"""
+        return classes_of(self.clips)
 
-        Shapes: log-mels (B, bands, T), how many frames of each are real (B,), shares of the labels (B, 7).
+    def of(self, people: Collection[str]) -> Self:
+        """Those of these people."""
+        rows = [row for row, clip in enumerate(self.clips) if clip.person in people]
+        kept = tuple(self.clips[row] for row in rows)
+        return type(self)(self.listener, kept, self.conditions[:, rows], self.copies[:, rows])
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How clips are to be heard: by what, in how many spoilt copies, drawn from which seed; `cache` is the folder where
+    descriptions are kept. It is told how many of how many clips have been heard.
+    """
+
+    listener: Listener
+    copies: int
+    seed: int
+    cache: Path
+    watch: Callable[[int, int], None] = lambda done, total: None
+
+    def describe(self, clips: Sequence[VoiceClip]) -> DescribedVoices:
+        """Listen to the usable ones of these clips; whoever is interrupted does not begin anew.
+
+        Raises:
+            WeightsError: the cache cannot be written to.
         """
-        clips = [_retimed(self._spoilt(row, epoch), generator) for row in rows.tolist()]
-        longest = _integer(SHORTEST, LONGEST, generator)
-        logmels, frames = padded([_cut(logmel, longest, generator) for logmel in clips])
-        for logmel, count in zip(logmels, frames.tolist(), strict=True):
-            _hide(logmel[: self._bands, :count], generator)
-        shares = F.one_hot(self.labels[rows], len(VOICE_LABELS)).float()
-        if torch.rand((), generator=generator) < mixup:
-            other = torch.randperm(len(rows), generator=generator)
-            share = _beta(generator)
-            logmels, shares = logmels.lerp(logmels[other], share), shares.lerp(shares[other], share)
-            frames = torch.maximum(frames, frames[other])
-        return logmels, frames, shares
+        clips = tuple(clip for clip in clips if clip.usable())
+        ways: tuple[Way, ...] = (*CONDITIONS, *range(self.copies))
+        heard = torch.full((len(ways), len(clips), self.listener.width), torch.nan)
+        digest, done = _digest(self.listener), 0
+        for person in dict.fromkeys(clip.person for clip in clips):
+            rows = [row for row, clip in enumerate(clips) if clip.person == person]
+            voices = [clips[row] for row in rows]
+            for place, way in enumerate(ways):
+                heard[place, rows] = self._of_person(voices, way, digest)
+                self.watch(done := done + len(rows), len(ways) * len(clips))
+        return DescribedVoices(self.listener, clips, heard[: len(CONDITIONS)], heard[len(CONDITIONS) :])
 
-    def _spoilt(self, row: int, epoch: int) -> Tensor:
-        """The log-mel of a clip in this epoch, which depends on nothing that came before."""
-        version = (epoch + row) // self._anew
-        if self._last.get(row, (-1,))[0] != version:
-            generator = Generator().manual_seed((self._seed * len(self._waves) + row) * 10_000 + version)
-            logmel = self._logmel(spoil(self._waves[row], self._waves, generator))
-            if logmel is None:
-                logmel = self._logmel(self._waves[row])
-            assert logmel is not None  # as clips are usable
-            self._last[row] = (version, logmel)
-        return self._last[row][1]
-
-
-def padded(logmels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Log-mels (bands, frames) of any length as one (B, bands, T), and how many frames of each are real (B,)."""
-    frames = torch.tensor([logmel.shape[1] for logmel in logmels])
-    together = torch.zeros(len(logmels), logmels[0].shape[0], int(frames.max()))
-    for row, logmel in zip(together, logmels, strict=True):
-        row[:, : logmel.shape[1]] = logmel
-    return together, frames
+    def _of_person(self, clips: Sequence[VoiceClip], way: Way, digest: str) -> Tensor:
+        """Descriptions of all clips of a person, from the disk where they are. Shapes: -> (n, width)"""
+        content = hashlib.sha256(repr((digest, way, self.seed if isinstance(way, int) else None)).encode())
+        for clip in clips:
+            content.update(clip.pcm.tobytes())
+        path = self.cache / f"voice-{content.hexdigest()[:24]}.safetensors"
+        if path.is_file():
+            try:
+                return load_file(path)["descriptions"]
+            except (SafetensorError, KeyError):
+                path.unlink()  # damaged: what is only kept to save time is made again
+        cut = SpeechCut()
+        made = torch.stack([_described(self.listener, cut(wave)) for wave in _sounds(clips, way, self.seed)])
+        with whole(path) as part:
+            save_file({"descriptions": made}, part)
+        return made
 
 
-def _integer(low: int, high: int, generator: Generator) -> int:
-    """Any of low to high, both included."""
-    return int(torch.randint(low, high + 1, (), generator=generator))
+def _sounds(clips: Sequence[VoiceClip], way: Way, seed: int) -> Iterator[Tensor]:
+    """The clips of a person under a condition, or as the copy of this number; such a copy is usable, as its clip is."""
+    if not isinstance(way, int):
+        yield from (samples(degrade(clip.pcm, way)) for clip in clips)
+        return
+    cut, waves = SpeechCut(), [trimmed(samples(clip.pcm)) for clip in clips]
+    for clip, wave in zip(clips, waves, strict=True):
+        drawn = zlib.crc32(repr((seed, way)).encode(), zlib.crc32(clip.pcm.tobytes()))
+        spoilt = spoil(wave, waves, Generator().manual_seed(drawn))
+        yield wave if cut(spoilt) is None else spoilt
 
 
-def _retimed(logmel: Tensor, generator: Generator) -> Tensor:
-    """Spoken faster or slower."""
-    if torch.rand((), generator=generator) >= SHARE_TEMPO:
-        return logmel
-    ratio = math.exp(TEMPO * (2 * float(torch.rand((), generator=generator)) - 1))
-    return F.interpolate(logmel[None], size=max(round(logmel.shape[1] * ratio), 8), mode="linear")[0]
+@torch.inference_mode()
+def _described(listener: Listener, speech: Tensor | None) -> Tensor:
+    """A clip by itself, as in live use; NaN where nothing is usable. Shapes: (samples,) -> (width,)"""
+    described: Tensor = torch.full((listener.width,), torch.nan) if speech is None else listener(speech)
+    return described
 
 
-def _cut(logmel: Tensor, longest: int, generator: Generator) -> Tensor:
-    start = _integer(0, max(logmel.shape[1] - longest, 0), generator)
-    return logmel[:, start : start + longest]
-
-
-def _hide(logmel: Tensor, generator: Generator) -> None:
-    bands, frames = logmel.shape
-    for _ in range(HIDDEN):
-        wide = _integer(0, min(HIDDEN_BANDS, bands // 2), generator)
-        first = _integer(0, bands - wide, generator)
-        logmel[first : first + wide] = 0
-        long = _integer(0, min(HIDDEN_FRAMES, frames // HIDDEN_SHARE), generator)
-        first = _integer(0, frames - long, generator)
-        logmel[:, first : first + long] = 0
-
-
-def _beta(generator: Generator) -> float:
-    """A share up to 1/2 of the second clip: Beta(a, a) is the ratio of two gamma variables."""
-    gamma = torch._standard_gamma(torch.full((2,), MIXED), generator=generator)
-    return float(gamma.min() / gamma.sum().clamp(min=1e-12))
+def _digest(listener: Listener) -> str:
+    """Of the recipe and the weights."""
+    content = hashlib.sha256(KIND.format.encode())
+    for name, values in listener.state_dict().items():
+        content.update(name.encode() + values.numpy().tobytes())
+    return content.hexdigest()

@@ -1,42 +1,41 @@
-"""A recipe for voices scored on all people, each heard by a network that did not learn from them; then trained on all.
+"""A recipe for voices scored on all people, each heard by a network that did not learn from them; then learnt from all.
 
 Sixteen actors to learn from and four to choose by say little of the next person. Here every person is left out once:
-for each fold a network learns from the people of the other folds, for all epochs, and its last epoch answers for the
-fold, so nothing is chosen on what is scored. Temperature and usual distance of the network that is kept come from these
-answers; the scores that are told use, for each fold, the temperature and the distance of the other folds.
+for each fold a network learns from the people of the other folds and answers for the fold, so nothing is chosen on what
+is scored. Temperature and usual distance of the network that is kept come from these answers; the scores that are told
+use, for each fold, the temperature and the distance of the other folds.
 What people who taught nothing sound like to a network is wanted elsewhere, too (composed corpora), and the network that
 is kept has learnt from everybody; so the answers of the folds are kept beside it.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor
 
 from erc_live.models.encoders.voice import VoiceEncoder
+from erc_live.models.encoders.voice_network import CLASSES
 from erc_live.models.errors import CorpusError
 from erc_live.models.files import whole
 from erc_live.models.training.encoder_evaluation import VoiceScores
 from erc_live.models.training.folds import grouped_folds
 from erc_live.models.training.metrics import recall_per_class
-from erc_live.models.training.trainer import RESUME, EpochDone, StepDone
-from erc_live.models.training.voice_dataset import VoiceClip, classes_of
-from erc_live.models.training.voice_task import VoiceTraining, fit_voice, write_voice
-from erc_live.models.training.voice_unheard import (
-    CONDITIONS,
+from erc_live.models.training.voice_dataset import CONDITIONS, DescribedVoices, VoiceClip, classes_of
+from erc_live.models.training.voice_head import (
     SLOPE,
     Unheard,
     answers_of,
     calibrate,
     clean_temperature,
-    know_voices,
     usual_distance,
 )
+from erc_live.models.training.voice_training import VoiceTraining, fit_voice, write_voice
 
 UNHEARD = "unheard.safetensors"  # in the folder of the weights: the answers of the folds
 CLEAN = "clean"  # its rows that are of clips as they are; others bear the name of the degradation
@@ -45,47 +44,45 @@ TAILS = (0.025, 0.975)
 
 
 def train_voice_folds(
-    clips: Sequence[VoiceClip],
-    folds: int,
-    out: Path,
-    config: VoiceTraining,
-    about: Mapping[str, Any],
-    watch: Callable[[StepDone | EpochDone], None] = lambda _: None,
+    voices: DescribedVoices, folds: int, out: Path, config: VoiceTraining, about: Mapping[str, Any]
 ) -> VoiceEncoder:
     """Score a recipe in folds of people, train it on all of them, write weights, card and `UNHEARD` into `out`.
 
-    A run that was interrupted goes on where it was.
-
     Raises:
         CorpusError: there are fewer people than folds.
-        WeightsError: `out` cannot be written to, or holds an unfinished run with other data or settings.
+        WeightsError: `out` cannot be written to.
     """
-    clips = [clip for clip in clips if clip.usable()]
-    config = replace(config, score_every=config.epochs)
-    parts = _parts(clips, folds)
-    states = [out / f"fold-{fold}-{RESUME}" for fold in range(folds)]
-    heard = []
-    for fold, state in enumerate(states):
-        learnt = [clip for clip, part in zip(clips, parts, strict=True) if part != fold]
-        network, _ = fit_voice(learnt, (), state, config, watch)
-        know_voices(network, learnt)
-        heard.append(answers_of(network, [clip for clip, part in zip(clips, parts, strict=True) if part == fold]))
-    order = torch.tensor(parts).argsort(stable=True).argsort()
-    answers = torch.cat([_calibrated(one, _joined(heard[:at] + heard[at + 1 :])) for at, one in enumerate(heard)], 1)
-    answers = answers[:, order]
-    network, _ = fit_voice(clips, (), out / RESUME, config, watch)
-    know_voices(network, clips)
-    known = calibrate(network, _joined(heard))
-    _keep_answers(out / UNHEARD, answers, clips)
-    training = {**about, **asdict(config), "folds": folds, "people": len({clip.person for clip in clips}), **known}
-    encoder = write_voice(network, out, training, lambda: fold_scores(answers, clips))
-    for state in (*states, out / RESUME):
-        state.unlink(missing_ok=True)
-    return encoder
+    parts = folds_of(voices.clips, folds)
+    answers, heard = unheard_answers(voices, parts, config)
+    network = fit_voice(voices, config)
+    known = calibrate(network, heard)
+    _keep_answers(out / UNHEARD, answers, voices.clips)
+    people = len({clip.person for clip in voices.clips})
+    training = {**about, **asdict(config), "folds": folds, "people": people, **known}
+    return write_voice(network, out, training, lambda: fold_scores(answers, voices.clips, parts))
 
 
-def fold_scores(answers: Tensor, clips: Sequence[VoiceClip]) -> dict[str, Any]:
-    """What a card says of the answers of the folds: under each condition, and of each person under clean sound.
+def unheard_answers(
+    voices: DescribedVoices, parts: Sequence[Collection[str]], config: VoiceTraining
+) -> tuple[Tensor, Unheard]:
+    """What networks that learnt from the other parts of the people say of each clip, calibrated by these parts; and all
+    of it before that, part by part.
+
+    Shapes: -> (conditions, n, 7)
+    """
+    heard: list[Unheard] = []
+    for people in parts:
+        network = fit_voice(voices.of({clip.person for clip in voices.clips}.difference(people)), config)
+        heard.append(answers_of(network, voices.of(people)))
+    answers = torch.full((*voices.conditions.shape[:2], CLASSES), torch.nan)
+    for at, people in enumerate(parts):
+        rows = [row for row, clip in enumerate(voices.clips) if clip.person in people]
+        answers[:, rows] = _calibrated(heard[at], _joined(heard[:at] + heard[at + 1 :]))
+    return answers, _joined(heard)
+
+
+def fold_scores(answers: Tensor, clips: Sequence[VoiceClip], parts: Sequence[Collection[str]]) -> dict[str, Any]:
+    """What a card says of the answers of the folds: under each condition; of each fold and person under clean sound.
 
     Shapes: log-probabilities (conditions, n, 7) of the n clips
     """
@@ -94,12 +91,20 @@ def fold_scores(answers: Tensor, clips: Sequence[VoiceClip]) -> dict[str, Any]:
         ", ".join(("folds", *names)): asdict(VoiceScores.of(rows, labels))
         for names, rows in zip(CONDITIONS, answers, strict=True)
     }
-    people = sorted({clip.person for clip in clips})
-    places = {name: torch.tensor([clip.person == name for clip in clips]) for name in people}
-    alone = {name: VoiceScores.of(answers[0][rows], labels[rows]) for name, rows in places.items()}
-    by_person = {name: {"uar": one.uar, "calibration_error": one.calibration_error} for name, one in alone.items()}
-    counts = torch.tensor([one.confusion for one in alone.values()])
-    return {**scores, "folds": {**scores["folds"], "interval": uar_interval(counts), "people": by_person}}
+
+    def alone(people: Collection[str]) -> VoiceScores:
+        rows = torch.tensor([clip.person in people for clip in clips])
+        return VoiceScores.of(answers[0][rows], labels[rows])
+
+    people = {name: alone([name]) for name in sorted({clip.person for clip in clips})}
+    counts = torch.tensor([one.confusion for one in people.values()])
+    more = {
+        "interval": uar_interval(counts),
+        "by_fold": [alone(part).uar for part in parts],
+        "worst": min(people, key=lambda name: people[name].uar),
+        "people": {name: {"uar": one.uar, "calibration_error": one.calibration_error} for name, one in people.items()},
+    }
+    return {**scores, "folds": {**scores["folds"], **more}}
 
 
 def uar_interval(counts: Tensor, seed: int = 0) -> tuple[float, float]:
@@ -115,11 +120,14 @@ def uar_interval(counts: Tensor, seed: int = 0) -> tuple[float, float]:
     return low, high
 
 
-def _parts(clips: Sequence[VoiceClip], folds: int) -> list[int]:
+def folds_of(clips: Sequence[VoiceClip], folds: int) -> list[set[str]]:
+    """The people of each fold. Raises CorpusError when there are fewer people than folds."""
     try:
-        return grouped_folds([clip.person for clip in clips], folds)
+        places = grouped_folds([clip.person for clip in clips], folds)
     except ValueError as error:
         raise CorpusError(f"--folds {folds}: {error}") from error
+    pairs = {(clip.person, place) for clip, place in zip(clips, places, strict=True)}
+    return [{person for person, place in pairs if place == fold} for fold in range(folds)]
 
 
 def _joined(parts: Sequence[Unheard]) -> Unheard:
@@ -134,6 +142,15 @@ def _calibrated(one: Unheard, others: Unheard) -> Tensor:
     """The log-probabilities of a fold, by what the other folds teach of confidence. Shapes: -> (conditions, n, 7)"""
     beyond = (one.distances - usual_distance(others)).clamp(min=0)
     return (one.logits / (clean_temperature(others) * (1 + SLOPE * beyond))[..., None]).log_softmax(-1)
+
+
+def stored_answers(folder: Path) -> dict[str, Tensor]:
+    """What the folds said of clips as they are, (7,) each, by the names of the clips; nothing without folds."""
+    path = folder / UNHEARD
+    if not path.is_file():
+        return {}
+    with safe_open(path, "pt") as file:
+        return dict(zip(json.loads(file.metadata()["clips"]), file.get_tensor(CLEAN), strict=True))
 
 
 def _keep_answers(path: Path, answers: Tensor, clips: Sequence[VoiceClip]) -> None:

@@ -6,16 +6,18 @@ from typing import Any
 
 import av
 import numpy as np
+import platformdirs
 import pytest
+from tiny_voice import TINY, tiny_listener
 from typer.testing import CliRunner
 
 from erc_live.live.commands.encoder import encoder_app
 from erc_live.live.commands.experiment import experiment_app
 from erc_live.live.errors import ConfigError
 from erc_live.models.encoders.voice import RATE_HZ, VOICE_LABELS, VoiceEncoder
-from erc_live.models.encoders.voice_network import VoiceConfig
 from erc_live.models.errors import CorpusError, WeightsError
-from erc_live.models.training.voice_task import VoiceTraining
+from erc_live.models.training import voice_training
+from erc_live.models.training.voice_training import VoiceTraining
 
 EMOTIONS = range(1, 9)
 
@@ -74,13 +76,19 @@ def scored(*arguments: object) -> dict[str, Any]:
     return answer
 
 
-def test_training_writes_weights_that_can_be_measured(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = VoiceTraining(network=VoiceConfig(bands=24, widths=(4, 4, 8), width=8))
-    monkeypatch.setattr(VoiceTraining.__init__, "__defaults__", tuple(vars(small).values()))
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training of one copy by a network that is less deep, with a cache of its own."""
+    config = VoiceTraining(copies=1, network=TINY)
+    monkeypatch.setattr(VoiceTraining.__init__, "__defaults__", tuple(vars(config).values()))
+    monkeypatch.setattr(voice_training, "begun", lambda *_: tiny_listener())
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("small")
+def test_training_writes_weights_that_can_be_measured(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    run("train", "voice", "--corpus", corpus, "--out", out, "--epochs", 1, "--seed", 3)
+    run("train", "voice", "--corpus", corpus, "--out", out, "--seed", 3)
     card = json.loads((out / "card.json").read_text())
     assert card["training"]["seed"] == 3
     assert "CC BY-NC-SA 4.0" in card["training"]["licence"]
@@ -89,18 +97,33 @@ def test_training_writes_weights_that_can_be_measured(
     assert {name: answer[name] for name in card["scores"]["dev"]} == card["scores"]["dev"]
 
 
-def test_folds_score_every_actor_and_keep_what_learnt_from_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small")
+def test_folds_score_every_actor_and_keep_what_learnt_from_all(tmp_path: Path) -> None:
     corpus = folder_of(tmp_path / "corpus", [2, 17])
-    small = VoiceTraining(network=VoiceConfig(bands=24, widths=(4, 4, 8), width=8))
-    monkeypatch.setattr(VoiceTraining.__init__, "__defaults__", tuple(vars(small).values()))
     out = tmp_path / "run"
-    run("train", "voice", "--corpus", corpus, "--out", out, "--epochs", 1, "--folds", 2)
+    run("train", "voice", "--corpus", corpus, "--out", out, "--folds", 2)
     card = json.loads((out / "card.json").read_text())
     assert set(card["scores"]["folds"]["people"]) == {"02", "17"}
     assert card["scores"]["folds"]["clips"] == 16
     assert card["training"]["corpus"].startswith("RAVDESS speech, actors 1-20")
     with pytest.raises(CorpusError, match="--folds 4: 2 groups"):
-        run("train", "voice", "--corpus", corpus, "--out", tmp_path / "four", "--epochs", 1, "--folds", 4)
+        run("train", "voice", "--corpus", corpus, "--out", tmp_path / "four", "--folds", 4)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_training_that_is_stopped_says_how_it_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from erc_live.models.training.voice_dataset import Hearing
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Hearing, "describe", stopped)
+    arguments = ["train", "voice", "--corpus", str(corpus), "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(encoder_app, arguments)
+    assert done.exit_code == 130
+    assert "the same command goes on" in done.stderr
 
 
 def test_held_out_actors_are_scored_without_an_index(held_out: Path) -> None:
@@ -139,6 +162,7 @@ def test_clips_that_cannot_be_read_are_left_out_of_scoring_and_named(held_out: P
         run("evaluate", "voice", "--corpus", held_out, "--split", "test")
 
 
+@pytest.mark.usefixtures("small")
 def test_training_does_not_begin_with_a_clip_that_cannot_be_read(corpus: Path, tmp_path: Path) -> None:
     (corpus / "Actor_01" / "03-01-02-01-01-01-01.wav").write_bytes(b"")
     with pytest.raises(CorpusError, match="1 of 16 clips cannot be read"):
@@ -155,8 +179,8 @@ def test_a_corpus_or_weights_that_are_not_there(tmp_path: Path, held_out: Path) 
 
 
 @pytest.mark.slow
-def test_shipped_weights_reach_what_their_card_says(shared_data: Path) -> None:
-    """Clean dev of the real corpus, with the command that the card names."""
+def test_shipped_weights_have_learnt_from_the_actors_of_their_card(shared_data: Path) -> None:
+    """The real corpus, on actors that they know: no fold may be better."""
     from erc_live.models.card import PRETRAINED
 
     corpus = shared_data / "ravdess"
@@ -165,4 +189,4 @@ def test_shipped_weights_reach_what_their_card_says(shared_data: Path) -> None:
     answer = scored("--corpus", corpus)
     card = json.loads((PRETRAINED / "voice" / "card.json").read_text())
     assert answer["clips"] == 240
-    assert answer["uar"] == pytest.approx(card["scores"]["dev"]["uar"], abs=0.01)  # two clips: another processor
+    assert answer["uar"] > card["scores"]["folds"]["uar"]
