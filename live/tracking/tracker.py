@@ -138,6 +138,7 @@ class Tracker:
             turn, memory = self.memory(features.dialogue).turn(self._classifier.usable(features))
             turns.append(turn)
             memories.append(memory)
+        for features in batch:
             if features.dialogue not in self.slots:
                 self.slots.join(features.dialogue)
         states = [self._copy(features) for features in batch]
@@ -163,7 +164,9 @@ class Tracker:
         return self._memories.get(dialogue) or DialogueMemory()
 
     def state(self, dialogue: str) -> Any:
-        """A copy of the state of a dialogue, in host memory. Raises ValueError if there is none."""
+        """A copy of the state of a dialogue, in host memory; that of one in which nothing was said yet."""
+        if dialogue not in self.slots:
+            self.slots.join(dialogue)
         state = self.slots.leave(dialogue)
         self.slots.join(dialogue, state)
         return state
