@@ -16,7 +16,7 @@ from erc_live.streams.snapshot_queue import SnapshotQueue
 
 CONNECTIONS = 1024  # subscribers; each takes four descriptors and a fixed amount of memory
 DIALOGUES_OF_ONE = 256  # snapshots that one connection is owed: it may follow so many dialogues at once
-EARLY = 4096  # subscribers to dialogues that have not begun
+AWAITING = 4096  # subscribers to dialogues that have not begun
 _QUEUE = 20_000  # messages held for each slow reader: of all dialogues, some 30 MB
 _HEARTBEAT = "heartbeat"
 
@@ -31,7 +31,7 @@ class DialogueOutlet:
         alive: the sign of life of a dialogue, as JSON; b"" likewise.
     """
 
-    def __init__(  # noqa: PLR0913 - each is of use alone
+    def __init__(
         self,
         endpoint: str,
         past: Callable[[str], Sequence[bytes]],
@@ -50,16 +50,16 @@ class DialogueOutlet:
         self.endpoint = self._outlet.endpoint
         self._past, self._alive, self._now = past, alive, now
         self._snapshots = SnapshotQueue(now, DIALOGUES_OF_ONE)
-        self._early: dict[bytes, str] = {}  # topics that wait for a dialogue to begin, and which
+        self._awaiting: dict[bytes, str] = {}  # topics that wait for a dialogue to begin, and which
         self._heartbeat_at = now() + HEARTBEAT_S
 
     def publish(self, topic: str, dialogue: str, data: bytes) -> None:
         """Send a message, as JSON, to every subscriber of the dialogue. Who came before it began is told from the
         `Hello` on; what is said of one that does not begin, they are told, too.
         """
-        if self._early:
-            for early in [topic for topic, awaited in self._early.items() if awaited == dialogue]:
-                self._tell(early, dialogue, [data])
+        if self._awaiting:
+            for waiting in [topic for topic, awaited in self._awaiting.items() if awaited == dialogue]:
+                self._answer(waiting, dialogue, [data])
         self._outlet.send([f"{topic}.{dialogue}".encode(), data])
 
     def poll(self) -> None:
@@ -67,7 +67,7 @@ class DialogueOutlet:
         self._snapshots.add(self._outlet.requests())
         while self._snapshots.due(1):
             topic = self._snapshots.pop()
-            self._tell(topic, _dialogue(topic), [])
+            self._answer(topic, _dialogue(topic), [])
         if self._now() >= self._heartbeat_at:
             self._heartbeat_at = self._now() + HEARTBEAT_S
             self._outlet.look_after()
@@ -75,14 +75,14 @@ class DialogueOutlet:
                 if data := self._alive(dialogue):
                     self.publish(_HEARTBEAT, dialogue, data)
 
-    def _tell(self, topic: bytes, dialogue: str, otherwise: Sequence[bytes]) -> None:
+    def _answer(self, topic: bytes, dialogue: str, otherwise: Sequence[bytes]) -> None:
         """The past of a dialogue on that topic; if there is none yet, what is told `otherwise`, and the past later."""
-        self._early.pop(topic, None)
+        self._awaiting.pop(topic, None)
         past = self._past(dialogue)
         if not past and dialogue:
-            self._early[topic] = dialogue
-            if len(self._early) > EARLY:
-                del self._early[next(iter(self._early))]
+            self._awaiting[topic] = dialogue
+            if len(self._awaiting) > AWAITING:
+                del self._awaiting[next(iter(self._awaiting))]
         for data in past or otherwise:
             self._outlet.send([topic, data])
 

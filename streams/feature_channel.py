@@ -51,8 +51,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-class Received(NamedTuple):
-    """What came from `sender`; None where it is no message of ours, and then `why`."""
+class FeatureMessage(NamedTuple):
+    """From `sender`; None where it is no message of ours, and then `why`."""
 
     sender: bytes
     message: UtteranceFeatures | SourceEnd | None
@@ -86,7 +86,7 @@ class FeatureInlet:
             self._doorkeeper.answer()
         return bool(self._socket.poll(max(0, round(timeout_s * 1000))))
 
-    def receive(self, most: int) -> Iterator[Received]:
+    def receive(self, most: int) -> Iterator[FeatureMessage]:
         """What has come, at most so many messages; the rest waits where it is."""
         with contextlib.suppress(zmq.Again):
             for _ in range(most):
@@ -204,13 +204,15 @@ def check_feature_endpoint(endpoint: str) -> None:
         raise AddressError(str(error).replace("events.endpoint", "--features")) from error
 
 
-def _read(sender: bytes, frames: list[bytes]) -> Received:
+def _read(sender: bytes, frames: list[bytes]) -> FeatureMessage:
     try:
         if len(frames) > _FRAMES:
             raise BadMessage(f"{len(frames)} frames; a message has {_FRAMES} at most")
         message = codec.decode(frames)
     except BadMessage as error:
-        return Received(sender, None, str(error)[:WHY_LETTERS])
+        return FeatureMessage(sender, None, str(error)[:WHY_LETTERS])
     if isinstance(message, UtteranceFeatures | SourceEnd):
-        return Received(sender, message)
-    return Received(sender, None, f"{type(message).__name__} is not taken here: send UtteranceFeatures or SourceEnd")
+        return FeatureMessage(sender, message)
+    return FeatureMessage(
+        sender, None, f"{type(message).__name__} is not taken here: send UtteranceFeatures or SourceEnd"
+    )

@@ -19,8 +19,8 @@ from erc_live.streams.relay import CONNECTIONS, Relay
 from erc_live.streams.sockets import LINGER_MS, MAX_REQUEST_BYTES, close_socket, open_socket
 from erc_live.streams.topics import BY_NAME
 
-# + an id of its own: the topic on which one late subscriber is told what it missed. Of one dialogue of many: + a dot and
-# the dialogue.
+# + an id of its own: the topic on which one late subscriber is told what it missed. Of one dialogue of many, + a dot
+# and that one.
 SNAPSHOT = "snapshot."
 _PREFIX = SNAPSHOT.encode()
 _PUBLIC = tuple(name.encode() for name, topic in BY_NAME.items() if issubclass(topic.message, PublicMessage))

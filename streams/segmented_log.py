@@ -1,4 +1,4 @@
-"""A log of records that only grows at its end and is forgotten at its beginning: what many dialogues are recovered from.
+"""A log of records that only grows at its end and is forgotten at its beginning: many dialogues are recovered from it.
 
 It is a folder of files, each named by the number of bytes before it, so a record has one offset for ever, whatever is
 forgotten. A record is a line: a checksum, a space, its bytes without a newline. What a crash left of a last line is cut
@@ -23,7 +23,7 @@ HEAD = 9  # bytes of the checksum and the space
 _SUFFIX = ".log"
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """`offset`: of the first byte of `data` in the log."""
 
     offset: int
@@ -51,7 +51,7 @@ class RecordLog(Protocol):
         """A part of a record."""
         ...
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[LogRecord]:
         """All that is not forgotten, in order."""
         ...
 
@@ -117,7 +117,7 @@ class FileLog:
         except OSError as error:
             raise SessionError(f"{self._folder}: cannot read the log at {offset}: {error.strerror}") from error
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[LogRecord]:
         """Raises SessionError where the log is damaged."""
         for begin in self._begins:
             offset = begin
@@ -127,7 +127,7 @@ class FileLog:
                     if line[: HEAD - 1] != b"%08x" % zlib.crc32(data):
                         raise SessionError(f"{self._path(begin)}: damaged at byte {offset - begin}: restore it or begin"
                                            " with another folder")  # fmt: skip
-                    yield Record(offset + HEAD, data)
+                    yield LogRecord(offset + HEAD, data)
                     offset += len(line)
 
     def forget(self, before: int) -> None:

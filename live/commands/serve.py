@@ -74,6 +74,6 @@ def serve(
     serving = Serving(settings, feature_endpoint(features), place, dialogues, standby)
     counts = run(serving, standing_by, ready, lambda: bool(stopping))
     print_line(
-        f"{counts.stored} utterances, {counts.repeated} sent again, {counts.refused} refused, {counts.failed} put aside, "
-        f"{counts.dropped} provisional ones given up"
+        f"{counts.stored} utterances, {counts.repeated} sent again, {counts.refused} refused, {counts.failed} put "
+        f"aside, {counts.dropped} provisional ones given up"
     )

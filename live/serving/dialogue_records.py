@@ -17,7 +17,7 @@ import msgspec
 LENGTH_BITS = 20  # of a place: where an event stands in the log, and how long it is
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, tag="Batch"):
     """`failure`: why the one utterance in it could not be classified; its event abstains. `features` may be fewer than
     `events`: those of provisional utterances leave no trace.
     """
@@ -48,7 +48,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     dialogue: str
 
 
-DialogueRecord = Batch | Snapshot | Ended
+DialogueRecord = BatchRecord | Snapshot | Ended
 
 
 class EventHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,13 +71,13 @@ def decode(data: bytes) -> DialogueRecord:
     return record
 
 
-def head(event: msgspec.Raw) -> EventHead:
+def event_head(event: msgspec.Raw) -> EventHead:
     """Raises msgspec.DecodeError."""
     return msgspec.json.decode(event, type=EventHead)
 
 
 def batch(features: Sequence[bytes], events: Sequence[bytes], failure: str = "") -> tuple[bytes, list[int]]:
-    """A `Batch` of JSON objects, and where in it each event begins."""
+    """A `BatchRecord` of JSON objects, and where in it each event begins."""
     begin = b'{"type":"Batch","failure":%b,"features":[%b],"events":[' % (
         msgspec.json.encode(failure),
         b",".join(features),

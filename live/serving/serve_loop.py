@@ -86,14 +86,14 @@ def serve(
         return opened.shard.counts
 
 
-class _Loaded(NamedTuple):
+class _Prepared(NamedTuple):
     checkpoint: Checkpoint
     tracker: Tracker
     clock: SessionClock
     room: Room
 
 
-def _load(serving: Serving) -> _Loaded:
+def _load(serving: Serving) -> _Prepared:
     """What takes time, and needs no log."""
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
@@ -101,7 +101,7 @@ def _load(serving: Serving) -> _Loaded:
     bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
     tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
     measure = measured(tracker, checkpoint, serving.folder)
-    return _Loaded(checkpoint, tracker, clock, _room(serving.dialogues, measure))
+    return _Prepared(checkpoint, tracker, clock, _room(serving.dialogues, measure))
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:
@@ -117,7 +117,7 @@ def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Calla
     return FileLog(serving.folder)
 
 
-def _open(serving: Serving, loaded: _Loaded, log: FileLog, stack: ExitStack) -> Opened:
+def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -> Opened:
     config, checkpoint = serving.config, loaded.checkpoint
     dead_letters = FileLog(serving.folder / "dead-letters")
     stack.callback(dead_letters.close)

@@ -65,7 +65,7 @@ def measured(tracker: Tracker, checkpoint: Checkpoint, folder: Path) -> Capacity
 
 
 def generated(checkpoint: Checkpoint, dialogue: str, number: int, seed: int = 0) -> UtteranceFeatures:
-    """A made utterance of random vectors, as the encoders of the card give them: always the same for the same numbers."""
+    """A made utterance of random vectors, as wide as those of the card: always the same for the same numbers."""
     draw = np.random.default_rng((seed, number))
     dims = dict(zip(MODALITIES, widths(checkpoint.model.config), strict=True))
     t_ns = number * 2_000_000_000

@@ -52,7 +52,7 @@ class Waiting(NamedTuple):
     t_ns: int
 
 
-class Published(NamedTuple):
+class DialogueMessage(NamedTuple):
     """A message of the public stream of a dialogue, as JSON."""
 
     topic: str
@@ -69,11 +69,11 @@ class Lot(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class ShardOutcome:
     """What is to be sent now."""
 
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
-    published: list[Published] = field(default_factory=list)
+    published: list[DialogueMessage] = field(default_factory=list)
 
 
 @dataclass
@@ -121,7 +121,7 @@ class DialogueShard:
         self._finals: deque[Waiting] = deque()
         self._pending: set[tuple[str, int]] = set()  # dialogue and identity of those
         self._passing: dict[str, UtteranceFeatures] = {}  # the newest provisional one of a dialogue
-        self._notices: list[Published] = []  # refusals
+        self._notices: list[DialogueMessage] = []  # refusals
         self._schedule = SnapshotSchedule()
 
     @property
@@ -161,11 +161,11 @@ class DialogueShard:
             self.counts.dropped += self._passing.pop(message.dialogue, None) is not None
         return None
 
-    def flush(self) -> Outcome:
+    def flush(self) -> ShardOutcome:
         """Classify what waits, 64 dialogues at a time, and put it into the log. Raises SessionError where that fails:
         nothing may be taken any more then.
         """
-        outcome = Outcome(published=self._notices)
+        outcome = ShardOutcome(published=self._notices)
         self._notices = []
         lots: list[Lot] = []
         ends: list[SourceEnd] = []
@@ -256,8 +256,8 @@ class DialogueShard:
         hello = structs.replace(self._hello, session=session, published={})
         end = SessionEnd(session=session, t_ns=t_ns, utterances=0, reason=f"refused: {why}")
         self._notices += [
-            Published("hello", dialogue, codec.to_json(hello)),
-            Published("session_end", dialogue, codec.to_json(end)),
+            DialogueMessage("hello", dialogue, codec.to_json(hello)),
+            DialogueMessage("session_end", dialogue, codec.to_json(end)),
         ]
 
     def _begin(self, dialogue: str) -> None:
@@ -311,8 +311,9 @@ class DialogueShard:
         self.counts.dropped += len(passing) - len(events)
         return [Lot((), events)] if events else []
 
-    def _write(self, lots: list[Lot], ends: list[SourceEnd], outcome: Outcome) -> None:
+    def _write(self, lots: list[Lot], ends: list[SourceEnd], outcome: ShardOutcome) -> None:
         """Number the events, put all into the log, and publish it."""
+        ends = [end for end in ends if end.source in self.dialogues]  # some say it twice
         data, events = [], []
         for lot in lots:
             numbered = [self._numbered(event) for event in lot.events]
@@ -326,9 +327,9 @@ class DialogueShard:
             for event, encoded_event, start in lot_events:
                 self.stored(event, records.place(offset + start, len(encoded_event)))
                 self.counts.stored += event.final
-                outcome.published.append(Published("event", event.dialogue, encoded_event))
+                outcome.published.append(DialogueMessage("event", event.dialogue, encoded_event))
         for end in ends:
-            outcome.published.append(Published("session_end", end.source, self._end(end)))
+            outcome.published.append(DialogueMessage("session_end", end.source, self._end(end)))
 
     def _numbered(self, event: EmotionEvent) -> EmotionEvent:
         if event.dialogue not in self.dialogues:  # it had ended meanwhile, and begins anew

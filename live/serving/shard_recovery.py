@@ -54,7 +54,7 @@ def recover(shard: DialogueShard) -> ShardRecovery:
                     _restore(shard, record, offset)
                 case records.Ended() if since.get(record.dialogue, -1) < offset:
                     shard.close(record.dialogue)
-                case records.Batch():
+                case records.BatchRecord():
                     _replay(shard, record, offset, lambda dialogue, at=offset: since.get(dialogue, -1) < at, recovery)
     except (msgspec.MsgspecError, StateError, BadMessage, ValueError) as error:
         raise SessionError(f"the log cannot be replayed: {error}: restore it, or begin with another folder") from error
@@ -88,13 +88,13 @@ def _restore(shard: DialogueShard, snapshot: records.Snapshot, offset: int) -> N
 
 def _replay(
     shard: DialogueShard,
-    batch: records.Batch,
+    batch: records.BatchRecord,
     offset: int,
     counts: Callable[[str], bool],
     recovery: ShardRecovery,
 ) -> None:
     """Take in a batch; of which dialogues its rows `count`."""
-    heads = [records.head(event) for event in batch.events]
+    heads = [records.event_head(event) for event in batch.events]
     batch_places = _places(batch, offset)
     if not any(counts(head.dialogue) for head in heads):
         return
@@ -111,14 +111,14 @@ def _replay(
             recovery.differing += again[number].probs != head.probs
 
 
-def _places(batch: records.Batch, offset: int) -> list[int]:
+def _places(batch: records.BatchRecord, offset: int) -> list[int]:
     """Where the events stand: the record is written as `records.batch` does."""
     features, events = ([bytes(part) for part in parts] for parts in (batch.features, batch.events))
     _, starts = records.batch(features, events, batch.failure)
     return [records.place(offset + start, len(event)) for start, event in zip(starts, events, strict=True)]
 
 
-def _classified(shard: DialogueShard, batch: records.Batch, counts: Callable[[str], bool]) -> list[EmotionEvent]:
+def _classified(shard: DialogueShard, batch: records.BatchRecord, counts: Callable[[str], bool]) -> list[EmotionEvent]:
     """The events of its final utterances, computed as they were then."""
     rows = []
     for number, data in enumerate(batch.features):

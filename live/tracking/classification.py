@@ -28,7 +28,7 @@ from erc_live.streams.messages import UtteranceFeatures
 
 
 @dataclass(frozen=True)
-class Turn:
+class NextUtterance:
     """The next utterance of a dialogue, with vectors that the model can use, and the number of who speaks."""
 
     features: UtteranceFeatures
@@ -44,9 +44,9 @@ class Turn:
         """Whether its words were rather misheard than not; the dialogue then goes on without them."""
         return self.doubted and 2 * (self.features.text_confidence or 0.0) < 1
 
-    def alternative(self) -> "Turn":
+    def alternative(self) -> "NextUtterance":
         """The same without its words."""
-        return Turn(masked(self.features, "text"), self.speaker)
+        return NextUtterance(masked(self.features, "text"), self.speaker)
 
 
 class Classifier:
@@ -73,7 +73,7 @@ class Classifier:
         mixed = confidence * probs + (1 - confidence) * without
         return mixed, after if 2 * confidence >= 1 else after_without
 
-    def together(self, turns: Sequence[Turn], slots: Slots[Any]) -> Tensor:
+    def together(self, turns: Sequence[NextUtterance], slots: Slots[Any]) -> Tensor:
         """The probabilities for the next utterance of several dialogues, each at most once, whose states are in
         `slots`; where the utterance is final, its dialogue goes on.
 
@@ -93,14 +93,14 @@ class Classifier:
             probs[n] = share * probs[n] + (1 - share) * second
         return probs
 
-    def _stepped(self, turns: Sequence[Turn], slots: Slots[Any], final: bool) -> Tensor:
+    def _stepped(self, turns: Sequence[NextUtterance], slots: Slots[Any], final: bool) -> Tensor:
         dialogues = [turn.features.dialogue for turn in turns]
         passing = {turn.features.dialogue for turn in turns if not (final and turn.features.final)}
         logits = slots.step(dialogues, self._rows(turns), passing).double()
         heat = [self._card.confidence(turn.features.vectors).temperature for turn in turns]
         return torch.softmax(logits / torch.tensor(heat, dtype=torch.float64)[:, None], -1)
 
-    def _rows(self, turns: Sequence[Turn]) -> UtteranceBatch:
+    def _rows(self, turns: Sequence[NextUtterance]) -> UtteranceBatch:
         """The utterances side by side, each modality at the width of the model."""
         dims = dict(zip(MODALITIES, widths(self.model.config), strict=True))
         columns = {modality: np.zeros((len(turns), dim), np.float32) for modality, dim in dims.items()}

@@ -2,11 +2,12 @@
 tensor.
 
 One dialogue or thousands: their states lie in `slots.py`, and `observe_all` takes the next utterance of many together.
-A final utterance moves the state of its dialogue; a provisional one is classified from it and leaves no trace. So a provisional event may be wrong, late or missing without consequence: replay at maximum speed leaves them
-out, and the final events are the same. Because copies of old states are kept for a while, the dialogue can go back to before any
+A final utterance moves the state of its dialogue; a provisional one is classified from it and leaves no trace. So a
+provisional event may be wrong, late or missing without consequence: replay at maximum speed leaves them out, and the
+final events are the same. Because copies of old states are kept for a while, the dialogue can go back to before any
 recent utterance, when it turns out that somebody else spoke. Only the past is ever read: the event of an utterance
-depends on it and on the utterances observed before it. Speakers are numbered here, by first appearance, so that a
-perception worker that was started again cannot renumber them. `classification.py` has the arithmetic.
+depends on it and on the utterances of its dialogue observed before it. Speakers are numbered here, by first appearance,
+so that a perception worker that was started again cannot renumber them. `classification.py` has the arithmetic.
 """
 
 from collections import deque
@@ -19,7 +20,7 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
-from erc_live.live.tracking.classification import Classifier, Turn
+from erc_live.live.tracking.classification import Classifier, NextUtterance
 from erc_live.live.tracking.slots import Slots
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.dimensions import Coordinates, expected
@@ -59,11 +60,11 @@ class DialogueMemory:
     speakers: tuple[str, ...] = ()  # by number: a name, else the voice
     last_label: Mapping[int, str] = field(default_factory=dict)  # by number
 
-    def turn(self, features: UtteranceFeatures) -> tuple[Turn, "DialogueMemory"]:
+    def turn(self, features: UtteranceFeatures) -> tuple[NextUtterance, "DialogueMemory"]:
         """The utterance with the number of its speaker, who may be new."""
         voice = features.speaker_name or features.voice or features.source
         speakers = self.speakers if voice in self.speakers else (*self.speakers, voice)
-        return Turn(features, speakers.index(voice)), replace(self, speakers=speakers)
+        return NextUtterance(features, speakers.index(voice)), replace(self, speakers=speakers)
 
     def after(self, speaker: int, label: str | None) -> "DialogueMemory":
         """With one utterance more; without a label, nothing is known of it."""
@@ -102,7 +103,7 @@ class Tracker:
         clock: Clock,
         device: str = "cpu",
         coordinates: Coordinates = MappingProxyType({}),
-        bounds: Bounds = Bounds(),  # noqa: B008 - a value
+        bounds: Bounds = Bounds(),
     ) -> None:
         self._classifier = Classifier(checkpoint, device)
         self.slots: Slots[Any] = Slots(self._classifier.model, bounds.capacity, clock)
@@ -240,7 +241,7 @@ class Tracker:
         """The state before a final utterance, where it may be asked for again."""
         return self.state(features.dialogue) if self._reach and features.final else None
 
-    def _go_on(self, turn: Turn, memory: DialogueMemory, state: Any, event: EmotionEvent) -> None:
+    def _go_on(self, turn: NextUtterance, memory: DialogueMemory, state: Any, event: EmotionEvent) -> None:
         """Remember a final utterance; `state` is that before it."""
         dialogue = turn.features.dialogue
         if self._reach:
@@ -248,7 +249,7 @@ class Tracker:
             before.append(_Past(turn.features.utterance, self.memory(dialogue), state))
         self._memories[dialogue] = memory.after(turn.speaker, event.label)
 
-    def _event(self, turn: Turn, memory: DialogueMemory, probs: Tensor) -> EmotionEvent:
+    def _event(self, turn: NextUtterance, memory: DialogueMemory, probs: Tensor) -> EmotionEvent:
         features, speaker = turn.features, turn.speaker
         label = self._labels[int(probs.argmax())]
         last = memory.last_label.get(speaker)

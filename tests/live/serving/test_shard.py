@@ -104,7 +104,7 @@ def test_a_torn_record_is_as_if_it_had_not_been(served):
     served.say(served.utterance("a", 0))
     before = served.bits()
     served.say(served.utterance("a", 1))
-    file = sorted(served.folder.glob("*.log"))[-1]
+    file = max(served.folder.glob("*.log"))
     file.write_bytes(file.read_bytes()[:-7])
     served.again()
     assert served.bits() == before
@@ -112,7 +112,7 @@ def test_a_torn_record_is_as_if_it_had_not_been(served):
 
 def test_a_damaged_record_is_refused(served):
     served.say(served.utterance("a", 0))
-    file = sorted(served.folder.glob("*.log"))[-1]
+    file = max(served.folder.glob("*.log"))
     data = bytearray(file.read_bytes())
     data[200] ^= 1
     file.write_bytes(data)
@@ -125,7 +125,8 @@ def test_a_poisoned_utterance_is_put_aside_and_the_dialogue_goes_on(served):
     first, second, other = served.utterance("a", 0), served.utterance("a", 1), served.utterance("b", 0)
     wrong = msgspec.structs.replace(first, vectors={"text": first.vectors["text"][:3]})
     events = served.say(wrong, other)
-    assert [(e.dialogue, e.certain, e.modalities) for e in events] == [("a", False, ()), ("b", events[1].certain, events[1].modalities)]  # fmt: skip
+    assert [(e.dialogue, bool(e.modalities)) for e in events] == [("a", False), ("b", True)]
+    assert not events[0].certain
     assert len(set(events[0].probs.values())) == 1
     (letter,) = served.dead_letters.records()
     assert b"text vectors have shape (3,)" in letter.data
@@ -140,7 +141,8 @@ def test_there_is_room_for_so_many(served):
     served.again()
     served.say(served.utterance("a", 0), served.utterance("b", 0))
     refused = served.shard.take(b"", served.utterance("c", 0))
-    assert (refused.verdict, refused.why) == ("full", "2 dialogues are open, and there is room for 2 (--dialogues): try again later")  # fmt: skip
+    assert refused.verdict == "full"
+    assert refused.why == "2 dialogues are open, and there is room for 2 (--dialogues): try again later"
     hello, end = served.shard.flush().published
     assert (hello.topic, end.topic, end.dialogue) == ("hello", "session_end", "c")
     served.say(served.utterance("a", 1))  # who is in stays
