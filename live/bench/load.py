@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 import uuid
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class LoadResult:
 
     dialogues: int
     rate_hz: float
-    utterances: int
+    utterances: int = 0
     seconds: float = 0.0
     kills: int = 0
     stored: int = 0
@@ -129,14 +130,18 @@ class _Server:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("standing by"):
-                self._standing[process.pid].set()
-            elif line.startswith("recovered"):
-                self._ready[process.pid].set()
-            elif other := re.match(r"(\d+) of them came out other", line):
-                self.differing += int(other[1])
-            self._on_news(line.strip())
+        with process.stderr as lines:
+            for line in lines:
+                self._note(process.pid, line)
+
+    def _note(self, pid: int, line: str) -> None:
+        if line.startswith("standing by"):
+            self._standing[pid].set()
+        elif line.startswith("recovered"):
+            self._ready[pid].set()
+        elif other := re.match(r"(\d+) of them came out other", line):
+            self.differing += int(other[1])
+        self._on_news(line.strip())
 
     def _wait(self, process: subprocess.Popen[str], events: Mapping[int, threading.Event]) -> None:
         deadline_s = time.monotonic() + READY_S
@@ -155,7 +160,7 @@ class _Server:
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """`rate_hz`: utterances of all dialogues together; `kills` of the server while they speak."""
+    """`rate_hz`: utterances of all dialogues together, for so many `seconds` at least; `kills`: of the server."""
 
     dialogues: int
     rate_hz: float
@@ -163,37 +168,31 @@ class LoadPlan:
     kills: int
     seed: int
 
-    def script(self, checkpoint: Checkpoint) -> list[UtteranceFeatures]:
-        """What is said, in order."""
+    def script(self, checkpoint: Checkpoint) -> Iterator[UtteranceFeatures]:
+        """What is said, in order, without end: everybody in turn, each time in another order."""
         dice = random.Random(self.seed)
-        counts: defaultdict[int, int] = defaultdict(int)
-        said = []
-        for _ in range(max(1, round(self.rate_hz * self.seconds / self.dialogues))):
-            order = list(range(self.dialogues))
-            dice.shuffle(order)
-            for dialogue in order:
-                said.append(generated(checkpoint, f"load-{dialogue}", counts[dialogue], self.seed + dialogue))
-                counts[dialogue] += 1
-        return said
+        for number in count():
+            for dialogue in dice.sample(range(self.dialogues), self.dialogues):
+                yield generated(checkpoint, f"load-{dialogue}", number, self.seed + dialogue)
 
 
 def bench_load(
     plan: LoadPlan, checkpoint: Checkpoint, folder: Path, sets: Sequence[str], on_news: Callable[[str], None]
 ) -> LoadResult:
     """Run the server in `folder`, which must have a short path. Raises WorkerError where it does not start."""
-    said = plan.script(checkpoint)
     features, events = f"ipc://{folder}/f", f"ipc://{folder}/e"
     command = [sys.executable, "-m", "erc_live.live.cli", "serve", "--log", str(folder / "log")]
     command += ["--dialogues", str(plan.dialogues), "--features", features]
     command += [part for item in (*sets, f"events.endpoint={events}") for part in ("--set", item)]
-    result = LoadResult(plan.dialogues, plan.rate_hz, len(said))
+    result = LoadResult(plan.dialogues, plan.rate_hz)
     server = _Server(command, on_news)
     try:
         before = server.bytes()
         follower = EventReceiver(events, ["event."])
         sender = FeatureSender(features)
         received = _Collected()
-        _speak(plan, said, server, sender, follower, received, result)
+        said = _speak(plan, plan.script(checkpoint), server, (sender, follower), received, result)
+        result.utterances = len(said)
         result.kb_per_dialogue = (server.bytes() - before) / 1e3 / plan.dialogues
         result.live = len(received.events)
         _ask(events, said, received)
@@ -206,44 +205,64 @@ def bench_load(
     return result
 
 
-def _speak(  # noqa: PLR0913 - the parts of a measurement
+def _speak(
     plan: LoadPlan,
-    script: Sequence[UtteranceFeatures],
+    script: Iterator[UtteranceFeatures],
     server: _Server,
-    sender: FeatureSender,
-    follower: EventReceiver,
+    wires: tuple[FeatureSender, EventReceiver],
     received: _Collected,
     result: LoadResult,
-) -> None:
-    """Send what is due, hear what comes, kill now and then; until every utterance has its receipt."""
-    dice = random.Random(plan.seed)
+) -> list[UtteranceFeatures]:
+    """Send what is due, take what comes, kill now and then, until the time is up, everybody who is to be killed has
+    been, and every utterance has its receipt; returns what was sent.
+    """
+    (sender, follower), assassin = wires, _Assassin(plan, server, result)
+    sent: list[UtteranceFeatures] = []
     begun_s = last_s = time.monotonic()
-    due = deque((number / plan.rate_hz, one) for number, one in enumerate(script))
-    killed_s: float | None = None
-    kill_at_s = begun_s + dice.uniform(0, 1)
-    while due or sender.waiting or result.kills < plan.kills:
+    while True:
         now_s = time.monotonic()
-        while due and due[0][0] <= now_s - begun_s:
-            sender.send(structs.replace(due.popleft()[1], t_features_ns=time.monotonic_ns()))
-        receipts = sender.poll(0.001)
-        if receipts:
+        speaking = now_s - begun_s < plan.seconds or not assassin.done
+        while speaking and len(sent) / plan.rate_hz <= now_s - begun_s:
+            sent.append(next(script))
+            sender.send(structs.replace(sent[-1], t_features_ns=time.monotonic_ns()))
+        if receipts := sender.poll(0.001):
             last_s = now_s
             result.stored += sum(receipt.verdict == "stored" for receipt in receipts)
             result.refused += sum(receipt.verdict != "stored" for receipt in receipts)
-            if killed_s is not None:
-                result.recovery_s.append(now_s - killed_s)
-                killed_s = None
+        assassin.look(now_s, answered=bool(receipts))
         _receive(follower, received, result)
-        if result.kills < plan.kills and killed_s is None and now_s >= kill_at_s and server.spare_stands_by:
-            server.kill()
-            killed_s = time.monotonic()
-            kill_at_s = killed_s + dice.uniform(0, 1)
-            result.kills += 1
-        if not due and now_s - last_s > PATIENCE_S:
+        if not speaking and (not sender.waiting or now_s - last_s > PATIENCE_S):
             break
     result.seconds = time.monotonic() - begun_s
     for _ in range(20):
         _receive(follower, received, result, 0.01)
+    return sent
+
+
+class _Assassin:
+    """Kills the server when another one stands by, at random, and measures until it answers again."""
+
+    def __init__(self, plan: LoadPlan, server: _Server, result: LoadResult) -> None:
+        self._kills, self._server, self._result = plan.kills, server, result
+        self._dice = random.Random(plan.seed)
+        self._at_s = time.monotonic() + self._dice.uniform(0, 1)
+        self._killed_s: float | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._result.kills >= self._kills and self._killed_s is None
+
+    def look(self, now_s: float, answered: bool) -> None:
+        """`answered`: the server has just given receipts."""
+        if self._killed_s is not None:
+            if answered:
+                self._result.recovery_s.append(now_s - self._killed_s)
+                self._killed_s = None
+                self._at_s = now_s + self._dice.uniform(0, 1)
+        elif self._result.kills < self._kills and now_s >= self._at_s and self._server.spare_stands_by:
+            self._server.kill()
+            self._killed_s = time.monotonic()
+            self._result.kills += 1
 
 
 def _receive(follower: EventReceiver, received: _Collected, result: LoadResult, timeout_s: float = 0.0) -> None:
