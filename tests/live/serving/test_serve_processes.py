@@ -65,11 +65,11 @@ def test_who_follows_one_dialogue_reads_a_stream_like_that_of_a_session(loaded, 
                 assert server.poll() is None
             sender.send(generated(loaded, "c", 0))
             (full,) = [receipt for _ in range(100) for receipt in sender.poll(0.05)][:1]
-            sender.end("a", 0)
             messages = []
             for message in subscribe(f"ipc://{folder}/e", timeout_s=60, dialogue="a"):
                 messages.append(message)
-                sender.poll()
+                if isinstance(message, EmotionEvent) and message.seq == 2:
+                    sender.end("a", 0)
         server.terminate()
         errors = server.stderr.read()
     assert (full.dialogue, full.verdict) == ("c", "full")

@@ -1,5 +1,6 @@
 """A shard: what it says of each dialogue is what a tracker says of it alone; what it keeps is enough to come back."""
 
+import errno
 import os
 from contextlib import closing
 
@@ -205,3 +206,29 @@ def test_a_late_subscriber_is_told_the_past(served):
     assert b'"last_seq":2' in hello
     assert [b'"seq":%d' % n in event for n, event in enumerate(events)] == [True] * 3
     assert served.shard.past("b") == []
+
+
+def test_on_a_full_disk_nothing_is_acknowledged_or_published(served, monkeypatch):
+    served.say(served.utterance("a", 0))
+    before = served.bits()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        served.shard.take(b"", served.utterance("a", 1))
+        with pytest.raises(SessionError, match="make room"):
+            served.shard.flush()
+    served.again()
+    assert served.bits() == before
+
+
+def test_a_dialogue_that_rests_is_small_and_comes_back_unchanged(served):
+    one, other = (served.utterance("a", number) for number in range(2))
+    served.say(one)
+    served.clock.t_ns += 120_000_000_000
+    served.say(served.utterance("b", 0))
+    assert "a" in served.shard.tracker.slots.parked
+    assert sum(map(len, served.bits()["a"])) < 25_000
+    assert [e.index for e in served.say(other)] == [1]
