@@ -63,9 +63,9 @@ class DialogueOutlet:
         self._outlet.send([f"{topic}.{dialogue}".encode(), data])
 
     def poll(self) -> None:
-        """Answer the next who asked for a snapshot, and give signs of life when they are due."""
+        """Answer the next who asked for a snapshot, one in each call, and give signs of life when they are due."""
         self._snapshots.add(self._outlet.requests())
-        while self._snapshots.due(1):
+        if self._snapshots:
             topic = self._snapshots.pop()
             self._answer(topic, _dialogue(topic), [])
         if self._now() >= self._heartbeat_at:

@@ -58,6 +58,9 @@ def objection(features: UtteranceFeatures, memory: DialogueMemory) -> str:
             return f"the {modality} vector is {vector.dtype} of shape {vector.shape}: send float32 of one dimension"
         if vector.size and np.nanmax(np.abs(vector), initial=0.0, where=np.isfinite(vector)) > VALUE:
             return f"the {modality} vector has values beyond {VALUE:g}: no encoder makes such"
+    confidence = features.text_confidence
+    if confidence is not None and not 0 <= confidence <= 1:
+        return f"text_confidence is {confidence}: send a number from 0 to 1"
     voice = features.speaker_name or features.voice or features.source
     if voice not in memory.speakers and len(memory.speakers) >= SPEAKERS:
         return f"the dialogue has {SPEAKERS} speakers, and {voice!r} is none of them: begin another dialogue"
