@@ -299,11 +299,11 @@ def _compare(
         numbers[event.dialogue].add(event.seq)
     result.holes = sum(max(seqs) + 1 - len(seqs) for seqs in numbers.values())
     for wanted in reference(script, checkpoint):
-        event = received.events.get((wanted.dialogue, wanted.utterance, wanted.revision))
-        if event is None:
+        found = received.events.get((wanted.dialogue, wanted.utterance, wanted.revision))
+        if found is None:
             result.lost += 1
         else:
-            result.wrong += any(abs(event.probs[label] - p) > SAME for label, p in wanted.probs.items())
+            result.wrong += any(abs(found.probs[label] - p) > SAME for label, p in wanted.probs.items())
 
 
 def reference(script: Sequence[UtteranceFeatures], checkpoint: Checkpoint) -> list[EmotionEvent]:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from erc_live.models.state import widths
 from erc_live.streams import codec
 from erc_live.streams.errors import SessionError
 from erc_live.streams.journal import make_private
-from erc_live.streams.messages import Recogniser, UtteranceFeatures
+from erc_live.streams.messages import Modality, Recogniser, UtteranceFeatures
 from erc_live.streams.topics import BY_NAME
 
 SHARE = 0.5  # of the time
@@ -68,6 +69,7 @@ def generated(checkpoint: Checkpoint, dialogue: str, number: int, seed: int = 0)
     """A made utterance of random vectors, as wide as those of the card: always the same for the same numbers."""
     draw = np.random.default_rng((seed, number))
     dims = dict(zip(MODALITIES, widths(checkpoint.model.config), strict=True))
+    modalities = get_args(Modality)
     t_ns = number * 2_000_000_000
     return UtteranceFeatures(
         dialogue=dialogue,
@@ -88,6 +90,6 @@ def generated(checkpoint: Checkpoint, dialogue: str, number: int, seed: int = 0)
         skipped=False,
         speaker_name=f"Speaker {draw.integers(2)}",
         closed_by="silence",
-        vectors={m: draw.standard_normal(dim).astype(np.float32) for m, dim in dims.items() if dim},
-        encoders={m: checkpoint.card.encoders[m] for m, dim in dims.items() if dim and m in checkpoint.card.encoders},
+        vectors={m: draw.standard_normal(dims[m]).astype(np.float32) for m in modalities if dims[m]},
+        encoders={m: checkpoint.card.encoders[m] for m in modalities if m in checkpoint.card.encoders},
     )

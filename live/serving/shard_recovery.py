@@ -6,7 +6,7 @@ published then is not published again: it is compared with what comes out now.
 The rule of this file: it reads the log, and writes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -55,13 +55,18 @@ def recover(shard: DialogueShard) -> ShardRecovery:
                 case records.Ended() if since.get(record.dialogue, -1) < offset:
                     shard.close(record.dialogue)
                 case records.BatchRecord():
-                    _replay(shard, record, offset, lambda dialogue, at=offset: since.get(dialogue, -1) < at, recovery)
+                    _replay(shard, record, offset, _counting(since, offset), recovery)
     except (msgspec.MsgspecError, StateError, BadMessage, ValueError) as error:
         raise SessionError(f"the log cannot be replayed: {error}: restore it, or begin with another folder") from error
     for filler in (_FILLER, *(f"{_FILLER}{number}" for number in range(BATCH))):
         shard.tracker.take_out(filler)
     recovery.dialogues = len(shard.dialogues)
     return recovery
+
+
+def _counting(since: Mapping[str, int], offset: int) -> Callable[[str], bool]:
+    """Whether a record at that offset says something of a dialogue that its snapshot does not."""
+    return lambda dialogue: since.get(dialogue, -1) < offset
 
 
 def _snapshots(log: RecordLog) -> dict[str, int]:

@@ -106,21 +106,18 @@ class Classifier:
         columns = {modality: np.zeros((len(turns), dim), np.float32) for modality, dim in dims.items()}
         present = np.zeros((len(turns), len(MODALITIES)), bool)
         for row, turn in enumerate(turns):
-            for column, modality in enumerate(MODALITIES):
-                vector = turn.features.vectors.get(modality)
-                if vector is None or not dims[modality]:
+            for modality, vector in turn.features.vectors.items():
+                if not dims[modality]:
                     continue
                 if vector.shape != (dims[modality],):
                     raise ValueError(
                         f"{modality} vectors have shape {vector.shape}, the model takes ({dims[modality]},)"
                     )
                 columns[modality][row] = vector
-                present[row, column] = True
-        return UtteranceBatch(
-            *(torch.from_numpy(columns[modality]) for modality in MODALITIES),
-            speakers=torch.tensor([turn.speaker for turn in turns]),
-            present=torch.from_numpy(present),
-        )
+                present[row, MODALITIES.index(modality)] = True
+        text, audio, visual = (torch.from_numpy(columns[modality]) for modality in MODALITIES)
+        speakers = torch.tensor([turn.speaker for turn in turns])
+        return UtteranceBatch(text, audio, visual, speakers, torch.from_numpy(present))
 
     def certain(self, features: UtteranceFeatures, probability: float) -> bool:
         """Whether the card would show a label of that probability as certain: with the words, or without those that
