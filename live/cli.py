@@ -100,6 +100,10 @@ COMMANDS = {
         "events:subscribe",
         "Follow the emotion events of a running session: first what was missed, then each as it comes.",
     ),
+    "serve": (
+        "serve:serve",
+        "Track many dialogues in one process: features in over ZeroMQ, for each dialogue a stream of events out.",
+    ),
     "bridge": (
         "bridges:bridge_app",
         "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live[bridges].",

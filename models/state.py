@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -117,8 +119,12 @@ def nbytes(state: object) -> int:
 
 def save(path: Path, state: object, model: str) -> None:
     """Write a state as safetensors; `model` is the fingerprint of the weights that made it."""
-    content = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors(state).items()}
-    save_file(content, path, {"format": FORMAT, "model": model})
+    save_file(_content(state), path, {"format": FORMAT, "model": model})
+
+
+def to_bytes(state: object) -> bytes:
+    """A state as safetensors; which weights made it, who keeps it must know."""
+    return save_bytes(_content(state), {"format": FORMAT})
 
 
 def load(path: Path, like: State, model: str) -> State:
@@ -127,7 +133,6 @@ def load(path: Path, like: State, model: str) -> State:
     Raises:
         StateError: there is no such file, it is no state, or other weights or another network made it.
     """
-    expected = tensors(like)
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -138,10 +143,27 @@ def load(path: Path, like: State, model: str) -> State:
         raise StateError(f"{path} is not of format {FORMAT}: give a file that holds the state of a dialogue")
     if header.get("model") != model:
         raise StateError(f"{path} was made by model {header.get('model')}, this is {model}: load it with those weights")
-    differing = _differing(stored, expected)
+    return _like(stored, like, str(path))
+
+
+def from_bytes(data: bytes, like: State) -> State:
+    """Inverse of `to_bytes`, as `load`. Raises StateError."""
+    try:
+        stored = load_bytes(data)
+    except (SafetensorError, ValueError) as error:
+        raise StateError(f"cannot be read as the state of a dialogue: {' '.join(str(error).split())}") from error
+    return _like(stored, like, "it")
+
+
+def _content(state: object) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors(state).items()}
+
+
+def _like(stored: dict[str, Tensor], like: State, what: str) -> State:
+    differing = _differing(stored, tensors(like))
     if differing:
-        raise StateError(f"{path} is the state of another network ({differing}): load it with the network that made it")
-    names = iter(expected)
+        raise StateError(f"{what} is the state of another network ({differing}): load it with the network that made it")
+    names = iter(tensors(like))
     return transform(lambda tensor: stored[next(names)].to(tensor.device), like)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_ENDPOINT = "auto"  # events.endpoint of the configuration: a socket of this user
 _DEFAULT_TCP = "tcp://127.0.0.1:5577"  # where a system has no other
 _DEFAULT_CONTROL_TCP = "tcp://127.0.0.1:5578"
+_DEFAULT_FEATURES_TCP = "tcp://127.0.0.1:5579"
 _HAS_IPC = hasattr(socket, "AF_UNIX")
 _FORMS = "ipc://PATH or tcp://127.0.0.1:PORT" if _HAS_IPC else "tcp://127.0.0.1:PORT"
 
@@ -63,6 +64,13 @@ def control_endpoint(endpoint: str) -> str:
     if endpoint != DEFAULT_ENDPOINT:
         return endpoint
     return f"ipc://{runtime_folder() / 'control'}" if _HAS_IPC else _DEFAULT_CONTROL_TCP
+
+
+def feature_endpoint(endpoint: str) -> str:
+    """The endpoint where a server takes features: for "auto", a socket of this user. Raises AddressError."""
+    if endpoint != DEFAULT_ENDPOINT:
+        return endpoint
+    return f"ipc://{runtime_folder() / 'features'}" if _HAS_IPC else _DEFAULT_FEATURES_TCP
 
 
 def check_endpoint(endpoint: str, *, anywhere: bool = False) -> None:

@@ -22,7 +22,7 @@ from erc_live.streams.errors import AddressError, BadMessage
 from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, PublicEvent, SessionEnd, SessionState
 from erc_live.streams.public_outlet import PublicOutlet
-from erc_live.streams.relay import Allowance
+from erc_live.streams.snapshot_queue import SnapshotQueue
 from erc_live.streams.sockets import BATCH, MAX_FRAME_BYTES, QUEUE, RECONNECT_MS, close_socket, open_socket
 from erc_live.streams.topics import BY_MESSAGE, BY_NAME
 
@@ -30,8 +30,6 @@ HEARTBEAT_S = 1.0
 NO_KEY = "none"  # the key of a publisher that takes none
 _LIVE_QUEUE = 400  # messages held for each slow reader, beside its snapshot: 4 minutes of talk, 1 MB
 _NOTES = 500  # annotations and alerts that a late subscriber is sent
-_SNAPSHOTS, _SNAPSHOTS_PER_S = 2000, 800.0  # messages, 9 us each: less than 1 % of the time, which 99 % of events miss
-_PENDING_OF_ONE = 4  # snapshots that one connection is owed, the newest; it needs one
 
 
 class EventPublisher:
@@ -74,8 +72,7 @@ class EventPublisher:
         self._last_seq = -1
         self._published = dict.fromkeys((t.name for t in BY_NAME.values() if _is_counted(t.message)), 0)
         self._speakers: dict[int, str] = {}
-        self._waiting: dict[int, deque[bytes]] = {}  # by connection, in the order of their turns
-        self._snapshots = Allowance(_SNAPSHOTS, _SNAPSHOTS_PER_S, now)
+        self._snapshots = SnapshotQueue(now)
 
     def greet(self, hello: Hello) -> None:
         """Set what subscribers are told first, and answer who waits; what it says of the stream is kept current."""
@@ -112,10 +109,9 @@ class EventPublisher:
         """Answer the next who asked for a snapshot, and give a sign of life when it is due. Call it every 20 ms or so:
         they wait for it.
         """
-        for peer, topic in self._outlet.requests():
-            self._waiting.setdefault(peer, deque(maxlen=_PENDING_OF_ONE)).append(topic)
-        owed = min(_SNAPSHOTS, len(self._events) + len(self._notes) + 3)
-        if self._hello is not None and self._waiting and self._snapshots.take(owed):
+        self._snapshots.add(self._outlet.requests())
+        owed = len(self._events) + len(self._notes) + 3
+        if self._hello is not None and self._snapshots.due(owed):
             self._answer()
         if self._now() >= self._heartbeat_at:
             self._heartbeat_at = self._now() + HEARTBEAT_S
@@ -130,7 +126,7 @@ class EventPublisher:
     def close(self) -> None:
         """Answer who still waits, let what was published leave (at most `LINGER_MS`), and stop listening."""
         self.poll()
-        while self._hello is not None and self._waiting:
+        while self._hello is not None and self._snapshots:
             self._answer()
         self._outlet.close()
 
@@ -138,11 +134,7 @@ class EventPublisher:
         """The snapshot for the connection whose turn it is."""
         assert self._hello is not None
         hello = zmq.Frame(codec.to_json(self._current(self._hello)), copy=True)
-        peer = next(iter(self._waiting))
-        owed = self._waiting.pop(peer)
-        topic = owed.popleft()
-        if owed:
-            self._waiting[peer] = owed  # at the end of the line
+        topic = self._snapshots.pop()
         state, end = ([frame] if frame else [] for frame in (self._state, self._end))
         for frame in (hello, *state, *self._events, *(note for _, note in self._notes), *end):
             self._outlet.send([topic, frame])
@@ -187,7 +179,8 @@ def check_publishable(endpoint: str, keys: KeyFolder, *, keyless: bool) -> None:
 class EventReceiver:
     """The inlet of a program that follows the stream at `endpoint`, whether or not it is there yet.
 
-    `topics` are names of the table, and a snapshot topic after them. `server_key`: the public key of who publishes on
+    `topics` are names of the table, and a snapshot topic after them; of one dialogue of many, with its id behind a dot,
+    and of all of them with the dot alone. `server_key`: the public key of who publishes on
     TCP; None is this user, `NO_KEY` a publisher without keys. `bad` counts messages that were refused. Raises
     AddressError if the endpoint cannot be used, or a key is missing.
     """
@@ -251,9 +244,10 @@ class EventReceiver:
         except (BadMessage, UnicodeDecodeError, ValueError):
             self.bad += 1
             return []
-        if full not in self._topics:
+        name, dot, _ = full.partition(".")
+        if full not in self._topics and name + dot not in self._topics:
             return []  # ZeroMQ matches prefixes
-        known = BY_NAME.get(full)
+        known = BY_NAME.get(name)
         if isinstance(message, PublicMessage) and (known is None or isinstance(message, known.message)):
             return [message]
         self.bad += 1

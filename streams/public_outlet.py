@@ -15,11 +15,13 @@ from erc_live.streams.address import BusAddresses
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.doorkeeper import Doorkeeper
 from erc_live.streams.message_base import PublicMessage
-from erc_live.streams.relay import Relay
+from erc_live.streams.relay import CONNECTIONS, Relay
 from erc_live.streams.sockets import LINGER_MS, MAX_REQUEST_BYTES, close_socket, open_socket
 from erc_live.streams.topics import BY_NAME
 
-SNAPSHOT = "snapshot."  # + an id of its own: the topic on which one late subscriber is told what it missed
+# + an id of its own: the topic on which one late subscriber is told what it missed. Of one dialogue of many, + a dot
+# and that one.
+SNAPSHOT = "snapshot."
 _PREFIX = SNAPSHOT.encode()
 _PUBLIC = tuple(name.encode() for name, topic in BY_NAME.items() if issubclass(topic.message, PublicMessage))
 _TURN = 64  # requests read in one turn, 5 us each
@@ -37,10 +39,13 @@ class SnapshotRequest(NamedTuple):
 class PublicOutlet:
     """A bound XPUB socket behind a relay. `keys`: who may read; None: whoever can reach `endpoint`.
 
-    `private`: programs of other users of this machine cannot. Raises AddressError.
+    `private`: programs of other users of this machine cannot. `connections`: how many there may be.
+    Raises AddressError.
     """
 
-    def __init__(self, endpoint: str, queue: int, keys: KeyFolder | None, *, private: bool) -> None:
+    def __init__(
+        self, endpoint: str, queue: int, keys: KeyFolder | None, *, private: bool, connections: int = CONNECTIONS
+    ) -> None:
         self._subscriptions: Counter[bytes] = Counter()
         self._refused = 0
         self._addresses = BusAddresses()
@@ -54,7 +59,7 @@ class PublicOutlet:
             if keys:
                 self._doorkeeper = Doorkeeper(self._socket, keys)
             self._socket.bind(inner)
-            self._relay = Relay(endpoint, inner, private=private)
+            self._relay = Relay(endpoint, inner, private=private, connections=connections)
         except BaseException:
             self._close_inner(linger_ms=0)
             raise
@@ -75,10 +80,15 @@ class PublicOutlet:
                 sign, topic = frame.bytes[:1], frame.bytes[1:]
                 if sign == b"\x01" and topic.startswith(_PREFIX):
                     new.append(SnapshotRequest(_peer(frame), topic))
-                elif sign in (b"\x00", b"\x01") and any(name.startswith(topic) for name in _PUBLIC):
+                elif sign in (b"\x00", b"\x01") and _is_public(topic):
                     # This form of addition drops what falls to zero.
                     self._subscriptions += Counter({topic: 1 if sign == b"\x01" else -1})
         return new
+
+    def dialogues(self, topic: str) -> list[str]:
+        """Of which dialogues, each named, `topic` is subscribed to."""
+        prefix = topic.encode() + b"."
+        return [t[len(prefix) :].decode("ascii", "replace") for t in self._subscriptions if t.startswith(prefix)]
 
     def count(self, topic: str) -> int:
         """How many subscriptions cover `topic`."""
@@ -105,6 +115,12 @@ class PublicOutlet:
         close_socket(self._socket, linger_ms)
         if not linger_ms:
             self._addresses.close()
+
+
+def _is_public(topic: bytes) -> bool:
+    """Whether it begins a topic of ours, or is one of a dialogue."""
+    name, dot, _ = topic.partition(b".")
+    return name in _PUBLIC if dot else any(public.startswith(topic) for public in _PUBLIC)
 
 
 def _peer(frame: zmq.Frame) -> int:

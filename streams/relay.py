@@ -55,13 +55,21 @@ class Relay:
     """Listens at `endpoint` (ipc or tcp) and connects each peer with the socket at `inner`, in a thread of its own.
 
     `private`: processes of other users are refused, where the system tells. `most_bytes`: of what a connection may say
-    in all. `refused` counts connections that were
-    refused or cut off. Raises AddressError where it cannot listen.
+    in all. `connections`: how many there may be. `refused` counts
+    connections that were refused or cut off. Raises AddressError where it cannot listen.
     """
 
-    def __init__(self, endpoint: str, inner: str, *, private: bool, most_bytes: int = REQUEST_BYTES) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        inner: str,
+        *,
+        private: bool,
+        most_bytes: int = REQUEST_BYTES,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.refused = 0
-        self._inner, self._private, self._most_bytes = inner, private, most_bytes
+        self._inner, self._private, self._most_bytes, self._most = inner, private, most_bytes, connections
         self._listener = _listen(endpoint)
         self.endpoint = _name(endpoint, self._listener)
         self._peers: set[_Peer] = set()
@@ -124,7 +132,7 @@ class Relay:
             self._paused_until = time.monotonic() + _PAUSE_S
             return
         who = _identity(outer)
-        if len(self._peers) >= CONNECTIONS or self._is_greedy(who) or (self._private and not _is_mine(outer)):
+        if len(self._peers) >= self._most or self._is_greedy(who) or (self._private and not _is_mine(outer)):
             self._refuse(outer)
             return
         try:

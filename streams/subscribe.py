@@ -42,6 +42,7 @@ LIVE_TOPICS = (
 _NOTES = 2000  # annotations and alerts that are known again
 LOST_S = 3.0  # without a sign of life; there is one a second
 _HEARTBEAT = "heartbeat"
+_SNAPSHOT = "snapshot."  # + an id of its own: the topic on which it is told what it missed
 _ANSWER_S = 0.4  # in which a session that runs answers
 _LOOK_S = 0.5  # how often a wait looks up, so that Ctrl-C works everywhere
 _OTHERS = {BY_NAME[name].message: name for name in LIVE_TOPICS if name not in ("event", "session_state", "session_end")}
@@ -56,6 +57,7 @@ def subscribe(  # noqa: PLR0913 - each is of use alone
     over: Callable[[], bool] = lambda: False,
     server_key: str | None = None,
     keys: "KeyFolder | None" = None,
+    dialogue: str = "",
 ) -> Iterator[PublicEvent]:
     """Yield a `Hello`, the last events before it, then what happens, up to the `SessionEnd`.
 
@@ -66,16 +68,16 @@ def subscribe(  # noqa: PLR0913 - each is of use alone
 
     `endpoint` is "auto", the socket of this user, or what `events.endpoint` says. An endpoint of another machine needs
     `server_key`, the public key of who publishes there; "none" is a publisher without keys. `keys`: another folder of
-    keys than that of this user.
+    keys than that of this user. `dialogue`: follow this one of a server that publishes many (`erc-live serve`).
 
     Raises AddressError if nobody says `Hello` within `timeout_s` (None: wait for ever), or the endpoint cannot be used;
     StreamLost if the session vanished: no sign of life for `LOST_S`, and no `SessionEnd`. `on_wait` is called where a
     session that runs would have answered and none has, once for each wait.
     """
     from erc_live.streams.event_stream import EventReceiver  # here: who only reads sessions does not load ZeroMQ
-    from erc_live.streams.public_outlet import SNAPSHOT
 
-    topics = [*LIVE_TOPICS, _HEARTBEAT, SNAPSHOT + uuid.uuid4().hex]
+    one = f".{dialogue}" if dialogue else ""
+    topics = [*(topic + one for topic in (*LIVE_TOPICS, _HEARTBEAT)), f"{_SNAPSHOT}{uuid.uuid4().hex}{one}"]
     inlet = EventReceiver(endpoint, topics, server_key=server_key, keys=keys)
     stream, patience = InOrder(), _StreamWait(inlet.endpoint, timeout_s, on_wait)
     try:

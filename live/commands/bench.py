@@ -312,6 +312,47 @@ def bench_talk(
     out.print(f"{len(paths)} conversations of {len(voices)} voices; now: erc-live bench speakers {make}")
 
 
+def bench_load(
+    dialogues: Annotated[int, typer.Option(min=1, help="That speak at once.")] = 100,
+    rate: Annotated[float, typer.Option(min=0.01, help="Utterances per s, of all together.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For so long.")] = 20.0,
+    kills: Annotated[int, typer.Option(min=0, help="Kill the server so often meanwhile.")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Many dialogues speak into a real `erc-live serve`: how late its decisions and events are, what they cost, and
+    what is lost, repeated or wrong where it is killed at random. Exit code 1 if anything is.
+
+    erc-live bench load --dialogues 200 --rate 100 --kills 20
+    """
+    import tempfile
+
+    from rich.table import Table
+
+    from erc_live.live import config as configuration
+    from erc_live.live.bench import load as bench
+    from erc_live.models import checkpoint
+
+    weights = checkpoint.load(configuration.load(sets=sets or []).config.tracker.weights)
+    plan = bench.LoadPlan(dialogues, rate, seconds, kills, seed)
+    with tempfile.TemporaryDirectory(prefix="erc-load-") as place, elapsed() as bar:
+        task = bar.add_task("starting", total=None)
+        result = bench.bench_load(
+            plan, weights, Path(place), sets or [], lambda line: bar.update(task, description=line[:60])
+        )
+    if as_json:
+        out.print_json(data=bench.plain(result))
+    else:
+        table = Table("what", "how much", title="Load")
+        for what, much in bench.plain(result).items():
+            table.add_row(what.replace("_", " "), str(much))
+        out.print(table)
+    if result.lost or result.repeated or result.wrong or result.differing:
+        raise typer.Exit(1)
+
+
+bench_app.command("load")(bench_load)
 bench_app.command("latency")(bench_latency)
 bench_app.command("endpoint")(bench_endpoint)
 bench_app.command("speakers")(bench_speakers)

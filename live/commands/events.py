@@ -23,6 +23,7 @@ def subscribe(
     server_key: Annotated[
         str | None, typer.Option(help="Public key of who publishes on another machine (`erc-live keys list` there).")
     ] = None,
+    dialogue: Annotated[str, typer.Option(help="One of the dialogues of `erc-live serve`.", metavar="ID")] = "",
     where: Annotated[bool, typer.Option("--where", help="Print the endpoint, and end.")] = False,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -42,6 +43,7 @@ def subscribe(
         on_wait=lambda: err.print(waiting, soft_wrap=True),
         follow=follow,
         server_key=server_key or ("none" if settings.keyless else None),
+        dialogue=dialogue,
     )
     sinks.write(messages, sys.stdout, as_json=wants_jsonl(jsonl))
 

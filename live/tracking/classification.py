@@ -4,10 +4,13 @@ Words weigh by how far they may be believed (`live/asr/confidence.py`): p = c p(
 face), the law of total probability over whether they bear the label of what was spoken. No threshold masks them, for
 what is probably right should count for something. The dialogue goes on from the likelier of the two. Each of the two is
 as sure as the card says of the modalities that it rests on.
-The rule of this file: nothing is remembered. A state is a value, and one call may take many states, one per row: what
-the same utterance would be after other pasts.
+The rule of this file: nothing is remembered here. A state is a value, and one call may take many states, one per row:
+what the same utterance would be after other pasts. Or the states of many dialogues lie in `slots.py`, and the next
+utterance of each is classified together with the others.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,35 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
+from erc_live.live.tracking.slots import Slots
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import steppable
-from erc_live.models.state import tensors
+from erc_live.models.state import tensors, widths
 from erc_live.streams.messages import UtteranceFeatures
+
+
+@dataclass(frozen=True)
+class NextUtterance:
+    """The next utterance of a dialogue, with vectors that the model can use, and the number of who speaks."""
+
+    features: UtteranceFeatures
+    speaker: int
+
+    @property
+    def doubted(self) -> bool:
+        """Whether its words count by how far they may be believed."""
+        return self.features.text_confidence is not None and "text" in self.features.vectors
+
+    @property
+    def misheard(self) -> bool:
+        """Whether its words were rather misheard than not; the dialogue then goes on without them."""
+        return self.doubted and 2 * (self.features.text_confidence or 0.0) < 1
+
+    def alternative(self) -> "NextUtterance":
+        """The same without its words."""
+        return NextUtterance(masked(self.features, "text"), self.speaker)
 
 
 class Classifier:
@@ -45,6 +72,52 @@ class Classifier:
         without, after_without = self(masked(features, "text"), speaker, state)
         mixed = confidence * probs + (1 - confidence) * without
         return mixed, after if 2 * confidence >= 1 else after_without
+
+    def together(self, turns: Sequence[NextUtterance], slots: Slots[Any]) -> Tensor:
+        """The probabilities for the next utterance of several dialogues, each at most once, whose states are in
+        `slots`; where the utterance is final, its dialogue goes on.
+
+        Shapes: N turns -> (N, labels) float64 on the CPU
+
+        Raises:
+            ValueError: a vector is of another width than the model takes; no state has changed.
+        """
+        doubted = [number for number, turn in enumerate(turns) if turn.doubted]
+        likelier = [turn.alternative() if turn.misheard else turn for turn in turns]
+        other = [turns[n] if turns[n].misheard else turns[n].alternative() for n in doubted]
+        unlikelier = self._stepped(other, slots, final=False) if other else torch.zeros(0)
+        probs = self._stepped(likelier, slots, final=True)
+        for n, second in zip(doubted, unlikelier, strict=True):
+            confidence = turns[n].features.text_confidence or 0.0
+            share = 1 - confidence if turns[n].misheard else confidence
+            probs[n] = share * probs[n] + (1 - share) * second
+        return probs
+
+    def _stepped(self, turns: Sequence[NextUtterance], slots: Slots[Any], final: bool) -> Tensor:
+        dialogues = [turn.features.dialogue for turn in turns]
+        passing = {turn.features.dialogue for turn in turns if not (final and turn.features.final)}
+        logits = slots.step(dialogues, self._rows(turns), passing).double()
+        heat = [self._card.confidence(turn.features.vectors).temperature for turn in turns]
+        return torch.softmax(logits / torch.tensor(heat, dtype=torch.float64)[:, None], -1)
+
+    def _rows(self, turns: Sequence[NextUtterance]) -> UtteranceBatch:
+        """The utterances side by side, each modality at the width of the model."""
+        dims = dict(zip(MODALITIES, widths(self.model.config), strict=True))
+        columns = {modality: np.zeros((len(turns), dim), np.float32) for modality, dim in dims.items()}
+        present = np.zeros((len(turns), len(MODALITIES)), bool)
+        for row, turn in enumerate(turns):
+            for modality, vector in turn.features.vectors.items():
+                if not dims[modality]:
+                    continue
+                if vector.shape != (dims[modality],):
+                    raise ValueError(
+                        f"{modality} vectors have shape {vector.shape}, the model takes ({dims[modality]},)"
+                    )
+                columns[modality][row] = vector
+                present[row, MODALITIES.index(modality)] = True
+        text, audio, visual = (torch.from_numpy(columns[modality]) for modality in MODALITIES)
+        speakers = torch.tensor([turn.speaker for turn in turns])
+        return UtteranceBatch(text, audio, visual, speakers, torch.from_numpy(present))
 
     def certain(self, features: UtteranceFeatures, probability: float) -> bool:
         """Whether the card would show a label of that probability as certain: with the words, or without those that

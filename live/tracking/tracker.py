@@ -1,24 +1,27 @@
 """From utterance features to emotion events: the sans-I/O core of the tracker worker, the only bridge from message to
 tensor.
 
-The state of a dialogue is a value. A final utterance replaces it; a provisional one is classified from it and leaves no
-trace. So a provisional event may be wrong, late or missing without consequence: replay at maximum speed leaves them
-out, and the final events are the same. Because old values are kept for a while, the dialogue can go back to before any
+One dialogue or thousands: their states lie in `slots.py`, and `observe_all` takes the next utterance of many together.
+A final utterance moves the state of its dialogue; a provisional one is classified from it and leaves no trace. So a
+provisional event may be wrong, late or missing without consequence: replay at maximum speed leaves them out, and the
+final events are the same. Because copies of old states are kept for a while, the dialogue can go back to before any
 recent utterance, when it turns out that somebody else spoke. Only the past is ever read: the event of an utterance
-depends on it and on the utterances observed before it. Speakers are numbered here, by first appearance, so that a
-perception worker that was started again cannot renumber them. `classification.py` has the arithmetic.
+depends on it and on the utterances of its dialogue observed before it. Speakers are numbered here, by first appearance,
+so that a perception worker that was started again cannot renumber them. `classification.py` has the arithmetic.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
-from erc_live.live.tracking.classification import Classifier
+from erc_live.live.tracking.classification import Classifier, NextUtterance
+from erc_live.live.tracking.slots import Slots
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.dimensions import Coordinates, expected
 from erc_live.models.modalities import MODALITIES
@@ -50,13 +53,33 @@ class SessionStart:
 
 
 @dataclass(frozen=True)
-class _DialogueMemory:
-    """What the tracker remembers of one dialogue. Speakers are numbered by first appearance."""
+class DialogueMemory:
+    """What the tracker remembers of one dialogue beside its state. Speakers are numbered by first appearance."""
 
-    state: Any  # of the network
     utterances: int = 0
     speakers: tuple[str, ...] = ()  # by number: a name, else the voice
     last_label: Mapping[int, str] = field(default_factory=dict)  # by number
+
+    def turn(self, features: UtteranceFeatures) -> tuple[NextUtterance, "DialogueMemory"]:
+        """The utterance with the number of its speaker, who may be new."""
+        voice = features.speaker_name or features.voice or features.source
+        speakers = self.speakers if voice in self.speakers else (*self.speakers, voice)
+        return NextUtterance(features, speakers.index(voice)), replace(self, speakers=speakers)
+
+    def after(self, speaker: int, label: str | None) -> "DialogueMemory":
+        """With one utterance more; without a label, nothing is known of it."""
+        last_label = self.last_label if label is None else {**self.last_label, speaker: label}
+        return replace(self, utterances=self.utterances + 1, last_label=last_label)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much is remembered. `capacity`: dialogues whose states are on the device; `reach`: utterances that `go_back`
+    may take back, each of which costs a copy of a state.
+    """
+
+    capacity: int = 4
+    reach: int = RELABEL_REACH
 
 
 @dataclass(frozen=True)
@@ -64,7 +87,8 @@ class _Past:
     """An utterance that was observed, and what its dialogue was before it."""
 
     utterance: str
-    dialogue: _DialogueMemory
+    memory: DialogueMemory
+    state: Any
 
 
 class Tracker:
@@ -79,14 +103,17 @@ class Tracker:
         clock: Clock,
         device: str = "cpu",
         coordinates: Coordinates = MappingProxyType({}),
+        bounds: Bounds = Bounds(),
     ) -> None:
         self._classifier = Classifier(checkpoint, device)
+        self.slots: Slots[Any] = Slots(self._classifier.model, bounds.capacity, clock)
         self._checkpoint = checkpoint
         self._labels = checkpoint.card.labels
         self._start = start
         self._clock = clock
         self._coordinates = coordinates
-        self._dialogues: dict[str, _DialogueMemory] = {}
+        self._reach = bounds.reach
+        self._memories: dict[str, DialogueMemory] = {}
         self._before: dict[str, deque[_Past]] = {}  # dialogue -> last utterances
         self._seq = 0
         self._encoders: Mapping[Modality, str] | None = None  # of the last utterance, which fit the weights
@@ -96,23 +123,76 @@ class Tracker:
         """Classify one utterance. Raises WeightsError if other encoders made its features than the weights were
         trained on.
         """
+        return self.observe_all([features])[0]
+
+    def observe_all(self, batch: Sequence[UtteranceFeatures]) -> list[EmotionEvent]:
+        """Classify the next utterance of several dialogues together, each dialogue at most once.
+
+        Raises:
+            WeightsError: as `observe`.
+            ValueError: a vector has another width than the model takes, or a dialogue comes twice. No state has
+                changed, as with WeightsError.
+        """
+        turns, memories = [], []
+        for features in batch:
+            self.check_encoders(features)
+            turn, memory = self.memory(features.dialogue).turn(self._classifier.usable(features))
+            turns.append(turn)
+            memories.append(memory)
+        for features in batch:
+            if features.dialogue not in self.slots:
+                self.slots.join(features.dialogue)
+        states = [self._copy(features) for features in batch]
+        probs = self._classifier.together(turns, self.slots)
+        self.spoilt += sum(len(self._classifier.spoilt(features)) for features in batch)
+        events = []
+        for turn, memory, state, row in zip(turns, memories, states, probs, strict=True):
+            event = self._event(turn, memory, row)
+            if turn.features.final:
+                self._go_on(turn, memory, state, event)
+            self._seq += 1
+            events.append(event)
+        return events
+
+    def check_encoders(self, features: UtteranceFeatures) -> None:
+        """Raise WeightsError if other encoders made the features than the weights were trained on."""
         if features.encoders != self._encoders:
             self._checkpoint.check_encoders(features.encoders)
             self._encoders = features.encoders
-        self.spoilt += len(self._classifier.spoilt(features))
-        features = self._classifier.usable(features)
-        dialogue = self._dialogues.get(features.dialogue) or _DialogueMemory(self._classifier.model.initial_state(1))
-        voice = features.speaker_name or features.voice or features.source
-        speakers = dialogue.speakers if voice in dialogue.speakers else (*dialogue.speakers, voice)
-        speaker = speakers.index(voice)
-        with torch.inference_mode():
-            probs, state = self._classifier(features, speaker, dialogue.state)
-        event = self._event(features, dialogue, speaker, probs[0])
-        if features.final:
-            before = self._before.setdefault(features.dialogue, deque(maxlen=RELABEL_REACH))
-            before.append(_Past(features.utterance, dialogue))
-            last_label = {**dialogue.last_label, speaker: event.label}
-            self._dialogues[features.dialogue] = _DialogueMemory(state, dialogue.utterances + 1, speakers, last_label)
+
+    def memory(self, dialogue: str) -> DialogueMemory:
+        """What is remembered of a dialogue; that of one in which nothing was said yet."""
+        return self._memories.get(dialogue) or DialogueMemory()
+
+    def state(self, dialogue: str) -> Any:
+        """A copy of the state of a dialogue, in host memory; that of one in which nothing was said yet."""
+        if dialogue not in self.slots:
+            self.slots.join(dialogue)
+        state = self.slots.leave(dialogue)
+        self.slots.join(dialogue, state)
+        return state
+
+    def put_in(self, dialogue: str, memory: DialogueMemory, state: Any) -> None:
+        """Go on with a dialogue from what is known of it, in the place of what was here."""
+        self.take_out(dialogue)
+        self.slots.join(dialogue, state)
+        self._memories[dialogue] = memory
+
+    def take_out(self, dialogue: str) -> None:
+        """Forget a dialogue, if it is here."""
+        if dialogue in self.slots:
+            self.slots.leave(dialogue)
+        self._memories.pop(dialogue, None)
+        self._before.pop(dialogue, None)
+
+    def abstain(self, features: UtteranceFeatures) -> EmotionEvent:
+        """The event of an utterance that cannot be classified: all labels alike, and not certain. The dialogue goes on
+        as if nothing had been said, but the utterance is counted.
+        """
+        turn, memory = self.memory(features.dialogue).turn(structs.replace(features, vectors={}))
+        alike = torch.full((len(self._labels),), 1 / len(self._labels), dtype=torch.float64)
+        event = structs.replace(self._event(turn, memory, alike), certain=False, shift=None)
+        self._memories[features.dialogue] = memory.after(turn.speaker, None)
         self._seq += 1
         return event
 
@@ -132,8 +212,10 @@ class Tracker:
         first = next((i for i, past in enumerate(before) if past.utterance in relabel.moved), None)
         if first is None:
             return
-        dialogue = replace(before[first].dialogue, speakers=self._dialogues[relabel.dialogue].speakers)
-        self._dialogues[relabel.dialogue] = dialogue
+        memory = replace(before[first].memory, speakers=self._memories[relabel.dialogue].speakers)
+        self._memories[relabel.dialogue] = memory
+        self.slots.leave(relabel.dialogue)
+        self.slots.join(relabel.dialogue, before[first].state)
         while len(before) > first:
             before.pop()
 
@@ -155,11 +237,22 @@ class Tracker:
             last_seq=-1,
         )
 
-    def _event(
-        self, features: UtteranceFeatures, dialogue: _DialogueMemory, speaker: int, probs: Tensor
-    ) -> EmotionEvent:
+    def _copy(self, features: UtteranceFeatures) -> Any:
+        """The state before a final utterance, where it may be asked for again."""
+        return self.state(features.dialogue) if self._reach and features.final else None
+
+    def _go_on(self, turn: NextUtterance, memory: DialogueMemory, state: Any, event: EmotionEvent) -> None:
+        """Remember a final utterance; `state` is that before it."""
+        dialogue = turn.features.dialogue
+        if self._reach:
+            before = self._before.setdefault(dialogue, deque(maxlen=self._reach))
+            before.append(_Past(turn.features.utterance, self.memory(dialogue), state))
+        self._memories[dialogue] = memory.after(turn.speaker, event.label)
+
+    def _event(self, turn: NextUtterance, memory: DialogueMemory, probs: Tensor) -> EmotionEvent:
+        features, speaker = turn.features, turn.speaker
         label = self._labels[int(probs.argmax())]
-        last = dialogue.last_label.get(speaker)
+        last = memory.last_label.get(speaker)
         distribution = dict(zip(self._labels, probs.tolist(), strict=True))
         valence, arousal = expected(distribution, self._coordinates) or (None, None)
         return EmotionEvent(
@@ -167,7 +260,7 @@ class Tracker:
             schema=SCHEMA,
             seq=self._seq,
             session=self._start.session,
-            index=dialogue.utterances,
+            index=memory.utterances,
             speaker=speaker,
             speaker_name=features.speaker_name or f"Speaker {speaker + 1}",
             label=label,

@@ -1,0 +1,338 @@
+"""Load: many dialogues speak into a real server over real sockets, which is killed at random; what subscribers got is
+compared with what they would have got.
+
+Utterances are generated, always the same for one seed, and sent when they are due; one that waits for its dialogue's
+last receipt waits here, and its wait counts. The reference is a tracker that nobody killed. The rule of this file: what
+is measured is what a sender, a subscriber and the operating system see.
+"""
+
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from erc_live.live.errors import WorkerError
+from erc_live.live.serving.serving_capacity import generated
+from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
+from erc_live.models.checkpoint import Checkpoint
+from erc_live.streams.clock import ManualClock
+from erc_live.streams.event_stream import EventReceiver
+from erc_live.streams.feature_channel import FeatureSender
+from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
+
+READY_S = 300.0  # in which a server is ready, on a machine that does something else
+PATIENCE_S = 120.0  # for the last receipts
+SAME = 1e-4  # of a probability: batches of other sizes round otherwise
+ASKED = 40  # dialogues that one connection asks the past of
+
+Identity = tuple[str, str, int]  # dialogue, utterance, revision
+
+
+@dataclass
+class LoadResult:
+    """What was seen. `lost`: acknowledged and found nowhere; `repeated`: told with two contents; `wrong`: not as the
+    reference says; `live`: told without asking. `recovery_s`: from a kill to the next receipt. `differing`: utterances
+    that a restarted server computed otherwise than it had published them.
+    """
+
+    dialogues: int
+    rate_hz: float
+    utterances: int = 0
+    seconds: float = 0.0
+    kills: int = 0
+    stored: int = 0
+    live: int = 0
+    lost: int = 0
+    repeated: int = 0
+    wrong: int = 0
+    holes: int = 0
+    refused: int = 0
+    differing: int = 0
+    decision_ms: list[float] = field(default_factory=list)
+    delivery_ms: list[float] = field(default_factory=list)
+    recovery_s: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    kb_per_dialogue: float = 0.0
+
+
+@dataclass
+class _Collected:
+    """Events by identity, the first content of each; and how many came with another one."""
+
+    events: dict[Identity, EmotionEvent] = field(default_factory=dict)
+    repeated: int = 0
+
+    def take(self, event: EmotionEvent) -> None:
+        key = event.dialogue, event.utterance, event.revision
+        self.repeated += self.events.setdefault(key, event) != event
+
+
+class _Server:
+    """A server process, and one that stands by for it."""
+
+    def __init__(self, command: Sequence[str], on_news: Callable[[str], None]) -> None:
+        import psutil
+
+        self._psutil, self._command, self._on_news = psutil, [*command, "--standby"], on_news
+        self.differing = 0
+        self.used_s = 0.0
+        self._ready: dict[int, threading.Event] = {}
+        self._standing: dict[int, threading.Event] = {}
+        self.active = self._start()
+        self._wait(self.active, self._ready)
+        self.spare = self._start()
+        self._begin()
+
+    @property
+    def spare_stands_by(self) -> bool:
+        return self._standing[self.spare.pid].is_set()
+
+    def kill(self) -> None:
+        """It is gone at once, and the other one takes over."""
+        self._count()
+        self.active.kill()
+        self.active.wait()
+        self.active, self.spare = self.spare, self._start()
+        self._begin()
+
+    def bytes(self) -> int:
+        return int(self._psutil.Process(self.active.pid).memory_info().rss)
+
+    def close(self) -> None:
+        """End both, in order; whoever does not listen, at once."""
+        self._count()
+        for process in (self.spare, self.active):
+            process.terminate()
+        for process in (self.spare, self.active):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            process.kill()
+            process.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self._ready[process.pid], self._standing[process.pid] = threading.Event(), threading.Event()
+        threading.Thread(target=self._read, args=[process], daemon=True).start()
+        return process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        with process.stderr as lines:
+            for line in lines:
+                self._note(process.pid, line)
+
+    def _note(self, pid: int, line: str) -> None:
+        if line.startswith("standing by"):
+            self._standing[pid].set()
+        elif line.startswith("recovered"):
+            self._ready[pid].set()
+        elif other := re.match(r"(\d+) of them came out other", line):
+            self.differing += int(other[1])
+        self._on_news(line.strip())
+
+    def _wait(self, process: subprocess.Popen[str], events: Mapping[int, threading.Event]) -> None:
+        deadline_s = time.monotonic() + READY_S
+        while not events[process.pid].wait(0.2):
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise WorkerError("the server did not start: the line above says why", process.returncode)
+
+    def _begin(self) -> None:
+        with suppress(self._psutil.Error):
+            self._cpu_s = sum(self._psutil.Process(self.active.pid).cpu_times()[:2])
+
+    def _count(self) -> None:
+        with suppress(self._psutil.Error):
+            self.used_s += sum(self._psutil.Process(self.active.pid).cpu_times()[:2]) - self._cpu_s
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """`rate_hz`: utterances of all dialogues together, for so many `seconds` at least; `kills`: of the server."""
+
+    dialogues: int
+    rate_hz: float
+    seconds: float
+    kills: int
+    seed: int
+
+    def script(self, checkpoint: Checkpoint) -> Iterator[UtteranceFeatures]:
+        """What is said, in order, without end: everybody in turn, each time in another order."""
+        dice = random.Random(self.seed)
+        for number in count():
+            for dialogue in dice.sample(range(self.dialogues), self.dialogues):
+                yield generated(checkpoint, f"load-{dialogue}", number, self.seed + dialogue)
+
+
+def bench_load(
+    plan: LoadPlan, checkpoint: Checkpoint, folder: Path, sets: Sequence[str], on_news: Callable[[str], None]
+) -> LoadResult:
+    """Run the server in `folder`, which must have a short path. Raises WorkerError where it does not start."""
+    features, events = f"ipc://{folder}/f", f"ipc://{folder}/e"
+    command = [sys.executable, "-m", "erc_live.live.cli", "serve", "--log", str(folder / "log")]
+    command += ["--dialogues", str(plan.dialogues), "--features", features]
+    command += [part for item in (*sets, f"events.endpoint={events}") for part in ("--set", item)]
+    result = LoadResult(plan.dialogues, plan.rate_hz)
+    server = _Server(command, on_news)
+    try:
+        before = server.bytes()
+        follower = EventReceiver(events, ["event."])
+        sender = FeatureSender(features)
+        received = _Collected()
+        said = _speak(plan, plan.script(checkpoint), server, (sender, follower), received, result)
+        result.utterances = len(said)
+        result.kb_per_dialogue = (server.bytes() - before) / 1e3 / plan.dialogues
+        result.live = len(received.events)
+        _ask(events, said, received)
+        follower.close()
+        sender.close()
+    finally:
+        server.close()
+    result.differing, result.cpu_s, result.repeated = server.differing, server.used_s, received.repeated
+    _compare(said, received, checkpoint, result)
+    return result
+
+
+def _speak(
+    plan: LoadPlan,
+    script: Iterator[UtteranceFeatures],
+    server: _Server,
+    wires: tuple[FeatureSender, EventReceiver],
+    received: _Collected,
+    result: LoadResult,
+) -> list[UtteranceFeatures]:
+    """Send what is due, take what comes, kill now and then, until the time is up, everybody who is to be killed has
+    been, and every utterance has its receipt; returns what was sent.
+    """
+    (sender, follower), assassin = wires, _Assassin(plan, server, result)
+    sent: list[UtteranceFeatures] = []
+    begun_s = last_s = time.monotonic()
+    while True:
+        now_s = time.monotonic()
+        speaking = now_s - begun_s < plan.seconds or not assassin.done
+        while speaking and len(sent) / plan.rate_hz <= now_s - begun_s:
+            sent.append(next(script))
+            sender.send(structs.replace(sent[-1], t_features_ns=time.monotonic_ns()))
+        if receipts := sender.poll(0.001):
+            last_s = now_s
+            result.stored += sum(receipt.verdict == "stored" for receipt in receipts)
+            result.refused += sum(receipt.verdict != "stored" for receipt in receipts)
+        assassin.look(now_s, answered=bool(receipts))
+        _receive(follower, received, result)
+        if not speaking and (not sender.waiting or now_s - last_s > PATIENCE_S):
+            break
+    result.seconds = time.monotonic() - begun_s
+    for _ in range(20):
+        _receive(follower, received, result, 0.01)
+    return sent
+
+
+class _Assassin:
+    """Kills the server when another one stands by, at random, and measures until it answers again."""
+
+    def __init__(self, plan: LoadPlan, server: _Server, result: LoadResult) -> None:
+        self._kills, self._server, self._result = plan.kills, server, result
+        self._dice = random.Random(plan.seed)
+        self._at_s = time.monotonic() + self._dice.uniform(0, 1)
+        self._killed_s: float | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._result.kills >= self._kills and self._killed_s is None
+
+    def look(self, now_s: float, answered: bool) -> None:
+        """`answered`: the server has just given receipts."""
+        if self._killed_s is not None:
+            if answered:
+                self._result.recovery_s.append(now_s - self._killed_s)
+                self._killed_s = None
+                self._at_s = now_s + self._dice.uniform(0, 1)
+        elif self._result.kills < self._kills and now_s >= self._at_s and self._server.spare_stands_by:
+            self._server.kill()
+            self._killed_s = time.monotonic()
+            self._result.kills += 1
+
+
+def _receive(follower: EventReceiver, received: _Collected, result: LoadResult, timeout_s: float = 0.0) -> None:
+    for event in follower.receive(timeout_s):
+        if isinstance(event, EmotionEvent):
+            result.decision_ms.append((event.t_logits_ns - event.t_features_ns) / 1e6)
+            result.delivery_ms.append((time.monotonic_ns() - event.t_features_ns) / 1e6)
+            received.take(event)
+
+
+def _ask(endpoint: str, script: Sequence[UtteranceFeatures], received: _Collected) -> None:
+    """Of dialogues of which something is missing, ask for the past, as a subscriber does that lost its connection."""
+    missing = sorted(
+        {one.dialogue for one in script if (one.dialogue, one.utterance, one.revision) not in received.events}
+    )
+    for first in range(0, len(missing), ASKED):
+        topics = [f"snapshot.{uuid.uuid4().hex[:8]}.{dialogue}" for dialogue in missing[first : first + ASKED]]
+        receiver = EventReceiver(endpoint, topics)
+        silent_s = time.monotonic()
+        while time.monotonic() - silent_s < 2.0:
+            for event in receiver.receive(0.1):
+                silent_s = time.monotonic()
+                if isinstance(event, EmotionEvent):
+                    received.take(event)
+        receiver.close()
+
+
+def _compare(
+    script: Sequence[UtteranceFeatures], received: _Collected, checkpoint: Checkpoint, result: LoadResult
+) -> None:
+    """Count what is missing, what is not as the reference says, and numbers that are missing between others."""
+    numbers = defaultdict(set)
+    for event in received.events.values():
+        numbers[event.dialogue].add(event.seq)
+    result.holes = sum(max(seqs) + 1 - len(seqs) for seqs in numbers.values())
+    for wanted in reference(script, checkpoint):
+        found = received.events.get((wanted.dialogue, wanted.utterance, wanted.revision))
+        if found is None:
+            result.lost += 1
+        else:
+            result.wrong += any(abs(found.probs[label] - p) > SAME for label, p in wanted.probs.items())
+
+
+def reference(script: Sequence[UtteranceFeatures], checkpoint: Checkpoint) -> list[EmotionEvent]:
+    """What a tracker says of it that nobody kills."""
+    names = {one.dialogue for one in script}
+    tracker = Tracker(checkpoint, SessionStart("", 0, 0), ManualClock(), bounds=Bounds(max(64, len(names)), reach=0))
+    events: list[EmotionEvent] = []
+    batch: dict[str, UtteranceFeatures] = {}
+    for one in script:
+        if one.dialogue in batch or len(batch) == 64:
+            events += tracker.observe_all(list(batch.values()))
+            batch = {}
+        batch[one.dialogue] = one
+    return events + (tracker.observe_all(list(batch.values())) if batch else [])
+
+
+def plain(result: LoadResult) -> dict[str, Any]:
+    """The result for programs, and for a table."""
+
+    def percentiles(values: Sequence[float]) -> dict[str, float]:
+        return {f"p{p}": round(float(np.percentile(values, p)), 2) for p in (50, 99)} if values else {}
+
+    counts = {name: value for name, value in vars(result).items() if isinstance(value, int)}
+    return counts | {
+        "rate_hz": result.rate_hz,
+        "seconds": round(result.seconds, 1),
+        "decision_ms": percentiles(result.decision_ms),
+        "delivery_ms": percentiles(result.delivery_ms),
+        "recovery_s": percentiles(result.recovery_s),
+        "utterances_per_core_s": round(result.stored / result.cpu_s, 1) if result.cpu_s else None,
+        "kb_per_dialogue": round(result.kb_per_dialogue, 1),
+    }

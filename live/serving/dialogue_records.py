@@ -1,0 +1,109 @@
+"""What the log of a server says: a state is what these records make of it, one after the other.
+
+    Batch     final utterances that were classified together, and all events that this gave, in their order
+    Snapshot  a dialogue after all that stands before
+    Ended     a dialogue that is no more
+
+Rows of a batch round alike only among as many others, at their places; so a batch is one record, and is computed again
+as it was. Each is one JSON object; features and events in it are as in a recorded session (`streams/codec.py`).
+The rule of this file: pure.
+"""
+
+import base64
+from collections.abc import Sequence
+
+import msgspec
+
+LENGTH_BITS = 20  # of a place: where an event stands in the log, and how long it is
+
+
+class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, tag="Batch"):
+    """`failure`: why the one utterance in it could not be classified; its event abstains. `features` may be fewer than
+    `events`: those of provisional utterances leave no trace.
+    """
+
+    failure: str
+    features: list[msgspec.Raw]
+    events: list[msgspec.Raw]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """All that is known of a dialogue. `places`: of its newest events; `identities`: of its newest final ones; `state`:
+    safetensors in base64.
+    """
+
+    dialogue: str
+    session: str
+    next_seq: int
+    names: tuple[str, ...]
+    places: list[int]
+    identities: list[int]
+    utterances: int
+    speakers: tuple[str, ...]
+    last_label: dict[int, str]
+    state: str
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    dialogue: str
+
+
+DialogueRecord = BatchRecord | Snapshot | Ended
+
+
+class EventHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an `EmotionEvent` on the disk, what recovery needs."""
+
+    session: str
+    dialogue: str
+    utterance: str
+    revision: int
+    seq: int
+    final: bool
+    speaker: int
+    speaker_name: str
+    probs: dict[str, float]
+
+
+def decode(data: bytes) -> DialogueRecord:
+    """Raises msgspec.DecodeError."""
+    record: DialogueRecord = msgspec.json.decode(data, type=DialogueRecord)
+    return record
+
+
+def event_head(event: msgspec.Raw) -> EventHead:
+    """Raises msgspec.DecodeError."""
+    return msgspec.json.decode(event, type=EventHead)
+
+
+def batch(features: Sequence[bytes], events: Sequence[bytes], failure: str = "") -> tuple[bytes, list[int]]:
+    """A `BatchRecord` of JSON objects, and where in it each event begins."""
+    begin = b'{"type":"Batch","failure":%b,"features":[%b],"events":[' % (
+        msgspec.json.encode(failure),
+        b",".join(features),
+    )
+    starts, at = [], len(begin)
+    for event in events:
+        starts.append(at)
+        at += len(event) + 1
+    return begin + b",".join(events) + b"]}", starts
+
+
+def place(offset: int, length: int) -> int:
+    """Where an event stands, in one number."""
+    return offset << LENGTH_BITS | length
+
+
+def where(packed: int) -> tuple[int, int]:
+    """Offset and length of `place`."""
+    return packed >> LENGTH_BITS, packed & (1 << LENGTH_BITS) - 1
+
+
+def text(state: bytes) -> str:
+    """Bytes as a string."""
+    return base64.b64encode(state).decode()
+
+
+def untext(state: str) -> bytes:
+    """Inverse of `text`. Raises ValueError."""
+    return base64.b64decode(state, validate=True)

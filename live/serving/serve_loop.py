@@ -1,0 +1,184 @@
+"""The server: sockets around a shard. Features come in, receipts and the public streams go out.
+
+The rule of this file: it opens and closes what a server needs, and its loop takes, flushes, sends; what is decided is
+decided in `shard.py`. A receipt and an event leave when they are on the disk.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from erc_live.live.config import Config
+from erc_live.live.privacy import purpose
+from erc_live.live.privacy.notice import introduced
+from erc_live.live.serving.admission import Room
+from erc_live.live.serving.serving_capacity import CapacityMeasure, measured
+from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping, ShardCounts
+from erc_live.live.serving.shard_recovery import ShardRecovery, recover
+from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
+from erc_live.models.checkpoint import Checkpoint, load
+from erc_live.streams.bundle_lock import is_locked
+from erc_live.streams.clock import SessionClock
+from erc_live.streams.dialogue_outlet import DialogueOutlet
+from erc_live.streams.errors import SessionError
+from erc_live.streams.feature_channel import FeatureInlet, Receipt
+from erc_live.streams.journal import read_whole, write_whole
+from erc_live.streams.segmented_log import FileLog
+
+ROWS = 1024  # dialogues whose states lie ready; the others are parked
+TURN = 256  # messages taken in one turn
+POLL_S = 0.02  # in which subscribers are looked after
+DEAD_LETTERS = 64 << 20  # bytes of them that are kept
+_WEIGHTS = "weights"  # the file with their fingerprint
+
+
+class Serving(NamedTuple):
+    """What `serve` is to do. `features`: where they come in; `folder`: of the log; `dialogues`: at once, at most.
+    `standby`: wait, with everything loaded, until the server that uses the folder has gone.
+    """
+
+    config: Config
+    features: str
+    folder: Path
+    dialogues: int
+    standby: bool = False
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A server that is ready."""
+
+    shard: DialogueShard
+    inlet: FeatureInlet
+    outlet: DialogueOutlet
+    recovery: ShardRecovery
+    room: Room
+
+
+def serve(
+    serving: Serving, standing_by: Callable[[], None], ready: Callable[[Opened], None], stopped: Callable[[], bool]
+) -> ShardCounts:
+    """Serve until `stopped`; what was taken until then is stored and answered. `standing_by` is called when all is
+    loaded and another server has the folder, `ready` when the first message is taken.
+
+    Raises:
+        ConfigError: the setting forbids it.
+        WeightsError: there are no such weights.
+        AddressError: an endpoint cannot be used.
+        SessionError: the log cannot be used or written, or another server has it.
+    """
+    purpose.check(serving.config.session)
+    with ExitStack() as stack:
+        loaded = _load(serving)
+        log = _take_over(serving, standing_by, stopped)
+        if log is None:
+            return ShardCounts()
+        stack.callback(log.close)
+        opened = _open(serving, loaded, log, stack)
+        ready(opened)
+        while not stopped():
+            _turn(opened)
+        while opened.shard.waiting:
+            _flush(opened)
+        return opened.shard.counts
+
+
+class _Prepared(NamedTuple):
+    checkpoint: Checkpoint
+    tracker: Tracker
+    clock: SessionClock
+    room: Room
+
+
+def _load(serving: Serving) -> _Prepared:
+    """What takes time, and needs no log."""
+    config, clock = serving.config.tracker, SessionClock()
+    checkpoint = load(config.weights)
+    start = SessionStart("", clock.now_ns(), time.time_ns())
+    bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
+    tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
+    measure = measured(tracker, checkpoint, serving.folder)
+    return _Prepared(checkpoint, tracker, clock, _room(serving.dialogues, measure))
+
+
+def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:
+    """The log, when nobody else has it; None where that was waited for in vain."""
+    notified = False
+    while serving.standby and is_locked(serving.folder):
+        if not notified:
+            standing_by()
+            notified = True
+        if stopped():
+            return None
+        time.sleep(POLL_S)
+    return FileLog(serving.folder)
+
+
+def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -> Opened:
+    config, checkpoint = serving.config, loaded.checkpoint
+    dead_letters = FileLog(serving.folder / "dead-letters")
+    stack.callback(dead_letters.close)
+    dead_letters.forget(dead_letters.end - DEAD_LETTERS)
+    _check_weights(serving.folder, checkpoint, new=log.end == 0)
+    visual = "visual" in checkpoint.card.encoders
+    shard = DialogueShard(
+        loaded.tracker,
+        Keeping(log, dead_letters, config.events.history),
+        loaded.clock,
+        loaded.room,
+        lambda hello: introduced(hello, config.session, recorded=True, visual=visual),
+    )
+    recovery = recover(shard)
+    outlet = DialogueOutlet(config.events.endpoint, shard.past, shard.alive, keyless=config.events.keyless)
+    stack.callback(outlet.close)
+    inlet = FeatureInlet(serving.features)
+    stack.callback(inlet.close)
+    return Opened(shard, inlet, outlet, recovery, loaded.room)
+
+
+def _turn(opened: Opened) -> None:
+    shard, inlet = opened.shard, opened.inlet
+    if inlet.wait(min(POLL_S, shard.due_s)) and shard.space:
+        for sender, message, why in inlet.receive(min(TURN, shard.space)):
+            if message is None:
+                answer: Receipt | None = Receipt(dialogue="", utterance="", revision=0, verdict="refused", why=why)
+            else:
+                answer = shard.take(sender, message)
+            if answer is not None:
+                inlet.answer(sender, answer)
+    if shard.due_s <= 0:
+        _flush(opened)
+    opened.outlet.poll()
+
+
+def _flush(opened: Opened) -> None:
+    outcome = opened.shard.flush()
+    for published in outcome.published:
+        opened.outlet.publish(*published)
+    for sender, receipt in outcome.receipts:
+        opened.inlet.answer(sender, receipt)
+
+
+def _room(dialogues: int, measure: CapacityMeasure) -> Room:
+    if measure.dialogues >= dialogues:
+        return Room(dialogues)
+    return Room(measure.dialogues, f"measured here: {measure.utterances_per_s:.0f} utterances per s")
+
+
+def _check_weights(folder: Path, checkpoint: Checkpoint, new: bool) -> None:
+    """A log goes on with the weights that it began with. Raises SessionError."""
+    path = folder / _WEIGHTS
+    try:
+        if new:
+            write_whole(path, checkpoint.fingerprint.encode())
+        there = read_whole(path, 100).decode()
+    except OSError as error:
+        raise SessionError(f"{path}: {error.strerror}: restore it, or name another --log folder") from error
+    if there != checkpoint.fingerprint:
+        raise SessionError(
+            f"{folder}: was written with the weights {there}, these are {checkpoint.fingerprint}: name the folder of "
+            "those (--set tracker.weights=FOLDER), or another --log folder"
+        )

@@ -1,0 +1,390 @@
+"""Many dialogues in one process: utterances in; receipts, events, and a log from which everything comes back.
+
+    take -> wait at most 3 ms -> step of up to 64 dialogues at once -> one append to the log -> receipts, events
+
+The log is the truth. Nothing is acknowledged or published before the append has returned, and features and events of a
+batch are one record: so what a crash costs was not acknowledged, and its sender sends it again; and an event that
+somebody has seen is in the log as it was seen. The state is a fold of `step` over the log, with snapshots so that the
+fold is short (`shard_recovery.py`). Where the log cannot be written the process ends, for its states are ahead of the
+log then.
+The rule of this file: no socket, and no clock but the given one. Not safe for threads.
+"""
+
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from erc_live.live.serving import dialogue_records as records
+from erc_live.live.serving.admission import Room, crowded, objection, receipt
+from erc_live.live.serving.open_dialogue import OpenDialogue, identity
+from erc_live.live.serving.snapshot_schedule import SnapshotSchedule
+from erc_live.live.tracking.tracker import Tracker
+from erc_live.models.errors import WeightsError
+from erc_live.models.state import to_bytes
+from erc_live.streams import codec
+from erc_live.streams.clock import Clock
+from erc_live.streams.feature_channel import Receipt
+from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, SessionEnd, SourceEnd, UtteranceFeatures
+from erc_live.streams.segmented_log import RecordLog
+
+BATCH = 64  # dialogues in one step: with more, each costs as much
+STEPS = 8  # before one append: a disk that is slow to sync then costs less for each
+WAIT_S = 0.003  # for others to join a step
+QUEUE = 1024  # final utterances that wait here; more wait with those who send them
+LATE_S = 0.5  # of a final utterance that waits, from which on no dialogue is opened
+FORGET_S = 24 * 3600.0  # without an utterance, after which a dialogue has ended
+
+log = logging.getLogger(__name__)
+
+
+class Waiting(NamedTuple):
+    """A final utterance, or the end of a dialogue, for which `sender` wants a receipt (b"": nobody does)."""
+
+    sender: bytes
+    message: UtteranceFeatures | SourceEnd
+    dialogue: str
+    t_ns: int
+
+
+class DialogueMessage(NamedTuple):
+    """A message of the public stream of a dialogue, as JSON."""
+
+    topic: str
+    dialogue: str
+    data: bytes
+
+
+class Lot(NamedTuple):
+    """What becomes one record: utterances that were classified together, and their events. `failure`: why not."""
+
+    features: Sequence[UtteranceFeatures]
+    events: Sequence[EmotionEvent]
+    failure: str = ""
+
+
+@dataclass
+class ShardOutcome:
+    """What is to be sent now."""
+
+    receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
+    published: list[DialogueMessage] = field(default_factory=list)
+
+
+@dataclass
+class ShardCounts:
+    """What happened since the start: final utterances stored, sent once more, turned away, and those that could not be
+    classified; and provisional ones given up.
+    """
+
+    stored: int = 0
+    repeated: int = 0
+    refused: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where dialogues are kept: `log` all of them, `dead_letters` utterances that cannot be classified. `history`:
+    events of a dialogue that a late subscriber is told.
+    """
+
+    log: RecordLog
+    dead_letters: RecordLog
+    history: int = 50
+
+
+class DialogueShard:
+    """Dialogues of one model, classified by `tracker` (of `reach` 0), as many as there is `room` for. `greet` completes
+    a `Hello` by what people are to be told.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        keeping: Keeping,
+        clock: Clock,
+        room: Room,
+        greet: Callable[[Hello], Hello] = lambda hello: hello,
+    ) -> None:
+        self.tracker, self.keeping, self.clock = tracker, keeping, clock
+        self.counts = ShardCounts()
+        self.dialogues: OrderedDict[str, OpenDialogue] = OrderedDict()  # longest silent first
+        self._log, self._room = keeping.log, room
+        self._hello = greet(tracker.hello())
+        self._finals: deque[Waiting] = deque()
+        self._pending: set[tuple[str, int]] = set()  # dialogue and identity of those
+        self._passing: dict[str, UtteranceFeatures] = {}  # the newest provisional one of a dialogue
+        self._notices: list[DialogueMessage] = []  # refusals
+        self._schedule = SnapshotSchedule()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a final utterance or the end of a dialogue waits for `flush`."""
+        return bool(self._finals)
+
+    @property
+    def space(self) -> int:
+        """How many messages may be taken now."""
+        return max(0, QUEUE - len(self._finals))
+
+    @property
+    def due_s(self) -> float:
+        """In how many s `flush` should be called; 0: now."""
+        if len(self._finals) >= BATCH or self._notices:
+            return 0.0
+        if self._finals:
+            return max(0.0, WAIT_S - self._waited_s())
+        return WAIT_S if self._passing else 1.0
+
+    def take(self, sender: bytes, message: UtteranceFeatures | SourceEnd) -> Receipt | None:
+        """Let a message in; or say at once why not, or that it is here already."""
+        now_ns = self.clock.now_ns()
+        if isinstance(message, SourceEnd):
+            if message.source not in self.dialogues:
+                return _ended(message.source)
+            self._finals.append(Waiting(sender, message, message.source, now_ns))
+        elif answer := self._turned_away(message):
+            return answer
+        elif not message.final:
+            self.counts.dropped += message.dialogue in self._passing
+            self._passing[message.dialogue] = message
+        elif (key := _key(message)) not in self._pending:
+            self._pending.add(key)
+            self._finals.append(Waiting(sender, message, message.dialogue, now_ns))
+            self.counts.dropped += self._passing.pop(message.dialogue, None) is not None
+        return None
+
+    def flush(self) -> ShardOutcome:
+        """Classify what waits, 64 dialogues at a time, and put it into the log. Raises SessionError where that fails:
+        nothing may be taken any more then.
+        """
+        outcome = ShardOutcome(published=self._notices)
+        self._notices = []
+        lots: list[Lot] = []
+        ends: list[SourceEnd] = []
+        for _ in range(STEPS):
+            chosen = [] if ends else self._chosen()  # what follows the end of a dialogue begins another one
+            if not chosen:
+                break
+            utterances = [w.message for w in chosen if isinstance(w.message, UtteranceFeatures)]
+            ends += [w.message for w in chosen if isinstance(w.message, SourceEnd)]
+            lots += self._classified(utterances)
+            outcome.receipts += [(w.sender, _receipt(w.message)) for w in chosen if w.sender]
+            self._pending.difference_update(_key(message) for message in utterances)
+        self._write([*lots, *self._provisional()], ends, outcome)
+        self._take_snapshots()
+        self._end_silent()
+        return outcome
+
+    def past(self, dialogue: str) -> list[bytes]:
+        """What a late subscriber to a dialogue is told, as JSON; [] where it is not open."""
+        known = self.dialogues.get(dialogue)
+        if known is None or not known.next_seq:
+            return []
+        hello = structs.replace(
+            self._hello, session=known.session, speakers=known.names, last_seq=known.next_seq - 1, published={}
+        )
+        places = [p for p in known.places if records.where(p)[0] >= self._log.begin]
+        return [codec.to_json(hello), *(self._log.read(*records.where(place)) for place in places)]
+
+    def alive(self, dialogue: str) -> bytes:
+        """The sign of life of a dialogue, as JSON; b"" where it is not open."""
+        known = self.dialogues.get(dialogue)
+        if known is None or not known.next_seq:
+            return b""
+        now_ns = self.clock.now_ns()
+        return codec.to_json(Heartbeat(session=known.session, t_ns=now_ns, last_seq=known.next_seq - 1, published={}))
+
+    def open(self, dialogue: str, known: OpenDialogue, needed: int) -> None:
+        """From now on a dialogue is here, which is recovered from that offset of the log on."""
+        self.dialogues[dialogue] = known
+        self._schedule.begin(dialogue, needed)
+
+    def close(self, dialogue: str) -> None:
+        """It is here no more."""
+        self.dialogues.pop(dialogue, None)
+        self._passing.pop(dialogue, None)
+        self._schedule.forget(dialogue)
+        self.tracker.take_out(dialogue)
+
+    def stored(self, event: EmotionEvent | records.EventHead, place: int) -> None:
+        """An event of a dialogue that is here stands in the log."""
+        known, now_ns = self.dialogues[event.dialogue], self.clock.now_ns()
+        known.stored(event, place, self.keeping.history)
+        if event.final:
+            known.t_ns = now_ns
+            self.dialogues.move_to_end(event.dialogue)
+            self._schedule.stored(event.dialogue, now_ns)
+
+    def _turned_away(self, features: UtteranceFeatures) -> Receipt | None:
+        known = self.dialogues.get(features.dialogue)
+        if known and features.final and known.knows(features.utterance, features.revision):
+            self.counts.repeated += 1
+            return receipt(features, "stored")
+        why = objection(features, self.tracker.memory(features.dialogue))
+        try:
+            self.tracker.check_encoders(features)
+        except WeightsError as error:
+            why = why or str(error)
+        full = "" if known or why else self._full()
+        if not (why or full):
+            if known is None:
+                self._begin(features.dialogue)
+            return None
+        self.counts.refused += features.final
+        if full:
+            self._notify(features.dialogue, full)
+        return receipt(features, "full" if full else "refused", why or full)
+
+    def _full(self) -> str:
+        if self._finals and self._waited_s() > LATE_S:
+            return f"utterances wait for {self._waited_s():.1f} s, more than {LATE_S:g} s: try again later"
+        return crowded(len(self.dialogues), self._room)
+
+    def _notify(self, dialogue: str, why: str) -> None:
+        """Say to who waits for a dialogue that it does not begin."""
+        if len(self._notices) >= BATCH:
+            return
+        session, t_ns = f"{dialogue}-refused", self.clock.now_ns()
+        hello = structs.replace(self._hello, session=session, published={})
+        end = SessionEnd(session=session, t_ns=t_ns, utterances=0, reason=f"refused: {why}")
+        self._notices += [
+            DialogueMessage("hello", dialogue, codec.to_json(hello)),
+            DialogueMessage("session_end", dialogue, codec.to_json(end)),
+        ]
+
+    def _begin(self, dialogue: str) -> None:
+        self.open(dialogue, OpenDialogue(f"{dialogue}-{time.time_ns():x}", self.clock.now_ns()), self._log.end)
+
+    def _waited_s(self) -> float:
+        return (self.clock.now_ns() - self._finals[0].t_ns) / 1e9
+
+    def _chosen(self) -> list[Waiting]:
+        """The first of each dialogue, in the order in which they came."""
+        chosen: dict[str, Waiting] = {}
+        later: list[Waiting] = []
+        while self._finals and len(chosen) < BATCH:
+            waiting = self._finals.popleft()
+            if waiting.dialogue in chosen:
+                later.append(waiting)
+            else:
+                chosen[waiting.dialogue] = waiting
+        self._finals.extendleft(reversed(later))
+        return list(chosen.values())
+
+    def _classified(self, utterances: list[UtteranceFeatures]) -> list[Lot]:
+        """All together; each alone where that fails."""
+        if not utterances:
+            return []
+        try:
+            return [Lot(utterances, self.tracker.observe_all(utterances))]
+        except Exception:  # whatever it is, it must not stop the others
+            log.exception("a step of %d dialogues failed; each is tried alone", len(utterances))
+            return [self._alone(utterance) for utterance in utterances]
+
+    def _alone(self, utterance: UtteranceFeatures) -> Lot:
+        try:
+            return Lot([utterance], [self.tracker.observe(utterance)])
+        except Exception as error:  # for the second time: it is the utterance
+            why = f"{type(error).__name__}: {error}"
+            self.counts.failed += 1
+            letter = b'{"why":%b,"features":%b}' % (msgspec.json.encode(why), codec.to_json(utterance))
+            self.keeping.dead_letters.append(letter)
+            return Lot([utterance], [self.tracker.abstain(utterance)], why)
+
+    def _provisional(self) -> list[Lot]:
+        """Of utterances that go on, where there is time for them."""
+        passing, self._passing = list(self._passing.values()), {}
+        taken = passing[:BATCH] if len(self._finals) < BATCH else []
+        try:
+            events = self.tracker.observe_all(taken) if taken else []
+        except Exception:  # the final one will say what is wrong
+            log.exception("a step of %d provisional utterances failed", len(taken))
+            events = []
+        self.counts.dropped += len(passing) - len(events)
+        return [Lot((), events)] if events else []
+
+    def _write(self, lots: list[Lot], ends: list[SourceEnd], outcome: ShardOutcome) -> None:
+        """Number the events, put all into the log, and publish it."""
+        ends = [end for end in ends if end.source in self.dialogues]  # some say it twice
+        data, events = [], []
+        for lot in lots:
+            numbered = [self._numbered(event) for event in lot.events]
+            encoded = [codec.to_json(event) for event in numbered]
+            record, starts = records.batch([codec.to_json(f) for f in lot.features], encoded, lot.failure)
+            events.append(list(zip(numbered, encoded, starts, strict=True)))
+            data.append(record)
+        data += [msgspec.json.encode(records.Ended(dialogue=end.source)) for end in ends]
+        offsets = self._log.append(*data) if data else []
+        for offset, lot_events in zip(offsets, events, strict=False):
+            for event, encoded_event, start in lot_events:
+                self.stored(event, records.place(offset + start, len(encoded_event)))
+                self.counts.stored += event.final
+                outcome.published.append(DialogueMessage("event", event.dialogue, encoded_event))
+        for end in ends:
+            outcome.published.append(DialogueMessage("session_end", end.source, self._end(end)))
+
+    def _numbered(self, event: EmotionEvent) -> EmotionEvent:
+        if event.dialogue not in self.dialogues:  # it had ended meanwhile, and begins anew
+            self._begin(event.dialogue)
+        known = self.dialogues[event.dialogue]
+        seq, known.next_seq = known.next_seq, known.next_seq + 1
+        return structs.replace(event, seq=seq, session=known.session, t_published_ns=self.clock.now_ns())
+
+    def _end(self, end: SourceEnd) -> bytes:
+        known, count = self.dialogues[end.source], self.tracker.memory(end.source).utterances
+        message = SessionEnd(session=known.session, t_ns=self.clock.now_ns(), utterances=count, reason=end.reason[:200])
+        self.close(end.source)
+        return codec.to_json(message)
+
+    def _end_silent(self) -> None:
+        """The longest silent one has ended when its time is up."""
+        dialogue = next(iter(self.dialogues), None)
+        now_ns = self.clock.now_ns()
+        if dialogue is not None and now_ns - self.dialogues[dialogue].t_ns > FORGET_S * 1e9:
+            end = SourceEnd(source=dialogue, t_ns=now_ns, reason=f"silent for {FORGET_S / 3600:g} h")
+            self.dialogues.move_to_end(dialogue)
+            self._finals.append(Waiting(b"", end, dialogue, now_ns))
+
+    def _take_snapshots(self) -> None:
+        """Of those whose turn it is; then let go of what nobody needs of the log."""
+        if due := self._schedule.due(self.clock.now_ns(), self._log.end):
+            offsets = self._log.append(*(self._snapshot(dialogue) for dialogue in due))
+            for dialogue, offset in zip(due, offsets, strict=True):
+                self._schedule.begin(dialogue, offset)
+        self._log.forget(self._schedule.needed(self._log.end))
+
+    def _snapshot(self, dialogue: str) -> bytes:
+        known, memory = self.dialogues[dialogue], self.tracker.memory(dialogue)
+        snapshot = records.Snapshot(
+            dialogue=dialogue,
+            session=known.session,
+            next_seq=known.next_seq,
+            names=known.names,
+            places=known.places.tolist(),
+            identities=known.identities.tolist(),
+            utterances=memory.utterances,
+            speakers=memory.speakers,
+            last_label=dict(memory.last_label),
+            state=records.text(to_bytes(self.tracker.state(dialogue))),
+        )
+        return msgspec.json.encode(snapshot)
+
+
+def _key(features: UtteranceFeatures) -> tuple[str, int]:
+    return features.dialogue, identity(features.utterance, features.revision)
+
+
+def _receipt(message: UtteranceFeatures | SourceEnd) -> Receipt:
+    return _ended(message.source) if isinstance(message, SourceEnd) else receipt(message, "stored")
+
+
+def _ended(dialogue: str) -> Receipt:
+    return Receipt(dialogue=dialogue[:200], utterance="", revision=0, verdict="stored")

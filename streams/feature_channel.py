@@ -1,0 +1,218 @@
+"""The features of many dialogues, from any number of programs, to one server: a ROUTER socket, and a receipt for each
+final utterance that is on its disk.
+
+Up goes a message as on the bus (`codec.py`): `UtteranceFeatures`, or a `SourceEnd` whose source is a dialogue that has
+ended. Down comes a `Receipt` as msgpack. What got no receipt is sent again, whoever died meanwhile; the server knows it
+by dialogue, utterance and revision, and takes it once. Of one dialogue the sender has one final utterance on its way at
+a time, so nothing overtakes what is sent again. A provisional utterance gets no receipt, and is never sent again.
+The rules: an `ipc://` place is this user's alone; on TCP, which does not leave this machine, it takes the key of this
+user. A sender that floods waits in its own queue; one that takes no receipts goes without.
+"""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+import zmq
+
+from erc_live.streams import codec
+from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.curve_keys import KeyFolder
+from erc_live.streams.doorkeeper import Doorkeeper
+from erc_live.streams.errors import AddressError, BadMessage
+from erc_live.streams.messages import SourceEnd, UtteranceFeatures
+from erc_live.streams.sockets import LINGER_MS, RECONNECT_MS, close_socket, open_socket
+
+FRAME_BYTES = 256 << 10  # of a message of features: vectors and words of 15 s take 10 kB
+_FRAMES = 8  # a header, and a vector for each modality
+_QUEUE = 256  # messages of one sender that wait here, and receipts that wait for it
+_MOST = 50_000  # receipts for all senders: a second of them
+RESEND_S = 0.5  # without a receipt; longer than a server that works takes
+WHY_LETTERS = 300
+
+Verdict = Literal["stored", "full", "refused"]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an utterance (`utterance` "" of the end of a dialogue). "stored": it is on the disk, and its event
+    is published. "full": there is no room for another dialogue now. "refused": it is never taken like this. `why` in
+    one line.
+    """
+
+    dialogue: str
+    utterance: str
+    revision: int
+    verdict: Verdict
+    why: str = ""
+
+
+class FeatureMessage(NamedTuple):
+    """From `sender`; None where it is no message of ours, and then `why`."""
+
+    sender: bytes
+    message: UtteranceFeatures | SourceEnd | None
+    why: str = ""
+
+
+class FeatureInlet:
+    """The server's end, bound to `endpoint`. Raises AddressError where it cannot be used."""
+
+    def __init__(self, endpoint: str, keys: KeyFolder | None = None) -> None:
+        check_feature_endpoint(endpoint)
+        self._socket = open_socket(zmq.ROUTER, endpoint)
+        self._doorkeeper: Doorkeeper | None = None
+        self._socket.set(zmq.RCVHWM, _QUEUE)
+        self._socket.set(zmq.SNDHWM, _MOST)
+        self._socket.set(zmq.MAXMSGSIZE, FRAME_BYTES)
+        try:
+            if endpoint.startswith("tcp:"):
+                self._doorkeeper = Doorkeeper(self._socket, keys or KeyFolder(), own_only=True)
+            self._socket.bind(endpoint)
+            if endpoint.startswith("ipc:"):
+                Path(endpoint.removeprefix("ipc://")).chmod(0o600)
+        except (zmq.ZMQError, OSError) as error:
+            self.close()
+            raise AddressError(f"cannot listen on {endpoint}: {error.strerror}; choose another --features") from error
+        self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether something has come, within `timeout_s`."""
+        if self._doorkeeper:
+            self._doorkeeper.answer()
+        return bool(self._socket.poll(max(0, round(timeout_s * 1000))))
+
+    def receive(self, most: int) -> Iterator[FeatureMessage]:
+        """What has come, at most so many messages; the rest waits where it is."""
+        with contextlib.suppress(zmq.Again):
+            for _ in range(most):
+                sender, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                yield _read(sender, frames)
+
+    def answer(self, sender: bytes, receipt: Receipt) -> None:
+        """To who sent it, if it is still there and takes it."""
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send_multipart([sender, msgspec.msgpack.encode(receipt)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        if self._doorkeeper:
+            self._doorkeeper.close()
+        close_socket(self._socket, LINGER_MS)
+
+
+@dataclass
+class _Line:
+    """What of a dialogue has no receipt yet, in order; the first is on its way since `sent_s` (0: not yet)."""
+
+    waiting: deque[tuple[tuple[str, int], list[bytes]]] = field(default_factory=deque)
+    sent_s: float = 0.0
+
+
+class FeatureSender:
+    """A program's end: `send` what perception says of any number of dialogues, and `poll` often.
+
+    `waiting` counts final utterances, and ends of dialogues, without a receipt. Raises AddressError.
+    """
+
+    def __init__(self, endpoint: str, keys: KeyFolder | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        check_endpoint(endpoint)
+        self._now = now
+        self._lines: dict[str, _Line] = {}
+        self._socket = open_socket(zmq.DEALER, endpoint)
+        self._socket.set(zmq.IMMEDIATE, 1)  # what is for a server that is not there stays here
+        self._socket.set(zmq.SNDHWM, _QUEUE)
+        self._socket.set(zmq.RCVHWM, _MOST)
+        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+        if endpoint.startswith("tcp:"):
+            own = (keys or KeyFolder()).own()
+            self._socket.set(zmq.CURVE_SERVERKEY, own.public.encode())
+            self._socket.set(zmq.CURVE_PUBLICKEY, own.public.encode())
+            self._socket.set(zmq.CURVE_SECRETKEY, own.secret.encode())
+        self._socket.connect(endpoint)
+
+    @property
+    def waiting(self) -> int:
+        return sum(len(line.waiting) for line in self._lines.values())
+
+    def send(self, features: UtteranceFeatures) -> None:
+        """A provisional utterance is dropped where its dialogue waits, or the server does not keep up."""
+        if not features.final:
+            if features.dialogue not in self._lines:
+                self._give(codec.encode(features))
+            return
+        self._add(features.dialogue, (features.utterance, features.revision), codec.encode(features))
+
+    def end(self, dialogue: str, t_ns: int, reason: str = "stopped") -> None:
+        """Nothing more comes of this dialogue."""
+        self._add(dialogue, ("", 0), codec.encode(SourceEnd(source=dialogue, t_ns=t_ns, reason=reason)))
+
+    def poll(self, timeout_s: float = 0.0) -> list[Receipt]:
+        """Wait at most `timeout_s` for receipts; send what is due."""
+        receipts: list[Receipt] = []
+        if self._socket.poll(max(0, round(timeout_s * 1000))):
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    receipts += self._take(self._socket.recv(zmq.NOBLOCK))
+        now_s = self._now()
+        for line in self._lines.values():
+            if now_s - line.sent_s >= RESEND_S and self._give(line.waiting[0][1]):
+                line.sent_s = now_s
+        return receipts
+
+    def close(self) -> None:
+        close_socket(self._socket, linger_ms=100)
+
+    def _add(self, dialogue: str, key: tuple[str, int], frames: list[bytes]) -> None:
+        line = self._lines.setdefault(dialogue, _Line())
+        line.waiting.append((key, frames))
+        if len(line.waiting) == 1 and self._give(frames):
+            line.sent_s = self._now()
+
+    def _take(self, data: bytes) -> list[Receipt]:
+        """The receipt, where it is one that is awaited; what comes next is then sent."""
+        receipt = msgspec.msgpack.decode(data, type=Receipt)
+        line = self._lines.get(receipt.dialogue)
+        if line is None or line.waiting[0][0] != (receipt.utterance, receipt.revision):
+            return []
+        line.waiting.popleft()
+        if not line.waiting:
+            del self._lines[receipt.dialogue]
+        elif self._give(line.waiting[0][1]):
+            line.sent_s = self._now()
+        else:
+            line.sent_s = 0.0
+        return [receipt]
+
+    def _give(self, frames: list[bytes]) -> bool:
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:  # nobody is there, or does not keep up
+            return False
+        return True
+
+
+def check_feature_endpoint(endpoint: str) -> None:
+    """Raise AddressError unless features may be taken there."""
+    try:
+        check_endpoint(endpoint)
+        check_unused(endpoint)
+    except AddressError as error:
+        raise AddressError(str(error).replace("events.endpoint", "--features")) from error
+
+
+def _read(sender: bytes, frames: list[bytes]) -> FeatureMessage:
+    try:
+        if len(frames) > _FRAMES:
+            raise BadMessage(f"{len(frames)} frames; a message has {_FRAMES} at most")
+        message = codec.decode(frames)
+    except BadMessage as error:
+        return FeatureMessage(sender, None, str(error)[:WHY_LETTERS])
+    if isinstance(message, UtteranceFeatures | SourceEnd):
+        return FeatureMessage(sender, message)
+    return FeatureMessage(
+        sender, None, f"{type(message).__name__} is not taken here: send UtteranceFeatures or SourceEnd"
+    )
