@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Snapshot(Generic[T]):
+class _Computed(Generic[T]):
     value: T
     weights: tuple[Tensor, ...]
     versions: int  # their sum: each of them only grows
@@ -27,7 +27,7 @@ class Derived(Generic[T]):
     """`of(module, derive)` is `derive()`, computed anew only when the parameters or buffers of `module` changed."""
 
     def __init__(self) -> None:
-        self._stored: _Snapshot[T] | None = None
+        self._stored: _Computed[T] | None = None
 
     def forget(self) -> None:
         """Compute at the next call, whatever has changed."""
@@ -45,7 +45,7 @@ class Derived(Generic[T]):
         weights = (*module.parameters(), *module.buffers())
         # Weights of inference mode have no version; and what a tracer computes is its own, no number.
         if not any(weight.is_inference() for weight in weights) and type(torch.empty(0)) is Tensor:
-            self._stored = _Snapshot(value, weights, _versions(weights))
+            self._stored = _Computed(value, weights, _versions(weights))
         return value
 
     def __reduce__(self) -> tuple[type["Derived[T]"], tuple[()]]:
