@@ -60,8 +60,7 @@ COMMANDS = {
     ),
     "tune": (
         "tune:tune",
-        "Search for better options of a network; only the dev split is asked. Ctrl-C ends it, the same command "
-        "goes on.",
+        "Search for better options of a network, on dev or, with --folds, on all that is labelled.",
     ),
     "predict": (
         "predict:predict",
