@@ -13,7 +13,7 @@ from erc_live.live.commands.experiment_attention import experiment_attention
 from erc_live.live.commands.options import Compose, Corpus, Encoder, Processes, seed_numbers
 from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
-from erc_live.live.screen.console import err, out
+from erc_live.live.screen.console import err, out, print_line
 from erc_live.live.screen.progress import counting
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def experiment_table(
     command = " ".join(["erc-live", *sys.argv[1:]])
     bench = Bench(data, text_folder(encoder, None), into, cache_folder(), command)
     cells = _only(plan(data.modalities(), base, quick), networks or [])
+    print_line(_cost(bench, cells))
     header = _header(bench, base, quick)
     found: list[Outcome] = []
     failed: dict[str, str] = {}
@@ -90,6 +91,14 @@ def _only(cells: "list[Cell]", networks: Sequence[str]) -> "list[Cell]":
     if unknown := set(networks) - known:
         raise ConfigError(f"--network {', '.join(sorted(unknown))}: choose from {', '.join(sorted(known))}")
     return [cell for cell in cells if not networks or cell.config.network in networks]
+
+
+def _cost(bench: "Bench", cells: "Sequence[Cell]") -> str:
+    """What the table will take, before it takes it; how long that is the bar says, once a cell is trained."""
+    left = [cell for cell in cells if not bench.done(cell)]
+    runs = sum(len(cell.config.seeds) for cell in left)
+    epochs = sum(len(cell.config.seeds) * cell.config.epochs for cell in left)
+    return f"{len(cells)} cells, {len(left)} of them to train: {runs:,} runs, at most {epochs:,} epochs"
 
 
 def _header(bench: "Bench", base: "TrainConfig", quick: bool) -> list[str]:

@@ -145,6 +145,10 @@ class Bench:
         digest = hashlib.sha256(repr(content).encode()).hexdigest()[:8]
         return self.folder / "cells" / f"{re.sub('[^a-z0-9]+', '-', cell.name.lower()).strip('-')}-{digest}"
 
+    def done(self, cell: Cell) -> bool:
+        """Whether an earlier run has trained and scored it."""
+        return (self.folder_of(cell) / CELL).is_file()
+
     def dev(self, cell: Cell) -> list[Example]:
         """The dialogues that a cell is scored on, without text vectors."""
         dataset = _dataset(self.dataset, cell).only(cell.config.modalities)

@@ -73,3 +73,15 @@ def test_an_unknown_network_is_one_line(tmp_path: Path) -> None:
     code, line = run(experiment_table, "--corpus", data, "--out", tmp_path / "t", "--network", "gpt")
     assert code == 2
     assert "--network gpt: choose from dialogue_graph" in line
+
+
+def test_what_it_will_cost_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what an earlier run left, nothing."""
+    data, told = corpus(tmp_path / "talks", ("up", "down"), prosody=False), list[str]()
+    only = ("--corpus", data, "--out", tmp_path / "table", "--encoder", make_tiny_bert(tmp_path / "bert"), "--quick")
+    monkeypatch.setattr(ablation, "BLOCKS", {})
+    monkeypatch.setattr("erc_live.live.commands.experiment.print_line", told.append)
+    for _ in range(2):
+        assert run(experiment_table, *only, "--network", "dialogue_graph")[0] == 0
+    assert told[0].endswith("cells, 3 of them to train: 3 runs, at most 9 epochs")
+    assert told[1].endswith("cells, 0 of them to train: 0 runs, at most 0 epochs")
