@@ -24,7 +24,7 @@ ROOT = Path(config.__file__).resolve().parents[1]
 VOCABULARY = ("streams/messages.py", "streams/clock.py", "streams/words.py", "live/requests.py")
 ENGINES = ("live/asr/", "live/vision/", "live/speakers/embedding", "live/perception/vad", "models/")
 CORES = ("live/vision/active_speaker.py", "models/networks/dialogue_graph.py")  # stand among the engines
-# One of the files is the arithmetic that the tracker shares with `erc-live explain`; the slots and their steps are those of
+# One of the files is the arithmetic that the tracker shares with `erc-live explain`; slots and their steps are those of
 # a server of many dialogues, and cost 16 hops.
 TRAIL_FILES, TRAIL_HOPS = 17, 76
 # Measured with the faces of ten pictures a second: 42 and 382 before the classifier and the places of labels had files.
