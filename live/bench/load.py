@@ -31,7 +31,7 @@ from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.event_stream import EventReceiver
 from erc_live.streams.feature_channel import FeatureSender
-from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
+from erc_live.streams.messages import EmotionEvent, UtteranceFeatures, UtteranceFields
 
 READY_S = 300.0  # in which a server is ready, on a machine that does something else
 PATIENCE_S = 120.0  # for the last receipts
@@ -43,7 +43,7 @@ Identity = tuple[str, str, int]  # dialogue, utterance, revision
 
 @dataclass
 class LoadResult:
-    """What was seen. `lost`: acknowledged and found nowhere; `repeated`: told with two contents; `wrong`: not as the
+    """What was seen. `lost`: not refused, and found nowhere; `repeated`: told with two contents; `wrong`: not as the
     reference says; `live`: told without asking. `recovery_s`: from a kill to the next receipt. `differing`: utterances
     that a restarted server computed otherwise than it had published them.
     """
@@ -60,6 +60,7 @@ class LoadResult:
     wrong: int = 0
     holes: int = 0
     refused: int = 0
+    refusal: str = ""  # why, of the first
     differing: int = 0
     decision_ms: list[float] = field(default_factory=list)
     delivery_ms: list[float] = field(default_factory=list)
@@ -70,20 +71,20 @@ class LoadResult:
 
 @dataclass
 class _Collected:
-    """Events by identity, the first content of each; and how many came with another one."""
+    """Events by identity, the first content of each, and how many came with another one; and what was refused."""
 
     events: dict[Identity, EmotionEvent] = field(default_factory=dict)
+    refused: dict[Identity, str] = field(default_factory=dict)  # and why
     repeated: int = 0
 
     def take(self, event: EmotionEvent) -> None:
-        key = event.dialogue, event.utterance, event.revision
-        self.repeated += self.events.setdefault(key, event) != event
+        self.repeated += self.events.setdefault(_identity(event), event) != event
 
 
 class _Server:
-    """A server process, and one that stands by for it."""
+    """A server process, and one that stands by for it where it will be killed (`spared`)."""
 
-    def __init__(self, command: Sequence[str], on_news: Callable[[str], None]) -> None:
+    def __init__(self, command: Sequence[str], spared: bool, on_news: Callable[[str], None]) -> None:
         import psutil
 
         self._psutil, self._command, self._on_news = psutil, [*command, "--standby"], on_news
@@ -93,15 +94,16 @@ class _Server:
         self._standing: dict[int, threading.Event] = {}
         self.active = self._start()
         self._wait(self.active, self._ready)
-        self.spare = self._start()
+        self.spare = self._start() if spared else None
         self._begin()
 
     @property
     def spare_stands_by(self) -> bool:
-        return self._standing[self.spare.pid].is_set()
+        return self.spare is not None and self._standing[self.spare.pid].is_set()
 
     def kill(self) -> None:
         """It is gone at once, and the other one takes over."""
+        assert self.spare is not None
         self._count()
         self.active.kill()
         self.active.wait()
@@ -114,9 +116,10 @@ class _Server:
     def close(self) -> None:
         """End both, in order; whoever does not listen, at once."""
         self._count()
-        for process in (self.spare, self.active):
+        processes = [process for process in (self.spare, self.active) if process]
+        for process in processes:
             process.terminate()
-        for process in (self.spare, self.active):
+        for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
             process.kill()
@@ -185,7 +188,7 @@ def bench_load(
     command += ["--dialogues", str(plan.dialogues), "--features", features]
     command += [part for item in (*sets, f"events.endpoint={events}") for part in ("--set", item)]
     result = LoadResult(plan.dialogues, plan.rate_hz)
-    server = _Server(command, on_news)
+    server = _Server(command, plan.kills > 0, on_news)
     try:
         before = server.bytes()
         follower = EventReceiver(events, ["event."])
@@ -201,7 +204,8 @@ def bench_load(
     finally:
         server.close()
     result.differing, result.cpu_s, result.repeated = server.differing, server.used_s, received.repeated
-    _compare(said, received, checkpoint, result)
+    result.refused, result.refusal = len(received.refused), next(iter(received.refused.values()), "")
+    _compare([one for one in said if _identity(one) not in received.refused], received, checkpoint, result)
     return result
 
 
@@ -228,7 +232,9 @@ def _speak(
         if receipts := sender.poll(0.001):
             last_s = now_s
             result.stored += sum(receipt.verdict == "stored" for receipt in receipts)
-            result.refused += sum(receipt.verdict != "stored" for receipt in receipts)
+            received.refused |= {
+                (one.dialogue, one.utterance, one.revision): one.why for one in receipts if one.verdict != "stored"
+            }
         assassin.look(now_s, answered=bool(receipts))
         _receive(follower, received, result)
         if not speaking and (not sender.waiting or now_s - last_s > PATIENCE_S):
@@ -275,9 +281,7 @@ def _receive(follower: EventReceiver, received: _Collected, result: LoadResult, 
 
 def _ask(endpoint: str, script: Sequence[UtteranceFeatures], received: _Collected) -> None:
     """Of dialogues of which something is missing, ask for the past, as a subscriber does that lost its connection."""
-    missing = sorted(
-        {one.dialogue for one in script if (one.dialogue, one.utterance, one.revision) not in received.events}
-    )
+    missing = sorted({one.dialogue for one in script if _identity(one) not in received.events})
     for first in range(0, len(missing), ASKED):
         topics = [f"snapshot.{uuid.uuid4().hex[:8]}.{dialogue}" for dialogue in missing[first : first + ASKED]]
         receiver = EventReceiver(endpoint, topics)
@@ -299,7 +303,7 @@ def _compare(
         numbers[event.dialogue].add(event.seq)
     result.holes = sum(max(seqs) + 1 - len(seqs) for seqs in numbers.values())
     for wanted in reference(script, checkpoint):
-        found = received.events.get((wanted.dialogue, wanted.utterance, wanted.revision))
+        found = received.events.get(_identity(wanted))
         if found is None:
             result.lost += 1
         else:
@@ -320,6 +324,10 @@ def reference(script: Sequence[UtteranceFeatures], checkpoint: Checkpoint) -> li
     return events + (tracker.observe_all(list(batch.values())) if batch else [])
 
 
+def _identity(utterance: UtteranceFields) -> Identity:
+    return utterance.dialogue, utterance.utterance, utterance.revision
+
+
 def plain(result: LoadResult) -> dict[str, Any]:
     """The result for programs, and for a table."""
 
@@ -328,6 +336,7 @@ def plain(result: LoadResult) -> dict[str, Any]:
 
     counts = {name: value for name, value in vars(result).items() if isinstance(value, int)}
     return counts | {
+        "refusal": result.refusal,
         "rate_hz": result.rate_hz,
         "seconds": round(result.seconds, 1),
         "decision_ms": percentiles(result.decision_ms),

@@ -37,7 +37,7 @@ BATCH = 64  # dialogues in one step: with more, each costs as much
 STEPS = 8  # before one append: a disk that is slow to sync then costs less for each
 WAIT_S = 0.003  # for others to join a step
 QUEUE = 1024  # final utterances that wait here; more wait with those who send them
-LATE_S = 0.5  # of a final utterance that waits, from which on no dialogue is opened
+LATE_S = 2.0  # of a final utterance that waits, from which on no dialogue is opened
 FORGET_S = 24 * 3600.0  # without an utterance, after which a dialogue has ended
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ def load(plan: LoadPlan, loaded: Checkpoint, folder: Path, weights: str) -> Load
     lines: list[str] = []
     result = bench_load(plan, loaded, folder, [f"tracker.weights={weights}"], lines.append)
     assert (result.lost, result.repeated, result.wrong, result.holes, result.differing) == (0, 0, 0, 0, 0), lines
-    assert result.stored == result.utterances
+    assert result.stored + result.refused == result.utterances  # a machine that is busy may refuse a dialogue
     assert result.kills == len(result.recovery_s) == plan.kills
     return result
 
