@@ -8,7 +8,7 @@ grow with the number of dialogues.
 from collections import OrderedDict
 
 EVERY = 32  # final utterances of a dialogue
-AFTER_S = 30.0
+AFTER_S = 10.0  # of 100 utterances per s, each second of them takes some 0.13 s to replay
 MOST = 16  # at once
 RETAINED = 256 << 20  # bytes of the log
 
