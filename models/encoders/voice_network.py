@@ -20,7 +20,7 @@ from erc_live.models.encoders.speaker import WIDTH as RECURRENT
 from erc_live.models.encoders.whisper_encoder import STATE, WhisperEncoder, WhisperMel
 
 CLASSES = 7
-DIRECTIONS = 32  # in which voices differ most; of 32, 64 and 128 the best at telling other voices from unheard actors
+DIRECTIONS = 32  # in which voices differ most; of 32, 64 and 128 the best with the network before this one
 LEAST = 1e-3  # of the mean variance: that of the other directions, of a few voices, may be none
 
 SAME = 1e-4  # deviation of a number that tells nobody from anybody, and would be rounding, magnified
