@@ -139,12 +139,19 @@ class FeatureSender:
         return sum(len(line.waiting) for line in self._lines.values())
 
     def send(self, features: UtteranceFeatures) -> None:
-        """A provisional utterance is dropped where its dialogue waits, or the server does not keep up."""
-        if not features.final:
-            if features.dialogue not in self._lines:
-                self._give(codec.encode(features))
-            return
-        self._add(features.dialogue, (features.utterance, features.revision), codec.encode(features))
+        """A provisional utterance is dropped where its dialogue waits, or the server does not keep up.
+
+        Raises BadMessage for one that is too large: the server would hang up, each time that it were sent again.
+        """
+        frames = codec.encode(features)
+        if (largest := max(map(len, frames))) > FRAME_BYTES:
+            raise BadMessage(
+                f"{features.dialogue}, {features.utterance}: a frame has {largest} bytes, {FRAME_BYTES} at most"
+            )
+        if features.final:
+            self._add(features.dialogue, (features.utterance, features.revision), frames)
+        elif features.dialogue not in self._lines:
+            self._give(frames)
 
     def end(self, dialogue: str, t_ns: int, reason: str = "stopped") -> None:
         """Nothing more comes of this dialogue."""
@@ -173,8 +180,10 @@ class FeatureSender:
             line.sent_s = self._now()
 
     def _take(self, data: bytes) -> list[Receipt]:
-        """The receipt, where it is one that is awaited; what comes next is then sent."""
+        """The receipt, where it is awaited or of what the server cannot read; what comes next is then sent."""
         receipt = msgspec.msgpack.decode(data, type=Receipt)
+        if not receipt.dialogue:
+            return [receipt]
         line = self._lines.get(receipt.dialogue)
         if line is None or line.waiting[0][0] != (receipt.utterance, receipt.revision):
             return []
