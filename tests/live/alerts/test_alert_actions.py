@@ -43,7 +43,10 @@ def failures(actions: AlertActions, count: int = 1) -> list[str]:
     return lines
 
 
-def test_a_program_gets_the_alert_and_its_arguments_as_they_are(tmp_path: Path) -> None:
+def test_a_program_gets_the_alert_and_its_arguments_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_actions, "CLOSE_S", PATIENCE_S)
     write = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + sys.argv[2] + chr(10))"
     place = tmp_path / "seen"
     with closing(AlertActions([rule(*python(write, str(place), "$HOME; `id`"))], replaying=False)) as actions:
@@ -118,16 +121,22 @@ def test_a_program_that_leaves_one_behind_has_ended() -> None:
         assert failures(actions) == ["alert a: sh ended with 3: no sound"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes are of POSIX")
 def test_what_was_not_done_when_the_session_ends_is_said_and_not_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_actions, "CLOSE_S", 0.5)
-    begin = "import sys, time; open(sys.argv[1], 'a').write('begun'); time.sleep(600)"
-    with closing(AlertActions([rule(*python(begin, str(tmp_path / "begun")))], replaying=False)) as actions:
+    monkeypatch.setattr(alert_actions, "CLOSE_S", 0.1)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    begin = "import sys, time; open(sys.argv[1], 'w').write('begun'); time.sleep(600)"
+    with closing(AlertActions([rule(*python(begin, str(fifo)))], replaying=False)) as actions:
         for number in range(3):
             actions.observe(alert(number))
+        assert fifo.read_text() == "begun"  # opens when the first program writes, and ends with what it wrote
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # nobody who begins now would have to wait for it
     assert actions.failures() == ["alert a: the session ended before it was done; alerts that were not acted on: 3"]
-    assert (tmp_path / "begun").read_text() in ("", "begun")
+    assert os.read(reader, 100) == b""
+    os.close(reader)
 
 
 def test_more_than_can_wait_is_given_up_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +148,8 @@ def test_more_than_can_wait_is_given_up_and_said(monkeypatch: pytest.MonkeyPatch
         assert "too many alerts wait" in failures(actions)[0]
 
 
-def test_in_a_replay_nothing_is_done_unless_the_rule_asks(tmp_path: Path) -> None:
+def test_in_a_replay_nothing_is_done_unless_the_rule_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_actions, "CLOSE_S", PATIENCE_S)
     touch = python("import sys, pathlib; pathlib.Path(sys.argv[1]).touch()", str(tmp_path / "done"))
     for in_replays in (False, True):
         with closing(AlertActions([rule(*touch, in_replays=in_replays)], replaying=True)) as actions:
