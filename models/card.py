@@ -42,6 +42,7 @@ class Card:
     `training` where it comes from (data, command, seeds). Its probabilities are calibrated; under a highest probability
     of `abstain_below` its answer should be shown as uncertain (0: never). `by_modalities` refines both for utterances
     of which just these modalities are there, by their initials ("ta": text and audio); {} on cards of older versions.
+    So many `members`, networks of these sizes, answer together.
     """
 
     network: str
@@ -52,6 +53,7 @@ class Card:
     training: Mapping[str, Any]
     abstain_below: float = 0.0
     by_modalities: Mapping[str, Confidence] = field(default_factory=dict)
+    members: int = 1
 
     def confidence(self, modalities: Container[str]) -> Confidence:
         """How far answers may be believed that rest on just these of `MODALITIES`."""
@@ -150,6 +152,8 @@ def _parse(path: Path) -> tuple[Card, Mapping[str, str]]:
 def _check(card: Card) -> None:
     if not card.labels or len(set(card.labels)) < len(card.labels):
         raise ValueError(f"labels {', '.join(map(str, card.labels))}: each class needs one of its own")
+    if type(card.members) is not int or card.members < 1:
+        raise ValueError(f"{card.members!r} members: there must be 1 or more")
     if unknown := set(card.encoders) - set(MODALITIES):
         raise ValueError(f"encoders of {', '.join(sorted(unknown))}: there are only {', '.join(MODALITIES)}")
     for one in (Confidence(abstain_below=card.abstain_below), *card.by_modalities.values()):

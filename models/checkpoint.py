@@ -17,6 +17,7 @@ from torch import nn
 
 from erc_live.models import card as cards
 from erc_live.models.card import WEIGHTS, Card
+from erc_live.models.ensemble import Ensemble
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole
 from erc_live.models.networks import LOADABLE
@@ -26,7 +27,7 @@ from erc_live.models.networks import LOADABLE
 class Checkpoint:
     """A model ready to run, its card, the folder of its text encoder, and a fingerprint of its weights."""
 
-    model: Any  # of one of `LOADABLE`
+    model: Any  # of one of `LOADABLE`, or an `Ensemble` of such
     card: Card
     text_folder: Path
     fingerprint: str
@@ -38,9 +39,14 @@ class Checkpoint:
 
 def save(folder: Path, model: nn.Module, card: Card) -> None:
     """Write weights and card into `folder`; its own encoders lie there already, if it has any. Raises WeightsError."""
+    save_weights(folder, model)
+    cards.write(folder, card)
+
+
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """Write the weights alone: the folder is no checkpoint until its card is written. Raises WeightsError."""
     with whole(folder / WEIGHTS) as part:
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, part)
-    cards.write(folder, card)
 
 
 def load(name: str) -> Checkpoint:
@@ -55,7 +61,10 @@ def load(name: str) -> Checkpoint:
         raise WeightsError(f"{path}: card.json names the network {card.network!r}; there are {', '.join(LOADABLE)}")
     network = LOADABLE[card.network]
     try:
-        model = network.model(network.config(**card.config))
+        sizes = network.config(**card.config)
+        model = network.model(sizes)
+        if card.members > 1:
+            model = Ensemble([model, *(network.model(sizes) for _ in range(1, card.members))])
         if len(card.labels) != model.config.classes:
             raise ValueError(f"{len(card.labels)} labels for {model.config.classes} classes")
         model.load_state_dict(load_file(path))

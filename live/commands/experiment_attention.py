@@ -36,6 +36,7 @@ def experiment_attention(
     from erc_live.models import checkpoint
     from erc_live.models.batch import DialogueBatch
     from erc_live.models.corpora import read
+    from erc_live.models.ensemble import members_of
     from erc_live.models.modalities import MODALITIES
     from erc_live.models.networks.multiemo import OTHERS
 
@@ -47,7 +48,8 @@ def experiment_attention(
         raise ConfigError(f"--weights {weights}: it is a {loaded.card.network}, and this draws a multiemo")
     chosen = _named(dialogue, NetworkInputs(weights, loaded).of(read(corpus, split)), split)
     with torch.inference_mode():
-        maps = loaded.model.cross_attention(DialogueBatch.pad([chosen.utterances]))[0]
+        batch = DialogueBatch.pad([chosen.utterances])
+        maps = torch.stack([one.cross_attention(batch)[0] for one in members_of(loaded.model)]).mean(0)
     panels = [
         _panel(maps[m, place], f"{MODALITIES[m]} asks {MODALITIES[other]}")
         for m, others in enumerate(OTHERS)

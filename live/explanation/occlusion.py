@@ -20,6 +20,7 @@ from torch import Tensor
 from erc_live.live.explanation.influence import Explanation, Influence
 from erc_live.live.tracking.classification import Classifier, masked
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.ensemble import members_of
 from erc_live.models.state import join, rows
 from erc_live.streams.messages import Modality, UtteranceFeatures
 
@@ -154,12 +155,13 @@ def _moved(probabilities: Tensor) -> list[float]:
 
 def _attention(classifier: Classifier, utterance: _Observed, past: _Counterfactuals) -> dict[int, tuple[float, ...]]:
     """How many utterances ago -> the share of attention in each layer, the mean of its heads; {} without attention."""
-    attention = getattr(classifier.model, "attention", None)
-    if attention is None:
+    if not hasattr(members_of(classifier.model)[0], "attention"):
         return {}
     here = rows(past.states, slice(0, 1))
     batch = classifier.batch(utterance.features, utterance.speaker, here)
-    shares: Tensor = attention(batch, here)[0].mean(1).flip(-1)  # (layers, window + 1), the newest first
+    shares: Tensor = (
+        classifier.model.attention(batch, here)[0].mean(1).flip(-1)
+    )  # (layers, window + 1), the newest first
     return dict(enumerate(zip(*shares.tolist(), strict=True)))
 
 

@@ -4,10 +4,12 @@ Train and dev together are parted into folds by what their dialogues share (an e
 seed learns from the other folds for all epochs, and its last epoch answers for the fold: nobody chooses anything on
 these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
 interval over dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
-What is kept is trained on all folds with the first seed. An encoder that was trained with folds brings an encoder for
-each (`fold_encoders.py`), and its folds are taken; the graph of a fold begins with the answer of the encoder of that
-fold, not with that of the mean, which has learnt its labels. The encoder of one fold has learnt from the labels of
-another, from whose dialogues the graph then learns: so much, and no label of a dialogue itself, reaches what is scored.
+What stays is trained on all folds: every seed, and they answer together (`ensemble.py`), as they are scored. Where
+each seed has tuned a text encoder of its own, it is the first seed. An encoder that was trained with folds brings an
+encoder for each (`fold_encoders.py`), and its folds are taken; the graph of a fold begins with the answer of the
+encoder of that fold, not with that of the mean, which has learnt its labels. The encoder of one fold has learnt from
+the labels of another, from whose dialogues the graph then learns: so much, and no label of a dialogue itself, reaches
+what is scored.
 """
 
 import json
@@ -48,9 +50,10 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     scored = [example for example in every if example.group in parts]
     dev = [example for example in dataset.dev if example.group in parts]
     seeds = [_Folded(run, seed, encoder, config, parts) for seed in config.seeds]
-    judged = _judged(replace(dataset, train=scored, dev=dev), seeds, config.seeds)
+    staying = seeds[:1] if config.tune_text else seeds
+    judged = _judged(replace(dataset, train=scored, dev=dev), seeds, config.seeds, staying)
     whole = replace(dataset, train=every)
-    return train_graph(whole, encoder, replace(config, seeds=config.seeds[:1]), run, judged)
+    return train_graph(whole, encoder, replace(config, seeds=config.seeds[: len(staying)]), run, judged)
 
 
 def fold_answers(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> Iterator[list[Answers]]:
@@ -123,23 +126,34 @@ class _Folded:
         return joined(answers).chosen(sorted(range(len(order)), key=order.__getitem__))
 
 
-def _judged(dataset: DialogueDataset, seeds: Sequence[_Folded], numbers: Sequence[int]) -> Judged:
-    """Confidences and scores by the first seed, with mean and spread of all; the part of it that is dev; and the mean
-    score after each epoch, which chooses nothing.
+def _judged(
+    dataset: DialogueDataset, seeds: Sequence[_Folded], numbers: Sequence[int], staying: Sequence[_Folded]
+) -> Judged:
+    """Confidences and scores of those that stay, together; beside them mean and spread of all seeds, each alone;
+    the part of it that is dev; and the mean score of a seed after each epoch, which chooses nothing.
     """
+
+    def together(dialogues: Sequence[Example]) -> Answers:
+        return averaged([seed(dialogues) for seed in staying])
+
     every = list(dataset.train)
     fitted = {"folds": every}
     if dataset.composition is not None:
         fitted["folds_composed"] = dataset.composition.dev(every)
-    judged = judge(seeds[0], fitted, dataset.labels, dev=dataset.dev)
+    judged = judge(together, fitted, dataset.labels, dev=dataset.dev)
     pooled = [seed(every) for seed in seeds]
     several = {
         name: spread({seed: score(one.confusions().sum(0)) for seed, one in zip(numbers, pooled, strict=True)})
         for name, score in (("weighted_f1", weighted_f1), ("macro_f1", macro_f1))
     }
     curve = [mean(scores) for scores in zip(*(one for seed in seeds for one in seed.curves), strict=True)]
-    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap(pooled)), "curve": curve}
+    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap([together(every)])), "curve": curve}
     return replace(judged, scores={**judged.scores, "folds": folds})
+
+
+def averaged(parts: Sequence[Answers]) -> Answers:
+    """The mean of several answers to the same dialogues, as an ensemble gives it."""
+    return replace(parts[0], logits=torch.stack([one.logits for one in parts]).mean(0))
 
 
 def joined(parts: Sequence[Answers]) -> Answers:

@@ -22,6 +22,7 @@ from erc_live.models import checkpoint
 from erc_live.models.batch import DialogueBatch
 from erc_live.models.blocks.heads import shift_logits
 from erc_live.models.encoders.text import TextEncoder
+from erc_live.models.ensemble import members_of
 from erc_live.models.errors import CorpusError, WeightsError
 from erc_live.models.losses import UNLABELLED
 from erc_live.models.modalities import MODALITIES
@@ -180,7 +181,8 @@ def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...
             f"for {', '.join(labels)}: they must be the same"
         )
     own = model.state_dict()
-    theirs = _with_words(start.model.state_dict(), own, model)
+    first, *_ = members_of(start.model)
+    theirs = _with_words(first.state_dict(), own, model)
     strange = [name for name, value in own.items() if name not in theirs or theirs[name].shape != value.shape]
     if other := [name for name in strange if not name.startswith("fusion.")]:
         raise WeightsError(f"{config.start} has other sizes than this run ({other[0]}): give the same with --size")

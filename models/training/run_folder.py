@@ -22,6 +22,7 @@ from erc_live.models.blocks.heads import apply_temperature
 from erc_live.models.card import CARD, PRETRAINED, WEIGHTS, Card
 from erc_live.models.encoders.packing import save_packed
 from erc_live.models.encoders.text import FILES, HEAD, TextEncoder, fingerprint
+from erc_live.models.ensemble import Ensemble
 from erc_live.models.errors import WeightsError
 from erc_live.models.files import whole, writing
 from erc_live.models.modalities import MODALITIES
@@ -94,8 +95,8 @@ def _on_dev(graph_run: GraphRun, model: Any, encoder: Path) -> Judged:
 
 
 def write_best(graph_run: GraphRun) -> None:
-    """Copy the seed that is best on dev to the root of the run, and its card tells the scores of all; or the first
-    seed, where folds have told how far they are apart.
+    """Copy the seed that is best on dev to the root of the run, and its card tells the scores of all; or write all
+    seeds as one ensemble, where folds have judged them together.
     """
     out, seeds = graph_run.run.out, graph_run.config.seeds
     seed_cards = {seed: cards.read(str(out / f"seed-{seed}")).card for seed in seeds}
@@ -108,14 +109,23 @@ def write_best(graph_run: GraphRun) -> None:
         shutil.rmtree(out / TEXT, ignore_errors=True)
         if (source / TEXT).is_dir():
             copy_encoder(source / TEXT, out / TEXT)
-        shutil.copyfile(source / WEIGHTS, out / WEIGHTS)
+        if graph_run.judged is None or len(seeds) == 1:
+            shutil.copyfile(source / WEIGHTS, out / WEIGHTS)
+        else:
+            together = Ensemble([checkpoint.load(str((out / f"seed-{seed}").resolve())).model for seed in seeds])
+            checkpoint.save_weights(out, together)
+            card = replace(card, members=len(seeds), training={**card.training, "seed": list(seeds)})
         if graph_run.judged is None:
             card = replace(card, training={**card.training, "seeds": _dev_scores(seed_cards)})
         cards.write(out, card)
 
 
 def seed_folders(run: str) -> list[str]:
-    """The folders of the seeds of a run, the first seed first; of weights without any, themselves."""
+    """The folders of the seeds of a run, the first seed first; of weights without any, or whose seeds answer together,
+    themselves.
+    """
+    if (Path(run) / CARD).is_file() and cards.read(run).card.members > 1:
+        return [run]
     cards_there = Path(run).glob(f"seed-*/{CARD}")
     return sorted((str(path.parent) for path in cards_there), key=lambda name: (len(name), name)) or [run]
 

@@ -13,6 +13,7 @@ import torch
 from frames import context_gru, dialogue_rnn
 from torch import nn
 
+from erc_live.models.ensemble import Ensemble
 from erc_live.models.networks.dialogue_graph import DialogueGraph, DialogueGraphConfig
 from erc_live.models.networks.hgf_milag import HgfMilag, HgfMilagConfig
 from erc_live.models.networks.multiemo import MultiEmo, MultiEmoConfig
@@ -28,10 +29,15 @@ def _dialogue_graph() -> nn.Module:
     return DialogueGraph(DialogueGraphConfig(7, *DIMS, width=16, layers=3, heads=2, window=4))
 
 
+def _ensemble() -> nn.Module:
+    return Ensemble([_dialogue_graph() for _ in range(2)])
+
+
 NETS: dict[str, Callable[[], nn.Module]] = {
     "context_gru": lambda: context_gru(DIMS),
     "dialogue_graph": _dialogue_graph,
     "dialogue_rnn": lambda: dialogue_rnn(DIMS),
+    "ensemble": _ensemble,
     "hgf_milag": lambda: HgfMilag(
         HgfMilagConfig(7, *DIMS, window=4, causal=True, context_width=8, graph_width=6, head_width=6, heads=2, bases=3)
     ),

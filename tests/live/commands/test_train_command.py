@@ -60,8 +60,9 @@ def test_folds_score_the_recipe_and_tell_of_an_encoder_that_has_seen_it(
     common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 1, *TINY)
     code, said = run(train, *common, "--folds", 2, "--seeds", 2)
     assert code == 0
-    assert "2 seeds: W-F1 0." in said
-    assert "95 % of W-F1 over dialogues 0." in said
+    assert "2 seeds together: W-F1 0." in said
+    assert "a seed alone: W-F1 0." in said
+    assert "(95 % over dialogues 0." in said
     assert [line for line in told if f"has learnt from {name}, so the folds will score too well" in line]
     card = checkpoint.load(str(tmp_path / "run")).card
     assert len(card.scores["folds"]["seeds"]["weighted_f1"]["by_seed"]) == 2

@@ -27,9 +27,10 @@ from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, 
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run
-from erc_live.models.training.graph_folds import already_learnt, fold_answers, joined, train_folds
+from erc_live.models.training.graph_folds import already_learnt, averaged, fold_answers, joined, train_folds
 from erc_live.models.training.graph_task import GraphTask
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
+from erc_live.models.training.run_folder import seed_folders
 from erc_live.models.training.trainer import Trainer
 
 pytestmark = pytest.mark.xdist_group("graph_folds")  # what its fixtures train is trained once
@@ -122,24 +123,27 @@ def test_no_session_is_in_both_what_teaches_and_what_scores(spy: Spy) -> None:
     assert sets[0] == sets[4]
 
 
-def test_what_is_kept_has_learnt_from_train_and_dev_with_the_first_seed(spy: Spy, card: Card) -> None:
+def test_what_is_kept_is_every_seed_learnt_from_train_and_dev(spy: Spy, card: Card) -> None:
     data = sessions()
     labelled = [one for one in (*data.train, *data.dev) if (one.labels >= 0).any()]
-    assert {one.texts for one in spy.learnt["seed-0"]} == {one.texts for one in labelled}
-    assert "seed-4" not in spy.learnt
-    assert card.training["seed"] == 0
+    for seed in SEEDS:
+        assert {one.texts for one in spy.learnt[f"seed-{seed}"]} == {one.texts for one in labelled}
+    assert card.training["seed"] == list(SEEDS)
+    assert card.members == len(SEEDS)
+    assert seed_folders(str(spy.out)) == [str(spy.out)]  # one answer to score, and not one of each seed
     assert card.training["epoch"] == FOLDED.epochs  # dev chose nothing
     assert "dev" not in str({**card.training, "options": None, "command": None})  # it taught: its scores say nothing
 
 
 def test_the_card_is_true(spy: Spy, card: Card, by_hand: dict[int, Answers]) -> None:
     counts = [answers.confusions().sum(0) for answers in by_hand.values()]
+    together = averaged(list(by_hand.values()))
     found = card.scores["folds"]
     places = range(len(sessions().train), len(by_hand[0].lengths))
-    assert card.scores["dev"]["weighted_f1"] == pytest.approx(by_hand[0].chosen(places).weighted_f1())
+    assert card.scores["dev"]["weighted_f1"] == pytest.approx(together.chosen(places).weighted_f1())
     for name, score in (("weighted_f1", weighted_f1), ("macro_f1", macro_f1)):
         values = [score(one) for one in counts]
-        assert found[name] == pytest.approx(values[0])
+        assert found[name] == pytest.approx(score(together.confusions().sum(0)))
         assert found["seeds"][name] == {
             "mean": pytest.approx(mean(values)),
             "sd": pytest.approx(stdev(values)),
@@ -152,8 +156,8 @@ def test_the_card_is_true(spy: Spy, card: Card, by_hand: dict[int, Answers]) -> 
     ]
     assert found["curve"] == pytest.approx([mean(scores) for scores in zip(*curves, strict=True)])
     assert found["utterances"] == int(counts[0].sum())
-    assert found["interval"] == pytest.approx(list(bootstrap(list(by_hand.values()))))
-    logits, labels = by_hand[0].scored()
+    assert found["interval"] == pytest.approx(list(bootstrap([together])))
+    logits, labels = together.scored()
     divisor = temperature(logits, labels)
     assert card.training["temperature"] == pytest.approx(divisor)
     assert card.abstain_below == pytest.approx(certain_from((logits / divisor).softmax(-1), labels), abs=1e-4)
@@ -170,16 +174,17 @@ def test_recipes_are_compared_by_the_same_answers(spy: Spy, encoder: Path, by_ha
 
 
 def test_the_weights_answer_at_the_temperature_of_the_folds(spy: Spy, encoder: Path) -> None:
-    """The same as a run on all of it that dev judged, but for the temperature."""
+    """The mean of seeds that learnt from all of it and were judged by dev, but for the temperature."""
     data, run = sessions(), Run(spy.out / "plain", spy.out / "cache")
     whole = replace(data, train=[*data.train, *data.dev])
-    plain = graph_training.train_graph(whole, encoder, replace(FOLDED, seeds=(0,), patience=None), run)
-    kept = checkpoint.load(str(spy.out))
+    graph_training.train_graph(whole, encoder, replace(FOLDED, patience=None), run)
+    kept, *plain = (checkpoint.load(str(folder)) for folder in (spy.out, *(run.out / f"seed-{s}" for s in SEEDS)))
     text = FoldEncoders(kept.text_folder)
     dialogues = fitting(encoded(data.dev, text, run.cache), kept.model)
-    one, other = (classify(loaded.model, dialogues).logits for loaded in (kept, plain))
-    divisors = [loaded.card.training["temperature"] for loaded in (kept, plain)]
-    torch.testing.assert_close(one * divisors[0], other * divisors[1], atol=1e-4, rtol=1e-4)
+    one, *others = (
+        classify(loaded.model, dialogues).logits * loaded.card.training["temperature"] for loaded in (kept, *plain)
+    )
+    torch.testing.assert_close(one, torch.stack(others).mean(0), atol=1e-4, rtol=1e-4)
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(spy: Spy, encoder: Path, tmp_path: Path) -> None:
