@@ -78,8 +78,9 @@ def _by_question(answers: Sequence[Evaluation]) -> list[list[Evaluation]]:
 def in_full(one: Pooled, place: str, against: str | None) -> RenderableType:
     """All of it in 80 columns. `place`: the corpus and the split."""
     scores = one.scores
+    seeds = f"{len(one.seeds)} seeds" if len(one.seeds) > 1 else "one model"  # which may be seeds that answer together
     head = Text(
-        f"{one.name}, {place}: {len(one.seeds)} seeds, {scores.utterances:,} labelled utterances in "
+        f"{one.name}, {place}: {seeds}, {scores.utterances:,} labelled utterances in "
         f"{scores.dialogues:,} dialogues"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

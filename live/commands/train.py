@@ -184,16 +184,22 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
         trained = (train_folds if config.folds else train_graph)(data, encoder, config, into)
     summary = _folds_summary(trained.card) if config.folds else _summary(trained.card)
     out.print(f"{asked.out}: {summary}", markup=False, highlight=False, soft_wrap=True)
-    if advice := _too_short(trained.card, config):
+    if advice := _other_epochs(trained.card, config):
         print_line(advice)
 
 
-def _too_short(card: "Card", config: "TrainConfig") -> str:
-    """What to tell who trained for too few epochs; nothing if they seem to have been enough."""
-    from erc_live.models.training.learning_curve import still_rising
+def _other_epochs(card: "Card", config: "TrainConfig") -> str:
+    """What to tell who trained for too few epochs or too many; nothing if they seem to have been right."""
+    from erc_live.models.training.learning_curve import fell_since, still_rising
 
-    if config.folds and still_rising(card.scores["folds"]["curve"]):
+    curve = card.scores["folds"]["curve"] if config.folds else ()
+    if still_rising(curve):
         return f"the folds still got better when training ended: --epochs {2 * config.epochs} may do better"
+    if epoch := fell_since(curve):
+        return (
+            f"the folds were best after epoch {epoch} ({curve[epoch - 1]:.4f}) and got worse to {curve[-1]:.4f}: fewer "
+            "--epochs may do better, or what `erc-live tune --folds` finds"
+        )
     if not config.folds and card.training["epoch"] == config.epochs:
         return f"its best epoch was the last: dev may rise further with more than --epochs {config.epochs}"
     return ""

@@ -1,4 +1,4 @@
-"""Whether a run has ended too early, seen from its scores after each epoch."""
+"""Whether a run has ended too early or too late, seen from its scores after each epoch."""
 
 from collections.abc import Sequence
 
@@ -15,3 +15,12 @@ def still_rising(scores: Sequence[float]) -> bool:
     """
     early = scores[: len(scores) - len(scores) // LATE]
     return len(scores) >= LATE and scores[-1] > max(early) + NOISE
+
+
+def fell_since(scores: Sequence[float]) -> int | None:
+    """The epoch, counted from 1, of the best score, where the last one lies clearly below it: then it has been learnt
+    by heart since. The best of many is somewhat too good, so it takes twice the noise.
+    """
+    best = max(range(len(scores)), key=scores.__getitem__, default=0)
+    fell = bool(scores) and scores[-1] < scores[best] - 2 * NOISE
+    return best + 1 if fell and not still_rising(scores) else None

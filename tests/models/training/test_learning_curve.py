@@ -1,9 +1,9 @@
-"""When a run is said to have ended too early: when it still got better, and not for what weights do by chance."""
+"""When a run is said to have ended too early, or too late: not for what weights do by chance."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.models.training.learning_curve import NOISE, still_rising
+from erc_live.models.training.learning_curve import NOISE, fell_since, still_rising
 
 scores = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=40)
 
@@ -24,3 +24,14 @@ def test_a_run_that_learns_to_its_end_rises_and_one_that_is_flat_does_not() -> N
     assert still_rising([0.01 * epoch for epoch in range(30)])
     assert not still_rising([0.5 + 0.001 * (epoch % 2) for epoch in range(30)])
     assert not still_rising([0.5, 0.6, 0.58, 0.57, 0.56, 0.55])
+
+
+def test_a_run_that_was_better_in_its_middle_has_fallen_since() -> None:
+    assert fell_since([0.42, 0.57, 0.59, 0.598, 0.592, 0.588]) == 4
+    assert fell_since([0.42, 0.57, 0.59, 0.598, 0.597, 0.595]) is None
+    assert fell_since([]) is None
+
+
+@given(scores)
+def test_nobody_is_told_to_train_both_longer_and_shorter(curve: list[float]) -> None:
+    assert not (still_rising(curve) and fell_since(curve) is not None)
