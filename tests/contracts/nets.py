@@ -28,9 +28,16 @@ def _dialogue_graph() -> nn.Module:
     return DialogueGraph(DialogueGraphConfig(7, *DIMS, width=16, layers=3, heads=2, window=4))
 
 
+def _rated_graph() -> nn.Module:
+    """One that answers valence and arousal behind its logits."""
+    sizes = DialogueGraphConfig(7, *DIMS, width=16, layers=2, heads=2, window=3, valence=True, arousal=True)
+    return DialogueGraph(sizes)
+
+
 NETS: dict[str, Callable[[], nn.Module]] = {
     "context_gru": lambda: context_gru(DIMS),
     "dialogue_graph": _dialogue_graph,
+    "dialogue_graph_rated": _rated_graph,
     "dialogue_rnn": lambda: dialogue_rnn(DIMS),
     "hgf_milag": lambda: HgfMilag(
         HgfMilagConfig(7, *DIMS, window=4, causal=True, context_width=8, graph_width=6, head_width=6, heads=2, bases=3)
