@@ -95,8 +95,8 @@ def test_a_loss_of_ratings_asks_for_two_of_them():
     rated = ratings((0.3, None), (None, None), (-0.6, 0.2))
     said = torch.tensor([[0.3, 0.0], [0.9, 0.0], [-0.6, 0.0]], requires_grad=True)
     loss = disagreement(said, rated)
-    assert float(loss) == pytest.approx(0, abs=1e-6)  # valence agrees, and one rating of arousal says nothing
-    assert float(disagreement(said, ratings(*[(None, 1.0)] * 3))) == 1.0  # what does not vary cannot agree
+    assert loss.item() == pytest.approx(0, abs=1e-6)  # valence agrees, and one rating of arousal says nothing
+    assert disagreement(said, ratings(*[(None, 1.0)] * 3)).item() == 1.0  # what does not vary cannot agree
     loss.backward()
     assert said.grad is not None
     assert said.grad.isfinite().all()
