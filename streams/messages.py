@@ -191,7 +191,8 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
 
     `published` as in `Heartbeat`; None of publishers that give no sign of life.
     `notice` is what people must be told, in `language` (a code like `en`). `purpose`, and where that matters `setting`,
-    say what the session is for; `controller` is responsible for it, and to be reached at `contact`.
+    say what the session is for; `controller` is responsible for it, and to be reached at `contact`. `learnt`: those of
+    valence and arousal that the model learnt from ratings; the others are the places of the labels.
     """
 
     schema: str
@@ -209,6 +210,7 @@ class Hello(PublicMessage, frozen=True, kw_only=True):
     setting: str = ""
     controller: str = ""
     contact: str = ""
+    learnt: tuple[str, ...] = ()
 
 
 class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
@@ -219,7 +221,8 @@ class EmotionEvent(PublicMessage, UtteranceFields, frozen=True, kw_only=True):
     `utterance` of the final one that follows and a lower `revision`; a final one is said again with a higher `revision`
     after a `Relabel`. `certain` is false where the model would rather abstain. Where there is a `text_confidence`, the
     words counted in `probs` as much as that, voice and face alone for the rest. `valence` and `arousal` are those that
-    `probs` gives (models/dimensions.py); None where a label has no place on these scales.
+    the model learnt to say (`Hello.learnt`), or that `probs` gives (models/dimensions.py); None where a label has no
+    place on these scales.
     """
 
     schema: str

@@ -37,8 +37,8 @@ FIELDS = {
     "certain": "false where the most probable label is so improbable that the model would rather abstain",
     "entropy": "uncertainty of probs, in nats: 0 is certain, ln(number of labels) is a guess",
     "shift": "whether label differs from the speaker's previous one; null for a speaker's first utterance",
-    "valence": "of what is expressed, from -1 (unpleasant) to 1 (pleasant): the mean place of the labels, weighted by "
-    "probs; null where a label has no place on this scale",
+    "valence": "of what is expressed, from -1 (unpleasant) to 1 (pleasant): what the model learnt from ratings, if "
+    "learnt of Hello names it, else the mean place of the labels, weighted by probs; null where a label has no place",
     "arousal": "as valence, from -1 (calm) to 1 (excited)",
     "modalities": "what the decision rests on",
     "face_coverage": "share of the sampled pictures of the utterance that showed a face; null without a camera",
@@ -88,6 +88,8 @@ FIELDS = {
     "setting": "where it takes place, where that matters to the law: workplace, education or other",
     "controller": "who is responsible for the session; empty where that was not said",
     "contact": "how they can be reached",
+    "learnt": "those of valence and arousal that the model learnt from ratings by people; the others are the places of "
+    "the labels",
     "author": "who made the annotation: a name, or the program that sent it",
     "kind": "of an annotation: a mark is a moment with a note, a name says how a speaker is called, a label says what "
     "its author takes the expression of an utterance for; the estimate stays as it is",

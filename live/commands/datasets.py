@@ -8,11 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from erc_live.live import config as configuration
 from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
 from erc_live.live.extraction.features import measure, open_instruments
 from erc_live.live.screen.console import err
 from erc_live.live.screen.progress import counting
+from erc_live.live.vision.expression import vector_fingerprint
 from erc_live.models import card as cards
 from erc_live.models.card import PRETRAINED
 from erc_live.models.corpora import is_alone, read
@@ -138,5 +140,6 @@ def fingerprints(modalities: tuple[str, ...], features: Mapping[str, FeatureKind
         prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
         found["audio"] = audio_fingerprint(prosody.fingerprint, voice.fingerprint)
     if "visual" in modalities and "visual" not in found:
-        found["visual"] = FaceEncoder.load(PRETRAINED / "face").fingerprint
+        faces = configuration.load().config.visual.faces  # which the instruments measured by
+        found["visual"] = vector_fingerprint(FaceEncoder.load(PRETRAINED / "face"), faces)
     return found

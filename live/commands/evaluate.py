@@ -204,6 +204,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     from erc_live.models.training.dimension_scores import dimension_scores
     from erc_live.models.training.evaluation import classify
     from erc_live.models.training.metrics import Scores
+    from erc_live.models.training.ratings import ratings
 
     loaded = checkpoint.load(name)
     if loaded.card.learnt(split.corpus, split.name):
@@ -241,7 +242,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
             divisors = None if divisor is None else divisor * temperatures
             scores = Scores.of(answers, card.labels, thresholds, divisors)
             asked = (name, card.network, card.labels, subset, ahead)
-            rated = dimension_scores(split, answers, card.labels, plan.coordinates)
+            rated = dimension_scores(ratings(heard), answers, card.labels, plan.coordinates)
             runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose), rated))
     return runs
 

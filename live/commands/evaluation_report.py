@@ -112,7 +112,12 @@ def in_full(run: Evaluation, corpus: str, split: str) -> RenderableType:
 def _dimensions(run: Evaluation) -> Iterator[RenderableType]:
     """What valence and arousal are worth; nothing of a corpus without such ratings."""
     for name, score in run.dimensions.items():
-        yield Text(f"{name}: CCC {score.ccc:.3f}  MAE {score.mae:.3f} of 2  ({score.utterances:,} rated utterances)")
+        low, high = score.interval
+        how = "learnt" if score.learnt else "by the labels"
+        yield Text(
+            f"{name}: CCC {score.ccc:.3f} ({low:.3f} to {high:.3f})  MAE {score.mae:.3f} of 2  "
+            f"({score.utterances:,} rated, {how})"
+        )
 
 
 def _table(*titles: str) -> Table:

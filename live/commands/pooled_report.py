@@ -80,8 +80,7 @@ def in_full(one: Pooled, place: str, against: str | None) -> RenderableType:
     scores = one.scores
     seeds = f"{len(one.seeds)} seeds" if len(one.seeds) > 1 else "one model"  # which may be seeds that answer together
     head = Text(
-        f"{one.name}, {place}: {seeds}, {scores.utterances:,} labelled utterances in "
-        f"{scores.dialogues:,} dialogues"
+        f"{one.name}, {place}: {seeds}, {scores.utterances:,} labelled utterances in {scores.dialogues:,} dialogues"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, title in enumerate(("", "mean", "sd", "95 %", *(["against the other", ""] if against else []))):

@@ -23,6 +23,7 @@ def predict(
     from erc_live.live.commands.network_inputs import NetworkInputs
     from erc_live.models import checkpoint
     from erc_live.models.corpora.dialogue import Split
+    from erc_live.models.dimensions import learnt_dimensions
     from erc_live.models.training.prediction import Labeller
     from erc_live.models.training.prediction import predict as run
 
@@ -44,6 +45,9 @@ def predict(
             force,
         )
     went_on = f", {before} of them in an earlier run" if before else ""
+    learnt = "".join(f"; {name} as learnt from ratings" for name in learnt_dimensions(loaded.model.config))
     err.print(
-        f"{target}: labelled with {weights} ({', '.join(loaded.card.labels)}){went_on}", markup=False, soft_wrap=True
+        f"{target}: labelled with {weights} ({', '.join(loaded.card.labels)}){went_on}{learnt}",
+        markup=False,
+        soft_wrap=True,
     )

@@ -1,6 +1,7 @@
 """`erc-live train`: the options, live curves, and the scores of all seeds."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -164,10 +165,11 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     from erc_live.models.training.graph_folds import already_learnt, train_folds
     from erc_live.models.training.graph_training import train_graph
     from erc_live.models.training.published import as_published
+    from erc_live.models.training.ratings import few_ratings
 
     data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
     encoder = text_folder(asked.encoder, config.start)
-    notes = [*data.check(), *(already_learnt(data, encoder) if config.folds else [])]
+    notes = [*data.check(), *few_ratings(data.train), *(already_learnt(data, encoder) if config.folds else [])]
     for note in notes:
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     if asked.published is not None:
@@ -221,14 +223,23 @@ def _folds_summary(card: "Card") -> str:
         for each in [found["seeds"][name]]
         if each["sd"] is not None
     ]
+    scored += _dimensions(found)
     return f"{scored}; a seed alone: {', '.join(alone)}" if alone else scored
 
 
 def _summary(card: "Card") -> str:
     """The scores on dev: of the weights that were kept, and how far the seeds are apart."""
     dev, seeds = card.scores["dev"], card.training["seeds"]["weighted_f1"]
-    kept = f"dev W-F1 {dev['weighted_f1']:.4f}, macro-F1 {dev['macro_f1']:.4f}"
+    kept = f"dev W-F1 {dev['weighted_f1']:.4f}, macro-F1 {dev['macro_f1']:.4f}{_dimensions(dev)}"
     if seeds["sd"] is None:
         return kept
     several = f"{len(seeds['by_seed'])} seeds {seeds['mean']:.4f} ± {seeds['sd']:.4f}"
     return f"{kept} (seed {card.training['seed']}); {several}"
+
+
+def _dimensions(scores: Mapping[str, Any]) -> str:
+    """How well the dimensions that were learnt agree with the ratings; nothing where none was."""
+    return "".join(
+        f", {name} CCC {one['ccc']:.4f} (95 % {one['interval'][0]:.4f} to {one['interval'][1]:.4f})"
+        for name, one in scores.get("dimensions", {}).items()
+    )

@@ -47,7 +47,7 @@ class Engines:
         if self.audio_encoder is not None:
             names["audio"] = self.audio_encoder.fingerprint
         if self.faces is not None:
-            names["visual"] = self.faces.encoder.fingerprint
+            names["visual"] = self.faces.vectors
         return names
 
 

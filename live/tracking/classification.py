@@ -3,7 +3,8 @@
 Words weigh by how far they may be believed (`live/asr/confidence.py`): p = c p(words, voice, face) + (1 - c) p(voice,
 face), the law of total probability over whether they bear the label of what was spoken. No threshold masks them, for
 what is probably right should count for something. The dialogue goes on from the likelier of the two. Each of the two is
-as sure as the card says of the modalities that it rests on.
+as sure as the card says of the modalities that it rests on. Valence and arousal, where the network has learnt them,
+are mixed as the probabilities are: the mean over both cases.
 The rule of this file: nothing is remembered here. A state is a value, and one call may take many states, one per row:
 what the same utterance would be after other pasts. Or the states of many dialogues lie in `slots.py`, and the next
 utterance of each is classified together with the others.
@@ -20,7 +21,9 @@ from torch import Tensor
 
 from erc_live.live.tracking.slots import Slots
 from erc_live.models.batch import UtteranceBatch
+from erc_live.models.blocks.heads import parted
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.dimensions import DIMENSIONS
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import steppable
 from erc_live.models.state import tensors, widths
@@ -64,7 +67,8 @@ class Classifier:
 
         Shapes: state of B rows -> (B, labels) float64 on the CPU, state of B rows
         """
-        logits, after = self.model.step(self.batch(features, speaker, state), state)
+        answers, after = self.model.step(self.batch(features, speaker, state), state)
+        logits, _ = parted(answers, self.model.config)
         probs = torch.softmax(logits.double() / self._card.confidence(features.vectors).temperature, -1).cpu()
         confidence = features.text_confidence
         if confidence is None or "text" not in features.vectors:
@@ -73,11 +77,11 @@ class Classifier:
         mixed = confidence * probs + (1 - confidence) * without
         return mixed, after if 2 * confidence >= 1 else after_without
 
-    def together(self, turns: Sequence[NextUtterance], slots: Slots[Any]) -> Tensor:
+    def together(self, turns: Sequence[NextUtterance], slots: Slots[Any]) -> tuple[Tensor, Tensor]:
         """The probabilities for the next utterance of several dialogues, each at most once, whose states are in
-        `slots`; where the utterance is final, its dialogue goes on.
+        `slots`, and the learnt dimensions; where the utterance is final, its dialogue goes on.
 
-        Shapes: N turns -> (N, labels) float64 on the CPU
+        Shapes: N turns -> (N, labels), (N, 2) with NaN where one was not learnt, both float64 on the CPU
 
         Raises:
             ValueError: a vector is of another width than the model takes; no state has changed.
@@ -86,19 +90,23 @@ class Classifier:
         likelier = [turn.alternative() if turn.misheard else turn for turn in turns]
         other = [turns[n] if turns[n].misheard else turns[n].alternative() for n in doubted]
         unlikelier = self._stepped(other, slots, final=False) if other else torch.zeros(0)
-        probs = self._stepped(likelier, slots, final=True)
+        found = self._stepped(likelier, slots, final=True)
         for n, second in zip(doubted, unlikelier, strict=True):
             confidence = turns[n].features.text_confidence or 0.0
             share = 1 - confidence if turns[n].misheard else confidence
-            probs[n] = share * probs[n] + (1 - share) * second
-        return probs
+            found[n] = share * found[n] + (1 - share) * second
+        probs, dimensions = found.split((len(self.labels), len(DIMENSIONS)), dim=1)
+        return probs, dimensions
 
     def _stepped(self, turns: Sequence[NextUtterance], slots: Slots[Any], final: bool) -> Tensor:
+        """Shapes: N turns -> (N, labels + 2), the dimensions behind the probabilities"""
         dialogues = [turn.features.dialogue for turn in turns]
         passing = {turn.features.dialogue for turn in turns if not (final and turn.features.final)}
-        logits = slots.step(dialogues, self._rows(turns), passing).double()
+        answers = slots.step(dialogues, self._rows(turns), passing).double()
+        logits, dimensions = parted(answers, self.model.config)
         heat = [self._card.confidence(turn.features.vectors).temperature for turn in turns]
-        return torch.softmax(logits / torch.tensor(heat, dtype=torch.float64)[:, None], -1)
+        probs = torch.softmax(logits / torch.tensor(heat, dtype=torch.float64)[:, None], -1)
+        return torch.cat((probs, dimensions), dim=1)
 
     def _rows(self, turns: Sequence[NextUtterance]) -> UtteranceBatch:
         """The utterances side by side, each modality at the width of the model."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from erc_live.models.batch import UtteranceBatch
+from erc_live.models.blocks.heads import answer_width
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import Sizes, State, Steppable, join, nbytes, rows, tensors, to_device, transform, widths
 from erc_live.streams.clock import Clock
@@ -132,7 +133,7 @@ class Slots(Generic[State]):
             utterances: one row per dialogue, on any device.
             provisional: those of `dialogues` whose state stays as it was.
 
-        Shapes: N dialogues -> logits (N, C), in host memory
+        Shapes: N dialogues -> answers (N, A), in host memory
 
         Raises:
             ValueError: a dialogue has not joined or comes twice, or rows or widths do not fit; no state has changed.
@@ -142,7 +143,7 @@ class Slots(Generic[State]):
             raise ValueError(f"{len(utterances)} utterances for {', '.join(dialogues)}: give one for each dialogue")
         wide = utterances.widened(widths(self._sizes))
         self._park_idle()
-        parts = [torch.zeros(0, self._sizes.classes)]
+        parts = [torch.zeros(0, answer_width(self._sizes))]
         for first in range(0, len(dialogues), self._most):
             chunk = slice(first, first + self._most)
             parts.append(self._step(dialogues[chunk], wide.rows(chunk), provisional))
@@ -226,15 +227,15 @@ class _Batch(Generic[State]):
         self._host = _side_by_side(fields, pinned=like.is_cuda)
         self._sent = self._host if like.device.type == "cpu" else self._host.to(like.device)
         self._given, self._fields = _views(self._host, fields), _views(self._sent, fields)
-        self._logits = torch.zeros(size, model.config.classes, device=like.device)
+        self._answers = torch.zeros(size, answer_width(model.config), device=like.device)
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def run(self, source: list[int], target: list[int], utterances: UtteranceBatch) -> Tensor:
         """Step the states of rows `source` and write them to rows `target`; the rest of the batch is idle motion on
-        the spare row. Shapes: N rows -> logits (N, C), in host memory
+        the spare row. Shapes: N rows -> answers (N, A), in host memory
         """
         count = len(source)
-        rest = [self._spare] * (len(self._logits) - count)
+        rest = [self._spare] * (len(self._answers) - count)
         self._given["source"].copy_(torch.tensor(source + rest))
         self._given["target"].copy_(torch.tensor(target + rest))
         for name, values in tensors(utterances).items():
@@ -245,13 +246,13 @@ class _Batch(Generic[State]):
             self._compute()
         else:
             self._graph.replay()
-        return self._logits[:count].to("cpu", copy=True)
+        return self._answers[:count].to("cpu", copy=True)
 
     def record(self, memory: Any) -> None:
         """Record the kernels of a step into a CUDA graph, whose scratch memory is the pool `memory`. Raises
         RuntimeError if they cannot be.
 
-        Several graphs may share it: what outlives a replay is in `_logits` and the rows, which lie outside. Source and
+        Several graphs may share it: what outlives a replay is in `_answers` and the rows, which lie outside. Source and
         target are the spare row now, so the warm-up touches nobody's state. Other threads may use the device meanwhile.
         """
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -273,8 +274,8 @@ class _Batch(Generic[State]):
     def _compute(self) -> None:
         fields = dict(self._fields)
         source, target = fields.pop("source"), fields.pop("target")
-        logits, states = self._model.step(UtteranceBatch(**fields), rows(self._pool, source))
-        self._logits.copy_(logits)
+        answers, states = self._model.step(UtteranceBatch(**fields), rows(self._pool, source))
+        self._answers.copy_(answers)
         _scatter(self._pool, target, states)
 
 

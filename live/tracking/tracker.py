@@ -23,7 +23,7 @@ from torch import Tensor
 from erc_live.live.tracking.classification import Classifier, NextUtterance
 from erc_live.live.tracking.slots import Slots
 from erc_live.models.checkpoint import Checkpoint
-from erc_live.models.dimensions import Coordinates, expected
+from erc_live.models.dimensions import DIMENSIONS, Coordinates, learnt_dimensions, located
 from erc_live.models.modalities import MODALITIES
 from erc_live.streams.clock import Clock
 from erc_live.streams.messages import (
@@ -109,6 +109,7 @@ class Tracker:
         self.slots: Slots[Any] = Slots(self._classifier.model, bounds.capacity, clock)
         self._checkpoint = checkpoint
         self._labels = checkpoint.card.labels
+        self._learnt = learnt_dimensions(checkpoint.model.config)
         self._start = start
         self._clock = clock
         self._coordinates = coordinates
@@ -143,11 +144,11 @@ class Tracker:
             if features.dialogue not in self.slots:
                 self.slots.join(features.dialogue)
         states = [self._copy(features) for features in batch]
-        probs = self._classifier.together(turns, self.slots)
+        found = zip(*self._classifier.together(turns, self.slots), strict=True)
         self.spoilt += sum(len(self._classifier.spoilt(features)) for features in batch)
         events = []
-        for turn, memory, state, row in zip(turns, memories, states, probs, strict=True):
-            event = self._event(turn, memory, row)
+        for turn, memory, state, (probs, dimensions) in zip(turns, memories, states, found, strict=True):
+            event = self._event(turn, memory, probs, dimensions)
             if turn.features.final:
                 self._go_on(turn, memory, state, event)
             self._seq += 1
@@ -186,12 +187,13 @@ class Tracker:
         self._before.pop(dialogue, None)
 
     def abstain(self, features: UtteranceFeatures) -> EmotionEvent:
-        """The event of an utterance that cannot be classified: all labels alike, and not certain. The dialogue goes on
-        as if nothing had been said, but the utterance is counted.
+        """The event of an utterance that cannot be classified: all labels alike, not certain, and nowhere on the
+        dimensions that were learnt. The dialogue goes on as if nothing had been said, but the utterance is counted.
         """
         turn, memory = self.memory(features.dialogue).turn(structs.replace(features, vectors={}))
         alike = torch.full((len(self._labels),), 1 / len(self._labels), dtype=torch.float64)
-        event = structs.replace(self._event(turn, memory, alike), certain=False, shift=None)
+        event = self._event(turn, memory, alike, torch.full((len(DIMENSIONS),), torch.nan))
+        event = structs.replace(event, certain=False, shift=None, **dict.fromkeys(self._learnt))
         self._memories[features.dialogue] = memory.after(turn.speaker, None)
         self._seq += 1
         return event
@@ -235,6 +237,7 @@ class Tracker:
             model=self._checkpoint.fingerprint,
             notice=NOTICE,
             last_seq=-1,
+            learnt=self._learnt,
         )
 
     def _copy(self, features: UtteranceFeatures) -> Any:
@@ -249,12 +252,12 @@ class Tracker:
             before.append(_Past(turn.features.utterance, self.memory(dialogue), state))
         self._memories[dialogue] = memory.after(turn.speaker, event.label)
 
-    def _event(self, turn: NextUtterance, memory: DialogueMemory, probs: Tensor) -> EmotionEvent:
+    def _event(self, turn: NextUtterance, memory: DialogueMemory, probs: Tensor, dimensions: Tensor) -> EmotionEvent:
         features, speaker = turn.features, turn.speaker
         label = self._labels[int(probs.argmax())]
         last = memory.last_label.get(speaker)
         distribution = dict(zip(self._labels, probs.tolist(), strict=True))
-        valence, arousal = expected(distribution, self._coordinates) or (None, None)
+        valence, arousal = located(distribution, self._coordinates, dimensions.tolist())
         return EmotionEvent(
             **{name: getattr(features, name) for name in UtteranceFields.__struct_fields__},
             schema=SCHEMA,

@@ -4,7 +4,8 @@ Training and live use this same class, so features cannot drift apart. Each face
 deviation 1), so that neither brightness nor contrast nor the other faces of a batch matter. The answer is the mean of
 those for the face and for its mirror image, since an expression has no side. No state, no I/O but `load`; finding and
 cropping faces is the work of the live room. The dialogue graph gets these calibrated log-probabilities and no wide
-vector, for the reason that `audio_vector.py` gives.
+vector, for the reason that `audio_vector.py` gives. Which faces of an utterance are averaged is no matter of the
+encoder: `live/vision/expression.py` has the rule, and that of VisExtNet (`visual.faces = "all"`).
 
 Network: residual blocks (He et al. 2016) with squeeze and excitation (Hu, Shen and Sun 2018).
 """

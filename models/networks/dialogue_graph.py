@@ -2,7 +2,7 @@
 
     x_0 = fusion(text, audio, visual)
     x_k+1 = x_k + attend_k(norm(x_s) of the sources s in the past window; norm(x_k))      k = 0..layers-1
-    logits = head(norm(x_layers), norm(text))
+    logits = head(norm(x_layers), norm(text))          valence, arousal alike, where a corpus has ratings of them
 
 The text vector reaches the head by a way of its own, and the graph's part of the head is 0 at first: what the words
 alone say is the answer that the graph has to improve, as the vectors have been read with a past already
@@ -35,16 +35,17 @@ from erc_live.models.blocks.derived import Derived
 from erc_live.models.blocks.folded import ROOT, FoldedAttention, FoldedFusion, folded_linear
 from erc_live.models.blocks.fusion import Fusion
 from erc_live.models.blocks.graph_operators import built
-from erc_live.models.blocks.heads import EmotionHead
+from erc_live.models.blocks.heads import DimensionHead, EmotionHead, parted
+from erc_live.models.dimensions import learnt_dimensions
 from erc_live.models.graph import Edges, Relation, past_window, two_sided_window
-from erc_live.models.losses import UNLABELLED
+from erc_live.models.losses import UNLABELLED, disagreement
 from erc_live.models.state import require_causal
 
 
 @dataclass(frozen=True)
 class DialogueGraphConfig:
     """Sizes of a DialogueGraph. `window` counts past utterances and, two-sided, as many future ones; with 0 each
-    utterance is alone. A modality of width 0 is always missing.
+    utterance is alone. A modality of width 0 is always missing. `valence` and `arousal`: whether it learns them.
     """
 
     classes: int = 7
@@ -59,6 +60,8 @@ class DialogueGraphConfig:
     smoothing: float = 0.05  # of the labels, in the objective
     text_alone: float = 0.2  # share of the utterances that are answered without the graph while it learns
     causal: bool = True
+    valence: bool = False
+    arousal: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes of which no network can be built."""
@@ -135,7 +138,7 @@ class _StepWeights:
     """The weights as `step` takes them.
 
     Shapes: kinds (2 (window + 1), layers width), reach (window + 1, 1, 1, window + 1): the mask by how many
-    are filled; place (window + 1,), answer (width + text_dim, classes) and (classes,).
+    are filled; place (window + 1,), answer (width + text_dim, A) and (A,), A numbers being an answer.
     """
 
     fusion: FoldedFusion
@@ -165,6 +168,8 @@ class DialogueGraph(nn.Module):
         last = nn.Linear(config.width + config.text_dim, config.classes)
         nn.init.zeros_(last.weight[:, : config.width])
         self.head = EmotionHead(nn.Dropout(config.dropout), last)
+        learnt = len(learnt_dimensions(config))
+        self.dimensions = DimensionHead(last.in_features, learnt) if learnt else None
         self.still = False
         self._derived: Derived[_StepWeights] = Derived()
 
@@ -191,7 +196,7 @@ class DialogueGraph(nn.Module):
         return last.weight if self.still else None
 
     def forward(self, batch: DialogueBatch) -> Tensor:
-        """Logits of every utterance. Shapes: -> (B, T, classes), zeros behind the end of a dialogue."""
+        """What it answers to every utterance. Shapes: -> (B, T, A), zeros behind the end of a dialogue."""
         utterances = batch.utterances()
         packed, window = (batch.lengths, utterances.speakers), self.config.window
         edges = past_window(*packed, window) if self.config.causal else two_sided_window(*packed, window, window)
@@ -214,10 +219,10 @@ class DialogueGraph(nn.Module):
     def step(self, utterance: UtteranceBatch, state: DialogueState) -> tuple[Tensor, DialogueState]:
         """Classify the next utterance of each dialogue; `state` stays as it was. `ValueError` if two-sided.
 
-        Shapes: utterance of B rows -> logits (B, classes), the state after it.
+        Shapes: utterance of B rows -> answers (B, A), the state after it.
         """
-        logits, after, _ = self._advance(utterance, state, attend=False)
-        return logits, after
+        answers, after, _ = self._advance(utterance, state, attend=False)
+        return answers, after
 
     def attention(self, utterance: UtteranceBatch, state: DialogueState) -> Tensor:
         """Whom the next utterance attends to: in each layer, by head, the utterances of the window and itself.
@@ -246,7 +251,10 @@ class DialogueGraph(nn.Module):
         last: Any = self.head[-1]
         width, reach = self.config.width, self.config.window + 1
         place = torch.arange(reach, device=last.weight.device)
-        of_graph, shift = folded_linear(self.norm, SimpleNamespace(weight=last.weight[:, :width], bias=last.bias))
+        weight, bias = last.weight, last.bias
+        if self.dimensions is not None:
+            weight, bias = torch.cat((weight, self.dimensions.weight)), torch.cat((bias, self.dimensions.bias))
+        of_graph, shift = folded_linear(self.norm, SimpleNamespace(weight=weight[:, :width], bias=bias))
         return _StepWeights(
             fusion=FoldedFusion.of(self.fusion),
             layers=tuple(
@@ -255,7 +263,7 @@ class DialogueGraph(nn.Module):
             kinds=torch.cat([layer.kinds() * ROOT for layer in layers], dim=1),
             reach=last.weight.new_zeros(()).where(place.flip(0) <= place[:, None, None, None], -torch.inf),
             place=place,
-            answer=(torch.cat((of_graph, last.weight[:, width:].t())), shift),
+            answer=(torch.cat((of_graph, weight[:, width:].t())), shift),
         )
 
     def _advance(
@@ -285,10 +293,14 @@ class DialogueGraph(nn.Module):
         weight, bias = folded.answer
         words = inputs[: bool(self.config.text_dim)]
         answered = torch.cat((torch.layer_norm(x, x.shape[1:]), *words), dim=1)
-        return torch.addmm(bias, answered, weight), after, weights
+        answers = torch.addmm(bias, answered, weight)
+        if self.dimensions is not None:
+            logits, dimensions = answers.split((self.config.classes, self.dimensions.out_features), dim=1)
+            answers = torch.cat((logits, dimensions.tanh()), dim=1)
+        return answers, after, weights
 
     def _answer(self, x: Tensor, utterances: UtteranceBatch) -> Tensor:
-        """Shapes: x (N, width) after the last layer -> logits (N, classes)"""
+        """Shapes: x (N, width) after the last layer -> (N, A)"""
         graph, text = self.norm(x), utterances.text
         if self.training:
             kept = torch.rand(len(x), 1, device=x.device) >= self.config.text_alone
@@ -296,14 +308,19 @@ class DialogueGraph(nn.Module):
         if not text.shape[1]:
             text = x.new_zeros(len(x), self.config.text_dim)
         words = self.words(torch.where(utterances.present[:, :1], text, 0.0))  # a row of zeros stays one
-        logits: Tensor = self.head(torch.cat((graph, words), dim=-1))
-        return logits
+        drop, last = self.head
+        vector = drop(torch.cat((graph, words), dim=-1))
+        logits: Tensor = last(vector)
+        return logits if self.dimensions is None else torch.cat((logits, self.dimensions(vector)), dim=-1)
 
 
-def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the labelled utterances, `smoothing` of the probability spread over all classes.
+def objective(model: DialogueGraph, batch: DialogueBatch, labels: Tensor, ratings: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over the labelled utterances, `smoothing` of the probability spread over all classes; to which
+    comes, where there are ratings, how far the learnt dimensions disagree with them.
 
-    Shapes: labels (B, T) with `UNLABELLED` where there is none (padding included) -> ()
+    Shapes: labels (B, T) with `UNLABELLED` where there is none (padding included), ratings (B, T, 2) with NaN -> ()
     """
-    logits, smoothing = model(batch).flatten(0, 1), model.config.smoothing
-    return functional.cross_entropy(logits, labels.flatten(), ignore_index=UNLABELLED, label_smoothing=smoothing)
+    logits, dimensions = parted(model(batch).flatten(0, 1), model.config)
+    smoothing = model.config.smoothing
+    loss = functional.cross_entropy(logits, labels.flatten(), ignore_index=UNLABELLED, label_smoothing=smoothing)
+    return loss if ratings is None else loss + disagreement(dimensions, ratings.flatten(0, 1))

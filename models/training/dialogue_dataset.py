@@ -58,7 +58,8 @@ class Measured:
 class Example:
     """One dialogue: its texts, its utterances (their text of width 0 until it is encoded) and its labels (T,). `group`
     is what must not be parted between what teaches and what scores; `genders` (T,) are those of the speakers, indices
-    into `GENDERS`, None where the corpus names none.
+    into `GENDERS`, None where the corpus names none; `ratings` (T, 2) are valence and arousal as people rated them, NaN
+    where nobody did, None where the dialogue has none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Example:
     labels: Tensor
     group: str = ""
     genders: Tensor | None = None
+    ratings: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -126,7 +128,14 @@ def _example(
         torch.tensor(classes),
         dialogue.group,
         torch.tensor(genders) if any(u.gender for u in spoken) else None,
+        _ratings(spoken),
     )
+
+
+def _ratings(spoken: Sequence[Utterance]) -> Tensor | None:
+    rows = [[nan if rating is None else rating for rating in (u.valence, u.arousal)] for u in spoken]
+    found = torch.tensor(rows)
+    return found if found.isfinite().any() else None
 
 
 def _audio(utterance: Utterance, measured: Measured) -> Tensor:
@@ -252,8 +261,8 @@ class DialogueDataset:
             repr((self.labels, dict(self.encoders), self.composition and self.composition.for_card())).encode()
         )
         for example in (*self.train, *self.dev):
-            genders = () if example.genders is None else (example.genders.tolist(),)
-            digest.update(repr((example.name, example.texts, example.labels.tolist(), *genders)).encode())
+            more = [rows.tolist() for rows in (example.genders, example.ratings) if rows is not None]
+            digest.update(repr((example.name, example.texts, example.labels.tolist(), *more)).encode())
             for vectors in example.utterances.vectors():
                 digest.update(vectors.numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from erc_live.models.batch import DialogueBatch, UtteranceBatch, pack
+from erc_live.models.blocks.heads import answer_width, parted
 from erc_live.models.state import rows
 from erc_live.models.training.dialogue_dataset import Example, Progress
 from erc_live.models.training.metrics import Answers
 
-TOLERANCE = 1e-4  # in logits; float32 rounding gives about 1e-6
+TOLERANCE = 1e-4  # in logits and dimensions; float32 rounding gives about 1e-6
 PREFIXES = 32  # that are computed side by side
 SIDE_BY_SIDE = 1024  # utterances of dialogues that are answered together, padding included
 
@@ -52,11 +53,13 @@ def classify(
         group = [data[place] for place in places]
         answers.update(zip(places, _answers(model, group, ahead), strict=True))
         progress(len(answers), len(data))
+    logits, dimensions = parted(torch.cat([answers[place] for place in range(len(data))]), model.config)
     return Answers(
-        torch.cat([answers[place] for place in range(len(data))]),
+        logits,
         torch.cat([example.labels for example in data]),
         torch.cat([example.utterances.speakers for example in data]),
         tuple(len(example) for example in data),
+        dimensions,
     )
 
 
@@ -73,23 +76,23 @@ def side_by_side(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def stepped(model: Any, batch: DialogueBatch) -> Tensor:
-    """Logits of a causal model (or of one in `Replay`), utterance by utterance, of dialogues whose longest come first.
+    """Answers of a causal model (or of one in `Replay`), utterance by utterance, of dialogues whose longest come first.
 
-    Shapes: -> (B, T, C), zeros behind the end of a dialogue
+    Shapes: -> (B, T, A), zeros behind the end of a dialogue
     """
     dialogues, longest = batch.speakers.shape
-    logits = batch.text.new_zeros(dialogues, longest, model.config.classes)
+    answers = batch.text.new_zeros(dialogues, longest, answer_width(model.config))
     state = model.initial_state(dialogues)
     columns = {name: values for name, values in vars(batch).items() if name != "lengths"}
     for t in range(longest):
         speaking = slice(int((batch.lengths > t).sum()))
         said = UtteranceBatch(**{name: values[speaking, t] for name, values in columns.items()})
-        logits[speaking, t], state = model.step(said, rows(state, speaking))
-    return logits
+        answers[speaking, t], state = model.step(said, rows(state, speaking))
+    return answers
 
 
 def _answers(model: Any, group: Sequence[Example], ahead: int | None) -> Sequence[Tensor]:
-    """The logits of each dialogue (T, C)."""
+    """The answers of each dialogue (T, A)."""
     if ahead is not None and not model.config.causal:
         return [_prefixes(model, example, ahead) for example in group]
     batch, lengths = DialogueBatch.pad([example.utterances for example in group]), [len(example) for example in group]

@@ -31,6 +31,7 @@ from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.judgement import Judged, cooled, judge
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
+from erc_live.models.training.ratings import with_dimensions
 from erc_live.models.training.run_folder import TEXT, spread
 
 
@@ -42,8 +43,9 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
             folds, or folds of another corpus.
         WeightsError: as `train_graph`.
     """
-    dataset, config = dataset.only(config.modalities), replace(config, patience=None)
+    dataset = dataset.only(config.modalities)
     every = [*dataset.train, *dataset.dev]
+    config = with_dimensions(replace(config, patience=None), every)
     parts = fold_parts(dataset, encoder, config.folds)
     for fold in range(config.folds):
         _leave_out(fold, dataset, encoder, config, run)
@@ -64,7 +66,8 @@ def fold_answers(dataset: DialogueDataset, encoder: Path, config: TrainConfig, r
         CorpusError: as `train_folds`.
         WeightsError: as `train_folds`.
     """
-    dataset, config = dataset.only(config.modalities), replace(config, patience=None)
+    dataset = dataset.only(config.modalities)
+    config = with_dimensions(replace(config, patience=None), [*dataset.train, *dataset.dev])
     for fold in range(config.folds):
         inside = _leave_out(fold, dataset, encoder, config, run)
         yield [_FoldRun(run, seed, fold, encoder, config)(inside) for seed in config.seeds]
@@ -153,16 +156,20 @@ def _judged(
 
 def averaged(parts: Sequence[Answers]) -> Answers:
     """The mean of several answers to the same dialogues, as an ensemble gives it."""
-    return replace(parts[0], logits=torch.stack([one.logits for one in parts]).mean(0))
+    rated = [one.dimensions for one in parts if one.dimensions is not None]
+    dimensions = torch.stack(rated).mean(0) if rated else None
+    return replace(parts[0], logits=torch.stack([one.logits for one in parts]).mean(0), dimensions=dimensions)
 
 
 def joined(parts: Sequence[Answers]) -> Answers:
     """Answers for these dialogues, then for those."""
+    dimensions = [one.dimensions for one in parts if one.dimensions is not None]
     return Answers(
         torch.cat([one.logits for one in parts]),
         torch.cat([one.labels for one in parts]),
         torch.cat([one.speakers for one in parts]),
         tuple(length for one in parts for length in one.lengths),
+        torch.cat(dimensions) if len(dimensions) == len(parts) else None,
     )
 
 

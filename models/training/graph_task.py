@@ -20,7 +20,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from erc_live.models import checkpoint
 from erc_live.models.batch import DialogueBatch
-from erc_live.models.blocks.heads import shift_logits
+from erc_live.models.blocks.heads import parted, shift_logits
+from erc_live.models.dimensions import learnt_dimensions
 from erc_live.models.encoders.text import TextEncoder
 from erc_live.models.ensemble import members_of
 from erc_live.models.errors import CorpusError, WeightsError
@@ -40,6 +41,7 @@ from erc_live.models.training.dialogue_dataset import (
 from erc_live.models.training.graph_config import TrainConfig
 from erc_live.models.training.metrics import confusion, weighted_f1
 from erc_live.models.training.precision import autocast
+from erc_live.models.training.ratings import padded_ratings
 
 LAST, NORM = "head.1.weight", "norm.weight"  # of a dialogue graph: (classes, width + text_dim), (width,)
 
@@ -84,7 +86,11 @@ class GraphTask:
     def loss(self, network: JointNetwork, batch: Sequence[Example], generator: Generator) -> Tensor:
         """That of the network's paper."""
         dialogues, labels = network.inputs(batch)
-        told = (genders_of(batch).to(labels.device),) if getattr(network.model.config, "genders", 0) else ()
+        sizes, told = network.model.config, list[Tensor]()
+        if getattr(sizes, "genders", 0):
+            told = [genders_of(batch).to(labels.device)]
+        elif learnt_dimensions(sizes):
+            told = [padded_ratings(batch).to(labels.device)]
         loss: Tensor = self._objective(network.model, dialogues, labels, *told)
         return loss
 
@@ -97,7 +103,8 @@ class GraphTask:
         for batch in by_utterances(self._data.dev, self._config.batch_utterances):
             dialogues, labels = network.inputs(batch)
             known = labels >= 0
-            counts += confusion(labels[known], model(dialogues)[known].argmax(-1), classes).cpu()
+            logits, _ = parted(model(dialogues)[known], model.config)
+            counts += confusion(labels[known], logits.argmax(-1), classes).cpu()
         return {"W-F1": weighted_f1(counts)}
 
 
@@ -140,17 +147,32 @@ def offsets(data: EncodedDialogues, config: TrainConfig) -> Tensor:
 
 
 def _groups(network: JointNetwork, config: TrainConfig) -> list[dict[str, Any]]:
-    """Biases, norms and single vectors are not pulled to 0, nor is a weight that is to stand still in part."""
+    """Biases, norms and single vectors are not pulled to 0, nor is a weight that is to stand still in part. The head of
+    valence and arousal learns apart, so that it cannot take the labels anything.
+    """
     parts: list[tuple[nn.Module, float]] = [(network.model, config.rate)]
     if network.text is not None:
         parts.append((network.text, config.text_rate))
     still = getattr(network.model, "still_weight", None)
-    return [
+    head = getattr(network.model, "dimensions", None)
+    apart = [] if head is None else list(head.parameters())
+    groups = [
         {"params": chosen, "lr": rate, "weight_decay": decay}
         for part, rate in parts
         for decays, decay in ((True, config.weight_decay), (False, 0.0))
-        if (chosen := [p for p in part.parameters() if (p.ndim > 1 and p is not still) == decays])
+        if (chosen := [p for p in part.parameters() if not _among(p, apart) and _decays(p, still) == decays])
     ]
+    if apart:
+        groups.append({"params": apart, "lr": config.rate, "weight_decay": config.weight_decay, "apart": True})
+    return groups
+
+
+def _decays(parameter: Tensor, still: Tensor | None) -> bool:
+    return parameter.ndim > 1 and parameter is not still
+
+
+def _among(parameter: Tensor, several: Sequence[Tensor]) -> bool:
+    return any(parameter is one for one in several)
 
 
 def build(name: str, sizes: dict[str, Any]) -> Any:
@@ -174,7 +196,9 @@ def _named(name: str) -> Network:
 
 
 def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...], config: TrainConfig) -> None:
-    """Take over what a run has learnt. A modality that it did not have is learnt from the beginning."""
+    """Take over what a run has learnt. A modality that it did not have is learnt from the beginning, as are dimensions
+    of which it did not learn the same.
+    """
     if (start.card.network, start.card.labels) != (config.network, labels):
         raise WeightsError(
             f"{config.start} is a {start.card.network} for {', '.join(start.card.labels)}, this run a {config.network} "
@@ -184,7 +208,7 @@ def _begin_from(model: Any, start: checkpoint.Checkpoint, labels: tuple[str, ...
     first, *_ = members_of(start.model)
     theirs = _with_words(first.state_dict(), own, model)
     strange = [name for name, value in own.items() if name not in theirs or theirs[name].shape != value.shape]
-    if other := [name for name in strange if not name.startswith("fusion.")]:
+    if other := [name for name in strange if not name.startswith(("fusion.", "dimensions."))]:
         raise WeightsError(f"{config.start} has other sizes than this run ({other[0]}): give the same with --size")
     model.load_state_dict(own | {name: value for name, value in theirs.items() if name in own and name not in strange})
 

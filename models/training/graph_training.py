@@ -31,6 +31,7 @@ from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_task import GraphTask, new_network, offsets
 from erc_live.models.training.judgement import Judged
 from erc_live.models.training.published_task import PublishedTask, schedule
+from erc_live.models.training.ratings import with_dimensions
 from erc_live.models.training.run_folder import GraphRun, finished, write_best, write_seed
 from erc_live.models.training.trainer import RESUME, Recipe, Trainer
 
@@ -67,6 +68,7 @@ def train_graph(
     workers = PartialState(cpu=not torch.accelerator.is_available())  # this process, or all that `torchrun` started
     dataset = dataset.only(config.modalities)
     dataset.check()
+    config = with_dimensions(config, dataset.train)
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
     if dataset.brought():
         config = _as_published(dataset, config)

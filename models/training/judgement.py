@@ -13,7 +13,9 @@ from erc_live.models.card import Card, Confidence
 from erc_live.models.training.calibration import temperature
 from erc_live.models.training.confidences import by_modalities, calibrated, certain_from, confidences, present
 from erc_live.models.training.dialogue_dataset import Example
+from erc_live.models.training.dimension_scores import learnt_scores
 from erc_live.models.training.metrics import Answers, Scores
+from erc_live.models.training.ratings import ratings
 
 Answering: TypeAlias = Callable[[Sequence[Example]], Answers]
 
@@ -70,4 +72,6 @@ def _scores(scaled: Answering, card: Card, data: Sequence[Example], divisor: flo
     there = present(data)
     temperatures, thresholds = confidences(card, there)
     answers = calibrated(scaled(data), card, there)
-    return Scores.of(answers, card.labels, thresholds, divisor * temperatures).for_card()
+    scores = Scores.of(answers, card.labels, thresholds, divisor * temperatures).for_card()
+    dimensions = learnt_scores(ratings(data), answers, card.labels)
+    return {**scores, **({"dimensions": dimensions} if dimensions else {})}

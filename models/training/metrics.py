@@ -29,13 +29,14 @@ class Answers:
     """What a model said of dialogues, one after the other.
 
     Shapes: logits (N, C); labels (N,) int64, negative where there is none; speakers (N,) int64; lengths of the
-    dialogues, N in sum.
+    dialogues, N in sum; dimensions (N, 2), NaN where the model has not learnt one, None: nobody asked.
     """
 
     logits: Tensor
     labels: Tensor
     speakers: Tensor
     lengths: tuple[int, ...]
+    dimensions: Tensor | None = None
 
     def scored(self) -> tuple[Tensor, Tensor]:
         """Logits and labels where there is a label."""
@@ -44,12 +45,18 @@ class Answers:
 
     def chosen(self, dialogues: Sequence[int]) -> "Answers":
         """Those for some of the dialogues, in the given order."""
-        parts = [torch.split(rows, list(self.lengths)) for rows in (self.logits, self.labels, self.speakers)]
-        logits, labels, speakers = (
-            torch.cat([rows[:0], *(split[place] for place in dialogues)])
-            for rows, split in zip((self.logits, self.labels, self.speakers), parts, strict=True)
+
+        def rows(of: Tensor) -> Tensor:
+            split = torch.split(of, list(self.lengths))
+            return torch.cat([of[:0], *(split[place] for place in dialogues)])
+
+        return Answers(
+            rows(self.logits),
+            rows(self.labels),
+            rows(self.speakers),
+            tuple(self.lengths[place] for place in dialogues),
+            None if self.dimensions is None else rows(self.dimensions),
         )
-        return Answers(logits, labels, speakers, tuple(self.lengths[place] for place in dialogues))
 
     def for_each(self, value: float | Tensor) -> Tensor:
         """One number, or one for each answer (N,), for the answers that `scored` gives."""

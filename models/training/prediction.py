@@ -1,7 +1,8 @@
 """Labels for a corpus file in the neutral format: the same dialogues with what a model estimates of each utterance.
 
     {"speaker": "Ann", "text": "Oh no.", "label": null,
-     "estimate": {"label": "sadness", "probs": {"neutral": 0.2, "sadness": 0.7, ...}, "certain": true}}
+     "estimate": {"label": "sadness", "probs": {"neutral": 0.2, "sadness": 0.7, ...}, "certain": true,
+                  "valence": -0.41, "arousal": -0.2}}
 
 A label that is there already stays as it is. Media are named relative to the new file. Dialogues are labelled and
 written a few at a time, into a part file beside the target, which is named after everything that the result depends on;
@@ -26,6 +27,7 @@ from erc_live.models.corpora.neutral_line import dump, parse
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.confidences import calibrated, confidences, present
 from erc_live.models.training.dialogue_dataset import Example, Progress
+from erc_live.models.training.dimension_scores import estimated
 from erc_live.models.training.evaluation import classify
 from erc_live.models.training.metrics import Answers
 
@@ -35,17 +37,23 @@ SUM_OFF = 1e-3  # by which rounded probabilities may miss 1
 
 @dataclass(frozen=True)
 class Estimate:
-    """The likeliest label of an utterance, the probability of each, and whether the card would show it as certain."""
+    """The likeliest label of an utterance, the probability of each, and whether the card would show it as certain;
+    valence and arousal, None for labels without a place where they were not learnt.
+    """
 
     label: str
     probs: dict[str, float]
     certain: bool
+    valence: float | None
+    arousal: float | None
 
 
 def estimates(answers: Answers, card: Card, there: Tensor) -> list[list[Estimate]]:
     """The answers as labels, dialogue by dialogue. Shapes: there (N, 3) bool, the modalities of each utterance"""
-    probs = calibrated(answers, card, there).logits.double().softmax(-1).tolist()
-    rows = zip(probs, confidences(card, there)[1].tolist(), strict=True)
+    answers = calibrated(answers, card, there)
+    probs = answers.logits.double().softmax(-1).tolist()
+    places = estimated(answers, card.labels, {})
+    rows = zip(probs, confidences(card, there)[1].tolist(), places, strict=True)
     return [[_estimate(*row, card.labels) for row in islice(rows, length)] for length in answers.lengths]
 
 
@@ -140,10 +148,13 @@ def read_estimates(path: Path, labels: Sequence[str]) -> list[tuple[Dialogue, li
     return found
 
 
-def _estimate(probs: list[float], threshold: float, labels: Sequence[str]) -> Estimate:
+def _estimate(
+    probs: list[float], threshold: float, places: tuple[float | None, float | None], labels: Sequence[str]
+) -> Estimate:
     best = max(range(len(probs)), key=probs.__getitem__)
     named = {label: round(p, 6) for label, p in zip(labels, probs, strict=True)}
-    return Estimate(labels[best], named, probs[best] >= threshold)
+    valence, arousal = (None if place is None else round(place, 6) for place in places)
+    return Estimate(labels[best], named, probs[best] >= threshold, valence, arousal)
 
 
 def _key(source: Path, labeller: Labeller) -> str:

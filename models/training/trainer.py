@@ -38,7 +38,8 @@ class Task(Protocol[Batch]):
     """What one kind of network learns: its batches, its loss and its score. It draws from the generator it is given."""
 
     network: nn.Module
-    groups: list[dict[str, Any]]  # parameters as the optimizer takes them, with the highest rate of each as `lr`
+    groups: list[dict[str, Any]]  # parameters as the optimizer takes them, with the highest rate of each as `lr`; the
+    # gradient of a group that is `apart` is clipped by itself, so that its length changes no other's
 
     def batches(self, epoch: int, generator: Generator) -> Sequence[Batch]:
         """The batches of an epoch, in the order of learning; what is dear to make is left to `loss`."""
@@ -154,6 +155,7 @@ class Trainer:
         optimizer = kind([{**group, "peak": group["lr"]} for group in task.groups], fused=True)
         self._objective, self._optimizer = self._accelerator.prepare(_Objective(task), optimizer)
         self._ema = AveragedModel(task.network, multi_avg_fn=_averaging(recipe.ema), use_buffers=True).eval()
+        self._clipped = _clipped(task)
         self._task, self._recipe, self._path = task, recipe, path
         self._watch = watch if self._accelerator.is_main_process else lambda _: None
         self._fit = Fit()
@@ -197,8 +199,8 @@ class Trainer:
                 raise WeightsError(f"the loss became {value} in epoch {epoch + 1}: lower the rate")
             self._optimizer.zero_grad()
             self._accelerator.backward(loss)
-            if self._recipe.clip:
-                self._accelerator.clip_grad_norm_(self._objective.parameters(), self._recipe.clip)
+            for parameters in self._clipped if self._recipe.clip else ():
+                self._accelerator.clip_grad_norm_(parameters, self._recipe.clip)
             self._optimizer.step()
             self._ema.update_parameters(self._task.network)
             total += value
@@ -260,6 +262,13 @@ class Trainer:
     @property
     def _key(self) -> str:
         return f"{self._recipe.key} {self._recipe.seed}"
+
+
+def _clipped(task: Task[Any]) -> list[list[nn.Parameter]]:
+    """The parameters whose gradients are clipped together."""
+    apart: list[list[nn.Parameter]] = [group["params"] for group in task.groups if group.get("apart")]
+    others = {id(parameter) for parameters in apart for parameter in parameters}
+    return [[each for each in task.network.parameters() if id(each) not in others], *apart]
 
 
 class _Objective(nn.Module):

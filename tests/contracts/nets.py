@@ -30,12 +30,19 @@ def _dialogue_graph() -> nn.Module:
 
 
 def _ensemble() -> nn.Module:
-    return Ensemble([_dialogue_graph() for _ in range(2)])
+    return Ensemble([_rated_graph() for _ in range(2)])
+
+
+def _rated_graph() -> nn.Module:
+    """One that answers valence and arousal behind its logits."""
+    sizes = DialogueGraphConfig(7, *DIMS, width=16, layers=2, heads=2, window=3, valence=True, arousal=True)
+    return DialogueGraph(sizes)
 
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "context_gru": lambda: context_gru(DIMS),
     "dialogue_graph": _dialogue_graph,
+    "dialogue_graph_rated": _rated_graph,
     "dialogue_rnn": lambda: dialogue_rnn(DIMS),
     "ensemble": _ensemble,
     "hgf_milag": lambda: HgfMilag(

@@ -214,6 +214,38 @@ def test_a_picture_is_looked_at_once_however_often_the_utterance_is_described() 
     assert other[0].camera == "elsewhere"
 
 
+def together(*sights: Sight | None) -> tuple[tuple[Appearance, ...], float | None]:
+    """As `reading`, by the rule of VisExtNet."""
+    reader, names = reader_of(*sights)
+    return FaceReader(reader.finder, reader.encoder, "all").describe(frames(*names), SILENCE, 0)
+
+
+def test_all_faces_together_are_one_whose_voice_is_whoever_speaks() -> None:
+    (face,), coverage = together(sight(checked(60), checked(120)), None, sight(checked(200), checked(90)))
+    assert shown(face) == pytest.approx(happiness(60, 120, 200, 90), abs=0.01)
+    assert np.exp(face.vector).sum() == pytest.approx(1.0, abs=1e-4)
+    assert face.coverage == coverage == pytest.approx(2 / 3)
+    assert (face.motion, face.synchrony) == (None, None)
+    speaks = ActiveSpeaker()
+    assert speaks.choose("Ann", (face,), "1") is face
+    assert speaks.choose("Ben", (face,), "2") is face
+    assert together(None, None) == ((), 0.0)
+
+
+def test_of_many_pictures_twenty_count_evenly_apart() -> None:
+    levels = [60 + 3 * number for number in range(45)]
+    (face,), _ = together(*(sight(checked(level)) for level in levels))
+    assert shown(face) == pytest.approx(happiness(*levels[:40:2]), abs=0.005)
+
+
+def test_vectors_of_all_faces_are_called_otherwise() -> None:
+    reader, _ = reader_of()
+    every = FaceReader(reader.finder, reader.encoder, "all")
+    assert reader.vectors == "fake"
+    assert every.vectors == "fake of all faces"
+    assert every.fingerprint != reader.fingerprint
+
+
 @pytest.fixture
 def fetched(shared_data: Path, tmp_path: Path) -> Path:
     (tmp_path / "yunet").mkdir()
@@ -258,6 +290,19 @@ def test_a_talking_head_is_read_in_nearly_every_picture(reader: FaceReader, shar
         assert min(coverage, first.coverage) >= 0.9
         assert np.isfinite(first.vector).all()
         assert np.exp(first.vector).sum() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_all_faces_of_a_film_are_the_mean_over_its_pictures(
+    reader: FaceReader, fetched: Path, shared_data: Path
+) -> None:
+    every = open_face_reader(config.VisualSection(faces="all"), fetched, PRETRAINED / "face")
+    assert every is not None
+    for path in sorted((shared_data / "recordings" / "faces").glob("*.mp4")):
+        pictures = [jpeg(picture) for picture in clip(path)]
+        single = [face.vector for one in pictures for face in reader.describe(frames(one), SILENCE, 0)[0]]
+        (face,), coverage = every.describe(frames(*pictures), SILENCE, 0)
+        assert np.exp(face.vector) == pytest.approx(np.mean(np.exp(single), axis=0), abs=1e-4)
+        assert face.coverage == coverage
 
 
 def smaller(picture: np.ndarray) -> np.ndarray:
