@@ -46,12 +46,12 @@ def expected(probs: Mapping[str, float], own: Coordinates) -> tuple[float, float
     return _bounded(valence), _bounded(arousal)
 
 
-def located(probs: Mapping[str, float], own: Coordinates, said: Sequence[float]) -> tuple[float | None, float | None]:
-    """Valence and arousal of an utterance: what the network said of them (NaN: it has not learnt that one), else those
+def located(probs: Mapping[str, float], own: Coordinates, learnt: Sequence[float]) -> tuple[float | None, float | None]:
+    """Valence and arousal of an utterance: what the network has `learnt` to say (NaN: not that one), else those
     of the distribution.
     """
     places = expected(probs, own) or (None, None)
-    valence, arousal = (place if isnan(value) else _bounded(value) for place, value in zip(places, said, strict=True))
+    valence, arousal = (place if isnan(value) else _bounded(value) for place, value in zip(places, learnt, strict=True))
     return valence, arousal
 
 

@@ -23,7 +23,6 @@ from erc_live.live.tracking.slots import Slots
 from erc_live.models.batch import UtteranceBatch
 from erc_live.models.blocks.heads import parted
 from erc_live.models.checkpoint import Checkpoint
-from erc_live.models.dimensions import DIMENSIONS
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import steppable
 from erc_live.models.state import tensors, widths
@@ -95,8 +94,7 @@ class Classifier:
             confidence = turns[n].features.text_confidence or 0.0
             share = 1 - confidence if turns[n].misheard else confidence
             found[n] = share * found[n] + (1 - share) * second
-        probs, dimensions = found.split((len(self.labels), len(DIMENSIONS)), dim=1)
-        return probs, dimensions
+        return found[:, : len(self.labels)], found[:, len(self.labels) :]
 
     def _stepped(self, turns: Sequence[NextUtterance], slots: Slots[Any], final: bool) -> Tensor:
         """Shapes: N turns -> (N, labels + 2), the dimensions behind the probabilities"""

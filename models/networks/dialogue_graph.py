@@ -295,7 +295,7 @@ class DialogueGraph(nn.Module):
         answered = torch.cat((torch.layer_norm(x, x.shape[1:]), *words), dim=1)
         answers = torch.addmm(bias, answered, weight)
         if self.dimensions is not None:
-            logits, dimensions = answers.split((self.config.classes, self.dimensions.out_features), dim=1)
+            logits, dimensions = answers[:, : self.config.classes], answers[:, self.config.classes :]
             answers = torch.cat((logits, dimensions.tanh()), dim=1)
         return answers, after, weights
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -26,7 +27,7 @@ from erc_live.models.training.graph_folds import train_folds
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.ratings import few_ratings, padded_ratings, rating_counts, ratings, with_dimensions
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.messages import Recogniser, UtteranceFeatures
+from erc_live.streams.messages import EmotionEvent, Modality, Recogniser, UtteranceFeatures
 
 pytestmark = pytest.mark.xdist_group("graph_training")
 
@@ -121,6 +122,35 @@ def test_folds_learn_what_the_whole_learns_and_tell_of_it(encoder: Path, tmp_pat
     assert card.config["valence"]
 
 
+def features(
+    place: int, speaker: str, vectors: dict[Modality, np.ndarray], encoder: TextEncoder, confidence: float | None = None
+) -> UtteranceFeatures:
+    return UtteranceFeatures(
+        dialogue="d", utterance=str(place), source="m", speaker_name=speaker, closed_by="silence", text="", words=(),
+        text_confidence=confidence, skipped=False, face_coverage=None, final=True, revision=0,
+        engine=Recogniser(name="e"), vectors=vectors, encoders={"text": encoder.fingerprint}, t_start_ns=0,
+        t_end_ns=1, t_closed_ns=2, t_text_ns=3, t_features_ns=4,
+    )  # fmt: skip
+
+
+def test_words_that_may_be_misheard_count_in_valence_as_in_the_probabilities(trained: Path) -> None:
+    loaded = checkpoint.load(str(trained))
+    encoder = TextEncoder.load(loaded.text_folder)
+    (vector,) = encoded(dataset(1, 1).dev[:1], encoder, trained / "cache")[0].utterances.text[:1].numpy()
+
+    def observed(vectors: dict[Modality, np.ndarray], confidence: float | None = None) -> EmotionEvent:
+        tracker = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+        return tracker.observe(features(0, "A", vectors, encoder, confidence))
+
+    whole, without = observed({"text": vector}), observed({})
+    assert whole.valence is not None
+    assert without.valence is not None
+    for share in (0.25, 0.75):
+        mixed = observed({"text": vector}, share)
+        assert mixed.valence == pytest.approx(share * whole.valence + (1 - share) * without.valence, abs=1e-5)
+        assert mixed.probs["joy"] == pytest.approx(share * whole.probs["joy"] + (1 - share) * without.probs["joy"])
+
+
 def test_a_session_says_what_was_learnt_and_the_places_of_the_labels_for_the_rest(trained: Path) -> None:
     loaded = checkpoint.load(str(trained))
     encoder = TextEncoder.load(loaded.text_folder)
@@ -130,13 +160,7 @@ def test_a_session_says_what_was_learnt_and_the_places_of_the_labels_for_the_res
     answers = classify(loaded.model, [data])
     assert answers.dimensions is not None
     for place, vector in enumerate(data.utterances.text):
-        said = UtteranceFeatures(
-            dialogue="d", utterance=str(place), source="m", speaker_name=str(int(data.utterances.speakers[place])),
-            closed_by="silence", text="", words=(), text_confidence=None, skipped=False, face_coverage=None, final=True,
-            revision=0, engine=Recogniser(name="e"), vectors={"text": vector.numpy()},
-            encoders={"text": encoder.fingerprint}, t_start_ns=0, t_end_ns=1, t_closed_ns=2, t_text_ns=3,
-            t_features_ns=4,
-        )  # fmt: skip
+        said = features(place, f"speaker {int(data.utterances.speakers[place])}", {"text": vector.numpy()}, encoder)
         event = tracker.observe(said)
         assert event.valence == pytest.approx(float(answers.dimensions[place, 0]), abs=1e-4)
         assert event.arousal == pytest.approx(0.48 * event.probs["joy"] + 0.59 * event.probs["anger"])
