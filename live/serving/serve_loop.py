@@ -24,7 +24,7 @@ from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.dialogue_outlet import DialogueOutlet
 from erc_live.streams.errors import SessionError
-from erc_live.streams.feature_channel import FeatureInlet, Receipt
+from erc_live.streams.feature_channel import FeatureInlet
 from erc_live.streams.journal import read_whole, write_whole
 from erc_live.streams.segmented_log import FileLog
 
@@ -142,11 +142,8 @@ def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -
 def _turn(opened: Opened) -> None:
     shard, inlet = opened.shard, opened.inlet
     if inlet.wait(min(POLL_S, shard.due_s)) and shard.space:
-        for sender, message, why in inlet.receive(min(TURN, shard.space)):
-            if message is None:
-                answer: Receipt | None = Receipt(dialogue="", utterance="", revision=0, verdict="refused", why=why)
-            else:
-                answer = shard.take(sender, message)
+        for sender, message, refusal in inlet.receive(min(TURN, shard.space)):
+            answer = refusal if message is None else shard.take(sender, message)
             if answer is not None:
                 inlet.answer(sender, answer)
     if shard.due_s <= 0:
