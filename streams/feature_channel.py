@@ -13,6 +13,7 @@ user. A sender that floods waits in its own queue; one that takes no receipts go
 
 import contextlib
 import hashlib
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ FRAME_BYTES = 256 << 10  # of a message of features: vectors and words of 15 s t
 _FRAMES = 8  # a header, and a vector for each modality
 _QUEUE = 256  # messages of one sender that wait here, and receipts that wait for it
 _MOST = 50_000  # receipts for all senders: a second of them
+DIALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # ids of dialogues that a server takes
 RESEND_S = 0.5  # without a receipt; longer than a server that works takes
 WHY_LETTERS = 300
 

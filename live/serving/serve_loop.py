@@ -16,7 +16,8 @@ from erc_live.live.privacy import purpose
 from erc_live.live.privacy.notice import introduced
 from erc_live.live.serving.admission import Room
 from erc_live.live.serving.serving_capacity import CapacityMeasure, measured
-from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping, ShardCounts
+from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping
+from erc_live.live.serving.shard_outcome import ShardCounts
 from erc_live.live.serving.shard_recovery import ShardRecovery, recover
 from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint, load

@@ -12,9 +12,11 @@ from shards import ShardHost
 
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
+from erc_live.streams import codec
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.errors import SessionError
-from erc_live.streams.messages import SourceEnd
+from erc_live.streams.feature_channel import message_key
+from erc_live.streams.messages import Relabel, SourceEnd
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +56,9 @@ def test_each_dialogue_is_answered_as_if_it_were_alone(served, loaded):
 @settings(max_examples=10)
 @given(
     turns=st.lists(
-        st.lists(st.sampled_from(["a", "b", "c", "d", "~end"]), min_size=1, max_size=6), min_size=1, max_size=12
+        st.lists(st.sampled_from(["a", "b", "c", "d", "~end", "~back"]), min_size=1, max_size=6),
+        min_size=1,
+        max_size=12,
     ),
     rest_s=st.sampled_from([0.0, 11.0]),
     crashes=st.sets(st.integers(0, 11), max_size=3),
@@ -71,6 +75,9 @@ def crash_at_random(served, turns, rest_s, crashes):
             if name == "~end":
                 served.shard.take(b"", SourceEnd(source="a", t_ns=0, reason="stopped"))
                 continue
+            if name == "~back":
+                served.shard.take(b"", back("b", f"u{max(0, counts['b'] - 3)}"))
+                continue
             served.shard.take(b"", served.utterance(name, counts[name]))
             counts[name] += 1
         served.flush()
@@ -83,6 +90,89 @@ def crash_at_random(served, turns, rest_s, crashes):
     before = served.bits()
     served.again()
     assert served.bits() == before
+
+
+def back(dialogue, *moved):
+    return Relabel(t_ns=1, dialogue=dialogue, moved=moved, voice="mic#1", speaker_name=None, cause="correction")
+
+
+def voiced(served, number, voice=None, revision=0):
+    """An utterance of a voice that is told apart from others of its microphone."""
+    voice = voice or f"mic#{number % 3}"
+    return msgspec.structs.replace(
+        served.utterance("a", number), speaker_name=None, voice=voice, source="mic", revision=revision
+    )
+
+
+def corrected(served, first, count):
+    """What perception says again from the first utterance on that moves."""
+    return [voiced(served, number, "mic#1" if number == first else None, revision=1) for number in range(first, count)]
+
+
+@pytest.mark.parametrize("first", [0, 3, 40, 58])
+def test_a_dialogue_goes_back_as_a_session_does(served, loaded, first):
+    alone = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+    for number in range(60):
+        served.say(voiced(served, number))
+        alone.observe(voiced(served, number))
+    relabel = back("a", f"u{first}")
+    alone.go_back(relabel)
+    assert served.shard.take(b"me", relabel) is None
+    served.clock.t_ns += 3_000_000
+    outcome = served.shard.flush()
+    ((_, receipt),) = outcome.receipts
+    (published,) = outcome.published
+    assert (receipt.verdict, receipt.utterance) == ("stored", message_key(relabel)[0])
+    assert (published.topic, codec.from_json(published.data)) == ("relabel", relabel)
+    before = served.bits()
+    served.again()
+    assert served.bits() == before
+    for one in corrected(served, first, 60):
+        (event,), expected = served.say(one), alone.observe(one)
+        assert (event.index, event.speaker, event.shift) == (expected.index, expected.speaker, expected.shift)
+        assert list(event.probs.values()) == pytest.approx(list(expected.probs.values()), abs=1e-5)
+
+
+def test_a_correction_that_comes_again_is_acknowledged_and_not_told_again(served):
+    for number in range(5):
+        served.say(voiced(served, number))
+    served.shard.take(b"me", back("a", "u3"))
+    served.shard.take(b"me", back("a", "u3"))  # the receipt was late
+    outcomes = [served.shard.flush(), served.shard.flush()]
+    assert [receipt.verdict for outcome in outcomes for _, receipt in outcome.receipts] == ["stored", "stored"]
+    assert [len(outcome.published) for outcome in outcomes] == [1, 0]
+    served.say(*corrected(served, 3, 5)[:1])
+    before = served.bits()
+    served.again()
+    served.shard.take(b"me", back("a", "u3"))  # the receipt was lost
+    (outcome,) = [served.shard.flush()]
+    assert [receipt.verdict for _, receipt in outcome.receipts] == ["stored"]
+    assert outcome.published == []
+    assert served.bits() == before
+
+
+def test_a_correction_that_cannot_be_is_refused_and_leaves_all_as_it_was(served):
+    assert served.shard.take(b"me", back("a", "u0")).verdict == "refused"
+    served.say(voiced(served, 0))
+    before = served.bits()
+    served.shard.take(b"me", back("a", "u7"))
+    ((_, receipt),) = served.shard.flush().receipts
+    assert receipt.verdict == "refused"
+    assert "stays as it was" in receipt.why
+    assert served.bits() == before
+
+
+def test_what_the_log_has_forgotten_cannot_be_gone_back_to(served, monkeypatch):
+    monkeypatch.setattr("erc_live.live.serving.shard.RETAINED", 0)
+    served.segment = 20_000
+    served.again()
+    for number in range(70):
+        served.say(voiced(served, number))
+    assert served.log.begin > 0
+    served.shard.take(b"me", back("a", "u0"))
+    ((_, receipt),) = served.shard.flush().receipts
+    assert receipt.verdict == "refused"
+    assert served.shard.tracker.memory("a").utterances == 70
 
 
 def test_an_utterance_that_comes_again_is_acknowledged_and_not_told_again(served):
@@ -188,10 +278,10 @@ def test_provisional_ones_are_given_up_first(served):
 
 
 def test_a_dialogue_that_never_ends_is_as_small_as_one_that_has_begun(served):
-    for number in range(70):
+    for number in range(170):  # as many as are remembered for a correction
         served.say(served.utterance("a", number))
     early = sum(map(len, served.bits()["a"]))
-    for number in range(70, 300):
+    for number in range(170, 300):
         served.say(served.utterance("a", number))
     assert sum(map(len, served.bits()["a"])) < early * 1.1
     served.again()
