@@ -38,7 +38,8 @@ _WEIGHTS = "weights"  # the file with their fingerprint
 
 class Serving(NamedTuple):
     """What `serve` is to do. `features`: where they come in; `folder`: of the log; `dialogues`: at once, at most.
-    `standby`: wait, with everything loaded, until the server that uses the folder has gone.
+    `standby`: wait, with everything loaded, until the server that uses the folder has gone. `drain`: take no new
+    dialogues, and end when none is open.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Serving(NamedTuple):
     folder: Path
     dialogues: int
     standby: bool = False
+    drain: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def serve(
         stack.callback(log.close)
         opened = _open(serving, loaded, log, stack)
         ready(opened)
-        while not stopped():
+        while not (stopped() or (serving.drain and not opened.shard.dialogues)):
             _turn(opened)
         while opened.shard.waiting:
             _flush(opened)
@@ -102,7 +104,8 @@ def _load(serving: Serving) -> _Prepared:
     bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
     tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
     measure = measured(tracker, checkpoint, serving.folder)
-    return _Prepared(checkpoint, tracker, clock, _room(serving.dialogues, measure))
+    room = Room(0, "--drain: new ones begin elsewhere") if serving.drain else _room(serving.dialogues, measure)
+    return _Prepared(checkpoint, tracker, clock, room)
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shards import ShardHost
 
+from erc_live.live.serving.shard import FORGET_S
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
 from erc_live.streams import codec
@@ -240,6 +241,31 @@ def test_there_is_room_for_so_many(served):
     served.shard.take(b"", SourceEnd(source="a", t_ns=0, reason="stopped"))
     served.flush()
     assert served.shard.take(b"", served.utterance("c", 0)) is None
+
+
+def test_of_ten_thousand_at_once_so_many_are_in_and_the_others_cost_nothing(served):
+    served.dialogues = 50
+    served.again()
+    one = served.utterance("a", 0)
+    answers = [served.shard.take(b"", msgspec.structs.replace(one, dialogue=f"d{n}")) for n in range(10_000)]
+    assert [answer.verdict for answer in answers if answer] == ["full"] * 9_950
+    events = served.flush()
+    assert sorted(event.dialogue for event in events) == sorted(f"d{n}" for n in range(50))
+    assert len(served.shard.tracker.slots) == len(served.shard.dialogues) == 50
+    assert [e.index for e in served.say(msgspec.structs.replace(served.utterance("a", 1), dialogue="d0"))] == [1]
+
+
+def test_a_dialogue_ends_after_a_day_without_an_utterance_and_the_others_go_on(served):
+    served.say(served.utterance("a", 0), served.utterance("b", 0))
+    served.clock.t_ns += int((FORGET_S - 60) * 1e9)
+    served.say(served.utterance("b", 1))
+    served.clock.t_ns += 61_000_000_000
+    served.say(served.utterance("b", 2))
+    (end,) = [published for published in served.shard.flush().published if published.topic == "session_end"]
+    assert (end.dialogue, codec.from_json(end.data).reason) == ("a", "silent for 24 h")
+    assert list(served.shard.dialogues) == ["b"]
+    served.again()
+    assert list(served.shard.dialogues) == ["b"]
 
 
 @pytest.mark.parametrize(
