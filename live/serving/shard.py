@@ -162,7 +162,9 @@ class DialogueShard:
             moves = [w for w in chosen if isinstance(w.message, Relabel)]
             lots += self._classified(utterances)
             outcome.receipts += [
-                (w.sender, receipt(w.message, "stored")) for w in chosen if w.sender and w not in moves
+                (w.sender, receipt(w.message, "stored"))
+                for w in chosen
+                if w.sender and not isinstance(w.message, Relabel)
             ]
             self._pending.difference_update(_key(message) for message in utterances)
         self._write([*lots, *self._provisional()], ends, outcome)

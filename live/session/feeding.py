@@ -79,7 +79,7 @@ def _hello(shell: Shell) -> Hello:
         wall_ns=time.time_ns(),
         labels=card.read(session.config.tracker.weights).card.labels,
         speakers=(),
-        model="",
+        model=f"of {session.feed.dialogue}@{session.feed.endpoint}" if session.feed else "",
         notice="",
         last_seq=-1,
     )

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from erc_live.live import config as configuration
 from erc_live.live.errors import exit_code
@@ -20,7 +21,7 @@ from erc_live.models import checkpoint
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.errors import SessionError
 from erc_live.streams.feature_channel import FeatureSender, Receipt
-from erc_live.streams.messages import EmotionEvent
+from erc_live.streams.messages import EmotionEvent, Relabel, SessionEnd
 from erc_live.streams.subscribe import subscribe
 
 WAIT_S = 120.0
@@ -75,6 +76,35 @@ def receipts(sender: FeatureSender, count: int = 1) -> list[Receipt]:
         assert time.monotonic() < deadline_s
         got += sender.poll(0.05)
     return got
+
+
+def test_who_follows_a_dialogue_is_told_that_it_goes_back(loaded, folder, tiny_world):
+    utterances = [generated(loaded, "a", number) for number in range(3)]
+    relabel = Relabel(t_ns=1, dialogue="a", moved=("u1",), voice="mic#1", speaker_name="Ben", cause="correction")
+    with closing(Server(folder, tiny_world["tracker.weights"])), closing(FeatureSender(f"ipc://{folder}/f")) as sender:
+        for utterance in utterances:
+            sender.send(utterance)
+        receipts(sender, 3)
+        messages = []
+        for message in subscribe(f"ipc://{folder}/e", timeout_s=WAIT_S, dialogue="a"):
+            messages.append(message)
+            if isinstance(message, EmotionEvent) and message.seq == 2:
+                sender.relabel(relabel)
+                for utterance in utterances[1:]:
+                    sender.send(structs.replace(utterance, revision=1, speaker_name="Ben"))
+                assert [r.verdict for r in receipts(sender, 3)] == ["stored"] * 3
+                sender.end("a", 0)
+                receipts(sender)
+    told = [m for m in messages if isinstance(m, EmotionEvent)]
+    assert [(m.seq, m.utterance, m.revision, m.index) for m in told] == [
+        (0, "u0", 0, 0),
+        (1, "u1", 0, 1),
+        (2, "u2", 0, 2),
+        (3, "u1", 1, 1),
+        (4, "u2", 1, 2),
+    ]
+    assert messages.index(relabel) == messages.index(told[3]) - 1
+    assert isinstance(messages[-1], SessionEnd)
 
 
 def test_a_sender_that_disappears_costs_the_others_nothing(loaded, folder, tiny_world):
