@@ -70,17 +70,13 @@ class DialogueFeed:
         """An utterance, a correction, or (`SourceEnd`) the end of all."""
         if not self._queue:
             self._moved_s = self._now_s()
-        if isinstance(message, SourceEnd):
-            self._queue.append(structs.replace(message, source=self._feed.dialogue))
-            return
-        message = structs.replace(message, dialogue=self._feed.dialogue)
-        if isinstance(message, Relabel) or message.final:
+        if not isinstance(message, UtteranceFeatures) or message.final:
             self._queue.append(message)
         elif not self._queue:
-            self._sender.send(message)
+            self._offer(message)
 
     def poll(self, timeout_s: float = 0.0) -> list[DialogueInput | Gap]:
-        """What is done since the last call, in order; a `Gap` before an utterance that is lost."""
+        """What is done since the last call, as it was taken and in order; a `Gap` before an utterance that is lost."""
         done: list[DialogueInput | Gap] = []
         for receipt in self._sender.poll(timeout_s):
             self._settle(receipt, done)
@@ -103,13 +99,15 @@ class DialogueFeed:
         return [_gap(since_ns, max(t_ns, since_ns), len(lost))] if lost else []
 
     def _offer(self, message: DialogueInput) -> None:
+        """Send it as one of the dialogue of the server."""
+        dialogue = self._feed.dialogue
         match message:
             case UtteranceFeatures():
-                self._sender.send(message)
+                self._sender.send(structs.replace(message, dialogue=dialogue))
             case Relabel():
-                self._sender.relabel(message)
+                self._sender.relabel(structs.replace(message, dialogue=dialogue))
             case SourceEnd():
-                self._sender.end(message.source, message.t_ns, message.reason)
+                self._sender.end(dialogue, message.t_ns, message.reason)
 
     def _settle(self, receipt: Receipt, done: list[DialogueInput | Gap]) -> None:
         """The first of the queue has a receipt."""
@@ -147,11 +145,11 @@ class DialogueFeed:
     def _name(self, message: DialogueInput) -> str:
         match message:
             case UtteranceFeatures():
-                return f"utterance {message.utterance} of {message.dialogue}"
+                return f"utterance {message.utterance} of {self._feed.dialogue}"
             case Relabel():
-                return f"a correction of {len(message.moved)} utterances of {message.dialogue}"
+                return f"a correction of {len(message.moved)} utterances of {self._feed.dialogue}"
             case SourceEnd():
-                return f"the end of {message.source}"
+                return f"the end of {self._feed.dialogue}"
 
 
 def _gap(t_start_ns: int, t_end_ns: int, lost: int) -> Gap:

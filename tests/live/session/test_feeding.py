@@ -6,16 +6,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from short_demo import UTTERANCES, make_short_demo
 from tiny_world import options
 
-from erc_live.streams import codec
-from erc_live.streams.messages import EmotionEvent, Hello, SessionEnd
-from erc_live.streams.subscribe import subscribe
+from erc_live.live.serving import dialogue_records as records
+from erc_live.streams.segmented_log import FileLog
 
 PATIENCE_S = 240
 
@@ -64,19 +63,16 @@ def read_until(process, text):
     raise AssertionError(lines)
 
 
-def follow(endpoint, messages):
-    def collect():
-        for message in subscribe(endpoint, timeout_s=PATIENCE_S, dialogue="desk-4"):
-            messages.append(message)
-
-    thread = threading.Thread(target=collect, daemon=True)
-    thread.start()
-    return thread
+def logged(folder):
+    """The final events that a server has written down, and so published."""
+    with closing(FileLog(folder)) as log:
+        batches = [b for _, data in log.records() if isinstance(b := records.decode(data), records.BatchRecord)]
+    events = [json.loads(bytes(event)) for batch in batches for event in batch.events]
+    return [event for event in events if event["final"]]
 
 
+@pytest.mark.timeout(900)
 def test_the_events_of_the_server_are_those_of_a_replay(start, folder, played):
-    messages = []
-    follower = follow(f"ipc://{folder}/server", messages)
     place = f"ipc://{folder}/f"
     command = ["serve", "--features", place, "--log", folder / "log", "--dialogues", "4"]
     server = start("server", *command)
@@ -92,13 +88,12 @@ def test_the_events_of_the_server_are_those_of_a_replay(start, folder, played):
     text = " ".join("".join(lines).split())
     assert f"the server at {place} answers again" in text
     assert f"{UTTERANCES} utterances are stored at {place} as desk-4" in text
-    follower.join(PATIENCE_S)
+    standby.terminate()
+    assert standby.wait(PATIENCE_S) == 0
+    told = logged(folder / "log")
     out, err = start("max", *played, "--speed", "max", "--jsonl").communicate(timeout=PATIENCE_S)
     alone = [json.loads(line) for line in out.splitlines() if '"EmotionEvent"' in line]
 
-    assert isinstance(messages[0], Hello)
-    assert isinstance(messages[-1], SessionEnd)
-    told = [json.loads(codec.to_json(m)) for m in messages if isinstance(m, EmotionEvent) and m.final]
     assert len(told) == len(alone) == UTTERANCES, err
     own = {"seq", "session", "dialogue", "words", "probs", "entropy", "valence", "arousal"}
     for here, there in zip(alone, told, strict=True):
