@@ -23,6 +23,7 @@ from erc_live.live.commands.session_options import (
     Cameras,
     ConfigFile,
     Ephemeral,
+    Feed,
     Jsonl,
     Mics,
     Network,
@@ -209,6 +210,7 @@ def live(
     picture: Picture = None,
     jsonl: Jsonl = False,
     network: Network = None,
+    feed: Feed = None,
     purpose: Purpose = None,
     setting: Setting = None,
     reason: Reason = None,
@@ -222,7 +224,7 @@ def live(
     """
     if not context.invoked_subcommand:
         flags = session_flags(purpose, setting, reason, text_only, ephemeral)
-        _load("run:live")(mic, camera, transcript, record, picture, jsonl, network, config, sets, flags)
+        _load("run:live")(mic, camera, transcript, record, picture, jsonl, network, feed, config, sets, flags)
 
 
 def main() -> None:

@@ -66,6 +66,11 @@ def control_endpoint(endpoint: str) -> str:
     return f"ipc://{runtime_folder() / 'control'}" if _HAS_IPC else _DEFAULT_CONTROL_TCP
 
 
+def own_endpoint(name: str) -> str:
+    """An endpoint of that name for the stream of a session that stands beside another one. Raises AddressError."""
+    return f"ipc://{runtime_folder() / name}" if _HAS_IPC else "tcp://127.0.0.1:*"
+
+
 def feature_endpoint(endpoint: str) -> str:
     """The endpoint where a server takes features: for "auto", a socket of this user. Raises AddressError."""
     if endpoint != DEFAULT_ENDPOINT:

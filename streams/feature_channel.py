@@ -1,47 +1,55 @@
 """The features of many dialogues, from any number of programs, to one server: a ROUTER socket, and a receipt for each
 final utterance that is on its disk.
 
-Up goes a message as on the bus (`codec.py`): `UtteranceFeatures`, or a `SourceEnd` whose source is a dialogue that has
-ended. Down comes a `Receipt` as msgpack. What got no receipt is sent again, whoever died meanwhile; the server knows it
-by dialogue, utterance and revision, and takes it once. Of one dialogue the sender has one final utterance on its way at
-a time, so nothing overtakes what is sent again. A provisional utterance gets no receipt, and is never sent again.
+Up goes a message as on the bus (`codec.py`): `UtteranceFeatures`, a `Relabel`, or a `SourceEnd` whose source is a
+dialogue that has ended. Down comes a `Receipt` as msgpack. What got no receipt is sent again, whoever died meanwhile;
+the server knows it by dialogue, utterance and revision, and takes it once. Of what it cannot read it knows no dialogue:
+the receipt names the digest of its frames, so that it is given up, too. Of one dialogue the sender has one message on
+its way at a time, so nothing overtakes what is sent again. A provisional utterance gets no receipt, and is never sent
+again.
 The rules: an `ipc://` place is this user's alone; on TCP, which does not leave this machine, it takes the key of this
 user. A sender that floods waits in its own queue; one that takes no receipts goes without.
 """
 
 import contextlib
+import hashlib
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 import zmq
+from msgspec import structs
 
 from erc_live.streams import codec
 from erc_live.streams.address import check_endpoint, check_unused
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.doorkeeper import Doorkeeper
 from erc_live.streams.errors import AddressError, BadMessage
-from erc_live.streams.messages import SourceEnd, UtteranceFeatures
+from erc_live.streams.messages import Relabel, SourceEnd, UtteranceFeatures
 from erc_live.streams.sockets import LINGER_MS, RECONNECT_MS, close_socket, open_socket
 
 FRAME_BYTES = 256 << 10  # of a message of features: vectors and words of 15 s take 10 kB
 _FRAMES = 8  # a header, and a vector for each modality
 _QUEUE = 256  # messages of one sender that wait here, and receipts that wait for it
 _MOST = 50_000  # receipts for all senders: a second of them
+DIALOGUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # ids of dialogues that a server takes
 RESEND_S = 0.5  # without a receipt; longer than a server that works takes
 WHY_LETTERS = 300
 
 Verdict = Literal["stored", "full", "refused"]
+DialogueInput = UtteranceFeatures | Relabel | SourceEnd
+MessageKey = tuple[str, int]  # an utterance and its revision, or what stands for these
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an utterance (`utterance` "" of the end of a dialogue). "stored": it is on the disk, and its event
-    is published. "full": there is no room for another dialogue now. "refused": it is never taken like this. `why` in
-    one line.
+    """What became of an utterance (`utterance` "" of the end of a dialogue, "relabel-" and a digest of a `Relabel`).
+    "stored": it is on the disk, and its event is published. "full": there is no room for another dialogue now.
+    "refused": it is never taken like this. `why` in one line. `digest`: of the frames, where they cannot be read.
     """
 
     dialogue: str
@@ -49,14 +57,26 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     verdict: Verdict
     why: str = ""
+    digest: str = ""
 
 
 class FeatureMessage(NamedTuple):
-    """From `sender`; None where it is no message of ours, and then `why`."""
+    """From `sender`; None where it is no message of ours, and then the receipt that says so."""
 
     sender: bytes
-    message: UtteranceFeatures | SourceEnd | None
-    why: str = ""
+    message: DialogueInput | None
+    refusal: Receipt | None = None
+
+
+def message_key(message: DialogueInput) -> MessageKey:
+    """How a receipt names a message of a dialogue."""
+    match message:
+        case UtteranceFeatures():
+            return message.utterance, message.revision
+        case Relabel():
+            return f"relabel-{_digest(codec.encode(message))}", 0
+        case SourceEnd():
+            return "", 0
 
 
 class FeatureInlet:
@@ -108,14 +128,14 @@ class FeatureInlet:
 class _Line:
     """What of a dialogue has no receipt yet, in order; the first is on its way since `sent_s` (0: not yet)."""
 
-    waiting: deque[tuple[tuple[str, int], list[bytes]]] = field(default_factory=deque)
+    waiting: deque[tuple[MessageKey, list[bytes]]] = field(default_factory=deque)
     sent_s: float = 0.0
 
 
 class FeatureSender:
     """A program's end: `send` what perception says of any number of dialogues, and `poll` often.
 
-    `waiting` counts final utterances, and ends of dialogues, without a receipt. Raises AddressError.
+    `waiting` counts messages without a receipt; provisional utterances get none. Raises AddressError.
     """
 
     def __init__(self, endpoint: str, keys: KeyFolder | None = None, now: Callable[[], float] = time.monotonic) -> None:
@@ -153,9 +173,16 @@ class FeatureSender:
         elif features.dialogue not in self._lines:
             self._give(frames)
 
+    def relabel(self, relabel: Relabel) -> None:
+        """The dialogue goes back; `send` the utterances from the first that moved on once more, each with a higher
+        revision. Where this is refused, do not: the dialogue stays as it was.
+        """
+        self._add(relabel.dialogue, message_key(relabel), codec.encode(relabel))
+
     def end(self, dialogue: str, t_ns: int, reason: str = "stopped") -> None:
         """Nothing more comes of this dialogue."""
-        self._add(dialogue, ("", 0), codec.encode(SourceEnd(source=dialogue, t_ns=t_ns, reason=reason)))
+        end = SourceEnd(source=dialogue, t_ns=t_ns, reason=reason)
+        self._add(dialogue, message_key(end), codec.encode(end))
 
     def poll(self, timeout_s: float = 0.0) -> list[Receipt]:
         """Wait at most `timeout_s` for receipts; send what is due."""
@@ -173,7 +200,7 @@ class FeatureSender:
     def close(self) -> None:
         close_socket(self._socket, linger_ms=100)
 
-    def _add(self, dialogue: str, key: tuple[str, int], frames: list[bytes]) -> None:
+    def _add(self, dialogue: str, key: MessageKey, frames: list[bytes]) -> None:
         line = self._lines.setdefault(dialogue, _Line())
         line.waiting.append((key, frames))
         if len(line.waiting) == 1 and self._give(frames):
@@ -182,6 +209,8 @@ class FeatureSender:
     def _take(self, data: bytes) -> list[Receipt]:
         """The receipt, where it is awaited or of what the server cannot read; what comes next is then sent."""
         receipt = msgspec.msgpack.decode(data, type=Receipt)
+        if receipt.digest:
+            receipt = self._named(receipt)
         if not receipt.dialogue:
             return [receipt]
         line = self._lines.get(receipt.dialogue)
@@ -195,6 +224,14 @@ class FeatureSender:
         else:
             line.sent_s = 0.0
         return [receipt]
+
+    def _named(self, receipt: Receipt) -> Receipt:
+        """The receipt of what the server cannot read, with the names of what that was, where it is still awaited."""
+        for dialogue, line in self._lines.items():
+            (utterance, revision), frames = line.waiting[0]
+            if _digest(frames) == receipt.digest:
+                return structs.replace(receipt, dialogue=dialogue, utterance=utterance, revision=revision)
+        return receipt
 
     def _give(self, frames: list[bytes]) -> bool:
         try:
@@ -218,10 +255,15 @@ def _read(sender: bytes, frames: list[bytes]) -> FeatureMessage:
         if len(frames) > _FRAMES:
             raise BadMessage(f"{len(frames)} frames; a message has {_FRAMES} at most")
         message = codec.decode(frames)
+        if not isinstance(message, DialogueInput):
+            name = type(message).__name__
+            raise BadMessage(f"{name} is not taken here: send UtteranceFeatures, Relabel or SourceEnd")
     except BadMessage as error:
-        return FeatureMessage(sender, None, str(error)[:WHY_LETTERS])
-    if isinstance(message, UtteranceFeatures | SourceEnd):
-        return FeatureMessage(sender, message)
-    return FeatureMessage(
-        sender, None, f"{type(message).__name__} is not taken here: send UtteranceFeatures or SourceEnd"
-    )
+        why = str(error)[:WHY_LETTERS]
+        refusal = Receipt(dialogue="", utterance="", revision=0, verdict="refused", why=why, digest=_digest(frames))
+        return FeatureMessage(sender, None, refusal)
+    return FeatureMessage(sender, message)
+
+
+def _digest(frames: Sequence[bytes]) -> str:
+    return hashlib.blake2b(b"".join(frames), digest_size=8).hexdigest()

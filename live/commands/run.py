@@ -22,6 +22,7 @@ from erc_live.live.commands.session_options import (
     Cameras,
     ConfigFile,
     Ephemeral,
+    Feed,
     Jsonl,
     Mics,
     Network,
@@ -52,6 +53,7 @@ def live(
     picture: Path | None,
     jsonl: bool,
     network: str | None,
+    feed: str | None,
     config: Path | None,
     sets: list[str] | None,
     flags: dict[str, object],
@@ -59,7 +61,7 @@ def live(
     """Run a session of devices, which `erc-live` without a command does. `flags`: as of `session_flags`."""
     loaded = configuration.load(config, sets or [], flags | _flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
-    _run(loaded, sources, "1", transcript, record, picture, jsonl, cameras=bool(camera))
+    _run(loaded, sources, "1", transcript, record, picture, jsonl, cameras=bool(camera), feed=feed)
 
 
 def replay(
@@ -75,6 +77,7 @@ def replay(
     picture: Picture = None,
     jsonl: Jsonl = False,
     network: Network = None,
+    feed: Feed = None,
     purpose: Purpose = None,
     setting: Setting = None,
     reason: Reason = None,
@@ -89,7 +92,7 @@ def replay(
     sources = launch.replay_sources(path, mic or [], camera or [])
     if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
         transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
-    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live, cameras=bool(camera))
+    _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live, cameras=bool(camera), feed=feed)
 
 
 def demo(
@@ -124,6 +127,7 @@ def _run(
     reference: Path | None = None,
     hurry: bool = False,
     cameras: bool = False,
+    feed: str | None = None,
 ) -> None:
     """`cameras`: somebody asked for them by name."""
     if loaded.config.session.text_only and not cameras:  # those of a film or a recorded session are left out
@@ -139,7 +143,8 @@ def _run(
         record=str(record) if record else None,
         picture=str(picture) if picture else None,
         jsonl=wants_jsonl(jsonl),
-        lines=wants_lines(),
+        lines=wants_lines() or feed is not None,  # the emotions are elsewhere
+        feed=launch.parse_feed(feed) if feed is not None else None,
     )
     unnamed = loaded.origin["session.purpose"] == "default" and any(source.live for source in sources)
     launch.run(session, UNNAMED if unnamed else "")

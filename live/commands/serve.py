@@ -32,6 +32,9 @@ def serve(
     standby: Annotated[
         bool, typer.Option("--standby", help="Load everything, and take over when the server of this folder has gone.")
     ] = False,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Take no new dialogues, and end with the last: before other weights.")
+    ] = False,
     purpose: Purpose = None,
     setting: Setting = None,
     reason: Reason = None,
@@ -71,7 +74,7 @@ def serve(
     def standing_by() -> None:
         print_line(f"standing by until the server of {place} has gone")
 
-    serving = Serving(settings, feature_endpoint(features), place, dialogues, standby)
+    serving = Serving(settings, feature_endpoint(features), place, dialogues, standby, drain)
     counts = run(serving, standing_by, ready, lambda: bool(stopping))
     print_line(
         f"{counts.stored} utterances, {counts.repeated} sent again, {counts.refused} refused, {counts.failed} put "

@@ -35,6 +35,14 @@ Network = Annotated[
     str | None,
     typer.Option(help="The network that was trained here under this name, instead of the shipped one.", metavar="NAME"),
 ]
+Feed = Annotated[
+    str | None,
+    typer.Option(
+        "--feed",
+        help="Give what is perceived to `erc-live serve` as this dialogue; the emotions are decided there.",
+        metavar="DIALOGUE[@ENDPOINT]",
+    ),
+]
 Picture = Annotated[Path | None, typer.Option(help="Save the last screen as an SVG picture.", metavar="FILE")]
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="JSON lines instead of the dashboard.")]
 Speed = Annotated[str, typer.Option(help="1 real time, N times as fast, or max (in one process).", metavar="1|N|max")]

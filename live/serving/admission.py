@@ -4,16 +4,14 @@ The rule of this file: pure; a refusal says what, why and what to do, in one lin
 of a dialogue, or a record of it, larger than it may be.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from erc_live.live.tracking.tracker import DialogueMemory
-from erc_live.streams.feature_channel import Receipt, Verdict
-from erc_live.streams.messages import UtteranceFeatures
+from erc_live.streams.feature_channel import DIALOGUE, DialogueInput, Receipt, Verdict, message_key
+from erc_live.streams.messages import SourceEnd, UtteranceFeatures
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SPEAKERS = 32  # of one dialogue
 NAME_LETTERS = 100
 TEXT_LETTERS = 10_000
@@ -29,15 +27,21 @@ class Room:
     reason: str = "--dialogues"
 
 
-def receipt(features: UtteranceFeatures, verdict: Verdict, why: str = "") -> Receipt:
-    """What becomes of an utterance."""
+def receipt(message: DialogueInput, verdict: Verdict, why: str = "") -> Receipt:
+    """What becomes of it."""
+    utterance, revision = message_key(message)
     return Receipt(
-        dialogue=features.dialogue[: NAME_LETTERS * 2],
-        utterance=features.utterance[: NAME_LETTERS * 2],
-        revision=features.revision,
+        dialogue=dialogue_of(message)[: NAME_LETTERS * 2],
+        utterance=utterance[: NAME_LETTERS * 2],
+        revision=revision,
         verdict=verdict,
         why=why,
     )
+
+
+def dialogue_of(message: DialogueInput) -> str:
+    """Which dialogue a message is of."""
+    return message.source if isinstance(message, SourceEnd) else message.dialogue
 
 
 def crowded(dialogues: int, room: Room) -> str:
@@ -49,7 +53,7 @@ def crowded(dialogues: int, room: Room) -> str:
 
 def objection(features: UtteranceFeatures, memory: DialogueMemory) -> str:
     """Why an utterance is never taken like this, "" if it is. `memory`: of its dialogue."""
-    if not ID.fullmatch(features.dialogue):
+    if not DIALOGUE.fullmatch(features.dialogue):
         return "a dialogue is named by 1 to 64 letters, digits, - and _, the first no sign"
     if longest := _too_long(features):
         return longest

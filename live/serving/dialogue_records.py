@@ -11,6 +11,7 @@ The rule of this file: pure.
 
 import base64
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,7 +30,8 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, tag="Batch"):
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """All that is known of a dialogue. `places`: of its newest events; `identities`: of its newest final ones; `state`:
-    safetensors in base64.
+    safetensors in base64; `inputs`: places of the features of newest final ones; `snapshots`: earlier ones, each after
+    so many utterances, and its place.
     """
 
     dialogue: str
@@ -42,6 +44,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     speakers: tuple[str, ...]
     last_label: dict[int, str]
     state: str
+    inputs: list[int] = []
+    snapshots: list[tuple[int, int]] = []
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -76,17 +80,29 @@ def event_head(event: msgspec.Raw) -> EventHead:
     return msgspec.json.decode(event, type=EventHead)
 
 
-def batch(features: Sequence[bytes], events: Sequence[bytes], failure: str = "") -> tuple[bytes, list[int]]:
-    """A `BatchRecord` of JSON objects, and where in it each event begins."""
-    begin = b'{"type":"Batch","failure":%b,"features":[%b],"events":[' % (
-        msgspec.json.encode(failure),
-        b",".join(features),
-    )
-    starts, at = [], len(begin)
-    for event in events:
-        starts.append(at)
-        at += len(event) + 1
-    return begin + b",".join(events) + b"]}", starts
+class EncodedBatch(NamedTuple):
+    """A `BatchRecord`, and where in it each of its features and events begins."""
+
+    data: bytes
+    features: list[int]
+    events: list[int]
+
+
+def batch(features: Sequence[bytes], events: Sequence[bytes], failure: str = "") -> EncodedBatch:
+    """A `BatchRecord` of JSON objects."""
+    begin = b'{"type":"Batch","failure":%b,"features":[' % msgspec.json.encode(failure)
+    middle = begin + b",".join(features) + b'],"events":['
+    data = middle + b",".join(events) + b"]}"
+    return EncodedBatch(data, _starts(len(begin), features), _starts(len(middle), events))
+
+
+def _starts(begin: int, parts: Sequence[bytes]) -> list[int]:
+    """Where each part begins, the first at `begin`, where a comma is between them."""
+    starts = []
+    for part in parts:
+        starts.append(begin)
+        begin += len(part) + 1
+    return starts
 
 
 def place(offset: int, length: int) -> int:

@@ -16,7 +16,8 @@ from erc_live.live.privacy import purpose
 from erc_live.live.privacy.notice import introduced
 from erc_live.live.serving.admission import Room
 from erc_live.live.serving.serving_capacity import CapacityMeasure, measured
-from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping, ShardCounts
+from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping
+from erc_live.live.serving.shard_outcome import ShardCounts
 from erc_live.live.serving.shard_recovery import ShardRecovery, recover
 from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint, load
@@ -24,7 +25,7 @@ from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.dialogue_outlet import DialogueOutlet
 from erc_live.streams.errors import SessionError
-from erc_live.streams.feature_channel import FeatureInlet, Receipt
+from erc_live.streams.feature_channel import FeatureInlet
 from erc_live.streams.journal import read_whole, write_whole
 from erc_live.streams.segmented_log import FileLog
 
@@ -37,7 +38,8 @@ _WEIGHTS = "weights"  # the file with their fingerprint
 
 class Serving(NamedTuple):
     """What `serve` is to do. `features`: where they come in; `folder`: of the log; `dialogues`: at once, at most.
-    `standby`: wait, with everything loaded, until the server that uses the folder has gone.
+    `standby`: wait, with everything loaded, until the server that uses the folder has gone. `drain`: take no new
+    dialogues, and end when none is open.
     """
 
     config: Config
@@ -45,6 +47,7 @@ class Serving(NamedTuple):
     folder: Path
     dialogues: int
     standby: bool = False
+    drain: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def serve(
         stack.callback(log.close)
         opened = _open(serving, loaded, log, stack)
         ready(opened)
-        while not stopped():
+        while not (stopped() or (serving.drain and not opened.shard.dialogues)):
             _turn(opened)
         while opened.shard.waiting:
             _flush(opened)
@@ -101,7 +104,8 @@ def _load(serving: Serving) -> _Prepared:
     bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
     tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
     measure = measured(tracker, checkpoint, serving.folder)
-    return _Prepared(checkpoint, tracker, clock, _room(serving.dialogues, measure))
+    room = Room(0, "--drain: new ones begin elsewhere") if serving.drain else _room(serving.dialogues, measure)
+    return _Prepared(checkpoint, tracker, clock, room)
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:
@@ -142,11 +146,8 @@ def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -
 def _turn(opened: Opened) -> None:
     shard, inlet = opened.shard, opened.inlet
     if inlet.wait(min(POLL_S, shard.due_s)) and shard.space:
-        for sender, message, why in inlet.receive(min(TURN, shard.space)):
-            if message is None:
-                answer: Receipt | None = Receipt(dialogue="", utterance="", revision=0, verdict="refused", why=why)
-            else:
-                answer = shard.take(sender, message)
+        for sender, message, refusal in inlet.receive(min(TURN, shard.space)):
+            answer = refusal if message is None else shard.take(sender, message)
             if answer is not None:
                 inlet.answer(sender, answer)
     if shard.due_s <= 0:

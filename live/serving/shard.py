@@ -14,23 +14,34 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
 from msgspec import structs
 
 from erc_live.live.serving import dialogue_records as records
-from erc_live.live.serving.admission import Room, crowded, objection, receipt
+from erc_live.live.serving.admission import Room, crowded, dialogue_of, objection, receipt
+from erc_live.live.serving.going_back import go_back
 from erc_live.live.serving.open_dialogue import OpenDialogue, identity
-from erc_live.live.serving.snapshot_schedule import SnapshotSchedule
+from erc_live.live.serving.shard_outcome import DialogueMessage, ShardCounts, ShardOutcome
+from erc_live.live.serving.snapshot_schedule import RETAINED, SnapshotSchedule
 from erc_live.live.tracking.tracker import Tracker
 from erc_live.models.errors import WeightsError
 from erc_live.models.state import to_bytes
 from erc_live.streams import codec
 from erc_live.streams.clock import Clock
-from erc_live.streams.feature_channel import Receipt
-from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, SessionEnd, SourceEnd, UtteranceFeatures
+from erc_live.streams.feature_channel import DialogueInput, Receipt, message_key
+from erc_live.streams.messages import (
+    EmotionEvent,
+    Heartbeat,
+    Hello,
+    Relabel,
+    SessionEnd,
+    SourceEnd,
+    UtteranceFeatures,
+)
 from erc_live.streams.segmented_log import RecordLog
 
 BATCH = 64  # dialogues in one step: with more, each costs as much
@@ -44,20 +55,12 @@ log = logging.getLogger(__name__)
 
 
 class Waiting(NamedTuple):
-    """A final utterance, or the end of a dialogue, for which `sender` wants a receipt (b"": nobody does)."""
+    """What is no provisional utterance, for which `sender` wants a receipt (b"": nobody does)."""
 
     sender: bytes
-    message: UtteranceFeatures | SourceEnd
+    message: DialogueInput
     dialogue: str
     t_ns: int
-
-
-class DialogueMessage(NamedTuple):
-    """A message of the public stream of a dialogue, as JSON."""
-
-    topic: str
-    dialogue: str
-    data: bytes
 
 
 class Lot(NamedTuple):
@@ -66,27 +69,6 @@ class Lot(NamedTuple):
     features: Sequence[UtteranceFeatures]
     events: Sequence[EmotionEvent]
     failure: str = ""
-
-
-@dataclass
-class ShardOutcome:
-    """What is to be sent now."""
-
-    receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
-    published: list[DialogueMessage] = field(default_factory=list)
-
-
-@dataclass
-class ShardCounts:
-    """What happened since the start: final utterances stored, sent once more, turned away, and those that could not be
-    classified; and provisional ones given up.
-    """
-
-    stored: int = 0
-    repeated: int = 0
-    refused: int = 0
-    failed: int = 0
-    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +108,7 @@ class DialogueShard:
 
     @property
     def waiting(self) -> bool:
-        """Whether a final utterance or the end of a dialogue waits for `flush`."""
+        """Whether something that gets a receipt waits for `flush`."""
         return bool(self._finals)
 
     @property
@@ -143,13 +125,14 @@ class DialogueShard:
             return max(0.0, WAIT_S - self._waited_s())
         return WAIT_S if self._passing else 1.0
 
-    def take(self, sender: bytes, message: UtteranceFeatures | SourceEnd) -> Receipt | None:
+    def take(self, sender: bytes, message: DialogueInput) -> Receipt | None:
         """Let a message in; or say at once why not, or that it is here already."""
         now_ns = self.clock.now_ns()
-        if isinstance(message, SourceEnd):
-            if message.source not in self.dialogues:
-                return _ended(message.source)
-            self._finals.append(Waiting(sender, message, message.source, now_ns))
+        if not isinstance(message, UtteranceFeatures):
+            if (dialogue := dialogue_of(message)) not in self.dialogues:  # then it has ended, and cannot go back
+                ended = isinstance(message, SourceEnd)
+                return receipt(message, "stored") if ended else receipt(message, "refused", "no such dialogue is open")
+            self._finals.append(Waiting(sender, message, dialogue, now_ns))
         elif answer := self._turned_away(message):
             return answer
         elif not message.final:
@@ -169,16 +152,24 @@ class DialogueShard:
         self._notices = []
         lots: list[Lot] = []
         ends: list[SourceEnd] = []
+        moves: list[Waiting] = []
         for _ in range(STEPS):
-            chosen = [] if ends else self._chosen()  # what follows the end of a dialogue begins another one
+            chosen = [] if ends or moves else self._chosen()  # what follows builds on these
             if not chosen:
                 break
             utterances = [w.message for w in chosen if isinstance(w.message, UtteranceFeatures)]
             ends += [w.message for w in chosen if isinstance(w.message, SourceEnd)]
+            moves = [w for w in chosen if isinstance(w.message, Relabel)]
             lots += self._classified(utterances)
-            outcome.receipts += [(w.sender, _receipt(w.message)) for w in chosen if w.sender]
+            outcome.receipts += [
+                (w.sender, receipt(w.message, "stored"))
+                for w in chosen
+                if w.sender and not isinstance(w.message, Relabel)
+            ]
             self._pending.difference_update(_key(message) for message in utterances)
         self._write([*lots, *self._provisional()], ends, outcome)
+        for waiting in moves:
+            self._go_back(waiting, outcome)
         self._take_snapshots()
         self._end_silent()
         return outcome
@@ -214,10 +205,10 @@ class DialogueShard:
         self._schedule.forget(dialogue)
         self.tracker.take_out(dialogue)
 
-    def stored(self, event: EmotionEvent | records.EventHead, place: int) -> None:
-        """An event of a dialogue that is here stands in the log."""
+    def stored(self, event: EmotionEvent | records.EventHead, place: int, features: int | None = None) -> None:
+        """An event of a dialogue that is here stands in the log, and the features that it came from."""
         known, now_ns = self.dialogues[event.dialogue], self.clock.now_ns()
-        known.stored(event, place, self.keeping.history)
+        known.stored(event, place, self.keeping.history, features)
         if event.final:
             known.t_ns = now_ns
             self.dialogues.move_to_end(event.dialogue)
@@ -318,14 +309,17 @@ class DialogueShard:
         for lot in lots:
             numbered = [self._numbered(event) for event in lot.events]
             encoded = [codec.to_json(event) for event in numbered]
-            record, starts = records.batch([codec.to_json(f) for f in lot.features], encoded, lot.failure)
-            events.append(list(zip(numbered, encoded, starts, strict=True)))
-            data.append(record)
+            features = [codec.to_json(f) for f in lot.features]
+            record = records.batch(features, encoded, lot.failure)
+            inputs = list(zip(record.features, map(len, features), strict=True))
+            events.append(list(zip_longest(numbered, encoded, record.events, inputs)))
+            data.append(record.data)
         data += [msgspec.json.encode(records.Ended(dialogue=end.source)) for end in ends]
         offsets = self._log.append(*data) if data else []
         for offset, lot_events in zip(offsets, events, strict=False):
-            for event, encoded_event, start in lot_events:
-                self.stored(event, records.place(offset + start, len(encoded_event)))
+            for event, encoded_event, start, said in lot_events:
+                features_place = records.place(offset + said[0], said[1]) if said else None
+                self.stored(event, records.place(offset + start, len(encoded_event)), features_place)
                 self.counts.stored += event.final
                 outcome.published.append(DialogueMessage("event", event.dialogue, encoded_event))
         for end in ends:
@@ -356,35 +350,35 @@ class DialogueShard:
     def _take_snapshots(self) -> None:
         """Of those whose turn it is; then let go of what nobody needs of the log."""
         if due := self._schedule.due(self.clock.now_ns(), self._log.end):
-            offsets = self._log.append(*(self._snapshot(dialogue) for dialogue in due))
-            for dialogue, offset in zip(due, offsets, strict=True):
-                self._schedule.begin(dialogue, offset)
-        self._log.forget(self._schedule.needed(self._log.end))
+            self._store_snapshots(due)
+        self._log.forget(self._schedule.needed(self._log.end) - RETAINED)  # who goes back needs more
+
+    def _store_snapshots(self, dialogues: Sequence[str]) -> None:
+        snapshots = [self._snapshot(dialogue) for dialogue in dialogues]
+        for dialogue, data, offset in zip(dialogues, snapshots, self._log.append(*snapshots), strict=True):
+            utterances = self.tracker.memory(dialogue).utterances
+            self.dialogues[dialogue].snapshot_stored(utterances, records.place(offset, len(data)))
+            self._schedule.begin(dialogue, offset)
+
+    def _go_back(self, waiting: Waiting, outcome: ShardOutcome) -> None:
+        """A voice turned out to be another one: the dialogue is what it was before that."""
+        relabel, known = waiting.message, self.dialogues.get(waiting.dialogue)
+        assert isinstance(relabel, Relabel)
+        if known is None:  # it had ended meanwhile
+            why = "no such dialogue is open"
+        elif known.knows(*message_key(relabel)):
+            why = ""
+        elif not (why := go_back(self.tracker, self._log, known, relabel)):
+            known.remember(*message_key(relabel))
+            self._store_snapshots([waiting.dialogue])
+            outcome.published.append(DialogueMessage("relabel", waiting.dialogue, codec.to_json(relabel)))
+        self.counts.refused += bool(why)
+        outcome.receipts.append((waiting.sender, receipt(relabel, "refused" if why else "stored", why)))
 
     def _snapshot(self, dialogue: str) -> bytes:
-        known, memory = self.dialogues[dialogue], self.tracker.memory(dialogue)
-        snapshot = records.Snapshot(
-            dialogue=dialogue,
-            session=known.session,
-            next_seq=known.next_seq,
-            names=known.names,
-            places=known.places.tolist(),
-            identities=known.identities.tolist(),
-            utterances=memory.utterances,
-            speakers=memory.speakers,
-            last_label=dict(memory.last_label),
-            state=records.text(to_bytes(self.tracker.state(dialogue))),
-        )
-        return msgspec.json.encode(snapshot)
+        state = to_bytes(self.tracker.state(dialogue))
+        return msgspec.json.encode(self.dialogues[dialogue].snapshot(dialogue, self.tracker.memory(dialogue), state))
 
 
 def _key(features: UtteranceFeatures) -> tuple[str, int]:
     return features.dialogue, identity(features.utterance, features.revision)
-
-
-def _receipt(message: UtteranceFeatures | SourceEnd) -> Receipt:
-    return _ended(message.source) if isinstance(message, SourceEnd) else receipt(message, "stored")
-
-
-def _ended(dialogue: str) -> Receipt:
-    return Receipt(dialogue=dialogue[:200], utterance="", revision=0, verdict="stored")

@@ -6,7 +6,7 @@ published then is not published again: it is compared with what comes out now.
 The rule of this file: it reads the log, and writes nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -48,10 +48,11 @@ def recover(shard: DialogueShard) -> ShardRecovery:
     recovery = ShardRecovery()
     try:
         since = _snapshots(shard.keeping.log)
-        for offset, record in _records(shard.keeping.log):
+        for offset, data in shard.keeping.log.records():
+            record = records.decode(data)
             match record:
                 case records.Snapshot() if since.get(record.dialogue) == offset:
-                    _restore(shard, record, offset)
+                    _restore(shard, record, offset, len(data))
                 case records.Ended() if since.get(record.dialogue, -1) < offset:
                     shard.close(record.dialogue)
                 case records.BatchRecord():
@@ -80,12 +81,10 @@ def _snapshots(log: RecordLog) -> dict[str, int]:
     return since
 
 
-def _records(log: RecordLog) -> Iterator[tuple[int, records.DialogueRecord]]:
-    return ((offset, records.decode(data)) for offset, data in log.records())
-
-
-def _restore(shard: DialogueShard, snapshot: records.Snapshot, offset: int) -> None:
-    shard.open(snapshot.dialogue, OpenDialogue.of(snapshot, shard.clock.now_ns()), offset)
+def _restore(shard: DialogueShard, snapshot: records.Snapshot, offset: int, length: int) -> None:
+    known = OpenDialogue.of(snapshot, shard.clock.now_ns())
+    known.snapshot_stored(snapshot.utterances, records.place(offset, length))
+    shard.open(snapshot.dialogue, known, offset)
     memory = DialogueMemory(snapshot.utterances, snapshot.speakers, snapshot.last_label)
     like = shard.tracker.state(_FILLER)
     shard.tracker.put_in(snapshot.dialogue, memory, from_bytes(records.untext(snapshot.state), like))
@@ -100,27 +99,29 @@ def _replay(
 ) -> None:
     """Take in a batch; of which dialogues its rows `count`."""
     heads = [records.event_head(event) for event in batch.events]
-    batch_places = _places(batch, offset)
+    event_places, inputs = _places(batch, offset)
     if not any(counts(head.dialogue) for head in heads):
         return
     again = _classified(shard, batch, counts)
-    for number, (head, place) in enumerate(zip(heads, batch_places, strict=True)):
+    for number, (head, place) in enumerate(zip(heads, event_places, strict=True)):
         if not counts(head.dialogue):
             continue
         if head.dialogue not in shard.dialogues:
             shard.open(head.dialogue, OpenDialogue(head.session, shard.clock.now_ns()), offset)
         shard.dialogues[head.dialogue].next_seq = head.seq + 1
-        shard.stored(head, place)
+        shard.stored(head, place, inputs[number] if number < len(inputs) else None)
         if number < len(again):
             recovery.replayed += 1
             recovery.differing += again[number].probs != head.probs
 
 
-def _places(batch: records.BatchRecord, offset: int) -> list[int]:
-    """Where the events stand: the record is written as `records.batch` does."""
+def _places(batch: records.BatchRecord, offset: int) -> tuple[list[int], list[int]]:
+    """Where the events stand, and the features: the record is written as `records.batch` does."""
     features, events = ([bytes(part) for part in parts] for parts in (batch.features, batch.events))
-    _, starts = records.batch(features, events, batch.failure)
-    return [records.place(offset + start, len(event)) for start, event in zip(starts, events, strict=True)]
+    record = records.batch(features, events, batch.failure)
+    starts = (record.events, events), (record.features, features)
+    first, second = ([records.place(offset + at, len(part)) for at, part in zip(*one, strict=True)] for one in starts)
+    return first, second
 
 
 def _classified(shard: DialogueShard, batch: records.BatchRecord, counts: Callable[[str], bool]) -> list[EmotionEvent]:

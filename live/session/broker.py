@@ -66,6 +66,7 @@ class Broker:
         self.totals = SessionTotals(session.session, microphones)
         self._notes = SessionNotes(session.session)
         self._alerts = AlertRules(session.config.alerts, session.session, microphones)
+        self._feeding = session.feed is not None
         self.over = False
         self.clock: Clock | None = None
         self.last_end_ns: dict[str, int] = {}  # by microphone: before it, every utterance is in the log
@@ -208,6 +209,8 @@ class Broker:
 
     def _take_features(self, message: UtteranceFeatures | Relabel) -> None:
         """What perception says of the conversation: for the tracker, in this order."""
+        if self._feeding and isinstance(message, UtteranceFeatures) and self._settle(_key(message)):
+            return  # perception says it; when who feeds a server does, the server has it
         passing = isinstance(message, UtteranceFeatures) and not message.final
         number = self._log.publish(message, topic="features", passing=passing)
         self._unanswered.append((number, message if isinstance(message, Relabel) else _key(message)))

@@ -24,15 +24,23 @@ from erc_live.live.screen.console import print_line
 from erc_live.live.session.log_file import session_log
 from erc_live.live.session.operators import operators
 from erc_live.live.session.recording_registry import prune
-from erc_live.live.session.spec import SessionSpec
+from erc_live.live.session.spec import Feed, SessionSpec
 from erc_live.live.session.supervisor import Supervisor
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.live.speakers.voice_prints import migrate
 from erc_live.models import card
-from erc_live.streams.address import control_endpoint, public_endpoint
+from erc_live.streams.address import (
+    DEFAULT_ENDPOINT,
+    check_endpoint,
+    control_endpoint,
+    feature_endpoint,
+    own_endpoint,
+    public_endpoint,
+)
 from erc_live.streams.curve_keys import KeyFolder
 from erc_live.streams.errors import MediaError, SessionError
 from erc_live.streams.event_stream import check_publishable
+from erc_live.streams.feature_channel import DIALOGUE
 from erc_live.streams.journal import make_private
 from erc_live.streams.media import probe, undecodable
 from erc_live.streams.messages import AnyMessage
@@ -133,6 +141,16 @@ def parse_speed(text: str) -> float:
     return speed
 
 
+def parse_feed(text: str) -> Feed:
+    """`DIALOGUE`, or `DIALOGUE@ENDPOINT` of the server. Raises ConfigError or AddressError."""
+    dialogue, _, endpoint = text.partition("@")
+    if not DIALOGUE.fullmatch(dialogue):
+        raise ConfigError(f"--feed {text}: name the dialogue by 1 to 64 letters, digits, - and _, the first no sign")
+    endpoint = feature_endpoint(endpoint or DEFAULT_ENDPOINT)
+    check_endpoint(endpoint)
+    return Feed(dialogue, endpoint)
+
+
 def run(session: SessionSpec, beginning: str = "") -> None:
     """Run a session to its end: in this process at maximum speed, else in the workers. Raises what `exit_code` knows.
     `beginning`: a line for people, if it may begin at all.
@@ -176,6 +194,8 @@ def _log_path(session: SessionSpec) -> Path | None:
 def _placed(session: SessionSpec) -> SessionSpec:
     """The session, with the endpoints that "auto" means. Raises AddressError if one cannot be used."""
     events, control = session.config.events, session.config.control
+    if session.feed is not None and events.endpoint == DEFAULT_ENDPOINT:  # there the server publishes
+        events = msgspec.structs.replace(events, endpoint=own_endpoint(f"feed-{session.feed.dialogue}"))
     check_publishable(events.endpoint, KeyFolder(), keyless=events.keyless)
     events = msgspec.structs.replace(events, endpoint=public_endpoint(events.endpoint))
     if control.enabled:
@@ -190,6 +210,8 @@ def _check(session: SessionSpec) -> None:
     _check_alerts(session)
     _check_ephemeral(session)
     _check_text_only(session)
+    if session.feed is not None and session.speed == FASTEST:
+        raise ConfigError(f"--feed needs the processes of a session: --speed {MOST_SPEED:.0f} instead of max")
     for source in session.sources:
         if source.medium == "file":
             check(source)
@@ -199,6 +221,11 @@ def _check(session: SessionSpec) -> None:
         _check_room(Path(session.record))
         for line in prune(session.config.recording.keep_days, time.time_ns()):
             print_line(line)
+    _check_screenshot(session)
+
+
+def _check_screenshot(session: SessionSpec) -> None:
+    """Whether the last screen can be saved."""
     if session.picture and (not session.dashboard or session.speed == FASTEST):
         raise ConfigError("--picture: only the dashboard has a last screen: in a terminal, and not at --speed max")
     if session.picture and not Path(session.picture).absolute().parent.is_dir():

@@ -17,6 +17,13 @@ PUBLIC = "public"  # topic in the log of a session of all that subscribers are t
 Kind = Literal["capture", "perception", "tracker", "recorder", "screen"]
 
 
+class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A dialogue of a server that takes the features of a session, and decides in the place of its tracker."""
+
+    dialogue: str
+    endpoint: str
+
+
 class SessionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person asked for: which sources, how fast, and what to store."""
 
@@ -31,6 +38,7 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     jsonl: bool = False
     lines: bool = False  # for people, where no dashboard can be drawn
     picture: str | None = None  # where the last screen is saved
+    feed: Feed | None = None  # None: it has a tracker of its own
 
     @property
     def dashboard(self) -> bool:

@@ -260,7 +260,7 @@ class Supervisor:
         self._print_once(status.worker, status.warning, status.warning)
 
     def _print_once(self, worker: str, note: str, line: str) -> None:
-        kind = (worker, _DIGITS.sub("", note))
+        kind = (worker, note if worker == "tracker" else _DIGITS.sub("", note))  # its lines name utterances
         if note and kind not in self._printed:
             self._printed.add(kind)
             self._print(line)
@@ -303,10 +303,8 @@ class Supervisor:
     def _judge(self) -> None:
         """Say what is left to say, and raise what the session failed of."""
         failure, totals = self._crew.failure, self._broker.totals
-        if failure is None and (self._closed or self._unfinished) and not totals.utterances and not self._at_once:
-            failure = WorkerError(f"of what was said, nothing was classified; see {self._logfile}")
-        if failure is None and totals.lost_by_deaths and not self._at_once:
-            failure = WorkerError(f"{totals.losses}; see {self._logfile}")
+        if failure is None and not self._at_once:
+            failure = self._loss()
         for line in self._lines:
             if not (failure and line.startswith(str(failure))):
                 print_line(line)
@@ -317,3 +315,13 @@ class Supervisor:
             print_line(f"{totals.losses.capitalize()}; the stream has a Gap for each.")
         if failure:
             raise failure
+
+    def _loss(self) -> WorkerError | None:
+        """What was lost of what was said, where that is a failure."""
+        totals, feed = self._broker.totals, self._session.feed
+        if feed is not None:
+            reason = f"the server at {feed.endpoint} did not take all that was said: {totals.losses}"
+            return WorkerError(reason) if totals.lost else None
+        if (self._closed or self._unfinished) and not totals.utterances:
+            return WorkerError(f"of what was said, nothing was classified; see {self._logfile}")
+        return WorkerError(f"{totals.losses}; see {self._logfile}") if totals.lost_by_deaths else None

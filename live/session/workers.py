@@ -180,6 +180,11 @@ def _since(microphones: Mapping[str, int], session: SessionSpec) -> dict[str, in
 
 def tracker(shell: Shell) -> None:
     """`UtteranceFeatures` -> `EmotionEvent`. Who takes another's place reads all of the log, and says what is new."""
+    if shell.spec.session.feed is not None:
+        from erc_live.live.session.feeding import feed
+
+        feed(shell)
+        return
     from erc_live.live.privacy.notice import introduced
     from erc_live.live.tracking.tracker import SessionStart, Tracker
     from erc_live.models.checkpoint import load

@@ -68,5 +68,6 @@ class ShardHost:
             state = [tensor.numpy().tobytes() for tensor in tensors(self.shard.tracker.state(dialogue)).values()]
             memory = self.shard.tracker.memory(dialogue)
             rest = (one.session, one.next_seq, one.places.tolist(), one.identities.tolist(), one.names, memory)
+            rest += (one.inputs.tolist(), one.snapshots)
             known[dialogue] = [*state, repr(rest).encode()]
         return known

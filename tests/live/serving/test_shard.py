@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shards import ShardHost
 
+from erc_live.live.serving.shard import FORGET_S
 from erc_live.live.tracking.tracker import SessionStart, Tracker
 from erc_live.models import checkpoint
+from erc_live.streams import codec
 from erc_live.streams.clock import ManualClock
 from erc_live.streams.errors import SessionError
-from erc_live.streams.messages import SourceEnd
+from erc_live.streams.feature_channel import message_key
+from erc_live.streams.messages import Relabel, SourceEnd
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +57,9 @@ def test_each_dialogue_is_answered_as_if_it_were_alone(served, loaded):
 @settings(max_examples=10)
 @given(
     turns=st.lists(
-        st.lists(st.sampled_from(["a", "b", "c", "d", "~end"]), min_size=1, max_size=6), min_size=1, max_size=12
+        st.lists(st.sampled_from(["a", "b", "c", "d", "~end", "~back"]), min_size=1, max_size=6),
+        min_size=1,
+        max_size=12,
     ),
     rest_s=st.sampled_from([0.0, 11.0]),
     crashes=st.sets(st.integers(0, 11), max_size=3),
@@ -71,6 +76,9 @@ def crash_at_random(served, turns, rest_s, crashes):
             if name == "~end":
                 served.shard.take(b"", SourceEnd(source="a", t_ns=0, reason="stopped"))
                 continue
+            if name == "~back":
+                served.shard.take(b"", back("b", f"u{max(0, counts['b'] - 3)}"))
+                continue
             served.shard.take(b"", served.utterance(name, counts[name]))
             counts[name] += 1
         served.flush()
@@ -83,6 +91,89 @@ def crash_at_random(served, turns, rest_s, crashes):
     before = served.bits()
     served.again()
     assert served.bits() == before
+
+
+def back(dialogue, *moved):
+    return Relabel(t_ns=1, dialogue=dialogue, moved=moved, voice="mic#1", speaker_name=None, cause="correction")
+
+
+def voiced(served, number, voice=None, revision=0):
+    """An utterance of a voice that is told apart from others of its microphone."""
+    voice = voice or f"mic#{number % 3}"
+    return msgspec.structs.replace(
+        served.utterance("a", number), speaker_name=None, voice=voice, source="mic", revision=revision
+    )
+
+
+def corrected(served, first, count):
+    """What perception says again from the first utterance on that moves."""
+    return [voiced(served, number, "mic#1" if number == first else None, revision=1) for number in range(first, count)]
+
+
+@pytest.mark.parametrize("first", [0, 3, 40, 58])
+def test_a_dialogue_goes_back_as_a_session_does(served, loaded, first):
+    alone = Tracker(loaded, SessionStart("s", 0, 0), ManualClock())
+    for number in range(60):
+        served.say(voiced(served, number))
+        alone.observe(voiced(served, number))
+    relabel = back("a", f"u{first}")
+    alone.go_back(relabel)
+    assert served.shard.take(b"me", relabel) is None
+    served.clock.t_ns += 3_000_000
+    outcome = served.shard.flush()
+    ((_, receipt),) = outcome.receipts
+    (published,) = outcome.published
+    assert (receipt.verdict, receipt.utterance) == ("stored", message_key(relabel)[0])
+    assert (published.topic, codec.from_json(published.data)) == ("relabel", relabel)
+    before = served.bits()
+    served.again()
+    assert served.bits() == before
+    for one in corrected(served, first, 60):
+        (event,), expected = served.say(one), alone.observe(one)
+        assert (event.index, event.speaker, event.shift) == (expected.index, expected.speaker, expected.shift)
+        assert list(event.probs.values()) == pytest.approx(list(expected.probs.values()), abs=1e-5)
+
+
+def test_a_correction_that_comes_again_is_acknowledged_and_not_told_again(served):
+    for number in range(5):
+        served.say(voiced(served, number))
+    served.shard.take(b"me", back("a", "u3"))
+    served.shard.take(b"me", back("a", "u3"))  # the receipt was late
+    outcomes = [served.shard.flush(), served.shard.flush()]
+    assert [receipt.verdict for outcome in outcomes for _, receipt in outcome.receipts] == ["stored", "stored"]
+    assert [len(outcome.published) for outcome in outcomes] == [1, 0]
+    served.say(*corrected(served, 3, 5)[:1])
+    before = served.bits()
+    served.again()
+    served.shard.take(b"me", back("a", "u3"))  # the receipt was lost
+    (outcome,) = [served.shard.flush()]
+    assert [receipt.verdict for _, receipt in outcome.receipts] == ["stored"]
+    assert outcome.published == []
+    assert served.bits() == before
+
+
+def test_a_correction_that_cannot_be_is_refused_and_leaves_all_as_it_was(served):
+    assert served.shard.take(b"me", back("a", "u0")).verdict == "refused"
+    served.say(voiced(served, 0))
+    before = served.bits()
+    served.shard.take(b"me", back("a", "u7"))
+    ((_, receipt),) = served.shard.flush().receipts
+    assert receipt.verdict == "refused"
+    assert "stays as it was" in receipt.why
+    assert served.bits() == before
+
+
+def test_what_the_log_has_forgotten_cannot_be_gone_back_to(served, monkeypatch):
+    monkeypatch.setattr("erc_live.live.serving.shard.RETAINED", 0)
+    served.segment = 20_000
+    served.again()
+    for number in range(70):
+        served.say(voiced(served, number))
+    assert served.log.begin > 0
+    served.shard.take(b"me", back("a", "u0"))
+    ((_, receipt),) = served.shard.flush().receipts
+    assert receipt.verdict == "refused"
+    assert served.shard.tracker.memory("a").utterances == 70
 
 
 def test_an_utterance_that_comes_again_is_acknowledged_and_not_told_again(served):
@@ -152,6 +243,31 @@ def test_there_is_room_for_so_many(served):
     assert served.shard.take(b"", served.utterance("c", 0)) is None
 
 
+def test_of_ten_thousand_at_once_so_many_are_in_and_the_others_cost_nothing(served):
+    served.dialogues = 50
+    served.again()
+    one = served.utterance("a", 0)
+    answers = [served.shard.take(b"", msgspec.structs.replace(one, dialogue=f"d{n}")) for n in range(10_000)]
+    assert [answer.verdict for answer in answers if answer] == ["full"] * 9_950
+    events = served.flush()
+    assert sorted(event.dialogue for event in events) == sorted(f"d{n}" for n in range(50))
+    assert len(served.shard.tracker.slots) == len(served.shard.dialogues) == 50
+    assert [e.index for e in served.say(msgspec.structs.replace(served.utterance("a", 1), dialogue="d0"))] == [1]
+
+
+def test_a_dialogue_ends_after_a_day_without_an_utterance_and_the_others_go_on(served):
+    served.say(served.utterance("a", 0), served.utterance("b", 0))
+    served.clock.t_ns += int((FORGET_S - 60) * 1e9)
+    served.say(served.utterance("b", 1))
+    served.clock.t_ns += 61_000_000_000
+    served.say(served.utterance("b", 2))
+    (end,) = [published for published in served.shard.flush().published if published.topic == "session_end"]
+    assert (end.dialogue, codec.from_json(end.data).reason) == ("a", "silent for 24 h")
+    assert list(served.shard.dialogues) == ["b"]
+    served.again()
+    assert list(served.shard.dialogues) == ["b"]
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -188,10 +304,10 @@ def test_provisional_ones_are_given_up_first(served):
 
 
 def test_a_dialogue_that_never_ends_is_as_small_as_one_that_has_begun(served):
-    for number in range(70):
+    for number in range(170):  # as many as are remembered for a correction
         served.say(served.utterance("a", number))
     early = sum(map(len, served.bits()["a"]))
-    for number in range(70, 300):
+    for number in range(170, 300):
         served.say(served.utterance("a", number))
     assert sum(map(len, served.bits()["a"])) < early * 1.1
     served.again()

@@ -12,7 +12,7 @@ from erc_live.live.alerts.alert_rules import AlertRules
 from erc_live.live.capture.source_spec import parse_mic
 from erc_live.live.config import AlertRule, Config, EventsSection
 from erc_live.live.session.broker import Broker
-from erc_live.live.session.spec import SUBSCRIPTIONS, SessionSpec
+from erc_live.live.session.spec import SUBSCRIPTIONS, Feed, SessionSpec
 from erc_live.streams.address import BusAddresses
 from erc_live.streams.annotations import Annotation
 from erc_live.streams.bus import Publisher, Subscriber
@@ -50,10 +50,11 @@ def answer(number: int, heard: UtteranceFeatures, **fields: object):
 class World:
     """A broker, those who talk to it, and those who read its log."""
 
-    def __init__(self, addresses: BusAddresses) -> None:
+    def __init__(self, addresses: BusAddresses, feed: Feed | None = None) -> None:
         self.addresses = addresses
         config = Config(events=EventsSection(endpoint=addresses.endpoint("events")))
         session = SessionSpec(session="s", config=config, sources=(parse_mic("default", 0),), jsonl=True)
+        session = structs.replace(session, feed=feed)
         self.place = addresses.endpoint("supervisor")
         self.heard: list[object] = []
         self.broker = Broker(session, self.place, io.BytesIO(), self.heard.append)
@@ -120,6 +121,20 @@ def test_a_correction_is_public_where_the_tracker_has_come_to_it(world):
     assert kinds(world.read) == ["Hello", "Overload", "Gap", "EmotionEvent", "Relabel", "EmotionEvent"]
     assert world.broker.totals.utterances == 1
     assert world.broker.unanswered == 0
+
+
+def test_what_a_server_has_stored_is_done_and_is_not_given_to_it_again():
+    with closing(BusAddresses()) as addresses, closing(World(addresses, Feed("desk-4", "ipc://server"))) as fed:
+        said = [features(0), RELABEL, features(0, revision=7), features(1)]
+        fed.say("tracker", examples.hello())
+        fed.say("perception", *said)
+        first, _ = fed.broker.resume
+        fed.say("tracker", *said[:3])
+        assert fed.broker.resume[0] == first + 3
+        assert fed.broker.unanswered == 1
+        assert [type(m) for m, _ in fed.tracker_reads(since=first + 3)] == [type(m) for m in said]
+        fed.until(lambda: len(fed.read) >= 2)
+        assert kinds(fed.read) == ["Hello", "Relabel"]
 
 
 def test_a_new_tracker_is_told_everything_and_where_to_go_on(world):
