@@ -30,7 +30,7 @@ _SIZE, _EXPECTED = "Nats-Msg-Size", "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE = 10071  # error code of JetStream
 
 
-class _Part(NamedTuple):
+class _RecordPart(NamedTuple):
     offset: int
     left: int
     data: bytes
@@ -71,7 +71,7 @@ class NatsLog:
     def append(self, *data: bytes) -> list[int]:
         """Raises SessionError when the server does not take them, or another owner has appended."""
         offsets: list[int] = []
-        parts: list[_Part] = []
+        parts: list[_RecordPart] = []
         end = self._end
         for one in data:
             offsets.append(end)
@@ -132,15 +132,15 @@ class NatsLog:
         from nats.js.api import DiscardPolicy, StreamConfig
 
         config = StreamConfig(name=self._name, subjects=[self._subject], discard=DiscardPolicy.NEW, allow_atomic=True)
-        found = self._connection.call(self._found_or_made(config))
-        if not found.allow_atomic or found.discard != DiscardPolicy.NEW or found.max_age:
+        there = self._connection.call(self._got_or_added(config))
+        if not there.allow_atomic or there.discard != DiscardPolicy.NEW or there.max_age:
             raise SessionError(
                 f"{self._connection.place}: the stream {self._name} must have allow_atomic (NATS 2.12 or newer), "
                 "discard new and no greatest age: name another one, which is made as it must be"
             )
-        return found
+        return there
 
-    async def _found_or_made(self, config: "StreamConfig") -> "StreamConfig":
+    async def _got_or_added(self, config: "StreamConfig") -> "StreamConfig":
         from nats.js.errors import NotFoundError
 
         try:
@@ -148,7 +148,7 @@ class NatsLog:
         except NotFoundError:
             return (await self._connection.streams.add_stream(config)).config
 
-    async def _published(self, parts: Sequence[_Part]) -> "PubAck":
+    async def _published(self, parts: Sequence[_RecordPart]) -> "PubAck":
         """All of them or none, behind what is known to be the last."""
         from nats.js.errors import APIError
 
@@ -202,10 +202,10 @@ class NatsLog:
         call(reader.unsubscribe())
 
 
-def _parts(offset: int, data: bytes) -> list[_Part]:
+def _parts(offset: int, data: bytes) -> list[_RecordPart]:
     """A record in messages."""
     starts = range(0, max(1, len(data)), PART)
-    return [_Part(offset + at, len(starts) - number, data[at : at + PART]) for number, at in enumerate(starts, 1)]
+    return [_RecordPart(offset + at, len(starts) - number, data[at : at + PART]) for number, at in enumerate(starts, 1)]
 
 
 def _where(message: "Msg") -> tuple[int, int]:

@@ -17,6 +17,14 @@ from erc_live.live.screen.console import err, print_line
 from erc_live.live.serving.log_place import log_place
 from erc_live.streams.address import feature_endpoint
 
+LogOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where dialogues are kept, a folder or nats://127.0.0.1:PORT/STREAM; the same one goes on with them.",
+        metavar="PLACE",
+    ),
+]
+
 
 def serve(
     dialogues: Annotated[
@@ -25,13 +33,7 @@ def serve(
     features: Annotated[
         str, typer.Option(help="Where features come in: auto, ipc://PATH or tcp://127.0.0.1:PORT.", metavar="ENDPOINT")
     ] = "auto",
-    log: Annotated[
-        str | None,
-        typer.Option(
-            help="Where dialogues are kept, a folder or nats://127.0.0.1:PORT/STREAM; the same one goes on with them.",
-            metavar="PLACE",
-        ),
-    ] = None,
+    log: LogOption = None,
     standby: Annotated[
         bool, typer.Option("--standby", help="Load everything, and take over when the server of this log has gone.")
     ] = False,

@@ -1,7 +1,9 @@
 """What every log of records promises, wherever it lies; and who owns one on a server that several reach."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -143,6 +145,24 @@ def test_a_server_that_is_gone_is_said_and_what_was_acknowledged_stays(tmp_path)
         connection = NatsConnection(NatsPlace.of(server.url("served")))
         assert [record.data for record in NatsLog(connection, "served").records()] == [b"one"]
         connection.close()
+
+
+def test_of_what_a_full_stream_does_not_take_nothing_is_there(server):
+    connection = NatsConnection(NatsPlace.of(server.url("full")))
+    log = NatsLog(connection, "full")
+    config = connection.call(connection.streams.stream_info("full")).config
+    connection.call(connection.streams.update_stream(replace(config, max_bytes=5000)))
+    with pytest.raises(SessionError, match="maximum bytes exceeded: see to the NATS server"):
+        log.append(*[b"a" * 3000] * 3)
+    log.append(b"small")
+    assert [record.data for record in log.records()] == [b"small"]
+    connection.close()
+
+
+def test_without_the_client_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nats.errors", None)
+    with pytest.raises(SessionError, match=r"pip install 'erc-live\[nats\]'"):
+        NatsConnection(NatsPlace.of("nats://127.0.0.1:4222/served"))
 
 
 def test_a_stream_that_forgets_by_itself_is_refused(server):
