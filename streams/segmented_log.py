@@ -59,6 +59,9 @@ class RecordLog(Protocol):
         """What lies before that offset may go; the log decides when."""
         ...
 
+    def check(self) -> None:
+        """Whether it is there, and this owner's: raises SessionError where not, also while nothing is appended."""
+
     def close(self) -> None: ...
 
 
@@ -138,6 +141,9 @@ class FileLog:
                 os.close(self._reading.pop(begin))
             with suppress(OSError):
                 self._path(begin).unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """The lock holds as long as this process: what the disk does not take, the next `append` says."""
 
     def close(self) -> None:
         self._log.close()

@@ -163,13 +163,16 @@ class _Server:
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """`rate_hz`: utterances of all dialogues together, for so many `seconds` at least; `kills`: of the server."""
+    """`rate_hz`: utterances of all dialogues together, for so many `seconds` at least; `kills`: of the server, whose
+    `log` is a new one ("": in the folder).
+    """
 
     dialogues: int
     rate_hz: float
     seconds: float
     kills: int
     seed: int
+    log: str = ""
 
     def script(self, checkpoint: Checkpoint) -> Iterator[UtteranceFeatures]:
         """What is said, in order, without end: everybody in turn, each time in another order."""
@@ -184,7 +187,7 @@ def bench_load(
 ) -> LoadResult:
     """Run the server in `folder`, which must have a short path. Raises WorkerError where it does not start."""
     features, events = f"ipc://{folder}/f", f"ipc://{folder}/e"
-    command = [sys.executable, "-m", "erc_live.live.cli", "serve", "--log", str(folder / "log")]
+    command = [sys.executable, "-m", "erc_live.live.cli", "serve", "--log", plan.log or str(folder / "log")]
     command += ["--dialogues", str(plan.dialogues), "--features", features]
     command += [part for item in (*sets, f"events.endpoint={events}") for part in ("--set", item)]
     result = LoadResult(plan.dialogues, plan.rate_hz)

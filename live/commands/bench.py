@@ -318,6 +318,7 @@ def bench_load(
     seconds: Annotated[float, typer.Option(min=0.1, help="For so long.")] = 20.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the server so often meanwhile.")] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    log: Annotated[str, typer.Option(help="A new one, for the server; default: in a folder.", metavar="PLACE")] = "",
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -335,7 +336,7 @@ def bench_load(
     from erc_live.models import checkpoint
 
     weights = checkpoint.load(configuration.load(sets=sets or []).config.tracker.weights)
-    plan = bench.LoadPlan(dialogues, rate, seconds, kills, seed)
+    plan = bench.LoadPlan(dialogues, rate, seconds, kills, seed, log)
     with tempfile.TemporaryDirectory(prefix="erc-load-") as place, elapsed() as bar:
         task = bar.add_task("starting", total=None)
         result = bench.bench_load(

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from pathlib import Path
 from typing import Annotated
 
 # Before torch is imported: as the workers of a session, and what one thread rounds, one thread rounds again.
@@ -15,7 +14,16 @@ import typer
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Purpose, Reason, Sets, Setting, session_flags
 from erc_live.live.screen.console import err, print_line
+from erc_live.live.serving.log_place import log_place
 from erc_live.streams.address import feature_endpoint
+
+LogOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where dialogues are kept, a folder or nats://127.0.0.1:PORT/STREAM; the same one goes on with them.",
+        metavar="PLACE",
+    ),
+]
 
 
 def serve(
@@ -25,12 +33,9 @@ def serve(
     features: Annotated[
         str, typer.Option(help="Where features come in: auto, ipc://PATH or tcp://127.0.0.1:PORT.", metavar="ENDPOINT")
     ] = "auto",
-    folder: Annotated[
-        Path | None,
-        typer.Option("--log", help="Where dialogues are kept; the same folder goes on with them.", metavar="FOLDER"),
-    ] = None,
+    log: LogOption = None,
     standby: Annotated[
-        bool, typer.Option("--standby", help="Load everything, and take over when the server of this folder has gone.")
+        bool, typer.Option("--standby", help="Load everything, and take over when the server of this log has gone.")
     ] = False,
     drain: Annotated[
         bool, typer.Option("--drain", help="Take no new dialogues, and end with the last: before other weights.")
@@ -51,7 +56,7 @@ def serve(
     erc-live subscribe --dialogue desk-4 --follow
     """
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
-    place = folder or platformdirs.user_data_path("erc-live") / "served"
+    place = log_place(log or str(platformdirs.user_data_path("erc-live") / "served"))
     with err.status("loading torch and the weights"):
         from erc_live.live.serving.serve_loop import Opened, Serving
         from erc_live.live.serving.serve_loop import serve as run

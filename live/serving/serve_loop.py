@@ -8,43 +8,40 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from erc_live.live.config import Config
 from erc_live.live.privacy import purpose
 from erc_live.live.privacy.notice import introduced
 from erc_live.live.serving.admission import Room
+from erc_live.live.serving.log_place import LogPlace
 from erc_live.live.serving.serving_capacity import CapacityMeasure, measured
 from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping
 from erc_live.live.serving.shard_outcome import ShardCounts
 from erc_live.live.serving.shard_recovery import ShardRecovery, recover
 from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint, load
-from erc_live.streams.bundle_lock import is_locked
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.dialogue_outlet import DialogueOutlet
 from erc_live.streams.errors import SessionError
 from erc_live.streams.feature_channel import FeatureInlet
-from erc_live.streams.journal import read_whole, write_whole
-from erc_live.streams.segmented_log import FileLog
+from erc_live.streams.segmented_log import RecordLog
 
 ROWS = 1024  # dialogues whose states lie ready; the others are parked
 TURN = 256  # messages taken in one turn
 POLL_S = 0.02  # in which subscribers are looked after
 DEAD_LETTERS = 64 << 20  # bytes of them that are kept
-_WEIGHTS = "weights"  # the file with their fingerprint
 
 
 class Serving(NamedTuple):
-    """What `serve` is to do. `features`: where they come in; `folder`: of the log; `dialogues`: at once, at most.
-    `standby`: wait, with everything loaded, until the server that uses the folder has gone. `drain`: take no new
-    dialogues, and end when none is open.
+    """What `serve` is to do. `features`: where they come in; `place`: of the log, closed at the end; `dialogues`: at
+    once, at most. `standby`: wait, with everything loaded, until the server that has the log has gone. `drain`: take no
+    new dialogues, and end when none is open.
     """
 
     config: Config
     features: str
-    folder: Path
+    place: LogPlace
     dialogues: int
     standby: bool = False
     drain: bool = False
@@ -65,16 +62,17 @@ def serve(
     serving: Serving, standing_by: Callable[[], None], ready: Callable[[Opened], None], stopped: Callable[[], bool]
 ) -> ShardCounts:
     """Serve until `stopped`; what was taken until then is stored and answered. `standing_by` is called when all is
-    loaded and another server has the folder, `ready` when the first message is taken.
+    loaded and another server has the log, `ready` when the first message is taken.
 
     Raises:
         ConfigError: the setting forbids it.
         WeightsError: there are no such weights.
         AddressError: an endpoint cannot be used.
-        SessionError: the log cannot be used or written, or another server has it.
+        SessionError: the log cannot be used or written, is lost, or another server has it.
     """
     purpose.check(serving.config.session)
     with ExitStack() as stack:
+        stack.callback(serving.place.close)
         loaded = _load(serving)
         log = _take_over(serving, standing_by, stopped)
         if log is None:
@@ -97,36 +95,37 @@ class _Prepared(NamedTuple):
 
 
 def _load(serving: Serving) -> _Prepared:
-    """What takes time, and needs no log."""
+    """What takes time, and needs no dialogues."""
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
     start = SessionStart("", clock.now_ns(), time.time_ns())
     bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
     tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
-    measure = measured(tracker, checkpoint, serving.folder)
+    with serving.place.scratch() as scratch:
+        measure = measured(tracker, checkpoint, scratch)
     room = Room(0, "--drain: new ones begin elsewhere") if serving.drain else _room(serving.dialogues, measure)
     return _Prepared(checkpoint, tracker, clock, room)
 
 
-def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:
+def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> RecordLog | None:
     """The log, when nobody else has it; None where that was waited for in vain."""
     notified = False
-    while serving.standby and is_locked(serving.folder):
+    while serving.standby and serving.place.taken():
         if not notified:
             standing_by()
             notified = True
         if stopped():
             return None
         time.sleep(POLL_S)
-    return FileLog(serving.folder)
+    return serving.place.open()
 
 
-def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -> Opened:
+def _open(serving: Serving, loaded: _Prepared, log: RecordLog, stack: ExitStack) -> Opened:
     config, checkpoint = serving.config, loaded.checkpoint
-    dead_letters = FileLog(serving.folder / "dead-letters")
+    dead_letters = serving.place.open("dead-letters")
     stack.callback(dead_letters.close)
     dead_letters.forget(dead_letters.end - DEAD_LETTERS)
-    _check_weights(serving.folder, checkpoint, new=log.end == 0)
+    _check_weights(serving.place, checkpoint, new=log.end == 0)
     visual = "visual" in checkpoint.card.encoders
     shard = DialogueShard(
         loaded.tracker,
@@ -145,6 +144,7 @@ def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -
 
 def _turn(opened: Opened) -> None:
     shard, inlet = opened.shard, opened.inlet
+    shard.keeping.log.check()
     if inlet.wait(min(POLL_S, shard.due_s)) and shard.space:
         for sender, message, refusal in inlet.receive(min(TURN, shard.space)):
             answer = refusal if message is None else shard.take(sender, message)
@@ -169,17 +169,11 @@ def _room(dialogues: int, measure: CapacityMeasure) -> Room:
     return Room(measure.dialogues, f"measured here: {measure.utterances_per_s:.0f} utterances per s")
 
 
-def _check_weights(folder: Path, checkpoint: Checkpoint, new: bool) -> None:
+def _check_weights(place: LogPlace, checkpoint: Checkpoint, new: bool) -> None:
     """A log goes on with the weights that it began with. Raises SessionError."""
-    path = folder / _WEIGHTS
-    try:
-        if new:
-            write_whole(path, checkpoint.fingerprint.encode())
-        there = read_whole(path, 100).decode()
-    except OSError as error:
-        raise SessionError(f"{path}: {error.strerror}: restore it, or name another --log folder") from error
+    there = place.labelled(checkpoint.fingerprint, new)
     if there != checkpoint.fingerprint:
         raise SessionError(
-            f"{folder}: was written with the weights {there}, these are {checkpoint.fingerprint}: name the folder of "
-            "those (--set tracker.weights=FOLDER), or another --log folder"
+            f"{place}: was written with the weights {there}, these are {checkpoint.fingerprint}: name the folder of "
+            "those (--set tracker.weights=FOLDER), or another --log"
         )

@@ -1,13 +1,11 @@
-"""How many dialogues this machine has room for: measured, with the weights and the disk that will be used.
+"""How many dialogues this machine has room for: measured, with the weights and the log that will be used.
 
 A dialogue is taken to have an utterance every two seconds, which is as fast as people talk (`streams/topics.py`), and
 half of the time is left for what else there is: provisional utterances, snapshots, subscribers, others on the machine.
 """
 
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import get_args
 
@@ -20,9 +18,8 @@ from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.state import widths
 from erc_live.streams import codec
-from erc_live.streams.errors import SessionError
-from erc_live.streams.journal import make_private
 from erc_live.streams.messages import Modality, Recogniser, UtteranceFeatures
+from erc_live.streams.segmented_log import RecordLog
 from erc_live.streams.topics import BY_NAME
 
 SHARE = 0.5  # of the time
@@ -38,28 +35,19 @@ class CapacityMeasure:
         return max(1, int(self.utterances_per_s * SHARE / BY_NAME["features"].rate_hz))
 
 
-def measured(tracker: Tracker, checkpoint: Checkpoint, folder: Path) -> CapacityMeasure:
-    """Step, write and sync full batches of made utterances; the tracker is as before. Raises SessionError where the
-    folder cannot be written to.
+def measured(tracker: Tracker, checkpoint: Checkpoint, log: RecordLog) -> CapacityMeasure:
+    """Step full batches of made utterances, and append them to `log`; the tracker is as before. Raises SessionError
+    where the log does not take them.
     """
     batch = [generated(checkpoint, f"~{number}", number) for number in range(BATCH)]
-    path = folder / f"capacity-{os.getpid()}.part"
     times_s = []
     try:
-        make_private(folder)
-        with path.open("wb", buffering=0) as file:
-            for _ in range(ROUNDS):
-                begun_s = time.perf_counter()
-                events = [codec.to_json(event) for event in tracker.observe_all(batch)]
-                file.write(records.batch([codec.to_json(features) for features in batch], events)[0])
-                os.fsync(file.fileno())
-                times_s.append(time.perf_counter() - begun_s)
-    except OSError as error:
-        raise SessionError(
-            f"{folder}: cannot write there ({error.strerror}): make room, or name another --log"
-        ) from error
+        for _ in range(ROUNDS):
+            begun_s = time.perf_counter()
+            events = [codec.to_json(event) for event in tracker.observe_all(batch)]
+            log.append(records.batch([codec.to_json(features) for features in batch], events)[0])
+            times_s.append(time.perf_counter() - begun_s)
     finally:
-        path.unlink(missing_ok=True)
         for features in batch:
             tracker.take_out(features.dialogue)
     return CapacityMeasure(BATCH / median(times_s[1:]))

@@ -1,4 +1,4 @@
-"""The log: what was appended is there, whatever is cut off behind it; what cannot be written is said and not there."""
+"""The log in a folder: what was appended is there, whatever is cut off behind it; what cannot be written is said."""
 
 import errno
 import os
@@ -40,20 +40,6 @@ def test_several_records_are_one_write(tmp_path, monkeypatch):
         first, second = log.append(b"one", b"two")
         assert (log.read(first, 3), log.read(second, 3)) == (b"one", b"two")
     assert len(synced) == 1
-
-
-def test_what_is_forgotten_is_gone_and_offsets_stay(tmp_path):
-    with closing(FileLog(tmp_path, segment=50)) as log:
-        offsets = [log.append(b"%20d" % number)[0] for number in range(6)]
-        log.forget(offsets[3])
-        assert log.begin > offsets[0]
-        with pytest.raises(SessionError):
-            log.read(offsets[0], 20)
-        end = log.end
-    with closing(FileLog(tmp_path, segment=50)) as log:
-        assert log.end == end
-        assert next(iter(log.records())).offset > offsets[0]
-        assert log.read(offsets[5], 20) == b"%20d" % 5
 
 
 def test_a_full_disk_is_said_and_nothing_is_there(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from erc_live.live import config as configuration
 from erc_live.live.errors import exit_code
+from erc_live.live.serving.log_place import log_place
 from erc_live.live.serving.serve_loop import Serving, serve
 from erc_live.live.serving.serving_capacity import generated
 from erc_live.models import checkpoint
@@ -47,7 +48,8 @@ class Server:
     def __init__(self, folder: Path, weights: str, drain: bool = False) -> None:
         keys = [f"tracker.weights={weights}", f"events.endpoint=ipc://{folder}/e"]
         config = configuration.load(None, keys, {}).config
-        self.serving = Serving(config, f"ipc://{folder}/f", folder / "log", 4, drain=drain)
+        place = log_place(str(folder / "log"))
+        self.serving = Serving(config, f"ipc://{folder}/f", place, 4, drain=drain)
         self.error: Exception | None = None
         self.opened, self.stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

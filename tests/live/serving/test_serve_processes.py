@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 import pytest
+from nats_server import nats_server
 from tiny_world import options
 
 from erc_live.live.bench.load import LoadPlan, LoadResult, bench_load
@@ -44,6 +45,27 @@ def load(plan: LoadPlan, loaded: Checkpoint, folder: Path, weights: str) -> Load
 
 def test_nothing_is_lost_repeated_or_wrong_where_the_server_is_killed(loaded, folder, tiny_world):
     load(LoadPlan(dialogues=20, rate_hz=20, seconds=4, kills=2, seed=0), loaded, folder, tiny_world["tracker.weights"])
+
+
+def test_nor_where_its_log_is_on_a_nats_server(loaded, folder, tiny_world):
+    with nats_server(folder / "nats") as server:
+        plan = LoadPlan(dialogues=10, rate_hz=10, seconds=3, kills=1, seed=0, log=server.url("load"))
+        load(plan, loaded, folder, tiny_world["tracker.weights"])
+
+
+def test_a_server_ends_when_its_nats_server_does(folder, tiny_world):
+    """Also while nobody says anything: whoever stands by may have the log by then."""
+    with nats_server(folder / "nats") as nats:
+        keys = {"tracker.weights": tiny_world["tracker.weights"], "events.endpoint": f"ipc://{folder}/e"}
+        command = [sys.executable, "-m", "erc_live.live.cli", "serve", "--log", nats.url("served"), *options(keys)]
+        with Popen([*command, "--features", f"ipc://{folder}/f"], stderr=PIPE, text=True) as server:
+            lines = []
+            for line in server.stderr:
+                lines.append(line)
+                if line.startswith("recovered"):
+                    nats.stop()
+        assert server.returncode == 4, lines
+        assert f"{nats.url('served')}: the connection to the NATS server is lost" in lines[-1]
 
 
 @pytest.mark.slow
