@@ -85,16 +85,14 @@ def score(
     discovery = discover(folder)
     for task in discovery.tasks:
         outside(task.path, into)
-    with ScoreFolder(into, settings_of(settings, weights)) as events:
-        plan = events.plan(discovery.tasks)
-        space = room(settings, weights)
-        processes = min(jobs or space.processes, max(1, len(plan.tasks)))
-        for line in _beginning(discovery, plan, f"{processes} processes ({space.reason})"):
-            print_line(line)
-        if plan.tasks:
-            _score(events, plan.tasks, settings, processes)
-        with err.status("writing the table"):
-            rows = events.write_table(discovery.tasks, weights.card.labels)
+    try:
+        with ScoreFolder(into, settings_of(settings, weights)) as events:
+            _score_new(events, discovery, settings, jobs)
+            with err.status("writing the table"):
+                rows = events.write_table(discovery.tasks, weights.card.labels)
+    except KeyboardInterrupt:
+        print_line(f"stopped: what is scored is in {into}, and the same command goes on")
+        raise
     print_line(f"{into}: {rows:,} utterances of {len(events.scored):,} recordings")
     if events.failures:
         print_line(f"{len(events.failures):,} recordings failed or broke off: {into / FAILURES}")
@@ -110,6 +108,17 @@ def _check(config: Config) -> None:
     launch.check_session(SessionSpec(session="", config=config, sources=()))
     if any(rule.in_replays for rule in config.alerts):
         print_line("alerts are written with the events; what the rules would run is not run")
+
+
+def _score_new(events: ScoreFolder, discovery: Discovery, config: Config, jobs: int | None) -> None:
+    """Score what is not scored yet."""
+    plan = events.plan(discovery.tasks)
+    space = room(config)
+    processes = min(jobs or space.processes, len(plan.tasks))
+    for line in _beginning(discovery, plan, f"{processes} processes ({space.reason})"):
+        print_line(line)
+    if plan.tasks:
+        _score(events, plan.tasks, config, processes)
 
 
 def _beginning(discovery: Discovery, plan: ScorePlan, processes: str) -> Iterator[str]:
@@ -129,16 +138,12 @@ def _score(events: ScoreFolder, tasks: Sequence[ScoreTask], config: Config, proc
     with counting() as bars:
         lengths_s = {task: length_s(task) for task in bars.track(tasks, description="lengths")}
     progress, begun_s = ScoreProgress(lengths_s, time.monotonic()), time.monotonic()
-    try:
-        with described() as bars, closing(events.score(tasks, config, processes)) as reports:
-            bar = bars.add_task("loading the weights", total=progress.total_s)
-            for report in reports:
-                for line in _noted(report, progress):
-                    print_line(line, bars.console)
-                bars.update(bar, completed=progress.done_s, description=progress.text(time.monotonic()))
-    except KeyboardInterrupt:
-        print_line(f"stopped: {progress.text(time.monotonic())}; the same command goes on")
-        raise
+    with described() as bars, closing(events.score(tasks, config, processes)) as reports:
+        bar = bars.add_task("loading the weights", total=progress.total_s)
+        for report in reports:
+            for line in _noted(report, progress):
+                print_line(line, bars.console)
+            bars.update(bar, completed=progress.done_s, description=progress.text(time.monotonic()))
     took = timedelta(seconds=round(time.monotonic() - begun_s))
     rate = progress.rate(time.monotonic())
     print_line(f"{progress.done_s / 3600:.2f} h of recording in {took}: {rate:.1f} hours per hour")

@@ -13,10 +13,10 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from typing import Any
 
 from erc_live.live.config import Config
@@ -139,12 +139,8 @@ class ScoreProcess:
     def __init__(self, task: ScoreTask, config: Config, score: Score) -> None:
         self.pipe, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(target=_work, args=(theirs, config, score), name="erc-live score", daemon=True)
-        # Ignored from its first instant on: Ctrl-C is for who started it, and while it starts would be a traceback.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with _uninterrupted():
             self._process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
         theirs.close()
         self.begin(task)
 
@@ -174,6 +170,22 @@ class ScoreProcess:
         self.pipe.close()
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A block that starts a process. Ctrl-C waits for its end, and is for this process alone: the other one inherits
+    that it gets none, also while it starts, when it could only answer with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # else it is started in the block, and lets interrupts through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _cause(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
@@ -183,7 +195,7 @@ def _cause(code: int | None) -> str:
 
 def _work(pipe: Any, config: Config, score: Score) -> None:
     """The life of a process: recordings in, reports out, until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where that is not inherited
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     heap = Heap()
     with suppress(EOFError, OSError):

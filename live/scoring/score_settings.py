@@ -16,6 +16,7 @@ from erc_live.live.asr.transcribers import expected
 from erc_live.live.asr.whisper_models import choose_model
 from erc_live.live.config import Config
 from erc_live.live.session.weight_cache import models_folder
+from erc_live.models import card
 from erc_live.models.card import Described
 
 # Sections of the configuration that have no part in a replay at full speed.
@@ -51,9 +52,9 @@ def settings_of(config: Config, weights: Described) -> dict[str, object]:
     }
 
 
-def room(config: Config, weights: Described) -> Room:
+def room(config: Config) -> Room:
     """A process per processor, but no more than the memory that is free now has room for."""
-    size = _PROCESS_BYTES + _bytes(weights.folder)
+    size = _PROCESS_BYTES + _bytes(card.read(config.tracker.weights).folder)
     if config.transcriber.engine in ("auto", "faster-whisper"):
         model = choose_model(config.transcriber, models_folder(config.models))
         size += 0 if model is None else _bytes(model.folder)

@@ -80,12 +80,12 @@ FILES = {
 @pytest.mark.real
 @pytest.mark.parametrize("case", ["a speech", pytest.param("films and a meeting", marks=pytest.mark.slow)])
 def test_real_recordings_are_scored_as_a_replay_recognises_them(
-    run,
+    run,  # noqa: F811
     shared_data,
     tiny_en,
     smart_turn,
     tmp_path,
-    case,  # noqa: F811
+    case,
 ):
     place, out = tmp_path / "talks", tmp_path / "out"
     place.mkdir()
@@ -106,11 +106,11 @@ def test_ctrl_c_leaves_nothing_half_and_no_process(tmp_path, tiny_world):
     place.mkdir()
     shutil.copy(demo_sources()[0][0].target, place)
     command = [sys.executable, "-m", "erc_live.live.entry", "score", str(place), "-o", str(out), *options(tiny_world)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    lines = iter(process.stderr.readline, "")
-    assert any("processes (" in line for line in lines)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    rest = "".join(lines)  # ends when the last of them is gone
-    assert process.wait() == 130
-    assert rest == "stopped: 0 of 1; the same command goes on\n"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        lines = iter(process.stderr.readline, "")
+        assert any("processes (" in line for line in lines)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        rest = "".join(lines)  # ends when the last of them is gone
+    assert process.returncode == 130
+    assert rest == f"stopped: what is scored is in {out}, and the same command goes on\n"
     assert {path.name for path in out.iterdir()} == {"failures.jsonl", "journal.jsonl"}
