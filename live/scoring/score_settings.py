@@ -27,7 +27,7 @@ _PROCESS_BYTES = (
 
 
 @dataclass(frozen=True)
-class Room:
+class ProcessRoom:
     """How many processes are sensible, and why."""
 
     processes: int
@@ -52,7 +52,7 @@ def settings_of(config: Config, weights: Described) -> dict[str, object]:
     }
 
 
-def room(config: Config) -> Room:
+def room(config: Config) -> ProcessRoom:
     """A process per processor, but no more than the memory that is free now has room for."""
     size = _PROCESS_BYTES + _bytes(card.read(config.tracker.weights).folder)
     if config.transcriber.engine in ("auto", "faster-whisper"):
@@ -61,7 +61,7 @@ def room(config: Config) -> Room:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     free = psutil.virtual_memory().available
     reason = f"{cores} processors, {free / 1e9:.0f} GB of memory free, {size / 1e9:.1f} GB a process"
-    return Room(max(1, min(cores, free // size)), reason)
+    return ProcessRoom(max(1, min(cores, free // size)), reason)
 
 
 def _bytes(folder: Path) -> int:
