@@ -81,6 +81,10 @@ COMMANDS = {
         "Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic.",
     ),
     "demo": ("run:demo", "Play a short conversation that comes with erc-live: no microphone, camera, network or GPU."),
+    "score": (
+        "score:score",
+        "Score a folder of films, sound files and recorded sessions: for each the events of a replay, and one table.",
+    ),
     "notice": (
         "read_notice:notice",
         "Print what people must be told before a session: to read out, and as a sign (--html).",

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from erc_live.live import config as configuration
 from erc_live.live.capture.source_spec import SourceSpec
-from erc_live.live.commands.options import NETWORK_NAMES
-from erc_live.live.commands.places import own_weights
+from erc_live.live.commands.places import network_flags
 from erc_live.live.commands.session_options import (
     AsLive,
     Cameras,
@@ -38,7 +37,6 @@ from erc_live.live.commands.session_options import (
     session_flags,
 )
 from erc_live.live.config import Loaded
-from erc_live.live.errors import ConfigError
 from erc_live.live.privacy.purpose import UNNAMED
 from erc_live.live.screen.console import err, wants_jsonl, wants_lines
 from erc_live.live.session import launch
@@ -59,7 +57,7 @@ def live(
     flags: dict[str, object],
 ) -> None:
     """Run a session of devices, which `erc-live` without a command does. `flags`: as of `session_flags`."""
-    loaded = configuration.load(config, sets or [], flags | _flags(network))
+    loaded = configuration.load(config, sets or [], flags | network_flags(network))
     sources = launch.sources(mic or ["default"], camera or [])
     _run(loaded, sources, "1", transcript, record, picture, jsonl, cameras=bool(camera), feed=feed)
 
@@ -88,10 +86,9 @@ def replay(
 ) -> None:
     """Play a recorded session or media files as if they happened now: PATH, or one file per person with --mic."""
     flags = session_flags(purpose, setting, reason, text_only, ephemeral)
-    loaded = configuration.load(config, sets or [], flags | _flags(network))
+    loaded = configuration.load(config, sets or [], flags | network_flags(network))
     sources = launch.replay_sources(path, mic or [], camera or [])
-    if path and path.is_dir() and not transcript and loaded.config.transcriber.engine == "auto":
-        transcript = path  # a session has its own words; `--set transcriber.engine=...` recognises them anew
+    transcript = transcript or launch.own_words(path, loaded.config)
     _run(loaded, sources, speed, transcript, record, picture, jsonl, hurry=as_live, cameras=bool(camera), feed=feed)
 
 
@@ -108,7 +105,7 @@ def demo(
 
     It is heard by the recogniser whose weights are here; without any, its words come from its transcript.
     """
-    loaded = configuration.load(config, sets or [], _flags(network))
+    loaded = configuration.load(config, sets or [], network_flags(network))
     sources, captions = launch.demo_sources()
     transcript, reference = launch.demo_words(loaded.config, captions)
     _run(loaded, sources, speed, transcript, record, picture, jsonl, reference)
@@ -130,8 +127,8 @@ def _run(
     feed: str | None = None,
 ) -> None:
     """`cameras`: somebody asked for them by name."""
-    if loaded.config.session.text_only and not cameras:  # those of a film or a recorded session are left out
-        sources = [source for source in sources if source.kind == "mic"]
+    if not cameras:
+        sources = launch.permitted(sources, loaded.config)
     session = SessionSpec(
         session=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
         config=loaded.config,
@@ -148,23 +145,3 @@ def _run(
     )
     unnamed = loaded.origin["session.purpose"] == "default" and any(source.live for source in sources)
     launch.run(session, UNNAMED if unnamed else "")
-
-
-def _flags(network: str | None) -> dict[str, object]:
-    if network is None:
-        return {}
-    weights = own_weights(network)
-    if not weights.is_dir():
-        raise ConfigError(f"--network {network}: no such weights in {weights.parent}{_known(weights.parent)}")
-    return {"tracker.weights": str(weights)}
-
-
-def _known(folder: Path) -> str:
-    """What lies there, and how more comes there."""
-    names = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    there = f", which has {', '.join(names)}" if names else ""
-    return (
-        f"{there}; `erc-live train --corpus FOLDER --network NETWORK` puts weights there under the name of the network "
-        f"({', '.join(NETWORK_NAMES)}), and with --out {folder}{os.sep}NAME under another; "
-        "`erc-live labels new NAME --from FILE` makes some of example sentences"
-    )

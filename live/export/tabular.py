@@ -4,7 +4,7 @@ The rule of this file: a column means one thing, in every format of tables. Time
 session (`_s`), nanoseconds on its clock (`_ns`), or wall time in UTC (`_time`); what is unknown is empty.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -28,7 +28,9 @@ class ExportTable:
 def session_tables(view: ConversationView) -> tuple[ExportTable, ...]:
     """All that is known of a session, as tables."""
     return (
-        ExportTable("utterances", _utterance_columns(view), lambda: map(_utterance_row(view), view.utterances)),
+        ExportTable(
+            "utterances", utterance_columns(view.estimated_labels), lambda: map(_utterance_row(view), view.utterances)
+        ),
         ExportTable("words", _WORDS, lambda: _word_rows(view)),
         ExportTable("moments", _MOMENTS, lambda: iter(_moment_rows(view))),
     )
@@ -87,8 +89,9 @@ _MOMENTS: dict[str, ColumnType] = {
 }
 
 
-def _utterance_columns(view: ConversationView) -> dict[str, ColumnType]:
-    return {**_UTTERANCES, **{f"p_{label}": "float64" for label in view.estimated_labels}}
+def utterance_columns(labels: Sequence[str]) -> dict[str, ColumnType]:
+    """Those of the table of utterances, where a model has estimated these labels."""
+    return {**_UTTERANCES, **{f"p_{label}": "float64" for label in labels}}
 
 
 def _utterance_row(view: ConversationView) -> Callable[[AnnotatedUtterance], tuple[Value, ...]]:

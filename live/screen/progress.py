@@ -11,6 +11,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -28,6 +29,13 @@ def counting() -> Progress:
     if not err.is_terminal:
         return _Lines(console=err)
     return _progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def described() -> Progress:
+    """A bar, and a description that says how far it is; it goes away. In a file or pipe, the description."""
+    if not err.is_terminal:
+        return _Descriptions(console=err)
+    return _progress(BarColumn())
 
 
 def remaining() -> Progress:
@@ -70,8 +78,18 @@ class _Lines(Progress):
         if self.get_time() - self._last_s < LINE_S or not task.completed:
             return
         self._last_s = self.get_time()
+        print_line(self._line(task), self.console)
+
+    def _line(self, task: Task) -> str:
         total = "" if task.total is None else f" of {task.total:,.0f}"
-        print_line(f"{task.description}: {task.completed:,.0f}{total}", self.console)
+        return f"{task.description}: {task.completed:,.0f}{total}"
+
+
+class _Descriptions(_Lines):
+    """Tells the description alone."""
+
+    def _line(self, task: Task) -> str:
+        return task.description
 
 
 def _progress(*columns: ProgressColumn, transient: bool = True) -> Progress:

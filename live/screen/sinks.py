@@ -36,7 +36,7 @@ def write(messages: Iterable[PublicEvent], out: TextIO, *, as_json: bool) -> Non
     drawable = out.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")  # else a line is final
     width = shutil.get_terminal_size().columns if drawable else None
     page = Page(width)
-    to_text = _json_line if as_json else page.add
+    to_text = json_line if as_json else page.add
     try:
         for message in messages:
             out.write(to_text(message))
@@ -125,8 +125,8 @@ def _public(bus: Inlet, stopped: Callable[[], bool]) -> Iterator[PublicEvent]:
                 return
 
 
-def _json_line(message: PublicEvent) -> str:
-    """What a terminal might obey is written as JSON escapes it, which says the same to a program."""
+def json_line(message: PublicEvent) -> str:
+    """A message and a newline. What a terminal might obey is as JSON escapes it, which says the same to a program."""
     text = codec.to_json(message).decode()
     if not text.isprintable():
         text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

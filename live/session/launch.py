@@ -78,8 +78,12 @@ def _refuse_one_sound_twice(mics: Sequence[SourceSpec]) -> None:
             )
 
 
-def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str]) -> tuple[SourceSpec, ...]:
-    """A bundle's sources, a media file's sound and picture, or the files of --mic and --camera."""
+def replay_sources(
+    path: Path | None, mics: Sequence[str], cameras: Sequence[str], notify: Callable[[str], None] = print_line
+) -> tuple[SourceSpec, ...]:
+    """A bundle's sources, a media file's sound and picture, or the files of --mic and --camera. `notify` is called with
+    what a person should know of them, line by line.
+    """
     if path is None:
         if not mics:
             raise ConfigError("replay: name a recorded session or a media file, or one file per person with --mic")
@@ -88,13 +92,21 @@ def replay_sources(path: Path | None, mics: Sequence[str], cameras: Sequence[str
         raise ConfigError(f"replay: {path} and --mic exclude each other: the path brings its own sound")
     if path.is_dir():
         return bundle_sources(path)
-    return sources([str(path)], [*_cameras_of(path), *cameras])
+    return sources([str(path)], [*_cameras_of(path, notify), *cameras])
 
 
-def _cameras_of(path: Path) -> list[str]:
-    """The file once more, where it can be seen, too. Says what a person should know of it. Raises MediaError where it
-    cannot be heard.
-    """
+def own_words(path: Path | None, config: Config) -> Path | None:
+    """The recorded session at `path`, which has its own words unless a recogniser is named; None for anything else."""
+    return path if path is not None and path.is_dir() and config.transcriber.engine == "auto" else None
+
+
+def permitted(sources: Sequence[SourceSpec], config: Config) -> tuple[SourceSpec, ...]:
+    """What of a film or a recorded session may be used: no pictures where words alone are to decide."""
+    return tuple(source for source in sources if source.kind == "mic" or not config.session.text_only)
+
+
+def _cameras_of(path: Path, notify: Callable[[str], None]) -> list[str]:
+    """The file once more, where it can be seen, too. Raises MediaError where it cannot be heard."""
     info = probe(path)
     if "audio" in info.undecodable:
         raise MediaError(undecodable(path, "audio"))
@@ -103,7 +115,7 @@ def _cameras_of(path: Path) -> list[str]:
     unseen = f"{undecodable(path, 'video')}; it is heard without them" if "video" in info.undecodable else ""
     for line in (unseen, channels_hint(path)):
         if line:
-            print_line(line)
+            notify(line)
     return [str(path)] if info.video else []
 
 
@@ -157,7 +169,7 @@ def run(session: SessionSpec, beginning: str = "") -> None:
 
     If it has a reference, the last line on standard error tells how much of that was recognised.
     """
-    _check(session)
+    check_session(session)
     if beginning:
         print_line(beginning)
     reference = read_cues(Path(session.reference)) if session.reference else ()
@@ -204,7 +216,7 @@ def _placed(session: SessionSpec) -> SessionSpec:
     return msgspec.structs.replace(session, config=config)
 
 
-def _check(session: SessionSpec) -> None:
+def check_session(session: SessionSpec) -> None:
     """What can be known before anything is started: what may not be, files that are not media, a folder in the way."""
     purpose.check(session.config.session)
     _check_alerts(session)

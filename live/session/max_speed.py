@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from erc_live.live.alerts.alert_actions import AlertActions
-from erc_live.live.capture.source import sound_check
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.screen import sinks
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.screen.progress import remaining
 from erc_live.live.session.engines import load_engines
-from erc_live.live.session.in_process import InProcess, recorded
+from erc_live.live.session.in_process import InProcess
+from erc_live.live.session.playback import Playback
 from erc_live.live.session.recording import recorder
 from erc_live.live.session.spec import SessionSpec
 from erc_live.models.checkpoint import load
@@ -40,21 +40,18 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     with closing(actions), remaining() as progress:
         bar = progress.add_task("replay", total=_duration_s(session.sources))
 
-        damage: list[str] = []
-        printed: set[str] = set()
-        sounds = {s.name: sound_check(s) for s in session.sources if s.kind == "mic" and s.medium == "file"}
+        playback = Playback(session)
 
         def played() -> Iterator[Replayed]:
-            for message in recorded(session, sounds):
+            printed = 0
+            for message in playback:
                 yield message
                 progress.update(bar, completed=due_ns(message) / 1e9)
                 if isinstance(message, SourceEnd):
                     observe(message)
-                    damage.extend([message.reason] if message.damaged else [])
-                for name, sound in sounds.items():
-                    if sound.note and sound.note not in printed:
-                        print_line(f"{name}: {sound.note}", progress.console)
-                        printed.add(sound.note)
+                for note in playback.notes[printed:]:
+                    print_line(note, progress.console)
+                printed = len(playback.notes)
 
         with recorder(session, t_ns=0) as bundle:
             store = bundle.write if bundle else lambda message: None
@@ -64,8 +61,8 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
             sinks.write(public, sys.stdout, as_json=session.jsonl)
     for line in (core.note, *actions.failures()):
         print_line(line)
-    if damage:
-        raise MediaError(damage[0])
+    if playback.damage:
+        raise MediaError(playback.damage)
 
 
 def _observed(messages: Iterable[Message], observe: Callable[[AnyMessage], None]) -> Iterator[Message]:

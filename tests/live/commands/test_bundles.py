@@ -137,7 +137,7 @@ def test_lines_for_people_and_for_programs_are_clean(tmp_path):
     said = [hello(session=EVIL, notice=EVIL), event(0, text=EVIL, speaker_name=EVIL, source=EVIL), session_end()]
     page = sinks.Page(None)
     assert all(clean(page.add(message)) for message in said)
-    lines = [sinks._json_line(message) for message in said]
+    lines = [sinks.json_line(message) for message in said]
     assert all(map(clean, lines))
     assert json.loads(lines[1])["text"] == EVIL
 
