@@ -21,8 +21,8 @@ from torch import Tensor
 
 from erc_live.live.tracking.slots import Slots
 from erc_live.models.batch import UtteranceBatch
-from erc_live.models.blocks.heads import parted
 from erc_live.models.checkpoint import Checkpoint
+from erc_live.models.dimensions import DIMENSIONS, learnt_dimensions
 from erc_live.models.modalities import MODALITIES
 from erc_live.models.networks import steppable
 from erc_live.models.state import tensors, widths
@@ -58,6 +58,7 @@ class Classifier:
         self.model = steppable(checkpoint.model).to(torch_device(device)).eval()
         self.labels = checkpoint.card.labels
         self._card = checkpoint.card
+        self._learnt = [DIMENSIONS.index(name) for name in learnt_dimensions(checkpoint.model.config)]
         self._device = torch_device(device)
         self._modalities = frozenset(checkpoint.card.encoders)
 
@@ -67,7 +68,7 @@ class Classifier:
         Shapes: state of B rows -> (B, labels) float64 on the CPU, state of B rows
         """
         answers, after = self.model.step(self.batch(features, speaker, state), state)
-        logits, _ = parted(answers, self.model.config)
+        logits = answers[:, : len(self.labels)]
         probs = torch.softmax(logits.double() / self._card.confidence(features.vectors).temperature, -1).cpu()
         confidence = features.text_confidence
         if confidence is None or "text" not in features.vectors:
@@ -101,7 +102,9 @@ class Classifier:
         dialogues = [turn.features.dialogue for turn in turns]
         passing = {turn.features.dialogue for turn in turns if not (final and turn.features.final)}
         answers = slots.step(dialogues, self._rows(turns), passing).double()
-        logits, dimensions = parted(answers, self.model.config)
+        logits = answers[:, : len(self.labels)]
+        dimensions = answers.new_full((len(answers), len(DIMENSIONS)), torch.nan)
+        dimensions[:, self._learnt] = answers[:, len(self.labels) :]
         heat = [self._card.confidence(turn.features.vectors).temperature for turn in turns]
         probs = torch.softmax(logits / torch.tensor(heat, dtype=torch.float64)[:, None], -1)
         return torch.cat((probs, dimensions), dim=1)

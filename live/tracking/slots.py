@@ -69,6 +69,7 @@ class Slots(Generic[State]):
         self._clock = clock
         self._idle_ns = int(idle_s * 1e9)
         self._sizes: Sizes = model.config
+        self._width = answer_width(model.config)
         self._fresh = to_device(model.initial_state(1), "cpu")
         capacity = min(capacity, max(1, rows_bytes // max(1, nbytes(self._fresh))))
         self._pool = model.initial_state(capacity + 1)
@@ -143,7 +144,7 @@ class Slots(Generic[State]):
             raise ValueError(f"{len(utterances)} utterances for {', '.join(dialogues)}: give one for each dialogue")
         wide = utterances.widened(widths(self._sizes))
         self._park_idle()
-        parts = [torch.zeros(0, answer_width(self._sizes))]
+        parts = [torch.zeros(0, self._width)]
         for first in range(0, len(dialogues), self._most):
             chunk = slice(first, first + self._most)
             parts.append(self._step(dialogues[chunk], wide.rows(chunk), provisional))
