@@ -66,9 +66,9 @@ def train_graph(
             results cannot be written.
     """
     workers = PartialState(cpu=not torch.accelerator.is_available())  # this process, or all that `torchrun` started
+    config = with_dimensions(config, dataset.train)
     dataset = dataset.only(config.modalities)
     dataset.check()
-    config = with_dimensions(config, dataset.train)
     config = replace(config, tune_text=config.tune_text and "text" in dataset.modalities())
     if dataset.brought():
         config = _as_published(dataset, config)

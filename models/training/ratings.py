@@ -63,4 +63,5 @@ def padded_ratings(batch: Sequence[Example]) -> Tensor:
 
 
 def _rows(example: Example) -> Tensor:
-    return torch.full((len(example), len(DIMENSIONS)), nan) if example.ratings is None else example.ratings
+    none = torch.full((len(example.labels), len(DIMENSIONS)), nan)
+    return none if example.ratings is None else example.ratings

@@ -19,7 +19,7 @@ from erc_live.models.training.graph_config import Report, Run
 from erc_live.models.training.graph_training import train_graph
 
 ROOM = Path(trainer.__file__).parent
-MOST = 23  # one of them keeps text vectors
+MOST = 26  # one of them keeps text vectors, one says which dimensions are learnt
 
 
 def stays(work: Callable[[], object], until: Callable[[], bool]) -> list[str]:
@@ -73,4 +73,4 @@ def test_a_row_reaches_the_folder_of_its_run_in_few_stays(tmp_path: Path) -> Non
     run = Run(tmp_path / "run", tmp_path / "cache", watch=reports.append)
     resume = run.out / "seed-0" / trainer.RESUME
     found = stays(lambda: train_graph(dataset(6, 3), encoder, config, run), resume.is_file)
-    assert len(found) < MOST, found
+    assert len(found) < MOST, " ".join(found)
