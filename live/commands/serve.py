@@ -37,9 +37,7 @@ def serve(
     standby: Annotated[
         bool, typer.Option("--standby", help="Load everything, and take over when the server of this log has gone.")
     ] = False,
-    drain: Annotated[
-        bool, typer.Option("--drain", help="Take no new dialogues, and end with the last: before other weights.")
-    ] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Take no new dialogues, and end with the last one.")] = False,
     purpose: Purpose = None,
     setting: Setting = None,
     reason: Reason = None,

@@ -194,7 +194,7 @@ def _other_epochs(card: "Card", config: "TrainConfig") -> str:
     """What to tell who trained for too few epochs or too many; nothing if they seem to have been right."""
     from erc_live.models.training.learning_curve import fell_since, still_rising
 
-    curve = card.scores["folds"]["curve"] if config.folds else ()
+    curve: list[float] = card.scores["folds"]["curve"] if config.folds else []
     if still_rising(curve):
         return f"the folds still got better when training ended: --epochs {2 * config.epochs} may do better"
     if epoch := fell_since(curve):

@@ -23,7 +23,7 @@ from erc_live.streams.segmented_log import RecordLog
 log = logging.getLogger(__name__)
 
 
-class _Said(msgspec.Struct):
+class _InputHead(msgspec.Struct):
     utterance: str
 
 
@@ -66,7 +66,7 @@ def _first(stored: RecordLog, known: OpenDialogue, relabel: Relabel) -> int | No
         offset, length = records.where(known.inputs[number])
         if offset < stored.begin:
             return None if missing else first
-        utterance = msgspec.json.decode(stored.read(offset, length), type=_Said).utterance
+        utterance = msgspec.json.decode(stored.read(offset, length), type=_InputHead).utterance
         if utterance in relabel.moved:
             missing.discard(utterance)
             first = number

@@ -260,9 +260,9 @@ def test_a_dialogue_ends_after_a_day_without_an_utterance_and_the_others_go_on(s
     served.clock.t_ns += int((FORGET_S - 60) * 1e9)
     served.say(served.utterance("b", 1))
     served.clock.t_ns += 61_000_000_000
-    served.shard.take(b"me", served.utterance("b", 2))
-    published = [one for _ in range(2) for one in served.shard.flush().published]
-    (end,) = [one for one in published if one.topic == "session_end"]
+    served.shard.take(b"", served.utterance("b", 2))
+    published = [*served.shard.flush().published, *served.shard.flush().published]
+    (end,) = [each for each in published if each.topic == "session_end"]
     assert (end.dialogue, codec.from_json(end.data).reason) == ("a", "silent for 24 h")
     assert list(served.shard.dialogues) == ["b"]
     served.again()
