@@ -27,6 +27,7 @@ from erc_live.live.session.heap import Heap
 BUG, UNREADABLE, DIED = 1, 4, 7  # exit codes, as of `live/errors.py`
 TRIES = 2  # of a recording whose process dies
 ADVANCE_S = 0.5  # between two signs of how far a recording is
+LEAVE_S = 10.0  # for a process to end by itself
 _SPAWN = get_context("spawn")  # a fork would share the threads and locks of libraries
 
 Score = Callable[[ScoreTask, Config, Callable[[float], None]], ScoredRecording]
@@ -116,7 +117,7 @@ def _go_on(process: "ScoreProcess", running: list["ScoreProcess"], waiting: dequ
     if waiting:
         process.begin(waiting.popleft())
     else:
-        process.kill()
+        process.end()
         running.remove(process)
 
 
@@ -162,6 +163,13 @@ class ScoreProcess:
             raise answer
         report: Report = answer
         return report
+
+    def end(self) -> None:
+        """It has nothing to do any more, and ends by itself, which cleans up what its libraries hold of the system."""
+        self.pipe.close()
+        self._process.join(LEAVE_S)
+        self._process.kill()
+        self._process.join()
 
     def kill(self) -> None:
         """End it at once. It writes nothing, so nothing of its recording is left."""
