@@ -7,6 +7,7 @@ The rule of this file: an owner appends behind what it knows, or not at all. Who
 own at the end, and from then on the server takes nothing from an owner before (`Nats-Expected-Last-Sequence`).
 """
 
+import asyncio
 import uuid
 from array import array
 from bisect import bisect_right
@@ -88,16 +89,15 @@ class NatsLog:
 
     def read(self, offset: int, length: int) -> bytes:
         """Raises SessionError if it is not there any more."""
-        record = bisect_right(self._starts, offset) - 1
-        if record < 0:
-            raise SessionError(f"{self._connection.place}: cannot read {self._name} at {offset}: forgotten")
-        part, skipped = divmod(offset - self._starts[record], PART)
-        data = b""
-        while len(data) < skipped + length:
-            request = self._connection.streams.get_msg(self._name, self._sequences[record] + part)
-            data += self._connection.call(request).data or b""
-            part += 1
-        return data[skipped : skipped + length]
+        return self.read_all([(offset, length)])[0]
+
+    def read_all(self, parts: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Asked for at once. Raises SessionError if one is not there any more."""
+
+        async def gathered() -> list[bytes]:
+            return await asyncio.gather(*(self._read(offset, length) for offset, length in parts))
+
+        return self._connection.call(gathered())
 
     def records(self) -> Iterator[LogRecord]:
         """Raises SessionError where the server cannot give all of them."""
@@ -139,6 +139,18 @@ class NatsLog:
                 "discard new and no greatest age: name another one, which is made as it must be"
             )
         return there
+
+    async def _read(self, offset: int, length: int) -> bytes:
+        record = bisect_right(self._starts, offset) - 1
+        if record < 0:
+            raise SessionError(f"{self._connection.place}: cannot read {self._name} at {offset}: forgotten")
+        part, skipped = divmod(offset - self._starts[record], PART)
+        data = b""
+        while len(data) < skipped + length:
+            message = await self._connection.streams.get_msg(self._name, self._sequences[record] + part)
+            data += message.data or b""
+            part += 1
+        return data[skipped : skipped + length]
 
     async def _got_or_added(self, config: "StreamConfig") -> "StreamConfig":
         from nats.js.errors import NotFoundError

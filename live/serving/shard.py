@@ -182,8 +182,9 @@ class DialogueShard:
         hello = structs.replace(
             self._hello, session=known.session, speakers=known.names, last_seq=known.next_seq - 1, published={}
         )
-        places = [p for p in known.places if records.where(p)[0] >= self._log.begin]
-        return [codec.to_json(hello), *(self._log.read(*records.where(place)) for place in places)]
+        places = [records.where(place) for place in known.places]
+        kept = [(offset, length) for offset, length in places if offset >= self._log.begin]
+        return [codec.to_json(hello), *self._log.read_all(kept)]
 
     def alive(self, dialogue: str) -> bytes:
         """The sign of life of a dialogue, as JSON; b"" where it is not open."""

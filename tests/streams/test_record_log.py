@@ -81,6 +81,7 @@ def test_what_was_appended_is_there_for_who_opens_it_next(open_log, appended, da
     for one in (log, open_log(name)):
         assert dict(one.records()) == written
         assert one.end == log.end
+        assert one.read_all([(offset, len(record)) for offset, record in written.items()]) == list(written.values())
         for offset, record in written.items():
             start = data.draw(st.integers(0, len(record)))
             assert one.read(offset + start, len(record) - start) == record[start:]
