@@ -3,8 +3,8 @@
 An owner learns by looking that another has taken its place; nobody has to ask it, or wait for it. So one that hangs, or
 is cut off from whoever watches it, is succeeded at once, and finds out before it counts for anything again.
 The rule of this file: an epoch is taken when its file is there under its own name and no other is greater; the system
-lets one process make a file of a name, so nothing here waits for a lock. All must see the same folder: one machine, or a
-file system that shows a new file to all of them at once.
+lets one process make a file of a name, so nothing here waits for a lock. All must see the same folder: one machine, or
+a file system that shows a new file to all of them at once.
 """
 
 import os

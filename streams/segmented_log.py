@@ -1,8 +1,8 @@
 """A log of records that only grows at its end and is forgotten at its beginning: many dialogues are recovered from it.
 
 It is a folder of files, each named by the number of bytes before it and the epoch of its owner, so a record has one
-offset for ever, whatever is forgotten. A record is a line: a checksum, a space, its bytes without a newline. A line that
-does not fit its checksum is damage, and refused.
+offset for ever, whatever is forgotten. A record is a line: a checksum, a space, its bytes without a newline. What does
+not fit its checksum is damage, and refused.
 
 An owner takes a new epoch (`owner_epoch.py`), then looks where the last whole line ends, and begins a file of its own
 there. A file counts as far as the next one begins. So an owner that was thought dead, and hung or was cut off, blocks
@@ -187,7 +187,9 @@ def _counting(folder: Path) -> list[_Segment]:
     begin of its successor's does not count. Raises OSError, ValueError.
     """
     segments: list[_Segment] = []
-    for segment in sorted(map(_named, folder.glob(f"*{_SUFFIX}")), key=lambda one: (one.epoch, one.begin), reverse=True):
+    for segment in sorted(
+        map(_named, folder.glob(f"*{_SUFFIX}")), key=lambda one: (one.epoch, one.begin), reverse=True
+    ):
         if not segments or segment.begin < segments[-1].begin:
             segments.append(segment)
         else:

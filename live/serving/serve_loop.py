@@ -5,7 +5,7 @@ decided in `shard.py`. A receipt and an event leave when they are on the disk.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def serve(
     """
     purpose.check(serving.config.session)
     with ExitStack() as stack:
-        loaded = _load(serving)
+        loaded = load_shard(serving)
         log = _take_over(serving, standing_by, stopped)
         if log is None:
             return ShardCounts()
@@ -86,14 +86,16 @@ def serve(
         return opened.shard.counts
 
 
-class _Prepared(NamedTuple):
+class Loaded(NamedTuple):
+    """What a shard needs beside its log."""
+
     checkpoint: Checkpoint
     tracker: Tracker
     clock: SessionClock
     room: Room
 
 
-def _load(serving: Serving) -> _Prepared:
+def load_shard(serving: Serving) -> Loaded:
     """What takes time, and needs no log."""
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
@@ -101,7 +103,7 @@ def _load(serving: Serving) -> _Prepared:
     bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
     tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
     measure = measured(tracker, checkpoint, serving.folder)
-    return _Prepared(checkpoint, tracker, clock, _room(serving.dialogues, measure))
+    return Loaded(checkpoint, tracker, clock, _room(serving.dialogues, measure))
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:
@@ -117,13 +119,15 @@ def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Calla
     return FileLog(serving.folder)
 
 
-def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -> Opened:
-    config, checkpoint = serving.config, loaded.checkpoint
-    dead_letters = FileLog(serving.folder / "dead-letters")
+def open_shard(
+    config: Config, loaded: Loaded, log: FileLog, folder: Path, stack: ExitStack
+) -> tuple[DialogueShard, ShardRecovery]:
+    """A shard of the log in `folder`, as it was. Raises SessionError."""
+    dead_letters = FileLog(folder / "dead-letters", seize=True)  # the log is this process's, and so are they
     stack.callback(dead_letters.close)
     dead_letters.forget(dead_letters.end - DEAD_LETTERS)
-    _check_weights(serving.folder, checkpoint, new=log.end == 0)
-    visual = "visual" in checkpoint.card.encoders
+    _check_weights(folder, loaded.checkpoint, new=log.end == 0)
+    visual = "visual" in loaded.checkpoint.card.encoders
     shard = DialogueShard(
         loaded.tracker,
         Keeping(log, dead_letters, config.events.history),
@@ -131,8 +135,25 @@ def _open(serving: Serving, loaded: _Prepared, log: FileLog, stack: ExitStack) -
         loaded.room,
         lambda hello: introduced(hello, config.session, recorded=True, visual=visual),
     )
-    recovery = recover(shard)
-    outlet = DialogueOutlet(config.events.endpoint, shard.past, shard.alive, keyless=config.events.keyless)
+    return shard, recover(shard)
+
+
+class _Present(NamedTuple):
+    """A shard in this process replies at once."""
+
+    shard: DialogueShard
+
+    def past(self, dialogue: str, reply: Callable[[Sequence[bytes]], None]) -> None:
+        reply(self.shard.past(dialogue))
+
+    def alive(self, dialogue: str, reply: Callable[[bytes], None]) -> None:
+        reply(self.shard.alive(dialogue))
+
+
+def _open(serving: Serving, loaded: Loaded, log: FileLog, stack: ExitStack) -> Opened:
+    config = serving.config
+    shard, recovery = open_shard(config, loaded, log, serving.folder, stack)
+    outlet = DialogueOutlet(config.events.endpoint, _Present(shard), keyless=config.events.keyless)
     stack.callback(outlet.close)
     inlet = FeatureInlet(serving.features)
     stack.callback(inlet.close)
