@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 # Read by Ray when it is imported, and by the processes that it starts.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: behind all else on the machine, the gateway too
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError

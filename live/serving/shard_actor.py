@@ -7,6 +7,7 @@ The rules of this file: no Ray in it; and torch is loaded in the calls, for the 
 """
 
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +80,6 @@ class ShardActor:
         """Take what came, classify it and put it on the disk. Raises SessionError where that fails: nothing may be
         taken any more then.
         """
-        import time
-
         from erc_live.live.serving.shard import ShardCounts
 
         begun_s = time.perf_counter()
@@ -105,6 +104,6 @@ def _flush(shard: "DialogueShard", reply: ShardReply) -> None:
     while True:
         outcome = shard.flush()
         reply.receipts += outcome.receipts
-        reply.published += [tuple(published) for published in outcome.published]
+        reply.published += [(topic, dialogue, data) for topic, dialogue, data in outcome.published]
         if not shard.waiting:
             return
