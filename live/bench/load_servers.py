@@ -125,7 +125,8 @@ class ShardedServer:
         self._active: dict[int, int] = {}  # shard -> process
         self._ready, self._standing = threading.Event(), threading.Event()
         self._gateway = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         deadline_s = time.monotonic() + READY_S
         while not self._ready.wait(0.2):
             if self._gateway.poll() is not None or time.monotonic() > deadline_s:
@@ -155,6 +156,7 @@ class ShardedServer:
             self._gateway.wait(60)
         self._gateway.kill()
         self._gateway.wait()
+        self._reader.join()
 
     def _cpu_s(self) -> float:
         """Of the gateway, of Ray, and of all shards."""

@@ -70,11 +70,12 @@ def serve(
     """
     if (ray and standby) or (shards and not ray):
         raise ConfigError("--shards goes with --ray, and --standby without: with --ray, a spare process stands by")
+    if ray and find_spec("ray") is None:
+        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
     place = folder or platformdirs.user_data_path("erc-live") / "served"
     endpoint = feature_endpoint(features)
     if ray:
-        _check_ray()
         with err.status("loading Ray"):
             from erc_live.live.serving.gateway import ShardedServing
         sharded = ShardedServing(settings, endpoint, place, dialogues, ray, shards)
@@ -142,8 +143,3 @@ def _say_what_differs(number: int) -> None:
             f"{number} of them came out other than they were published: the log was written on another machine, or "
             "with other libraries"
         )
-
-
-def _check_ray() -> None:
-    if find_spec("ray") is None:
-        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")

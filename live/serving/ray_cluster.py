@@ -11,6 +11,7 @@ The rule of this file: it alone knows Ray.
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -27,7 +28,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from erc_live.live.config import Config
 from erc_live.live.errors import EngineError
-from erc_live.live.serving.shard_actor import ShardActor, ShardOpened, ShardQuestion, ShardReply
+from erc_live.live.serving.shard_actor import Room, ShardActor, ShardOpened, ShardQuestion, ShardReply
 from erc_live.live.serving.shard_lane import ShardLost
 from erc_live.streams.feature_channel import FeatureFrames
 
@@ -47,12 +48,15 @@ class RayCluster:
     def __init__(self, address: str, processes: int, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._folder = ""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         if address == LOCAL:
             self._folder = tempfile.mkdtemp(prefix="erc-ray-")  # short: the paths of sockets are
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             _tried(lambda: _start(self._folder, processes), TRIES)
         else:
             _tried(lambda: ray.init(address, log_to_driver=False, configure_logging=False, namespace="erc-live"), 1)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # Ray has put its own there, which ends the process at once
 
     def __enter__(self) -> "RayCluster":
         return self
@@ -75,8 +79,8 @@ class RayShard:
         self._actor, self._wake = actor, wake
         self.loaded: Future[int] = self._awaited(actor.load.remote(*loading))
 
-    def open(self, folder: Path) -> "Future[ShardOpened]":
-        return self._awaited(self._actor.open.remote(folder))
+    def open(self, folder: Path, room: Room | None) -> "Future[ShardOpened]":
+        return self._awaited(self._actor.open.remote(folder, room))
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]":
         return self._awaited(self._actor.turn.remote(messages, questions))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from erc_live.live.serving.shard import DialogueShard
 
 
+Room = tuple[int, str]  # dialogues at once, and why not more; as of `admission.Room`
+
+
 class ShardQuestion(NamedTuple):
     """What a subscriber wants to know of a dialogue; as of `DialogueSource`."""
 
@@ -29,13 +32,13 @@ class ShardQuestion(NamedTuple):
 
 
 class ShardOpened(NamedTuple):
-    """A shard that is ready, and what it recovered; as of `ShardRecovery`. `room`: dialogues at once, and why."""
+    """A shard that is ready, and what it recovered; as of `ShardRecovery`."""
 
     process: int
     dialogues: int
     replayed: int
     differing: int
-    room: tuple[int, str]
+    room: Room
 
 
 @dataclass
@@ -66,14 +69,15 @@ class ShardActor:
         self._loaded: Loaded = load_shard(Serving(config, "", folder, dialogues))
         return os.getpid()
 
-    def open(self, folder: Path) -> ShardOpened:
-        """Take over the shard whose log lies there. Raises SessionError."""
+    def open(self, folder: Path, room: Room | None) -> ShardOpened:
+        """Take over the shard whose log lies there; with so much room, or as measured here. Raises SessionError."""
+        from erc_live.live.serving import admission
         from erc_live.live.serving.serve_loop import open_shard
         from erc_live.streams.segmented_log import FileLog
 
-        log = FileLog(folder, seize=True)
-        self._shard, found = open_shard(self._config, self._loaded, log, folder, ExitStack())
-        room = (self._loaded.room.dialogues, self._loaded.room.reason)
+        room = room or (self._loaded.room.dialogues, self._loaded.room.reason)
+        loaded = self._loaded._replace(room=admission.Room(*room))
+        self._shard, found = open_shard(self._config, loaded, FileLog(folder, seize=True), folder, ExitStack())
         return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room)
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> ShardReply:

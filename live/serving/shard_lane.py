@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from erc_live.live.serving.shard_actor import ShardOpened, ShardQuestion, ShardReply
+from erc_live.live.serving.shard_actor import Room, ShardOpened, ShardQuestion, ShardReply
 from erc_live.streams.feature_channel import FeatureFrames
 
 TURN = 256  # messages in a turn
@@ -36,7 +36,7 @@ class ShardProcess(Protocol):
     later ones do. Whoever waits is woken when one is done.
     """
 
-    def open(self, folder: Path) -> "Future[ShardOpened]": ...
+    def open(self, folder: Path, room: Room | None) -> "Future[ShardOpened]": ...
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]": ...
 
@@ -72,6 +72,7 @@ class ShardLane:
         self._process: ShardProcess | None = None
         self._opening: Future[ShardOpened] | None = None
         self._begun_s = 0.0
+        self._room: Room | None = None  # as the first process measured it: later ones load while others work
 
     def __len__(self) -> int:
         """Messages that wait, or are in flight."""
@@ -97,7 +98,7 @@ class ShardLane:
     def serve(self, process: ShardProcess) -> None:
         """From now on this process is the shard."""
         self._process = process
-        self._opening, self._begun_s = process.open(self.folder), self._now()
+        self._opening, self._begun_s = process.open(self.folder, self._room), self._now()
 
     def opened(self) -> ShardOpened | None:
         """Once, when the process has recovered the shard. Raises ShardLost, and SessionError of the log."""
@@ -108,6 +109,7 @@ class ShardLane:
                 raise ShardLost(f"did not recover its dialogues within {OPENED_S:g} s")
             return None
         opened = self._opening.result()
+        self._room = opened.room
         self._opening = None
         return opened
 
