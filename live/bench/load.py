@@ -32,6 +32,7 @@ from erc_live.streams.messages import EmotionEvent, UtteranceFeatures, Utterance
 PATIENCE_S = 120.0  # for the last receipts
 SAME = 1e-4  # of a probability: batches of other sizes round otherwise
 ASKED = 40  # dialogues that one connection asks the past of
+ANSWER_S, SILENCE_S = 20.0, 0.5  # in which it is told; and after which it is told no more
 
 Identity = tuple[str, str, int]  # dialogue, utterance, revision
 
@@ -157,7 +158,7 @@ def _speak(
             received.refused |= {
                 (one.dialogue, one.utterance, one.revision): one.why for one in receipts if one.verdict != "stored"
             }
-        assassin.look(now_s, answered=bool(receipts))
+        assassin.look(now_s, [receipt.dialogue for receipt in receipts])
         _receive(follower, received, result)
         if not speaking and (not sender.waiting or now_s - last_s > PATIENCE_S):
             break
@@ -180,10 +181,10 @@ class _Assassin:
     def done(self) -> bool:
         return self._result.kills >= self._kills and self._killed_s is None
 
-    def look(self, now_s: float, answered: bool) -> None:
-        """`answered`: the server has just given receipts."""
+    def look(self, now_s: float, answered: Sequence[str]) -> None:
+        """`answered`: dialogues of which the server has just given receipts."""
         if self._killed_s is not None:
-            if answered:
+            if any(map(self._server.is_back, answered)):
                 self._result.recovery_s.append(now_s - self._killed_s)
                 self._killed_s = None
                 self._at_s = now_s + self._dice.uniform(0, 1)
@@ -208,7 +209,8 @@ def _ask(endpoint: str, script: Sequence[UtteranceFeatures], received: _Collecte
         topics = [f"snapshot.{uuid.uuid4().hex[:8]}.{dialogue}" for dialogue in missing[first : first + ASKED]]
         receiver = EventReceiver(endpoint, topics)
         silent_s = time.monotonic()
-        while time.monotonic() - silent_s < 2.0:
+        asked = {_identity(one) for one in script if one.dialogue in missing[first : first + ASKED]}
+        while time.monotonic() - silent_s < (SILENCE_S if asked <= received.events.keys() else ANSWER_S):
             for event in receiver.receive(0.1):
                 silent_s = time.monotonic()
                 if isinstance(event, EmotionEvent):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from erc_live.live.errors import WorkerError
+from erc_live.live.serving.rendezvous import shard_of
 
 READY_S = 300.0  # in which a server is ready, on a machine that does something else
 
@@ -27,6 +28,10 @@ class LoadServer(Protocol):
     def spare_stands_by(self) -> bool: ...
 
     def kill(self, dice: random.Random) -> None: ...
+
+    def is_back(self, dialogue: str) -> bool:
+        """Whether a receipt of that dialogue, now, is one of who took the place of who was killed last."""
+        ...
 
     def bytes(self) -> int: ...
 
@@ -61,6 +66,9 @@ class SingleServer:
         self.active.wait()
         self.active, self.spare = self.spare, self._start()
         self._begin()
+
+    def is_back(self, dialogue: str) -> bool:
+        return True
 
     def bytes(self) -> int:
         return int(self._psutil.Process(self.active.pid).memory_info().rss)
@@ -123,6 +131,7 @@ class ShardedServer:
         self.differing = 0
         self.used_s = 0.0
         self._active: dict[int, int] = {}  # shard -> process
+        self._killed = (0, 0)  # likewise
         self._ready, self._standing = threading.Event(), threading.Event()
         self._gateway = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -141,9 +150,14 @@ class ShardedServer:
     def kill(self, dice: random.Random) -> None:
         """A process is gone at once, and the spare takes its shard over."""
         self._standing.clear()
-        victim = self._psutil.Process(self._active[dice.choice(sorted(self._active))])
+        self._killed = dice.choice(sorted(self._active.items()))
+        victim = self._psutil.Process(self._killed[1])
         self._idle_s -= sum(victim.cpu_times()[:2])
         victim.kill()
+
+    def is_back(self, dialogue: str) -> bool:
+        shard, process = self._killed
+        return self._active[shard] != process and shard_of(dialogue, len(self._active)) == shard
 
     def bytes(self) -> int:
         return sum(int(self._psutil.Process(process).memory_info().rss) for process in self._active.values())
