@@ -106,7 +106,7 @@ COMMANDS = {
     ),
     "serve": (
         "serve:serve",
-        "Track many dialogues in one process: features in over ZeroMQ, for each dialogue a stream of events out.",
+        "Track many dialogues: features in over ZeroMQ, for each dialogue a stream of events out.",
     ),
     "bridge": (
         "bridges:bridge_app",

@@ -7,6 +7,8 @@ a dialogue is held here. Who wants all dialogues subscribes to `event.` and is t
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
 
 from erc_live.streams.address import public_endpoint
 from erc_live.streams.curve_keys import KeyFolder
@@ -21,21 +23,31 @@ _QUEUE = 20_000  # messages held for each slow reader: of all dialogues, some 30
 _HEARTBEAT = "heartbeat"
 
 
+class DialogueSource(Protocol):
+    """Who knows the dialogues. It replies now or later; then between what it has published before and after that."""
+
+    def past(self, dialogue: str, reply: Callable[[Sequence[bytes]], None]) -> None:
+        """What a late subscriber is told, `Hello` first, as JSON; [] where there is no dialogue of that name."""
+        ...
+
+    def alive(self, dialogue: str, reply: Callable[[bytes], None]) -> None:
+        """The sign of life, as JSON; b"" likewise."""
+        ...
+
+
 class DialogueOutlet:
     """Where many dialogues are published. `publish` what happens, and `poll` often. Raises AddressError as
     `EventPublisher` does.
 
     Args:
         endpoint: as of `EventPublisher`, `keys` and `keyless` too.
-        past: what a late subscriber to a dialogue is told, `Hello` first, as JSON; [] where there is none of that name.
-        alive: the sign of life of a dialogue, as JSON; b"" likewise.
+        source: who is asked what late subscribers to a dialogue are told.
     """
 
     def __init__(
         self,
         endpoint: str,
-        past: Callable[[str], Sequence[bytes]],
-        alive: Callable[[str], bytes],
+        source: DialogueSource,
         *,
         keys: KeyFolder | None = None,
         keyless: bool = False,
@@ -48,7 +60,7 @@ class DialogueOutlet:
             endpoint, _QUEUE, keys if guarded else None, private=not keyless, connections=CONNECTIONS
         )
         self.endpoint = self._outlet.endpoint
-        self._past, self._alive, self._now = past, alive, now
+        self._source, self._now = source, now
         self._snapshots = SnapshotQueue(now, DIALOGUES_OF_ONE)
         self._awaiting: dict[bytes, str] = {}  # topics that wait for a dialogue to begin, and which
         self._heartbeat_at = now() + HEARTBEAT_S
@@ -72,13 +84,18 @@ class DialogueOutlet:
             self._heartbeat_at = self._now() + HEARTBEAT_S
             self._outlet.look_after()
             for dialogue in self._outlet.dialogues(_HEARTBEAT):
-                if data := self._alive(dialogue):
-                    self.publish(_HEARTBEAT, dialogue, data)
+                self._source.alive(dialogue, partial(self._beat, dialogue))
+
+    def _beat(self, dialogue: str, data: bytes) -> None:
+        if data:
+            self.publish(_HEARTBEAT, dialogue, data)
 
     def _answer(self, topic: bytes, dialogue: str, otherwise: Sequence[bytes]) -> None:
         """The past of a dialogue on that topic; if there is none yet, what is told `otherwise`, and the past later."""
         self._awaiting.pop(topic, None)
-        past = self._past(dialogue)
+        self._source.past(dialogue, partial(self._reply, topic, dialogue, otherwise))
+
+    def _reply(self, topic: bytes, dialogue: str, otherwise: Sequence[bytes], past: Sequence[bytes]) -> None:
         if not past and dialogue:
             self._awaiting[topic] = dialogue
             if len(self._awaiting) > AWAITING:

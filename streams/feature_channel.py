@@ -14,6 +14,7 @@ user. A sender that floods waits in its own queue; one that takes no receipts go
 import contextlib
 import hashlib
 import re
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +61,21 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
 
 
+class FeatureFrames(NamedTuple):
+    """A message as it came from `sender`."""
+
+    sender: bytes
+    frames: list[bytes]
+
+
+class FeatureHead(msgspec.Struct):
+    """Of a message, what says where it belongs. `source`: the dialogue that has ended, where there is no other."""
+
+    dialogue: str = ""
+    source: str = ""
+    final: bool = True
+
+
 class FeatureMessage(NamedTuple):
     """From `sender`; None where it is no message of ours, and then the receipt that says so."""
 
@@ -86,6 +102,11 @@ class FeatureInlet:
         check_feature_endpoint(endpoint)
         self._socket = open_socket(zmq.ROUTER, endpoint)
         self._doorkeeper: Doorkeeper | None = None
+        self._waking, self._woken = socket.socketpair()
+        self._waking.setblocking(False)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._woken, zmq.POLLIN)
         self._socket.set(zmq.RCVHWM, _QUEUE)
         self._socket.set(zmq.SNDHWM, _MOST)
         self._socket.set(zmq.MAXMSGSIZE, FRAME_BYTES)
@@ -101,17 +122,29 @@ class FeatureInlet:
         self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether something has come, within `timeout_s`."""
+        """Whether something has come, within `timeout_s`, or until somebody calls `wake`."""
         if self._doorkeeper:
             self._doorkeeper.answer()
-        return bool(self._socket.poll(max(0, round(timeout_s * 1000))))
+        ready = dict(self._poller.poll(max(0, round(timeout_s * 1000))))
+        if self._woken.fileno() in ready:
+            self._woken.recv(1 << 12)
+        return self._socket in ready
+
+    def wake(self) -> None:
+        """End a `wait`; of any thread."""
+        with contextlib.suppress(OSError):  # it is awake already, or closed
+            self._waking.send(b"!")
 
     def receive(self, most: int) -> Iterator[FeatureMessage]:
         """What has come, at most so many messages; the rest waits where it is."""
+        return (read_features(*message) for message in self.receive_frames(most))
+
+    def receive_frames(self, most: int) -> Iterator[FeatureFrames]:
+        """As `receive`, and nothing is read yet."""
         with contextlib.suppress(zmq.Again):
             for _ in range(most):
                 sender, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                yield _read(sender, frames)
+                yield FeatureFrames(sender, frames)
 
     def answer(self, sender: bytes, receipt: Receipt) -> None:
         """To who sent it, if it is still there and takes it."""
@@ -122,6 +155,8 @@ class FeatureInlet:
         if self._doorkeeper:
             self._doorkeeper.close()
         close_socket(self._socket, LINGER_MS)
+        self._waking.close()
+        self._woken.close()
 
 
 @dataclass
@@ -250,7 +285,16 @@ def check_feature_endpoint(endpoint: str) -> None:
         raise AddressError(str(error).replace("events.endpoint", "--features")) from error
 
 
-def _read(sender: bytes, frames: list[bytes]) -> FeatureMessage:
+def head(frames: list[bytes]) -> FeatureHead:
+    """Where a message belongs, for little; what cannot be read belongs to the dialogue ""."""
+    try:
+        return msgspec.msgpack.decode(frames[0], type=FeatureHead) if frames else FeatureHead()
+    except codec.UNREADABLE:
+        return FeatureHead()
+
+
+def read_features(sender: bytes, frames: list[bytes]) -> FeatureMessage:
+    """The message that came."""
     try:
         if len(frames) > _FRAMES:
             raise BadMessage(f"{len(frames)} frames; a message has {_FRAMES} at most")

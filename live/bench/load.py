@@ -7,15 +7,11 @@ is measured is what a sender, a subscriber and the operating system see.
 """
 
 import random
-import re
-import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -24,7 +20,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from erc_live.live.errors import WorkerError
+from erc_live.live.bench.load_servers import LoadServer, ShardedServer, SingleServer
 from erc_live.live.serving.serving_capacity import generated
 from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint
@@ -33,10 +29,10 @@ from erc_live.streams.event_stream import EventReceiver
 from erc_live.streams.feature_channel import FeatureSender
 from erc_live.streams.messages import EmotionEvent, UtteranceFeatures, UtteranceFields
 
-READY_S = 300.0  # in which a server is ready, on a machine that does something else
 PATIENCE_S = 120.0  # for the last receipts
 SAME = 1e-4  # of a probability: batches of other sizes round otherwise
 ASKED = 40  # dialogues that one connection asks the past of
+ANSWER_S, SILENCE_S = 20.0, 0.5  # in which it is told; and after which it is told no more
 
 Identity = tuple[str, str, int]  # dialogue, utterance, revision
 
@@ -81,90 +77,10 @@ class _Collected:
         self.repeated += self.events.setdefault(_identity(event), event) != event
 
 
-class _Server:
-    """A server process, and one that stands by for it where it will be killed (`spared`)."""
-
-    def __init__(self, command: Sequence[str], spared: bool, on_news: Callable[[str], None]) -> None:
-        import psutil
-
-        self._psutil, self._command, self._on_news = psutil, [*command, "--standby"], on_news
-        self.differing = 0
-        self.used_s = 0.0
-        self._ready: dict[int, threading.Event] = {}
-        self._standing: dict[int, threading.Event] = {}
-        self.active = self._start()
-        self._wait(self.active, self._ready)
-        self.spare = self._start() if spared else None
-        self._begin()
-
-    @property
-    def spare_stands_by(self) -> bool:
-        return self.spare is not None and self._standing[self.spare.pid].is_set()
-
-    def kill(self) -> None:
-        """It is gone at once, and the other one takes over."""
-        assert self.spare is not None
-        self._count()
-        self.active.kill()
-        self.active.wait()
-        self.active, self.spare = self.spare, self._start()
-        self._begin()
-
-    def bytes(self) -> int:
-        return int(self._psutil.Process(self.active.pid).memory_info().rss)
-
-    def close(self) -> None:
-        """End both, in order; whoever does not listen, at once."""
-        self._count()
-        processes = [process for process in (self.spare, self.active) if process]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(30)
-            process.kill()
-            process.wait()
-
-    def _start(self) -> subprocess.Popen[str]:
-        process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self._ready[process.pid], self._standing[process.pid] = threading.Event(), threading.Event()
-        threading.Thread(target=self._read, args=[process], daemon=True).start()
-        return process
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        with process.stderr as lines:
-            for line in lines:
-                self._note(process.pid, line)
-
-    def _note(self, pid: int, line: str) -> None:
-        if line.startswith("standing by"):
-            self._standing[pid].set()
-        elif line.startswith("recovered"):
-            self._ready[pid].set()
-        elif other := re.match(r"(\d+) of them came out other", line):
-            self.differing += int(other[1])
-        self._on_news(line.strip())
-
-    def _wait(self, process: subprocess.Popen[str], events: Mapping[int, threading.Event]) -> None:
-        deadline_s = time.monotonic() + READY_S
-        while not events[process.pid].wait(0.2):
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                raise WorkerError("the server did not start: the line above says why", process.returncode)
-
-    def _begin(self) -> None:
-        with suppress(self._psutil.Error):
-            self._cpu_s = sum(self._psutil.Process(self.active.pid).cpu_times()[:2])
-
-    def _count(self) -> None:
-        with suppress(self._psutil.Error):
-            self.used_s += sum(self._psutil.Process(self.active.pid).cpu_times()[:2]) - self._cpu_s
-
-
 @dataclass(frozen=True)
 class LoadPlan:
     """`rate_hz`: utterances of all dialogues together, for so many `seconds` at least; `kills`: of the server, whose
-    `log` is a new one ("": in the folder).
+    `log` is a new one ("": in the folder), or of a process of one of its `shards`, if it has any.
     """
 
     dialogues: int
@@ -173,6 +89,7 @@ class LoadPlan:
     kills: int
     seed: int
     log: str = ""
+    shards: int = 0
 
     def script(self, checkpoint: Checkpoint) -> Iterator[UtteranceFeatures]:
         """What is said, in order, without end: everybody in turn, each time in another order."""
@@ -191,7 +108,11 @@ def bench_load(
     command += ["--dialogues", str(plan.dialogues), "--features", features]
     command += [part for item in (*sets, f"events.endpoint={events}") for part in ("--set", item)]
     result = LoadResult(plan.dialogues, plan.rate_hz)
-    server = _Server(command, plan.kills > 0, on_news)
+    server: LoadServer = (
+        ShardedServer([*command, "--ray", "local", "--shards", str(plan.shards)], plan.shards, on_news)
+        if plan.shards
+        else SingleServer(command, plan.kills > 0, on_news)
+    )
     try:
         before = server.bytes()
         follower = EventReceiver(events, ["event."])
@@ -215,7 +136,7 @@ def bench_load(
 def _speak(
     plan: LoadPlan,
     script: Iterator[UtteranceFeatures],
-    server: _Server,
+    server: LoadServer,
     wires: tuple[FeatureSender, EventReceiver],
     received: _Collected,
     result: LoadResult,
@@ -238,7 +159,7 @@ def _speak(
             received.refused |= {
                 (one.dialogue, one.utterance, one.revision): one.why for one in receipts if one.verdict != "stored"
             }
-        assassin.look(now_s, answered=bool(receipts))
+        assassin.look(now_s, [receipt.dialogue for receipt in receipts])
         _receive(follower, received, result)
         if not speaking and (not sender.waiting or now_s - last_s > PATIENCE_S):
             break
@@ -251,7 +172,7 @@ def _speak(
 class _Assassin:
     """Kills the server when another one stands by, at random, and measures until it answers again."""
 
-    def __init__(self, plan: LoadPlan, server: _Server, result: LoadResult) -> None:
+    def __init__(self, plan: LoadPlan, server: LoadServer, result: LoadResult) -> None:
         self._kills, self._server, self._result = plan.kills, server, result
         self._dice = random.Random(plan.seed)
         self._at_s = time.monotonic() + self._dice.uniform(0, 1)
@@ -261,15 +182,15 @@ class _Assassin:
     def done(self) -> bool:
         return self._result.kills >= self._kills and self._killed_s is None
 
-    def look(self, now_s: float, answered: bool) -> None:
-        """`answered`: the server has just given receipts."""
+    def look(self, now_s: float, answered: Sequence[str]) -> None:
+        """`answered`: dialogues of which the server has just given receipts."""
         if self._killed_s is not None:
-            if answered:
+            if any(map(self._server.is_back, answered)):
                 self._result.recovery_s.append(now_s - self._killed_s)
                 self._killed_s = None
                 self._at_s = now_s + self._dice.uniform(0, 1)
         elif self._result.kills < self._kills and now_s >= self._at_s and self._server.spare_stands_by:
-            self._server.kill()
+            self._server.kill(self._dice)
             self._killed_s = time.monotonic()
             self._result.kills += 1
 
@@ -289,7 +210,8 @@ def _ask(endpoint: str, script: Sequence[UtteranceFeatures], received: _Collecte
         topics = [f"snapshot.{uuid.uuid4().hex[:8]}.{dialogue}" for dialogue in missing[first : first + ASKED]]
         receiver = EventReceiver(endpoint, topics)
         silent_s = time.monotonic()
-        while time.monotonic() - silent_s < 2.0:
+        asked = {_identity(one) for one in script if one.dialogue in missing[first : first + ASKED]}
+        while time.monotonic() - silent_s < (SILENCE_S if asked <= received.events.keys() else ANSWER_S):
             for event in receiver.receive(0.1):
                 silent_s = time.monotonic()
                 if isinstance(event, EmotionEvent):

@@ -316,7 +316,9 @@ def bench_load(
     dialogues: Annotated[int, typer.Option(min=1, help="That speak at once.")] = 100,
     rate: Annotated[float, typer.Option(min=0.01, help="Utterances per s, of all together.")] = 50.0,
     seconds: Annotated[float, typer.Option(min=0.1, help="For so long.")] = 20.0,
-    kills: Annotated[int, typer.Option(min=0, help="Kill the server so often meanwhile.")] = 0,
+    kills: Annotated[int, typer.Option(min=0, help="Kill the server, or a shard, so often meanwhile.")] = 0,
+    ray: Annotated[bool, typer.Option("--ray", help="Of shards in processes that Ray starts here.")] = False,
+    shards: Annotated[int, typer.Option(min=1, help="With --ray: so many.")] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     log: Annotated[str, typer.Option(help="A new one, for the server; default: in a folder.", metavar="PLACE")] = "",
     sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
@@ -333,10 +335,13 @@ def bench_load(
 
     from erc_live.live import config as configuration
     from erc_live.live.bench import load as bench
+    from erc_live.live.errors import ConfigError
     from erc_live.models import checkpoint
 
     weights = checkpoint.load(configuration.load(sets=sets or []).config.tracker.weights)
-    plan = bench.LoadPlan(dialogues, rate, seconds, kills, seed, log)
+    if ray and log:
+        raise ConfigError("--log goes without --ray: shards have their logs in a folder")
+    plan = bench.LoadPlan(dialogues, rate, seconds, kills, seed, log, shards if ray else 0)
     with tempfile.TemporaryDirectory(prefix="erc-load-") as place, elapsed() as bar:
         task = bar.add_task("starting", total=None)
         result = bench.bench_load(

@@ -1,8 +1,11 @@
-"""`erc-live serve`: one machine, many conversations."""
+"""`erc-live serve`: many conversations, in one process or in several."""
 
 import os
 import signal
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 # Before torch is imported: as the workers of a session, and what one thread rounds, one thread rounds again.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -13,9 +16,15 @@ import typer
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Purpose, Reason, Sets, Setting, session_flags
+from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.serving.log_place import log_place
 from erc_live.streams.address import feature_endpoint
+
+if TYPE_CHECKING:
+    from erc_live.live.serving.gateway import ShardedServing
+    from erc_live.live.serving.serve_loop import Opened, Serving
+    from erc_live.live.serving.shard_actor import ShardOpened
 
 LogOption = Annotated[
     str | None,
@@ -38,48 +47,116 @@ def serve(
         bool, typer.Option("--standby", help="Load everything, and take over when the server of this log has gone.")
     ] = False,
     drain: Annotated[bool, typer.Option("--drain", help="Take no new dialogues, and end with the last one.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="In several processes: of a Ray that is started here, or of the cluster at this address. Needs "
+            "erc-live[scale].",
+            metavar="local|ADDRESS",
+        ),
+    ] = None,
+    shards: Annotated[
+        int, typer.Option(min=0, max=1000, help="With --ray: so many; default: as the log has, 2 of a new one.")
+    ] = 0,
     purpose: Purpose = None,
     setting: Setting = None,
     reason: Reason = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
-    """Track many dialogues in one process: features in over ZeroMQ, for each dialogue a stream of events out.
+    """Track many dialogues: features in over ZeroMQ, for each dialogue a stream of events out.
 
     Perception runs elsewhere, in as many processes as it needs. What was said is kept on the disk until it is needed no
     more, so that a killed server goes on where it was; people must know that.
 
     erc-live serve --dialogues 500 --log talks/served
 
+    erc-live serve --dialogues 5000 --log talks/many --ray local --shards 4
+
     erc-live subscribe --dialogue desk-4 --follow
     """
+    _check_shards(ray, shards, log, alone=standby or drain)
+    if ray and find_spec("ray") is None:
+        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
-    place = log_place(log or str(platformdirs.user_data_path("erc-live") / "served"))
-    with err.status("loading torch and the weights"):
-        from erc_live.live.serving.serve_loop import Opened, Serving
-        from erc_live.live.serving.serve_loop import serve as run
+    place = log or str(platformdirs.user_data_path("erc-live") / "served")
+    endpoint = feature_endpoint(features)
+    if ray:
+        with err.status("loading Ray"):
+            from erc_live.live.serving.gateway import ShardedServing
+        sharded = ShardedServing(settings, endpoint, Path(place), dialogues, ray, shards)
+        counts = _in_shards(sharded, _stop_when_asked())
+    else:
+        with err.status("loading torch and the weights"):
+            from erc_live.live.serving.serve_loop import Serving
+        serving = Serving(settings, endpoint, log_place(place), dialogues, standby, drain)
+        counts = _in_one(serving, _stop_when_asked())
+    print_line(
+        f"{counts['stored']} utterances, {counts['repeated']} sent again, {counts['refused']} refused, "
+        f"{counts['failed']} put aside, {counts['dropped']} provisional ones given up"
+    )
 
+
+def _check_shards(ray: str | None, shards: int, log: str | None, *, alone: bool) -> None:
+    """Raises ConfigError where options exclude each other."""
+    if shards and not ray:
+        raise ConfigError("--shards goes with --ray")
+    if ray and alone:
+        raise ConfigError("--standby and --drain go without --ray: with it, a spare process stands by")
+    if ray and log and "://" in log:
+        raise ConfigError(f"--log {log}: with --ray, shards have their logs in a folder: name one")
+
+
+def _stop_when_asked() -> Callable[[], bool]:
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda sent, frame: stopping.append(sent))
+    return lambda: bool(stopping)
 
-    def ready(opened: Opened) -> None:
+
+def _in_one(serving: "Serving", stopped: Callable[[], bool]) -> Mapping[str, int]:
+    from erc_live.live.serving.serve_loop import serve as run
+
+    def ready(opened: "Opened") -> None:
         found = opened.recovery
-        print_line(f"features: {opened.inlet.endpoint}  events: {opened.outlet.endpoint}  log: {place}")
+        print_line(f"features: {opened.inlet.endpoint}  events: {opened.outlet.endpoint}  log: {serving.place}")
         print_line(f"room for {opened.room.dialogues} dialogues ({opened.room.reason})")
         print_line(f"recovered {found.dialogues} dialogues, {found.replayed} utterances replayed")
-        if found.differing:
-            print_line(
-                f"{found.differing} of them came out other than they were published: the log was written on another "
-                "machine, or with other libraries"
-            )
+        _say_what_differs(found.differing)
 
     def standing_by() -> None:
-        print_line(f"standing by until the server of {place} has gone")
+        print_line(f"standing by until the server of {serving.place} has gone")
 
-    serving = Serving(settings, feature_endpoint(features), place, dialogues, standby, drain)
-    counts = run(serving, standing_by, ready, lambda: bool(stopping))
-    print_line(
-        f"{counts.stored} utterances, {counts.repeated} sent again, {counts.refused} refused, {counts.failed} put "
-        f"aside, {counts.dropped} provisional ones given up"
+    return vars(run(serving, standing_by, ready, stopped))
+
+
+def _in_shards(serving: "ShardedServing", stopped: Callable[[], bool]) -> Mapping[str, int]:
+    from erc_live.live.serving.gateway import GatewayNews
+    from erc_live.live.serving.gateway import serve as run
+
+    def opened(shard: int, found: "ShardOpened") -> None:
+        room, reason = found.room
+        print_line(
+            f"shard {shard} in process {found.process}: room for {room} dialogues ({reason}), recovered "
+            f"{found.dialogues}, {found.replayed} utterances replayed"
+        )
+        _say_what_differs(found.differing)
+
+    def lost(shard: int | None, why: str) -> None:
+        print_line(f"{'the spare process' if shard is None else f'shard {shard}'} was lost: {why}")
+
+    news = GatewayNews(
+        ready=lambda features, events: print_line(f"features: {features}  events: {events}  log: {serving.folder}"),
+        opened=opened,
+        lost=lost,
+        spare=lambda process: print_line(f"standing by in process {process}"),
     )
+    return run(serving, news, stopped)
+
+
+def _say_what_differs(number: int) -> None:
+    if number:
+        print_line(
+            f"{number} of them came out other than they were published: the log was written on another machine, or "
+            "with other libraries"
+        )

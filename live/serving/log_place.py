@@ -49,10 +49,10 @@ def log_place(place: str) -> LogPlace:
 
 
 class FolderPlace:
-    """A folder, of the owner's alone."""
+    """A folder, of the owner's alone; with `seize`, whoever has it is succeeded (`FileLog`)."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, seize: bool = False) -> None:
+        self._folder, self._seize = folder, seize
 
     def __str__(self) -> str:
         return str(self._folder)
@@ -61,7 +61,7 @@ class FolderPlace:
         return is_locked(self._folder)
 
     def open(self, name: str = "") -> FileLog:
-        return FileLog(self._folder / name)
+        return FileLog(self._folder / name, seize=self._seize)
 
     @contextmanager
     def scratch(self) -> Iterator[FileLog]:

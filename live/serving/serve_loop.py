@@ -5,7 +5,7 @@ decided in `shard.py`. A receipt and an event leave when they are on the disk.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -73,7 +73,7 @@ def serve(
     purpose.check(serving.config.session)
     with ExitStack() as stack:
         stack.callback(serving.place.close)
-        loaded = _load(serving)
+        loaded = load_shard(serving)
         log = _take_over(serving, standing_by, stopped)
         if log is None:
             return ShardCounts()
@@ -87,14 +87,16 @@ def serve(
         return opened.shard.counts
 
 
-class _Prepared(NamedTuple):
+class Loaded(NamedTuple):
+    """What a shard needs beside its log."""
+
     checkpoint: Checkpoint
     tracker: Tracker
     clock: SessionClock
     room: Room
 
 
-def _load(serving: Serving) -> _Prepared:
+def load_shard(serving: Serving) -> Loaded:
     """What takes time, and needs no dialogues."""
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
@@ -104,7 +106,7 @@ def _load(serving: Serving) -> _Prepared:
     with serving.place.scratch() as scratch:
         measure = measured(tracker, checkpoint, scratch)
     room = Room(0, "--drain: new ones begin elsewhere") if serving.drain else _room(serving.dialogues, measure)
-    return _Prepared(checkpoint, tracker, clock, room)
+    return Loaded(checkpoint, tracker, clock, room)
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> RecordLog | None:
@@ -120,13 +122,15 @@ def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Calla
     return serving.place.open()
 
 
-def _open(serving: Serving, loaded: _Prepared, log: RecordLog, stack: ExitStack) -> Opened:
-    config, checkpoint = serving.config, loaded.checkpoint
-    dead_letters = serving.place.open("dead-letters")
+def open_shard(
+    config: Config, loaded: Loaded, log: RecordLog, place: LogPlace, stack: ExitStack
+) -> tuple[DialogueShard, ShardRecovery]:
+    """A shard of the log of a place, as it was. Raises SessionError."""
+    dead_letters = place.open("dead-letters")
     stack.callback(dead_letters.close)
     dead_letters.forget(dead_letters.end - DEAD_LETTERS)
-    _check_weights(serving.place, checkpoint, new=log.end == 0)
-    visual = "visual" in checkpoint.card.encoders
+    _check_weights(place, loaded.checkpoint, new=log.end == 0)
+    visual = "visual" in loaded.checkpoint.card.encoders
     shard = DialogueShard(
         loaded.tracker,
         Keeping(log, dead_letters, config.events.history),
@@ -134,8 +138,25 @@ def _open(serving: Serving, loaded: _Prepared, log: RecordLog, stack: ExitStack)
         loaded.room,
         lambda hello: introduced(hello, config.session, recorded=True, visual=visual),
     )
-    recovery = recover(shard)
-    outlet = DialogueOutlet(config.events.endpoint, shard.past, shard.alive, keyless=config.events.keyless)
+    return shard, recover(shard)
+
+
+class _Present(NamedTuple):
+    """A shard in this process replies at once."""
+
+    shard: DialogueShard
+
+    def past(self, dialogue: str, reply: Callable[[Sequence[bytes]], None]) -> None:
+        reply(self.shard.past(dialogue))
+
+    def alive(self, dialogue: str, reply: Callable[[bytes], None]) -> None:
+        reply(self.shard.alive(dialogue))
+
+
+def _open(serving: Serving, loaded: Loaded, log: RecordLog, stack: ExitStack) -> Opened:
+    config = serving.config
+    shard, recovery = open_shard(config, loaded, log, serving.place, stack)
+    outlet = DialogueOutlet(config.events.endpoint, _Present(shard), keyless=config.events.keyless)
     stack.callback(outlet.close)
     inlet = FeatureInlet(serving.features)
     stack.callback(inlet.close)

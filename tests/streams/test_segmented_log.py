@@ -59,3 +59,44 @@ def test_a_full_disk_is_said_and_nothing_is_there(tmp_path, monkeypatch):
 def test_one_process_has_it(tmp_path):
     with closing(FileLog(tmp_path)), pytest.raises(SessionError, match="another command"):
         FileLog(tmp_path)
+
+
+def test_who_was_succeeded_appends_nothing(tmp_path):
+    with closing(FileLog(tmp_path)) as older:
+        older.append(b"one")
+        with closing(FileLog(tmp_path, seize=True)) as newer:
+            with pytest.raises(SessionError, match=r"another process has taken it over \(epoch 2, this one is of 1\)"):
+                older.append(b"never")
+            newer.append(b"two")
+            assert [record.data for record in newer.records()] == [b"one", b"two"]
+    with closing(FileLog(tmp_path)) as log:
+        assert [record.data for record in log.records()] == [b"one", b"two"]
+
+
+@settings(max_examples=30)
+@given(steps=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["append", "hang", "succeed"])), max_size=20))
+def test_whatever_owners_do_the_log_is_what_was_acknowledged_in_order(tmp_path_factory, steps):
+    """Owners append, are succeeded by others, and those that were succeeded wake up within an append."""
+    folder = tmp_path_factory.mktemp("log")
+    owners, acknowledged = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        owners.append(FileLog(folder, segment=60, seize=True))
+        for number, (who, what) in enumerate(steps):
+            owner, data = owners[-1 - who % len(owners)], b"%20d" % number
+            if what == "succeed":
+                owners.append(FileLog(folder, segment=60, seize=True))
+                continue
+            check = owner._owner.check
+            looks = iter([(lambda: None) if what == "hang" else check])  # it looked before the other one came
+            patch.setattr(owner._owner, "check", lambda looks=looks, check=check: next(looks, check)())
+            try:
+                owner.append(data)
+                acknowledged.append(data)
+            except SessionError:
+                assert owner is not owners[-1]
+            patch.setattr(owner._owner, "check", check)
+        owners.append(FileLog(folder, segment=60, seize=True))
+        assert [record.data for record in owners[-1].records()] == acknowledged
+        for owner in owners:
+            owner.close()

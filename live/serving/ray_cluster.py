@@ -1,0 +1,132 @@
+"""Ray: processes for shards, on this machine or on those of a cluster.
+
+Nothing leaves the machine unasked: no usage statistics, no dashboard, and who wants to speak with a Ray that is started
+here must know a token that is drawn anew. Its files lie in a folder of this user's alone, and go with it.
+The actors are owned: they end with the gateway, however that ends. One that lived on without it would serve nobody, and
+what it knows is in its log. Ray does not restart them, either: a spare stands ready, with everything loaded, and takes
+the place of one that died, and of one that hangs.
+The rule of this file: it alone knows Ray.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+# Read by Ray when it is imported, and by the processes that it starts.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: behind all else on the machine, the gateway too
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from erc_live.live.config import Config
+from erc_live.live.errors import EngineError
+from erc_live.live.serving.shard_actor import Room, ShardActor, ShardOpened, ShardQuestion, ShardReply
+from erc_live.live.serving.shard_lane import ShardLost
+from erc_live.streams.feature_channel import FeatureFrames
+
+OBJECTS = 80 << 20  # bytes of the object store, the least that Ray takes; a turn has far less
+TRIES = 3  # to start Ray here: it gives up by itself where a busy machine loads its parts for more than 15 s
+LOCAL = "local"
+
+T = TypeVar("T")
+
+
+class RayCluster:
+    """A context: Ray, connected to `address`, or started here if that is "local", with room for so many processes.
+
+    Raises EngineError where there is none.
+    """
+
+    def __init__(self, address: str, processes: int, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._folder = ""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        if address == LOCAL:
+            self._folder = tempfile.mkdtemp(prefix="erc-ray-")  # short: the paths of sockets are
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            _tried(lambda: _start(self._folder, processes), TRIES)
+        else:
+            _tried(lambda: ray.init(address, log_to_driver=False, configure_logging=False, namespace="erc-live"), 1)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # Ray has put its own there, which ends the process at once
+
+    def __enter__(self) -> "RayCluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self, name: str, config: Config, dialogues: int, folder: Path) -> "RayShard":
+        """A process for a shard of so many dialogues, whose logs lie in the folder; it loads meanwhile."""
+        actor = ray.remote(ShardActor).options(name=name, num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")
+        return RayShard(actor.remote(), self._wake, (config, dialogues, folder))
+
+
+class RayShard:
+    """A `ShardProcess` in an actor. `loaded`: of the process whose id it becomes."""
+
+    def __init__(self, actor: Any, wake: Callable[[], None], loading: tuple[Config, int, Path]) -> None:
+        self._actor, self._wake = actor, wake
+        self.loaded: Future[int] = self._awaited(actor.load.remote(*loading))
+
+    def open(self, folder: Path, room: Room | None) -> "Future[ShardOpened]":
+        return self._awaited(self._actor.open.remote(folder, room))
+
+    def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]":
+        return self._awaited(self._actor.turn.remote(messages, questions))
+
+    def kill(self) -> None:
+        ray.kill(self._actor)
+
+    def _awaited(self, reference: Any) -> "Future[Any]":
+        """As Ray's own, with the errors of this project; whoever waits is woken when it is done."""
+        awaited: Future[Any] = Future()
+
+        def done(finished: "Future[Any]") -> None:
+            error = finished.exception()
+            if error is None:
+                awaited.set_result(finished.result())
+            elif isinstance(error, RayActorError):
+                awaited.set_exception(ShardLost(str(error).splitlines()[0]))
+            else:
+                awaited.set_exception(error.cause if isinstance(error, RayTaskError) and error.cause else error)
+            self._wake()
+
+        reference.future().add_done_callback(done)
+        return awaited
+
+
+def _start(folder: str, processes: int) -> None:
+    ray.init(
+        address=LOCAL,
+        num_cpus=processes,
+        num_gpus=0,
+        object_store_memory=OBJECTS,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        namespace="erc-live",
+        _temp_dir=folder,
+    )
+
+
+def _tried(connect: Callable[[], object], tries: int) -> None:
+    for again in range(tries - 1, -1, -1):
+        try:
+            connect()
+        except Exception as error:  # Ray raises what comes, down to Exception itself
+            ray.shutdown()
+            if not again:
+                raise EngineError(f"Ray does not start: {str(error).splitlines()[0]}") from error
+        else:
+            return

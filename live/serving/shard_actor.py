@@ -1,0 +1,112 @@
+"""A shard in a process of its own, wherever Ray has put it: bytes in, receipts and the public streams out.
+
+It loads what a shard needs before it is told which one it is; so a spare takes the place of one that died as soon as it
+has read that one's log. The log is taken over without asking whoever had it (`owner_epoch.py`): that one may hang, or
+run on behind a network that has been cut, and can append nothing any more.
+The rules of this file: no Ray in it; and torch is loaded in the calls, for the gateway imports it.
+"""
+
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from erc_live.live.config import Config
+from erc_live.streams.feature_channel import FeatureFrames, Receipt, read_features
+
+if TYPE_CHECKING:
+    from erc_live.live.serving.serve_loop import Loaded
+    from erc_live.live.serving.shard import DialogueShard
+
+
+Room = tuple[int, str]  # dialogues at once, and why not more; as of `admission.Room`
+
+
+class ShardQuestion(NamedTuple):
+    """What a subscriber wants to know of a dialogue; as of `DialogueSource`."""
+
+    what: Literal["past", "alive"]
+    dialogue: str
+
+
+class ShardOpened(NamedTuple):
+    """A shard that is ready, and what it recovered; as of `ShardRecovery`."""
+
+    process: int
+    dialogues: int
+    replayed: int
+    differing: int
+    room: Room
+
+
+@dataclass
+class ShardReply:
+    """What became of a turn: `receipts` by sender; what is to be `published`, as of `DialogueOutlet`; `answers` to the
+    questions, as they are after that. `counts`: of this turn, by the names of `ShardCounts`.
+    """
+
+    receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
+    published: list[tuple[str, str, bytes]] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    dialogues: int = 0
+    step_s: float = 0.0
+
+
+class ShardActor:
+    """`load`, then `open` one log, then as many turns as there are. Not safe for threads."""
+
+    def load(self, config: Config, dialogues: int, folder: Path) -> int:
+        """All that a shard of so many dialogues needs but its log; returns the process. `folder`: where it will lie.
+
+        Raises WeightsError, SessionError.
+        """
+        from erc_live.live.serving.log_place import FolderPlace
+        from erc_live.live.serving.serve_loop import Serving, load_shard
+
+        self._config = config
+        self._loaded: Loaded = load_shard(Serving(config, "", FolderPlace(folder), dialogues))
+        return os.getpid()
+
+    def open(self, folder: Path, room: Room | None) -> ShardOpened:
+        """Take over the shard whose log lies there; with so much room, or as measured here. Raises SessionError."""
+        from erc_live.live.serving import admission
+        from erc_live.live.serving.log_place import FolderPlace
+        from erc_live.live.serving.serve_loop import open_shard
+
+        room = room or (self._loaded.room.dialogues, self._loaded.room.reason)
+        loaded = self._loaded._replace(room=admission.Room(*room))
+        place = FolderPlace(folder, seize=True)
+        self._shard, found = open_shard(self._config, loaded, place.open(), place, ExitStack())
+        return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room)
+
+    def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> ShardReply:
+        """Take what came, classify it and put it on the disk. Raises SessionError where that fails: nothing may be
+        taken any more then.
+        """
+        from erc_live.live.serving.shard_outcome import ShardCounts
+
+        begun_s = time.perf_counter()
+        shard, reply = self._shard, ShardReply()
+        for sender, frames in messages:
+            _, message, refusal = read_features(sender, frames)
+            answer = refusal if message is None else shard.take(sender, message)
+            if answer is not None:
+                reply.receipts.append((sender, answer))
+        if messages:
+            _flush(shard, reply)
+        reply.answers = [getattr(shard, what)(dialogue) for what, dialogue in questions]
+        reply.counts, shard.counts = vars(shard.counts), ShardCounts()
+        reply.dialogues, reply.step_s = len(shard.dialogues), time.perf_counter() - begun_s
+        return reply
+
+
+def _flush(shard: "DialogueShard", reply: ShardReply) -> None:
+    while True:
+        outcome = shard.flush()
+        reply.receipts += outcome.receipts
+        reply.published += [(topic, dialogue, data) for topic, dialogue, data in outcome.published]
+        if not shard.waiting:
+            return

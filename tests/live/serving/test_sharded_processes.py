@@ -1,0 +1,84 @@
+"""Shards in processes that Ray keeps: real kills, and folders that do not fit."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from erc_live.live.bench.load import LoadPlan, bench_load
+from erc_live.live.commands import serve as serve_command
+from erc_live.live.config import Config
+from erc_live.live.errors import ConfigError, EngineError
+from erc_live.live.serving.gateway import GatewayNews, ShardedServing, room, serve
+from erc_live.models import checkpoint
+from erc_live.models.checkpoint import Checkpoint
+from erc_live.streams.errors import SessionError
+
+pytestmark = pytest.mark.xdist_group("processes")
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_world: dict[str, str]) -> Checkpoint:
+    return checkpoint.load(tiny_world["tracker.weights"])
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """The path of a socket must be short."""
+    with tempfile.TemporaryDirectory(prefix="erc-") as place:
+        yield Path(place)
+
+
+def load(plan: LoadPlan, loaded: Checkpoint, folder: Path, weights: str) -> None:
+    lines: list[str] = []
+    result = bench_load(plan, loaded, folder, [f"tracker.weights={weights}"], lines.append)
+    assert (result.lost, result.repeated, result.wrong, result.holes, result.differing) == (0, 0, 0, 0, 0), lines
+    assert result.stored + result.refused == result.utterances  # a machine that is busy may refuse a dialogue
+    assert result.kills == len(result.recovery_s) == plan.kills
+    assert "sent again" in lines[-1], lines  # it ended when it was asked to, in order
+    assert not [process for process in psutil.process_iter(["cmdline"]) if "erc-ray-" in str(process.info["cmdline"])]
+
+
+@pytest.mark.timeout(900)  # 4 processes load torch one after the other
+def test_nothing_is_lost_repeated_or_wrong_where_shards_are_killed(loaded, folder, tiny_world):
+    plan = LoadPlan(dialogues=200, rate_hz=40, seconds=5, kills=3, seed=0, shards=2)
+    load(plan, loaded, folder, tiny_world["tracker.weights"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_of_two_hundred_dialogues_and_twenty_kills_of_shards(loaded, folder, tiny_world):
+    plan = LoadPlan(dialogues=200, rate_hz=50, seconds=30, kills=20, seed=1, shards=2)
+    load(plan, loaded, folder, tiny_world["tracker.weights"])
+
+
+@pytest.mark.parametrize(
+    ("there", "shards", "why"),
+    [
+        ("shards", 3, "is the log of 2 shards"),
+        ("00000000000000000000.00000001.log", 0, "is the log of a server without shards"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_refused_before_anything_starts(folder, there, shards, why):
+    (folder / there).write_text("2")
+    news = GatewayNews(*[lambda *_: None] * 4)
+    serving = ShardedServing(Config(), f"ipc://{folder}/f", folder, 10, "local", shards)
+    with pytest.raises(SessionError, match=why):
+        serve(serving, news, lambda: True)
+
+
+def test_what_has_to_be_installed_is_said(monkeypatch):
+    monkeypatch.setattr(serve_command, "find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"pip install 'erc-live\[scale\]'"):
+        serve_command.serve(ray="local")
+
+
+def test_a_spare_stands_by_anyhow():
+    with pytest.raises(ConfigError, match="--standby without"):
+        serve_command.serve(ray="local", standby=True)
+
+
+def test_a_shard_has_room_for_a_little_more_than_its_share():
+    assert [room(1000, 1), room(1000, 2), room(10_000, 4)] == [1000, 590, 2700]
