@@ -68,10 +68,7 @@ def serve(
 
     erc-live subscribe --dialogue desk-4 --follow
     """
-    if (ray and standby) or (shards and not ray):
-        raise ConfigError("--shards goes with --ray, and --standby without: with --ray, a spare process stands by")
-    if ray and find_spec("ray") is None:
-        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
+    _check_options(ray, shards, standby)
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
     place = folder or platformdirs.user_data_path("erc-live") / "served"
     endpoint = feature_endpoint(features)
@@ -88,6 +85,13 @@ def serve(
         f"{counts['stored']} utterances, {counts['repeated']} sent again, {counts['refused']} refused, "
         f"{counts['failed']} put aside, {counts['dropped']} provisional ones given up"
     )
+
+
+def _check_options(ray: str | None, shards: int, standby: bool) -> None:
+    if (ray and standby) or (shards and not ray):
+        raise ConfigError("--shards goes with --ray, and --standby without: with --ray, a spare process stands by")
+    if ray and find_spec("ray") is None:
+        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
 
 
 def _stop_when_asked() -> Callable[[], bool]:
@@ -117,13 +121,13 @@ def _in_shards(serving: "ShardedServing", stopped: Callable[[], bool]) -> Mappin
     from erc_live.live.serving.gateway import GatewayNews
     from erc_live.live.serving.gateway import serve as run
 
-    def opened(shard: int, found: "ShardOpened") -> None:
-        room, reason = found.room
+    def opened(shard: int, recovered: "ShardOpened") -> None:
+        room, reason = recovered.room
         print_line(
-            f"shard {shard} in process {found.process}: room for {room} dialogues ({reason}), recovered "
-            f"{found.dialogues}, {found.replayed} utterances replayed"
+            f"shard {shard} in process {recovered.process}: room for {room} dialogues ({reason}), recovered "
+            f"{recovered.dialogues}, {recovered.replayed} utterances replayed"
         )
-        _say_what_differs(found.differing)
+        _say_what_differs(recovered.differing)
 
     def lost(shard: int | None, why: str) -> None:
         print_line(f"{'the spare process' if shard is None else f'shard {shard}'} was lost: {why}")

@@ -86,7 +86,7 @@ def serve(
         return opened.shard.counts
 
 
-class Loaded(NamedTuple):
+class ShardParts(NamedTuple):
     """What a shard needs beside its log."""
 
     checkpoint: Checkpoint
@@ -95,7 +95,7 @@ class Loaded(NamedTuple):
     room: Room
 
 
-def load_shard(serving: Serving) -> Loaded:
+def load_shard(serving: Serving) -> ShardParts:
     """What takes time, and needs no log."""
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
@@ -103,7 +103,7 @@ def load_shard(serving: Serving) -> Loaded:
     bounds = Bounds(max(BATCH, min(serving.dialogues, ROWS)), reach=0)
     tracker = Tracker(checkpoint, start, clock, config.device, config.coordinates, bounds)
     measure = measured(tracker, checkpoint, serving.folder)
-    return Loaded(checkpoint, tracker, clock, _room(serving.dialogues, measure))
+    return ShardParts(checkpoint, tracker, clock, _room(serving.dialogues, measure))
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> FileLog | None:
@@ -120,7 +120,7 @@ def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Calla
 
 
 def open_shard(
-    config: Config, loaded: Loaded, log: FileLog, folder: Path, stack: ExitStack
+    config: Config, loaded: ShardParts, log: FileLog, folder: Path, stack: ExitStack
 ) -> tuple[DialogueShard, ShardRecovery]:
     """A shard of the log in `folder`, as it was. Raises SessionError."""
     dead_letters = FileLog(folder / "dead-letters", seize=True)  # the log is this process's, and so are they
@@ -150,7 +150,7 @@ class _Present(NamedTuple):
         reply(self.shard.alive(dialogue))
 
 
-def _open(serving: Serving, loaded: Loaded, log: FileLog, stack: ExitStack) -> Opened:
+def _open(serving: Serving, loaded: ShardParts, log: FileLog, stack: ExitStack) -> Opened:
     config = serving.config
     shard, recovery = open_shard(config, loaded, log, serving.folder, stack)
     outlet = DialogueOutlet(config.events.endpoint, _Present(shard), keyless=config.events.keyless)
