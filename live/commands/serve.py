@@ -75,9 +75,7 @@ def serve(
 
     erc-live subscribe --dialogue desk-4 --follow
     """
-    _check_shards(ray, shards, log, alone=standby or drain)
-    if ray and find_spec("ray") is None:
-        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
+    _check_options(ray, shards, log, alone=standby or drain)
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
     place = log or str(platformdirs.user_data_path("erc-live") / "served")
     endpoint = feature_endpoint(features)
@@ -97,14 +95,16 @@ def serve(
     )
 
 
-def _check_shards(ray: str | None, shards: int, log: str | None, *, alone: bool) -> None:
-    """Raises ConfigError where options exclude each other."""
+def _check_options(ray: str | None, shards: int, log: str | None, *, alone: bool) -> None:
+    """Raises ConfigError where options exclude each other, EngineError where there is no Ray."""
     if shards and not ray:
         raise ConfigError("--shards goes with --ray")
     if ray and alone:
         raise ConfigError("--standby and --drain go without --ray: with it, a spare process stands by")
     if ray and log and "://" in log:
         raise ConfigError(f"--log {log}: with --ray, shards have their logs in a folder: name one")
+    if ray and find_spec("ray") is None:
+        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
 
 
 def _stop_when_asked() -> Callable[[], bool]:
@@ -134,13 +134,13 @@ def _in_shards(serving: "ShardedServing", stopped: Callable[[], bool]) -> Mappin
     from erc_live.live.serving.gateway import GatewayNews
     from erc_live.live.serving.gateway import serve as run
 
-    def opened(shard: int, found: "ShardOpened") -> None:
-        room, reason = found.room
+    def opened(shard: int, recovered: "ShardOpened") -> None:
+        room, reason = recovered.room
         print_line(
-            f"shard {shard} in process {found.process}: room for {room} dialogues ({reason}), recovered "
-            f"{found.dialogues}, {found.replayed} utterances replayed"
+            f"shard {shard} in process {recovered.process}: room for {room} dialogues ({reason}), recovered "
+            f"{recovered.dialogues}, {recovered.replayed} utterances replayed"
         )
-        _say_what_differs(found.differing)
+        _say_what_differs(recovered.differing)
 
     def lost(shard: int | None, why: str) -> None:
         print_line(f"{'the spare process' if shard is None else f'shard {shard}'} was lost: {why}")

@@ -87,7 +87,7 @@ def serve(
         return opened.shard.counts
 
 
-class Loaded(NamedTuple):
+class ShardParts(NamedTuple):
     """What a shard needs beside its log."""
 
     checkpoint: Checkpoint
@@ -96,7 +96,7 @@ class Loaded(NamedTuple):
     room: Room
 
 
-def load_shard(serving: Serving) -> Loaded:
+def load_shard(serving: Serving) -> ShardParts:
     """What takes time, and needs no dialogues."""
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
@@ -106,7 +106,7 @@ def load_shard(serving: Serving) -> Loaded:
     with serving.place.scratch() as scratch:
         measure = measured(tracker, checkpoint, scratch)
     room = Room(0, "--drain: new ones begin elsewhere") if serving.drain else _room(serving.dialogues, measure)
-    return Loaded(checkpoint, tracker, clock, room)
+    return ShardParts(checkpoint, tracker, clock, room)
 
 
 def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Callable[[], bool]) -> RecordLog | None:
@@ -123,7 +123,7 @@ def _take_over(serving: Serving, standing_by: Callable[[], None], stopped: Calla
 
 
 def open_shard(
-    config: Config, loaded: Loaded, log: RecordLog, place: LogPlace, stack: ExitStack
+    config: Config, loaded: ShardParts, log: RecordLog, place: LogPlace, stack: ExitStack
 ) -> tuple[DialogueShard, ShardRecovery]:
     """A shard of the log of a place, as it was. Raises SessionError."""
     dead_letters = place.open("dead-letters")
@@ -153,7 +153,7 @@ class _Present(NamedTuple):
         reply(self.shard.alive(dialogue))
 
 
-def _open(serving: Serving, loaded: Loaded, log: RecordLog, stack: ExitStack) -> Opened:
+def _open(serving: Serving, loaded: ShardParts, log: RecordLog, stack: ExitStack) -> Opened:
     config = serving.config
     shard, recovery = open_shard(config, loaded, log, serving.place, stack)
     outlet = DialogueOutlet(config.events.endpoint, _Present(shard), keyless=config.events.keyless)

@@ -17,7 +17,7 @@ from erc_live.live.config import Config
 from erc_live.streams.feature_channel import FeatureFrames, Receipt, read_features
 
 if TYPE_CHECKING:
-    from erc_live.live.serving.serve_loop import Loaded
+    from erc_live.live.serving.serve_loop import ShardParts
     from erc_live.live.serving.shard import DialogueShard
 
 
@@ -67,7 +67,7 @@ class ShardActor:
         from erc_live.live.serving.serve_loop import Serving, load_shard
 
         self._config = config
-        self._loaded: Loaded = load_shard(Serving(config, "", FolderPlace(folder), dialogues))
+        self._loaded: ShardParts = load_shard(Serving(config, "", FolderPlace(folder), dialogues))
         return os.getpid()
 
     def open(self, folder: Path, room: Room | None) -> ShardOpened:

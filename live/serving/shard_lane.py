@@ -46,16 +46,16 @@ class ShardProcess(Protocol):
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _OpenQuestion:
     question: ShardQuestion
     reply: Callable[..., None]
 
 
 @dataclass(frozen=True)
-class _Turn:
+class _TurnInFlight:
     future: "Future[ShardReply]"
     messages: Sequence[FeatureFrames]
-    asked: Sequence[_Asked]
+    asked: Sequence[_OpenQuestion]
     begun_s: float
 
 
@@ -67,8 +67,8 @@ class ShardLane:
         self.losses = 0  # since its last reply
         self._now = now
         self._waiting: dict[tuple[bytes, bytes], tuple[FeatureFrames, float]] = {}  # what comes twice waits once
-        self._asked: deque[_Asked] = deque()
-        self._flying: deque[_Turn] = deque()
+        self._asked: deque[_OpenQuestion] = deque()
+        self._flying: deque[_TurnInFlight] = deque()
         self._process: ShardProcess | None = None
         self._opening: Future[ShardOpened] | None = None
         self._begun_s = 0.0
@@ -123,7 +123,7 @@ class ShardLane:
 
     def ask(self, question: ShardQuestion, reply: Callable[..., None]) -> None:
         """`reply` is called with the answer."""
-        self._asked.append(_Asked(question, reply))
+        self._asked.append(_OpenQuestion(question, reply))
 
     def send(self) -> None:
         """Begin a turn, if one is due."""
@@ -133,7 +133,7 @@ class ShardLane:
         messages = [self._waiting.pop(key)[0] for key in keys]
         asked, self._asked = list(self._asked), deque()
         future = self._process.turn(messages, [one.question for one in asked])
-        self._flying.append(_Turn(future, messages, asked, self._now()))
+        self._flying.append(_TurnInFlight(future, messages, asked, self._now()))
 
     def replies(self) -> Iterator[tuple[ShardReply, int]]:
         """Of the turns that are done, in order, and of how many messages; the questions are answered when the caller
