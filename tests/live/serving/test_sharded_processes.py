@@ -18,6 +18,8 @@ from erc_live.streams.errors import SessionError
 
 pytestmark = pytest.mark.xdist_group("processes")
 
+MARK = "ERC_LIVE_TEST"
+
 
 @pytest.fixture(scope="module")
 def loaded(tiny_world: dict[str, str]) -> Checkpoint:
@@ -25,9 +27,10 @@ def loaded(tiny_world: dict[str, str]) -> Checkpoint:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """The path of a socket must be short."""
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The path of a socket must be short. Every process that is started meanwhile has the mark of it."""
     with tempfile.TemporaryDirectory(prefix="erc-") as place:
+        monkeypatch.setenv(MARK, place)
         yield Path(place)
 
 
@@ -38,7 +41,15 @@ def load(plan: LoadPlan, loaded: Checkpoint, folder: Path, weights: str) -> None
     assert result.stored + result.refused == result.utterances  # a machine that is busy may refuse a dialogue
     assert result.kills == len(result.recovery_s) == plan.kills
     assert "sent again" in lines[-1], lines  # it ended when it was asked to, in order
-    assert not [process for process in psutil.process_iter(["cmdline"]) if "erc-ray-" in str(process.info["cmdline"])]
+    assert not [process for process in psutil.process_iter() if str(folder) in _begun_for(process)]
+
+
+def _begun_for(process: psutil.Process) -> str:
+    """What `folder` marked it with, through whomever it was started."""
+    try:
+        return process.environ().get(MARK, "")
+    except psutil.Error:
+        return ""
 
 
 @pytest.mark.timeout(900)  # 4 processes load torch one after the other
@@ -76,7 +87,7 @@ def test_what_has_to_be_installed_is_said(monkeypatch):
 
 
 def test_a_spare_stands_by_anyhow():
-    with pytest.raises(ConfigError, match="--standby without"):
+    with pytest.raises(ConfigError, match="--standby and --drain go without --ray"):
         serve_command.serve(ray="local", standby=True)
 
 
