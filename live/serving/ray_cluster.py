@@ -1,11 +1,13 @@
 """Ray: processes for shards, on this machine or on those of a cluster.
 
-Nothing leaves the machine unasked: no usage statistics, no dashboard, and who wants to speak with a Ray that is started
-here must know a token that is drawn anew. Its files lie in a folder of this user's alone, and go with it.
+Nothing leaves the machine unasked: no usage statistics, no dashboard; a Ray that is started here listens on the
+loopback interface alone, and who wants to speak with it must know a token that is drawn anew. Its files lie in a folder
+of this user's alone, and go with it.
 The actors are owned: they end with the gateway, however that ends. One that lived on without it would serve nobody, and
 what it knows is in its log. Ray does not restart them, either: a spare stands ready, with everything loaded, and takes
 the place of one that died, and of one that hangs.
-The rule of this file: it alone knows Ray.
+The rules of this file: it alone knows Ray, and loads it when it is known for which address: on import, Ray reads from
+the environment how it is to listen.
 """
 
 import os
@@ -17,14 +19,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
-
-# Read by Ray when it is imported, and by the processes that it starts.
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: behind all else on the machine, the gateway too
-
-import ray
-from ray.exceptions import RayActorError, RayTaskError
 
 from erc_live.live.config import Config
 from erc_live.live.errors import EngineError
@@ -46,6 +40,7 @@ class RayCluster:
     """
 
     def __init__(self, address: str, processes: int, wake: Callable[[], None]) -> None:
+        ray = _loaded(address)
         self._wake = wake
         self._folder = ""
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -62,12 +57,16 @@ class RayCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        import ray
+
         ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self, name: str, config: Config, dialogues: int, folder: Path) -> "RayShard":
         """A process for a shard of so many dialogues, whose logs lie in the folder; it loads meanwhile."""
+        import ray
+
         actor = ray.remote(ShardActor).options(name=name, num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")
         return RayShard(actor.remote(), self._wake, (config, dialogues, folder))
 
@@ -86,10 +85,14 @@ class RayShard:
         return self._awaited(self._actor.turn.remote(messages, questions))
 
     def kill(self) -> None:
+        import ray
+
         ray.kill(self._actor)
 
     def _awaited(self, reference: Any) -> "Future[Any]":
         """As Ray's own, with the errors of this project; whoever waits is woken when it is done."""
+        from ray.exceptions import RayActorError, RayTaskError
+
         awaited: Future[Any] = Future()
 
         def done(finished: "Future[Any]") -> None:
@@ -106,7 +109,21 @@ class RayShard:
         return awaited
 
 
+def _loaded(address: str) -> Any:
+    """Ray, told by the environment how to behave; the processes that it starts read that, too."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: behind all else on the machine, the gateway too
+    if address == LOCAL:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # no cluster, on any system: then it listens on loopback
+    import ray
+
+    return ray
+
+
 def _start(folder: str, processes: int) -> None:
+    import ray
+
     ray.init(
         address=LOCAL,
         num_cpus=processes,
@@ -121,6 +138,8 @@ def _start(folder: str, processes: int) -> None:
 
 
 def _tried(connect: Callable[[], object], tries: int) -> None:
+    import ray
+
     for again in range(tries - 1, -1, -1):
         try:
             connect()
