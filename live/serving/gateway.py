@@ -90,11 +90,13 @@ class Gateway:
         serving, share = self.serving, room(self.serving.dialogues, len(self.lanes))
         return self.cluster.start(self.names(), serving.config, share, serving.folder)
 
-    def look_after(self) -> None:
+    def look_after(self, outlet: DialogueOutlet) -> None:
         """What processes say of themselves. Raises WorkerError, and what kept one from loading or recovering."""
         for number, lane in enumerate(self.lanes):
             try:
                 if opened := lane.opened():
+                    for published in opened.published:
+                        outlet.publish(*published)
                     self.news.opened(number, opened)
             except ShardLost as error:
                 self.replace(number, error)
@@ -137,7 +139,7 @@ def serve(serving: ShardedServing, news: GatewayNews, stopped: Callable[[], bool
         gateway = _started(serving, cluster, news, shards)
         outlet = DialogueOutlet(serving.config.events.endpoint, gateway, keyless=serving.config.events.keyless)
         stack.callback(outlet.close)
-        _until_open(gateway, stopped)
+        _until_open(gateway, outlet, stopped)
         news.ready(inlet.endpoint, outlet.endpoint)
         while not stopped():
             _turn(gateway, inlet, outlet)
@@ -204,9 +206,9 @@ def _check(loaded: "set[Future[int]]") -> None:
         raise WorkerError(f"the process of a shard died while it loaded: {error}") from error
 
 
-def _until_open(gateway: Gateway, stopped: Callable[[], bool]) -> None:
+def _until_open(gateway: Gateway, outlet: DialogueOutlet, stopped: Callable[[], bool]) -> None:
     while not stopped() and any(lane.is_opening for lane in gateway.lanes):
-        gateway.look_after()
+        gateway.look_after(outlet)
         time.sleep(POLL_S)
 
 
@@ -221,7 +223,7 @@ def _turn(gateway: Gateway, inlet: FeatureInlet, outlet: DialogueOutlet) -> None
 
 
 def _exchange(gateway: Gateway, inlet: FeatureInlet, outlet: DialogueOutlet) -> None:
-    gateway.look_after()
+    gateway.look_after(outlet)
     for number, lane in enumerate(gateway.lanes):
         lane.send()
         try:

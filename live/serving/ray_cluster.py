@@ -78,8 +78,8 @@ class RayShard:
         self._actor, self._wake = actor, wake
         self.loaded: Future[int] = self._awaited(actor.load.remote(*loading))
 
-    def open(self, folder: Path, room: Room | None) -> "Future[ShardOpened]":
-        return self._awaited(self._actor.open.remote(folder, room))
+    def open(self, folder: Path, room: Room | None, since: int | None) -> "Future[ShardOpened]":
+        return self._awaited(self._actor.open.remote(folder, room, since))
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]":
         return self._awaited(self._actor.turn.remote(messages, questions))

@@ -7,7 +7,7 @@ The rules of this file: no Ray in it; and torch is loaded in the calls, for the 
 """
 
 import os
-import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from erc_live.streams.feature_channel import FeatureFrames, Receipt, read_featur
 if TYPE_CHECKING:
     from erc_live.live.serving.serve_loop import ShardParts
     from erc_live.live.serving.shard import DialogueShard
+    from erc_live.streams.segmented_log import RecordLog
 
 
 Room = tuple[int, str]  # dialogues at once, and why not more; as of `admission.Room`
@@ -32,27 +33,33 @@ class ShardQuestion(NamedTuple):
 
 
 class ShardOpened(NamedTuple):
-    """A shard that is ready, and what it recovered; as of `ShardRecovery`."""
+    """A shard that is ready, and what it recovered; as of `ShardRecovery`. `published`: events that stand in its log,
+    which ends at `end`, and that nobody was told; as of `ShardReply`.
+    """
 
     process: int
     dialogues: int
     replayed: int
     differing: int
     room: Room
+    end: int
+    published: "list[Published]"
+
+
+Published = tuple[str, str, bytes]  # as of `DialogueOutlet.publish`
 
 
 @dataclass
 class ShardReply:
-    """What became of a turn: `receipts` by sender; what is to be `published`, as of `DialogueOutlet`; `answers` to the
-    questions, as they are after that. `counts`: of this turn, by the names of `ShardCounts`.
+    """What became of a turn: `receipts` by sender; what is to be `published`; `answers` to the questions, as they are
+    after that. `counts`: of this turn, by the names of `ShardCounts`; `end`: of the log, after it.
     """
 
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
-    published: list[tuple[str, str, bytes]] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    dialogues: int = 0
-    step_s: float = 0.0
+    end: int = 0
 
 
 class ShardActor:
@@ -70,8 +77,10 @@ class ShardActor:
         self._loaded: ShardParts = load_shard(Serving(config, "", FolderPlace(folder), dialogues))
         return os.getpid()
 
-    def open(self, folder: Path, room: Room | None) -> ShardOpened:
-        """Take over the shard whose log lies there; with so much room, or as measured here. Raises SessionError."""
+    def open(self, folder: Path, room: Room | None, since: int | None) -> ShardOpened:
+        """Take over the shard whose log lies there; with so much room, or as measured here. `since`: where the log
+        ended when something was published the last time. Raises SessionError.
+        """
         from erc_live.live.serving import admission
         from erc_live.live.serving.log_place import FolderPlace
         from erc_live.live.serving.serve_loop import open_shard
@@ -79,8 +88,10 @@ class ShardActor:
         room = room or (self._loaded.room.dialogues, self._loaded.room.reason)
         loaded = self._loaded._replace(room=admission.Room(*room))
         place = FolderPlace(folder, seize=True)
-        self._shard, found = open_shard(self._config, loaded, place.open(), place, ExitStack())
-        return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room)
+        log = place.open()
+        self._shard, found = open_shard(self._config, loaded, log, place, ExitStack())
+        missed = [] if since is None else list(_events(log, since))
+        return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room, log.end, missed)
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> ShardReply:
         """Take what came, classify it and put it on the disk. Raises SessionError where that fails: nothing may be
@@ -88,7 +99,6 @@ class ShardActor:
         """
         from erc_live.live.serving.shard_outcome import ShardCounts
 
-        begun_s = time.perf_counter()
         shard, reply = self._shard, ShardReply()
         for sender, frames in messages:
             _, message, refusal = read_features(sender, frames)
@@ -99,8 +109,18 @@ class ShardActor:
             _flush(shard, reply)
         reply.answers = [getattr(shard, what)(dialogue) for what, dialogue in questions]
         reply.counts, shard.counts = vars(shard.counts), ShardCounts()
-        reply.dialogues, reply.step_s = len(shard.dialogues), time.perf_counter() - begun_s
+        reply.end = shard.keeping.log.end
         return reply
+
+
+def _events(log: "RecordLog", since: int) -> Iterator[Published]:
+    """What the log says from there on."""
+    from erc_live.live.serving import dialogue_records as records
+
+    for offset, data in log.records():
+        if offset >= since and isinstance(record := records.decode(data), records.BatchRecord):
+            for event in record.events:
+                yield "event", records.event_head(event).dialogue, bytes(event)
 
 
 def _flush(shard: "DialogueShard", reply: ShardReply) -> None:

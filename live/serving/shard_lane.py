@@ -3,7 +3,8 @@
     put, ask -> wait at most 3 ms -> a turn of what waits -> up to two turns in flight -> replies, in order
 
 Where the shard's process is lost, all that it did not answer waits again, and goes to the next one: what that one finds
-in its log it knows again, and what is not there it takes. So nobody has to send again, and nothing is taken twice.
+in its log it knows again, and says what of it was never published; what is not there it takes. So nobody has to send
+again, nothing is taken twice, and no event is missing between others.
 The rule of this file: no socket, no Ray, and no clock but the given one.
 """
 
@@ -36,7 +37,7 @@ class ShardProcess(Protocol):
     later ones do. Whoever waits is woken when one is done.
     """
 
-    def open(self, folder: Path, room: Room | None) -> "Future[ShardOpened]": ...
+    def open(self, folder: Path, room: Room | None, since: int | None) -> "Future[ShardOpened]": ...
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]": ...
 
@@ -72,6 +73,7 @@ class ShardLane:
         self._process: ShardProcess | None = None
         self._opening: Future[ShardOpened] | None = None
         self._begun_s = 0.0
+        self._end: int | None = None  # of the log, up to which all is published
         self._room: Room | None = None  # as the first process measured it: later ones load while others work
 
     def __len__(self) -> int:
@@ -98,10 +100,10 @@ class ShardLane:
     def serve(self, process: ShardProcess) -> None:
         """From now on this process is the shard."""
         self._process = process
-        self._opening, self._begun_s = process.open(self.folder, self._room), self._now()
+        self._opening, self._begun_s = process.open(self.folder, self._room, self._end), self._now()
 
     def opened(self) -> ShardOpened | None:
-        """Once, when the process has recovered the shard. Raises ShardLost, and SessionError of the log."""
+        """Once, when the process has recovered the shard; publish what it says. Raises ShardLost, and SessionError."""
         if self._opening is None:
             return None
         if not self._opening.done():
@@ -109,7 +111,7 @@ class ShardLane:
                 raise ShardLost(f"did not recover its dialogues within {OPENED_S:g} s")
             return None
         opened = self._opening.result()
-        self._room = opened.room
+        self._room, self._end = opened.room, opened.end
         self._opening = None
         return opened
 
@@ -143,7 +145,7 @@ class ShardLane:
             turn = self._flying[0]
             reply = turn.future.result()
             self._flying.popleft()
-            self.losses = 0
+            self.losses, self._end = 0, reply.end
             yield reply, len(turn.messages)
             for one, answer in zip(turn.asked, reply.answers, strict=True):
                 one.reply(answer)

@@ -23,9 +23,10 @@ class VirtualProcess:
     begun: list[tuple[Future, list, list]] = field(default_factory=list)
     killed: bool = False
 
-    def open(self, folder: Path, room: tuple[int, str] | None) -> Future:
+    def open(self, folder: Path, room: tuple[int, str] | None, since: int | None) -> Future:
+        missed = [] if since is None else [("event", "a", data) for data in self.log[since:]]
         opened: Future = Future()
-        opened.set_result(ShardOpened(1, len(self.log), 0, 0, room or (9, "measured")))
+        opened.set_result(ShardOpened(1, len(self.log), 0, 0, room or (9, "measured"), len(self.log), missed))
         return opened
 
     def turn(self, messages, questions) -> Future:
@@ -39,13 +40,15 @@ class VirtualProcess:
     def work(self, answered: bool = True) -> None:
         """The next turn; without an answer, it died after it had stored and before it said so."""
         future, messages, questions = self.begun.pop(0)
+        before = len(self.log)
         for message in messages:
             if message.frames[0] not in self.log:
                 self.log.append(message.frames[0])
         receipts = [(m.sender, Receipt(dialogue="", utterance="", revision=0, verdict="stored")) for m in messages]
         if answered:
             answers = [(what, len(self.log)) for what, _ in questions]
-            future.set_result(ShardReply(receipts, [], answers))
+            new = [("event", "a", data) for data in self.log[before:]]
+            future.set_result(ShardReply(receipts, new, answers, end=len(self.log)))
 
     def die(self) -> None:
         for future, _, _ in self.begun:
@@ -62,10 +65,13 @@ def lane(clock: ManualClock, tmp_path: Path) -> ShardLane:
     return ShardLane(tmp_path, lambda: clock.t_ns / 1e9)
 
 
-def served(lane: ShardLane, log: list[bytes]) -> VirtualProcess:
+def served(lane: ShardLane, log: list[bytes], published: list[bytes] | None = None) -> VirtualProcess:
     process = VirtualProcess(log)
     lane.serve(process)
-    assert lane.opened()
+    opened = lane.opened()
+    assert opened
+    if published is not None:
+        published += [data for _, _, data in opened.published]
     return process
 
 
@@ -139,6 +145,7 @@ class Trial:
     log: list[bytes] = field(default_factory=list)
     put: int = 0
     answered: int = 0
+    published: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.lane = ShardLane(Path("unused"), lambda: self.clock.t_ns / 1e9)
@@ -158,10 +165,12 @@ class Trial:
 
     def reply(self) -> None:
         try:
-            self.answered += sum(len(reply.receipts) for reply, _ in self.lane.replies())
+            for reply, _ in self.lane.replies():
+                self.answered += len(reply.receipts)
+                self.published += [data for _, _, data in reply.published]
         except ShardLost:
             self.lane.lost()
-            self.process = served(self.lane, self.log)
+            self.process = served(self.lane, self.log, self.published)
 
     def die(self) -> None:
         self.process.die()
@@ -182,12 +191,13 @@ class Trial:
         st.sampled_from([Trial.say, Trial.send, Trial.work, Trial.reply, Trial.die, Trial.die_unanswered]), max_size=60
     )
 )
-def test_all_that_was_put_is_stored_once_and_in_order(steps):
+def test_all_that_was_put_is_stored_and_published_once_and_in_order(steps):
     trial = Trial()
     for step in [*steps, *[Trial.reply, Trial.send, Trial.work] * 4, Trial.reply]:
         step(trial)
     assert trial.log == [b"%d" % number for number in range(trial.put)]
     assert trial.answered == trial.put
+    assert trial.published == trial.log
 
 
 def test_dialogues_fall_evenly_and_few_move_with_one_shard_more():

@@ -1,7 +1,9 @@
 """Shards in processes that Ray keeps: real kills, and folders that do not fit."""
 
+import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,8 +20,6 @@ from erc_live.streams.errors import SessionError
 
 pytestmark = pytest.mark.xdist_group("processes")
 
-MARK = "ERC_LIVE_TEST"
-
 
 @pytest.fixture(scope="module")
 def loaded(tiny_world: dict[str, str]) -> Checkpoint:
@@ -27,10 +27,10 @@ def loaded(tiny_world: dict[str, str]) -> Checkpoint:
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The path of a socket must be short. Every process that is started meanwhile has the mark of it."""
-    with tempfile.TemporaryDirectory(prefix="erc-") as place:
-        monkeypatch.setenv(MARK, place)
+def folder() -> Iterator[Path]:
+    """The path of a socket must be short. All that a test starts has it in its environment."""
+    with tempfile.TemporaryDirectory(prefix="erc-") as place, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ERC_LIVE_TEST", place)
         yield Path(place)
 
 
@@ -41,15 +41,14 @@ def load(plan: LoadPlan, loaded: Checkpoint, folder: Path, weights: str) -> None
     assert result.stored + result.refused == result.utterances  # a machine that is busy may refuse a dialogue
     assert result.kills == len(result.recovery_s) == plan.kills
     assert "sent again" in lines[-1], lines  # it ended when it was asked to, in order
-    assert not [process for process in psutil.process_iter() if str(folder) in _begun_for(process)]
+    assert not [process for process in started(str(folder)) if process.pid != os.getpid()]
 
 
-def _begun_for(process: psutil.Process) -> str:
-    """What `folder` marked it with, through whomever it was started."""
-    try:
-        return process.environ().get(MARK, "")
-    except psutil.Error:
-        return ""
+def started(mark: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("ERC_LIVE_TEST") == mark:
+                yield process
 
 
 @pytest.mark.timeout(900)  # 4 processes load torch one after the other

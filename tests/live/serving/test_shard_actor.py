@@ -1,0 +1,47 @@
+"""Two processes that both think that a shard is theirs: only the newer one's word counts, and nothing is missing."""
+
+import msgspec
+import pytest
+
+from erc_live.live.config import Config
+from erc_live.live.serving.serving_capacity import generated
+from erc_live.live.serving.shard_actor import ShardActor, ShardQuestion
+from erc_live.models import checkpoint
+from erc_live.streams import codec
+from erc_live.streams.errors import SessionError
+from erc_live.streams.feature_channel import FeatureFrames
+from erc_live.streams.segmented_log import FileLog
+
+
+@pytest.fixture
+def actors(tiny_world, tmp_path):
+    tracker = msgspec.structs.replace(Config().tracker, weights=tiny_world["tracker.weights"])
+    config = msgspec.structs.replace(Config(), tracker=tracker)
+    pair = ShardActor(), ShardActor()
+    for actor in pair:
+        actor.load(config, 10, tmp_path)
+    return pair
+
+
+def test_who_hung_while_another_took_over_stores_nothing_and_what_it_did_not_say_is_published(
+    actors, tiny_world, tmp_path
+):
+    loaded = checkpoint.load(tiny_world["tracker.weights"])
+    older, newer = actors
+    messages = [FeatureFrames(b"me", codec.encode(generated(loaded, "a", number))) for number in range(4)]
+    opened = older.open(tmp_path / "shard-0", None, None)
+    first = older.turn(messages[:1], [ShardQuestion("past", "a")])
+    lost = older.turn(messages[1:2], [])  # it hangs before its reply arrives
+    taken = newer.open(tmp_path / "shard-0", opened.room, first.end)
+    assert taken.room == opened.room
+    assert taken.published == lost.published
+    with pytest.raises(SessionError, match="another process has taken it over"):
+        older.turn(messages[3:], [])
+    again = newer.turn(messages[1:3], [])
+    assert [receipt.verdict for _, receipt in again.receipts] == ["stored", "stored"]
+    assert [codec.from_json(data).seq for _, _, data in first.published + lost.published + again.published] == [0, 1, 2]
+    numbers = [b'"utterance":"u%d"' % number for number in range(4)]
+    log = FileLog(tmp_path / "shard-0", seize=True)
+    stored = b"".join(record.data for record in log.records())
+    log.close()
+    assert [number in stored for number in numbers] == [True, True, True, False]
