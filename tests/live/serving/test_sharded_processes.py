@@ -35,13 +35,30 @@ def folder() -> Iterator[Path]:
 
 
 def load(plan: LoadPlan, loaded: Checkpoint, folder: Path, weights: str) -> None:
-    lines: list[str] = []
-    result = bench_load(plan, loaded, folder, [f"tracker.weights={weights}"], lines.append)
+    lines, listening = list[str](), set[str]()
+
+    def told(line: str) -> None:
+        lines.append(line)
+        if line.startswith("standing by"):
+            listening.update(addresses(str(folder)))
+
+    result = bench_load(plan, loaded, folder, [f"tracker.weights={weights}"], told)
     assert (result.lost, result.repeated, result.wrong, result.holes, result.differing) == (0, 0, 0, 0, 0), lines
     assert result.stored + result.refused == result.utterances  # a machine that is busy may refuse a dialogue
     assert result.kills == len(result.recovery_s) == plan.kills
     assert "sent again" in lines[-1], lines  # it ended when it was asked to, in order
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert listening
     assert not [process for process in started(str(folder)) if process.pid != os.getpid()]
+
+
+def addresses(mark: str) -> Iterator[str]:
+    """Where what the test started listens."""
+    for process in started(mark):
+        with suppress(psutil.Error):
+            for one in process.net_connections("inet"):
+                if one.status == psutil.CONN_LISTEN:
+                    yield one.laddr.ip
 
 
 def started(mark: str) -> Iterator[psutil.Process]:
