@@ -22,6 +22,7 @@ from erc_live.live.errors import WorkerError
 from erc_live.live.privacy import purpose
 from erc_live.live.serving.ray_cluster import RayCluster, RayShard
 from erc_live.live.serving.rendezvous import shard_of
+from erc_live.live.serving.serve_metrics import ServeMetrics, ShardLoad, serve_metrics
 from erc_live.live.serving.shard_actor import ShardOpened, ShardQuestion, ShardReply
 from erc_live.live.serving.shard_lane import ShardLane, ShardLost
 from erc_live.streams.bundle_lock import BundleLock
@@ -73,6 +74,7 @@ class Gateway:
     lanes: list[ShardLane]
     names: Callable[[], str]
     spare: RayShard
+    metrics: ServeMetrics
     spare_stands_by: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -97,6 +99,7 @@ class Gateway:
                 if opened := lane.opened():
                     for published in opened.published:
                         outlet.publish(*published)
+                    self.metrics.recovered(number, opened.replayed)
                     self.news.opened(number, opened)
             except ShardLost as error:
                 self.replace(number, error)
@@ -112,6 +115,7 @@ class Gateway:
         """The spare is this shard from now on, and another one is started. Raises WorkerError."""
         lane = self.lanes[number]
         lane.lost()
+        self.metrics.lost(number)
         self.news.lost(number, str(error))
         if lane.losses > LOSSES:
             raise WorkerError(f"shard {number} was lost {lane.losses} times in a row, the last time: {error}")
@@ -133,10 +137,11 @@ def serve(serving: ShardedServing, news: GatewayNews, stopped: Callable[[], bool
     purpose.check(serving.config.session)
     with ExitStack() as stack:
         shards = _taken(serving, stack)
+        metrics = stack.enter_context(serve_metrics(serving.config.metrics))
         inlet = FeatureInlet(serving.features)
         stack.callback(inlet.close)
         cluster = stack.enter_context(RayCluster(serving.address, shards + SPARE_CPUS, inlet.wake))
-        gateway = _started(serving, cluster, news, shards)
+        gateway = _started(serving, cluster, news, shards, metrics)
         outlet = DialogueOutlet(serving.config.events.endpoint, gateway, keyless=serving.config.events.keyless)
         stack.callback(outlet.close)
         _until_open(gateway, outlet, stopped)
@@ -177,7 +182,9 @@ def _taken(serving: ShardedServing, stack: ExitStack) -> int:
     return there
 
 
-def _started(serving: ShardedServing, cluster: RayCluster, news: GatewayNews, shards: int) -> Gateway:
+def _started(
+    serving: ShardedServing, cluster: RayCluster, news: GatewayNews, shards: int, metrics: ServeMetrics
+) -> Gateway:
     """Every process loads, and takes over its shard as soon as it has."""
     lanes = [ShardLane(serving.folder / f"shard-{number}") for number in range(shards)]
     numbers = count()
@@ -195,7 +202,7 @@ def _started(serving: ShardedServing, cluster: RayCluster, news: GatewayNews, sh
                           f"{shards + 1} CPUs free?")  # fmt: skip
     for lane, process in zip(lanes, active, strict=True):
         lane.serve(process)
-    return Gateway(serving, cluster, news, lanes, name, spare)
+    return Gateway(serving, cluster, news, lanes, name, spare, metrics)
 
 
 def _check(loaded: "set[Future[int]]") -> None:
@@ -227,9 +234,11 @@ def _exchange(gateway: Gateway, inlet: FeatureInlet, outlet: DialogueOutlet) -> 
     for number, lane in enumerate(gateway.lanes):
         lane.send()
         try:
-            for reply, _ in lane.replies():
-                _hand_out(reply, inlet, outlet)
-                gateway.counts.update(reply.counts)
+            for done in lane.replies():
+                _hand_out(done.reply, inlet, outlet)
+                gateway.counts.update(done.reply.counts)
+                gateway.metrics.turn(number, done.messages, done.seconds, gateway.counts)
+                gateway.metrics.load(number, ShardLoad(done.reply.dialogues, len(lane), lane.age_s))
         except ShardLost as error:
             gateway.replace(number, error)
 

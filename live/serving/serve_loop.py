@@ -15,6 +15,7 @@ from erc_live.live.privacy import purpose
 from erc_live.live.privacy.notice import introduced
 from erc_live.live.serving.admission import Room
 from erc_live.live.serving.log_place import LogPlace
+from erc_live.live.serving.serve_metrics import ServeMetrics, ShardLoad, serve_metrics
 from erc_live.live.serving.serving_capacity import CapacityMeasure, measured
 from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping
 from erc_live.live.serving.shard_outcome import ShardCounts
@@ -56,6 +57,7 @@ class Opened:
     outlet: DialogueOutlet
     recovery: ShardRecovery
     room: Room
+    metrics: ServeMetrics
 
 
 def serve(
@@ -73,12 +75,13 @@ def serve(
     purpose.check(serving.config.session)
     with ExitStack() as stack:
         stack.callback(serving.place.close)
+        metrics = stack.enter_context(serve_metrics(serving.config.metrics))
         loaded = load_shard(serving)
         log = _take_over(serving, standing_by, stopped)
         if log is None:
             return ShardCounts()
         stack.callback(log.close)
-        opened = _open(serving, loaded, log, stack)
+        opened = _open(serving, loaded, log, metrics, stack)
         ready(opened)
         while not (stopped() or (serving.drain and not opened.shard.dialogues)):
             _turn(opened)
@@ -153,14 +156,15 @@ class _Present(NamedTuple):
         reply(self.shard.alive(dialogue))
 
 
-def _open(serving: Serving, loaded: ShardParts, log: RecordLog, stack: ExitStack) -> Opened:
+def _open(serving: Serving, loaded: ShardParts, log: RecordLog, metrics: ServeMetrics, stack: ExitStack) -> Opened:
     config = serving.config
     shard, recovery = open_shard(config, loaded, log, serving.place, stack)
     outlet = DialogueOutlet(config.events.endpoint, _Present(shard), keyless=config.events.keyless)
     stack.callback(outlet.close)
     inlet = FeatureInlet(serving.features)
     stack.callback(inlet.close)
-    return Opened(shard, inlet, outlet, recovery, loaded.room)
+    metrics.recovered(0, recovery.replayed)
+    return Opened(shard, inlet, outlet, recovery, loaded.room, metrics)
 
 
 def _turn(opened: Opened) -> None:
@@ -177,7 +181,10 @@ def _turn(opened: Opened) -> None:
 
 
 def _flush(opened: Opened) -> None:
-    outcome = opened.shard.flush()
+    shard, begun_s, messages = opened.shard, time.perf_counter(), len(opened.shard)
+    opened.metrics.load(0, ShardLoad(len(shard.dialogues), messages, shard.age_s))
+    outcome = shard.flush()
+    opened.metrics.turn(0, messages, time.perf_counter() - begun_s, vars(shard.counts))
     for published in outcome.published:
         opened.outlet.publish(*published)
     for sender, receipt in outcome.receipts:

@@ -111,6 +111,15 @@ class DialogueShard:
         """Whether something that gets a receipt waits for `flush`."""
         return bool(self._finals)
 
+    def __len__(self) -> int:
+        """Messages that wait."""
+        return len(self._finals)
+
+    @property
+    def age_s(self) -> float:
+        """For how long the first of them waits."""
+        return self._waited_s() if self._finals else 0.0
+
     @property
     def space(self) -> int:
         """How many messages may be taken now."""

@@ -52,13 +52,15 @@ Published = tuple[str, str, bytes]  # as of `DialogueOutlet.publish`
 @dataclass
 class ShardReply:
     """What became of a turn: `receipts` by sender; what is to be `published`; `answers` to the questions, as they are
-    after that. `counts`: of this turn, by the names of `ShardCounts`; `end`: of the log, after it.
+    after that. `counts`: of this turn, by the names of `ShardCounts`; `dialogues` that are open, and the `end`
+    of the log, after it.
     """
 
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    dialogues: int = 0
     end: int = 0
 
 
@@ -109,7 +111,7 @@ class ShardActor:
             _flush(shard, reply)
         reply.answers = [getattr(shard, what)(dialogue) for what, dialogue in questions]
         reply.counts, shard.counts = vars(shard.counts), ShardCounts()
-        reply.end = shard.keeping.log.end
+        reply.dialogues, reply.end = len(shard.dialogues), shard.keeping.log.end
         return reply
 
 

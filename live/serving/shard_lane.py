@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from erc_live.live.serving.shard_actor import Room, ShardOpened, ShardQuestion, ShardReply
 from erc_live.streams.feature_channel import FeatureFrames
@@ -44,6 +44,14 @@ class ShardProcess(Protocol):
     def kill(self) -> None:
         """End it, if it still can be; it is heard no more in any case."""
         ...
+
+
+class TurnDone(NamedTuple):
+    """A reply, to so many messages, and how long it took."""
+
+    reply: ShardReply
+    messages: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -137,8 +145,8 @@ class ShardLane:
         future = self._process.turn(messages, [one.question for one in asked])
         self._flying.append(_TurnInFlight(future, messages, asked, self._now()))
 
-    def replies(self) -> Iterator[tuple[ShardReply, int]]:
-        """Of the turns that are done, in order, and of how many messages; the questions are answered when the caller
+    def replies(self) -> Iterator[TurnDone]:
+        """Of the turns that are done, in order; the questions are answered when the caller
         has published what came before. Raises ShardLost, also where the process does not answer, and SessionError.
         """
         while self._flying and self._flying[0].future.done():
@@ -146,7 +154,7 @@ class ShardLane:
             reply = turn.future.result()
             self._flying.popleft()
             self.losses, self._end = 0, reply.end
-            yield reply, len(turn.messages)
+            yield TurnDone(reply, len(turn.messages), self._now() - turn.begun_s)
             for one, answer in zip(turn.asked, reply.answers, strict=True):
                 one.reply(answer)
         if self._flying and self._now() - self._flying[0].begun_s > HUNG_S:

@@ -57,10 +57,11 @@ def operators(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> It
             observers.append(registration.observe)
             asked = registration.command
         if config.metrics.port:
-            from erc_live.live.session.prometheus import SessionMetrics, served  # here: few sessions are measured
+            from erc_live.live.metrics_endpoint import served  # here: few sessions are measured
+            from erc_live.live.session.prometheus import SessionMetrics
 
             metrics = SessionMetrics()
-            stack.enter_context(served(metrics, config.metrics.port))
+            stack.enter_context(served(metrics.registry, config.metrics.port))
             observers.append(metrics.observe)
         replaying = not any(source.live for source in session.sources)
         actions = AlertActions(config.alerts, replaying)

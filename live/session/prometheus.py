@@ -1,16 +1,13 @@
-"""What a session does, in figures that Prometheus reads: on the loopback interface, and only if somebody names a port.
+"""What a session does, in figures that Prometheus reads (`live/metrics_endpoint.py`).
 
 No word of what was said and no name of a person is in them; but how often each label was, is. The rule of this file: it
 only listens to the messages that the supervisor hears of, and a scrape costs the session nothing.
 """
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import (
     RELABEL_REACH,
     AnyMessage,
@@ -25,7 +22,6 @@ from erc_live.streams.messages import (
 )
 from erc_live.streams.stage_durations import STAGES, stage_durations
 
-HOST = "127.0.0.1"
 LATENCIES_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
@@ -116,18 +112,3 @@ class SessionMetrics:
             self._level.labels(worker).set(status.level_db)
         if status.rate_hz is not None:
             self._rate.labels(worker).set(status.rate_hz)
-
-
-@contextmanager
-def served(metrics: SessionMetrics, port: int) -> Iterator[None]:
-    """Answer at http://127.0.0.1:PORT/metrics in a thread. Raises AddressError where the port cannot be used."""
-    try:
-        server, thread = start_http_server(port, addr=HOST, registry=metrics.registry)
-    except OSError as error:
-        raise AddressError(f"metrics.port {port}: cannot be used ({error.strerror}); name another, or 0") from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

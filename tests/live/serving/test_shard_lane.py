@@ -165,7 +165,7 @@ class Trial:
 
     def reply(self) -> None:
         try:
-            for reply, _ in self.lane.replies():
+            for reply, *_ in self.lane.replies():
                 self.answered += len(reply.receipts)
                 self.published += [data for _, _, data in reply.published]
         except ShardLost:

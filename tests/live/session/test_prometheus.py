@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from erc_live.live.session.prometheus import SessionMetrics, served
+from erc_live.live.metrics_endpoint import served
+from erc_live.live.session.prometheus import SessionMetrics
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import AnyMessage, Gap, Overload, Relabel, WorkerLost
 
@@ -85,13 +86,13 @@ def test_a_scrape_has_no_words_and_no_names() -> None:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with served(metrics, port):
+    with served(metrics.registry, port):
         with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             text = answer.read().decode()
-        with pytest.raises(AddressError, match=f"metrics.port {port}"), served(metrics, port):
+        with pytest.raises(AddressError, match=f"metrics.port {port}"), served(metrics.registry, port):
             pass
     assert "erc_live_utterances_total" in text
     assert "Ada" not in text
     assert "knew" not in text
-    with served(metrics, port):  # the port is free again
+    with served(metrics.registry, port):  # the port is free again
         pass
