@@ -1,6 +1,6 @@
 """`erc-live score` as people call it: for each recording what a replay of it gives, and what happens to bad ones.
 
-With real weights and recordings: pytest -m slow tests/live/commands/test_score_command.py
+Longer recordings: pytest -m slow tests/live/commands/test_score_command.py
 """
 
 import json
@@ -81,8 +81,7 @@ FILES = {
 
 
 @pytest.mark.real
-@pytest.mark.slow
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("case", ["a speech", pytest.param("films and a meeting", marks=pytest.mark.slow)])
 def test_real_recordings_are_scored_as_a_replay_recognises_them(
     run,  # noqa: F811
     shared_data,
