@@ -103,7 +103,9 @@ class NatsConnection:
         import nats
 
         options = {"allow_reconnect": False, "connect_timeout": PATIENCE_S, "error_cb": _known, "name": "erc-live"}
-        return await nats.connect(self.place.server, **options)
+        # How often, and how far apart, it knocks where nobody is; by default it does so for two minutes.
+        knocking = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.5}
+        return await nats.connect(self.place.server, **options, **knocking)
 
     async def _anybody(self, subject: str) -> bool:
         try:

@@ -91,9 +91,15 @@ class ShardActor:
         loaded = self._loaded._replace(room=admission.Room(*room))
         place = FolderPlace(folder, seize=True)
         log = place.open()
-        self._shard, found = open_shard(self._config, loaded, log, place, ExitStack())
+        self._stack = ExitStack()
+        self._stack.callback(log.close)
+        self._shard, found = open_shard(self._config, loaded, log, place, self._stack)
         missed = [] if since is None else list(_events(log, since))
         return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room, log.end, missed)
+
+    def close(self) -> None:
+        """Let go of the log. The end of the process does it, too."""
+        self._stack.close()
 
     def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> ShardReply:
         """Take what came, classify it and put it on the disk. Raises SessionError where that fails: nothing may be

@@ -20,7 +20,9 @@ def actors(tiny_world, tmp_path):
     pair = ShardActor(), ShardActor()
     for actor in pair:
         actor.load(config, 10, tmp_path)
-    return pair
+    yield pair
+    for actor in pair:
+        actor.close()
 
 
 def test_who_hung_while_another_took_over_stores_nothing_and_what_it_did_not_say_is_published(

@@ -104,6 +104,7 @@ def test_the_events_of_the_server_are_those_of_a_replay(start, folder, played):
         assert there["probs"] == pytest.approx(here["probs"], abs=1e-4)
 
 
+@pytest.mark.slow  # it waits 20 s of real time; `test_dialogue_feed.py` does not
 def test_without_a_server_what_is_lost_is_told_and_the_exit_code_says_so(start, folder, played):
     fed = start("fed", *played, "--speed", "10", "--feed", f"desk-4@ipc://{folder}/nobody")
     _, err = fed.communicate(timeout=PATIENCE_S)

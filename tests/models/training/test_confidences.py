@@ -21,7 +21,7 @@ LABELS = torch.multinomial(TRUTH.softmax(-1), 1, generator=DRAW)[:, 0]
 class TooSure:
     """Knows the law from words as it is, and from the voice three times too sure."""
 
-    config = SimpleNamespace(causal=False)
+    config = SimpleNamespace(causal=False, classes=3)
 
     def forward(self, batch: DialogueBatch) -> Tensor:
         words = batch.present[..., :1]
