@@ -357,14 +357,15 @@ def _address(reader: str, instance: int) -> bytes:
 
 
 def _without_outdated(batch: list[Numbered]) -> list[Numbered]:
-    """The same, of messages of which only the newest counts, the newest of each worker."""
+    """The same, of messages of which only the newest counts, the newest of each worker, and of each of its warnings."""
     kept: list[Numbered] = []
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, str]] = set()
     for received in reversed(batch):
         message = received.message
         if isinstance(message, WorkerStatus) and BY_NAME["status"].late == "newest":
-            if (message.worker, message.pid) in seen:
+            kind = message.worker, message.pid, message.warning
+            if kind in seen:
                 continue
-            seen.add((message.worker, message.pid))
+            seen.add(kind)
         kept.append(received)
     return kept[::-1]

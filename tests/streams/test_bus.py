@@ -10,6 +10,7 @@ import pytest
 import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from erc_live.streams import codec
 from erc_live.streams.address import BusAddresses
@@ -187,6 +188,18 @@ def test_of_signs_of_life_only_the_newest_counts_and_none_is_lost_in_the_log(end
             publisher.publish(STATUS)
         assert receive_until(inlet, bool, publisher) == [STATUS]
         assert publisher.end == 0
+
+
+def test_a_warning_is_not_outdated_by_the_sign_of_life_after_it(endpoint: str) -> None:
+    warnings = [structs.replace(STATUS, warning=line) for line in ("hangs", "answers again")]
+    with (
+        closing(Publisher(endpoint, "mic", RECORDING)) as publisher,
+        closing(reader(endpoint, topics=("status",))) as inlet,
+    ):
+        receive_until(inlet, lambda _: publisher._ring.readers, publisher)
+        for status in (*warnings, STATUS, STATUS):
+            publisher.publish(status)
+        assert receive_until(inlet, lambda received: STATUS in received, publisher) == [*warnings, STATUS]
 
 
 def test_what_a_barred_publisher_says_is_not_heard(endpoint: str) -> None:
