@@ -92,7 +92,7 @@ def train(
     """Train a network on a corpus; epoch, seed, temperature and threshold are chosen on its dev split.
 
     With --folds nothing is chosen: each seed runs to its last epoch in each fold. Then every seed learns from all of
-    it, and they answer together: better than one alone, at so many times the cost of a step.
+    it, and they answer together, at so many times the cost of a step.
 
     Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
     """
