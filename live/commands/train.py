@@ -70,8 +70,8 @@ def train(
     sizes: Sizes = None,
     modalities: Modalities = "tav",
     seeds: Seeds = "1",
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 30,
-    patience: Patience = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 100,
+    patience: Patience = 12,
     batch: Batch = 64,
     rate: Rate = 1e-3,
     tune_text: Tune = False,
@@ -91,8 +91,8 @@ def train(
 ) -> None:
     """Train a network on a corpus; epoch, seed, temperature and threshold are chosen on its dev split.
 
-    With --folds nothing is chosen: each seed runs to its last epoch in each fold. Then every seed learns from all of
-    it, and they answer together, at so many times the cost of a step.
+    With --folds, each fold is scored by weights that never saw it, after the epoch that was best on the other folds.
+    Then every seed learns from all of it, and they answer together, at so many times the cost of a step.
 
     Ctrl-C ends a run at any time, and the same command with --resume goes on. Under torchrun it uses several processes.
     """
@@ -175,9 +175,10 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     if asked.published is not None:
         config = as_published(config, data, asked.published)
     command = " ".join(["erc-live", *sys.argv[1:]])
-    runs = len(config.seeds) * (config.folds + 1)
-    if config.folds and config.tune_text:
-        runs -= len(config.seeds) - 1
+    seeds = len(config.seeds)
+    runs = seeds * (config.folds + 1)
+    if config.folds:  # with a tuned encoder one seed stays; else the first seed tries how many epochs are right
+        runs += 1 - seeds if config.tune_text else config.folds
     advice = f"the same command with --resume goes on in {asked.out}"
     if config.tune_text:
         print_precision()
@@ -194,6 +195,9 @@ def _other_epochs(card: "Card", config: "TrainConfig") -> str:
     """What to tell who trained for too few epochs or too many; nothing if they seem to have been right."""
     from erc_live.models.training.learning_curve import fell_since, still_rising
 
+    if "epochs" in card.scores.get("folds", {}):
+        last = card.scores["folds"]["epochs"]["chosen"] == config.epochs
+        return f"the folds were best after the last epoch: --epochs {2 * config.epochs} may do better" if last else ""
     curve: list[float] = card.scores["folds"]["curve"] if config.folds else []
     if still_rising(curve):
         return f"the folds still got better when training ended: --epochs {2 * config.epochs} may do better"
@@ -215,7 +219,7 @@ def _folds_summary(card: "Card") -> str:
     scored = (
         f"folds, {found['utterances']} utterances{together}: W-F1 {found['weighted_f1']:.4f} (95 % over dialogues "
         f"{low:.4f} to {high:.4f}), macro-F1 {found['macro_f1']:.4f}, calibration error "
-        f"{found['calibration']['error']:.4f}"
+        f"{found['calibration']['error']:.4f}{_ended(found)}"
     )
     alone = [
         f"{title} {each['mean']:.4f} ± {each['sd']:.4f}"
@@ -225,6 +229,11 @@ def _folds_summary(card: "Card") -> str:
     ]
     scored += _dimensions(found)
     return f"{scored}; a seed alone: {', '.join(alone)}" if alone else scored
+
+
+def _ended(folds: Mapping[str, Any]) -> str:
+    """How many epochs the folds chose, if they did."""
+    return f", after {folds['epochs']['chosen']} epochs" if "epochs" in folds else ""
 
 
 def _summary(card: "Card") -> str:

@@ -35,8 +35,11 @@ class TrainConfig:
     seeds: tuple[int, ...] = (0,)
     modalities: tuple[str, ...] = MODALITIES
     start: str | None = None  # the weights to go on from
-    epochs: int = 30
-    patience: int | None = 8  # epochs without a better score on dev; None: the last of all is kept
+    epochs: int = 100
+    patience: int | None = 12  # epochs without a better score on dev; None: the last of all is kept
+    stop: int | None = (
+        None  # the epoch that is the last, of a schedule of `epochs`; None: the schedule is run to its end
+    )
     batch_utterances: int = 64
     rate: float = 1e-3
     tune_text: bool = False  # train the text encoder, too

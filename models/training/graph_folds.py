@@ -1,9 +1,13 @@
 """A recipe scored on all that is labelled, without ever being chosen on what scores it; then trained on all of it.
 
 Train and dev together are parted into folds by what their dialogues share (an episode, a session). For each fold, every
-seed learns from the other folds for all epochs, and its last epoch answers for the fold: nobody chooses anything on
-these answers. Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their
-interval over dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
+seed learns from the other folds, and its last epoch answers for the fold: nobody chooses anything on these answers.
+Together they are scores of the recipe on the whole corpus: their mean and spread over seeds and their interval over
+dialogues are on the card. Temperatures and thresholds, a few numbers, are fitted on the pooled answers.
+How many epochs are right differs by a factor of ten between corpora. So the first seed is scored on each fold after
+each epoch, until that gets no better (`patience`), and a fold is answered for after the epoch that was best on the
+*other* folds; what stays has the epoch that was best on all. These runs are repeated up to there, which gives the same
+weights. With a text encoder that is tuned, which takes hours, all runs go to the end.
 What stays is trained on all folds: every seed, and they answer together (`ensemble.py`), as they are scored. Where
 each seed has tuned a text encoder of its own, it is the first seed. An encoder that was trained with folds brings an
 encoder for each (`fold_encoders.py`), and its folds are taken; the graph of a fold begins with the answer of the
@@ -16,12 +20,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
+from typing import Any
 
 import torch
 
 from erc_live.models import checkpoint
-from erc_live.models.card import CARD
+from erc_live.models.card import CARD, Card
 from erc_live.models.errors import CorpusError
 from erc_live.models.training.dialogue_dataset import DialogueDataset, Example, encoded, fitting
 from erc_live.models.training.evaluation import classify
@@ -30,6 +34,7 @@ from erc_live.models.training.folds import grouped_folds
 from erc_live.models.training.graph_config import Run, TrainConfig
 from erc_live.models.training.graph_training import train_graph
 from erc_live.models.training.judgement import Judged, cooled, judge
+from erc_live.models.training.learning_curve import FoldCurves
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
 from erc_live.models.training.ratings import with_dimensions
 from erc_live.models.training.run_folder import TEXT, spread
@@ -45,17 +50,23 @@ def train_folds(dataset: DialogueDataset, encoder: Path, config: TrainConfig, ru
     """
     dataset = dataset.only(config.modalities)
     every = [*dataset.train, *dataset.dev]
-    config = with_dimensions(replace(config, patience=None), every)
+    config = with_dimensions(config, every)
     parts = fold_parts(dataset, encoder, config.folds)
+    tried = None if config.tune_text or config.patience is None else _tried(dataset, encoder, config, run)
+    config = replace(config, patience=None)
     for fold in range(config.folds):
-        _leave_out(fold, dataset, encoder, config, run)
+        stop = tried.best(without=fold) if tried else None
+        _leave_out(fold, dataset, encoder, replace(config, stop=stop), replace(run, out=_out(run, fold)))
     scored = [example for example in every if example.group in parts]
     dev = [example for example in dataset.dev if example.group in parts]
     seeds = [_Folded(run, seed, encoder, config, parts) for seed in config.seeds]
     staying = seeds[:1] if config.tune_text else seeds
     judged = _judged(replace(dataset, train=scored, dev=dev), seeds, config.seeds, staying)
-    whole = replace(dataset, train=every)
-    return train_graph(whole, encoder, replace(config, seeds=config.seeds[: len(staying)]), run, judged)
+    curves = tried or FoldCurves([curve for seed in seeds for curve in seed.curves])
+    told = {"curve": curves.mean(), **({"epochs": _chosen(tried, config.folds)} if tried else {})}
+    judged = replace(judged, scores={**judged.scores, "folds": {**judged.scores["folds"], **told}})
+    config = replace(config, seeds=config.seeds[: len(staying)], stop=tried.best() if tried else None)
+    return train_graph(replace(dataset, train=every), encoder, config, run, judged)
 
 
 def fold_answers(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> Iterator[list[Answers]]:
@@ -69,8 +80,29 @@ def fold_answers(dataset: DialogueDataset, encoder: Path, config: TrainConfig, r
     dataset = dataset.only(config.modalities)
     config = with_dimensions(replace(config, patience=None), [*dataset.train, *dataset.dev])
     for fold in range(config.folds):
-        inside = _leave_out(fold, dataset, encoder, config, run)
+        inside = _leave_out(fold, dataset, encoder, config, replace(run, out=_out(run, fold)))
         yield [_FoldRun(run, seed, fold, encoder, config)(inside) for seed in config.seeds]
+
+
+def _tried(dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> FoldCurves:
+    """How the first seed scores on each fold after each epoch, until that gets no better."""
+    config = replace(config, seeds=config.seeds[:1])
+    curves = []
+    for fold in range(config.folds):
+        into = replace(run, out=run.out / f"tried-{fold}")
+        _leave_out(fold, dataset, encoder, config, into)
+        curves.append(_curve(checkpoint.load(str((into.out / f"seed-{config.seeds[0]}").resolve())).card))
+    return FoldCurves(curves)
+
+
+def _chosen(curves: FoldCurves, folds: int) -> dict[str, Any]:
+    """Which epoch was the last, for the card."""
+    return {"chosen": curves.best(), "by_fold": [curves.best(without=fold) for fold in range(folds)]}
+
+
+def _curve(card: Card) -> list[float]:
+    scores: list[float] = card.training["curve"]["dev_weighted_f1"]
+    return scores
 
 
 def _leave_out(fold: int, dataset: DialogueDataset, encoder: Path, config: TrainConfig, run: Run) -> list[Example]:
@@ -79,9 +111,9 @@ def _leave_out(fold: int, dataset: DialogueDataset, encoder: Path, config: Train
     every = [*dataset.train, *dataset.dev]
     inside = [example for example in every if parts.get(example.group) == fold]
     rest = [example for example in every if parts.get(example.group) != fold]
-    own, into = fold_folder(encoder, fold), replace(run, out=_out(run, fold))
+    own = fold_folder(encoder, fold)
     text = own if config.tune_text else encoder
-    train_graph(replace(dataset, train=rest, dev=inside), text, config, into, head=own)
+    train_graph(replace(dataset, train=rest, dev=inside), text, config, run, head=own)
     return inside
 
 
@@ -102,7 +134,7 @@ class _FoldRun:
         self._text = open_encoders(own if alone else encoder)
         self._model, self._cache = trained.model, run.cache
         self._divisor = float(trained.card.training["temperature"])
-        self.curve: list[float] = trained.card.training["curve"]["dev_weighted_f1"]
+        self.curve = _curve(trained.card)
 
     def __call__(self, dialogues: Sequence[Example]) -> Answers:
         data = fitting(encoded(dialogues, self._text, self._cache), self._model)
@@ -132,8 +164,8 @@ class _Folded:
 def _judged(
     dataset: DialogueDataset, seeds: Sequence[_Folded], numbers: Sequence[int], staying: Sequence[_Folded]
 ) -> Judged:
-    """Confidences and scores of those that stay, together; beside them mean and spread of all seeds, each alone;
-    the part of it that is dev; and the mean score of a seed after each epoch, which chooses nothing.
+    """Confidences and scores of those that stay, together; beside them mean and spread of all seeds, each alone, and
+    the part of it that is dev.
     """
 
     def together(dialogues: Sequence[Example]) -> Answers:
@@ -149,8 +181,7 @@ def _judged(
         name: spread({seed: score(one.confusions().sum(0)) for seed, one in zip(numbers, pooled, strict=True)})
         for name, score in (("weighted_f1", weighted_f1), ("macro_f1", macro_f1))
     }
-    curve = [mean(scores) for scores in zip(*(one for seed in seeds for one in seed.curves), strict=True)]
-    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap([together(every)])), "curve": curve}
+    folds = {**judged.scores["folds"], "seeds": several, "interval": list(bootstrap([together(every)]))}
     return replace(judged, scores={**judged.scores, "folds": folds})
 
 

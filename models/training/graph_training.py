@@ -118,6 +118,7 @@ def _seeds(graph_run: GraphRun, data: EncodedDialogues) -> checkpoint.Checkpoint
             clip=config.clip,
             patience=config.patience,
             chosen=config.patience is not None,
+            stop=config.stop,
             **schedule(config),
         )
         task = GraphTask if config.published is None else PublishedTask

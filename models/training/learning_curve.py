@@ -1,9 +1,29 @@
-"""Whether a run has ended too early or too late, seen from its scores after each epoch."""
+"""When a run should end, and whether it has ended too early or too late, seen from its scores after each epoch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
 
 LATE = 3  # the last of so many parts of a run is compared with all before it
 NOISE = 0.003  # of weighted F1, which averaged weights still move from epoch to epoch when nothing is learnt any more
+
+
+@dataclass(frozen=True)
+class FoldCurves:
+    """Scores of one recipe on each fold after each epoch. One that ended early is taken to have stayed as it was."""
+
+    curves: Sequence[Sequence[float]]
+
+    def mean(self, without: int | None = None) -> list[float]:
+        """The mean over the folds, or over the others than one."""
+        others = [curve for fold, curve in enumerate(self.curves) if fold != without]
+        longest = max(map(len, others))
+        return [mean(curve[min(epoch, len(curve) - 1)] for curve in others) for epoch in range(longest)]
+
+    def best(self, without: int | None = None) -> int:
+        """The epoch, counted from 1, after which that is highest; of equal ones the first."""
+        scores = self.mean(without)
+        return max(range(len(scores)), key=scores.__getitem__) + 1
 
 
 def still_rising(scores: Sequence[float]) -> bool:

@@ -80,6 +80,9 @@ class Recipe:
     score_every: int = 1  # epochs; the last is always scored
     warm_up: float = 0.1  # share of the run in which the rate rises
     fall_from: float = 0.0  # place in the run from which on it falls; 1: it does not
+    stop: int | None = (
+        None  # the epoch it ends after, where that is before `epochs`, whose schedule it has all the same
+    )
     plateau: Plateau | None = None  # what else the rate depends on; the task then scores its `loss`
     decoupled: bool = True  # AdamW (Loshchilov and Hutter 2019); else Adam, where decay is a part of the gradient
 
@@ -169,12 +172,13 @@ class Trainer:
         fit, recipe = self._fit, self._recipe
         if self._path.is_file():
             self._resume()
-        while len(fit.losses) < recipe.epochs and not self._hopeless():
+        end = recipe.epochs if recipe.stop is None else min(recipe.stop, recipe.epochs)
+        while len(fit.losses) < end and not self._hopeless():
             epoch = len(fit.losses)
             seed = recipe.first_seed + epoch
             set_seed(seed, device_specific=True)  # of dropout
             fit.losses.append(self._learn(epoch, Generator().manual_seed(seed)))
-            last = epoch + 1 == recipe.epochs
+            last = epoch + 1 == end
             fit.scores.append(self._score() if last or (epoch + 1) % recipe.score_every == 0 else {})
             self._keep_best(epoch)
             if self._accelerator.is_main_process:

@@ -82,9 +82,21 @@ def test_folds_that_still_get_better_are_told(
     monkeypatch.setattr("erc_live.models.training.learning_curve.still_rising", rising)
     monkeypatch.setattr("erc_live.live.commands.train.print_line", lines.append)
     common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 2, *TINY)
-    assert run(train, *common, "--folds", 2)[0] == 0
+    assert run(train, *common, "--folds", 2, "--tune-text")[0] == 0
     assert lines == ["the folds still got better when training ended: --epochs 4 may do better"]
     assert seen == [checkpoint.load(str(tmp_path / "run")).card.scores["folds"]["curve"]]
+
+
+def test_folds_that_were_best_at_the_end_are_told(
+    talks: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("erc_live.live.commands.train.print_line", lines.append)
+    common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 1, *TINY)
+    code, said = run(train, *common, "--folds", 2)
+    assert code == 0
+    assert "after 1 epochs" in said
+    assert lines == ["the folds were best after the last epoch: --epochs 2 may do better"]
 
 
 def test_another_corpus_needs_the_same_labels(talks: Path, bert: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from erc_live.models.training.fold_encoders import FoldEncoders
 from erc_live.models.training.graph_config import Run
 from erc_live.models.training.graph_folds import already_learnt, averaged, fold_answers, joined, train_folds
 from erc_live.models.training.graph_task import GraphTask
+from erc_live.models.training.learning_curve import FoldCurves
 from erc_live.models.training.metrics import Answers, bootstrap, macro_f1, weighted_f1
 from erc_live.models.training.run_folder import seed_folders
 from erc_live.models.training.trainer import Trainer
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.xdist_group("graph_folds")  # what its fixtures train i
 
 SEEDS = (0, 4)
 FOLDS = 2
-FOLDED = replace(CONFIG, folds=FOLDS, seeds=SEEDS, epochs=3, patience=1)
+FOLDED = replace(CONFIG, folds=FOLDS, seeds=SEEDS, epochs=3, patience=None)
 
 
 def sessions() -> DialogueDataset:
@@ -185,6 +186,25 @@ def test_the_weights_answer_at_the_temperature_of_the_folds(spy: Spy, encoder: P
         classify(loaded.model, dialogues).logits * loaded.card.training["temperature"] for loaded in (kept, *plain)
     )
     torch.testing.assert_close(one, torch.stack(others).mean(0), atol=1e-4, rtol=1e-4)
+
+
+def test_a_fold_ends_after_the_epoch_that_was_best_on_the_others(encoder: Path, tmp_path: Path) -> None:
+    """By the runs that tried it, up to where runs of that fold are the same; what is kept has the best epoch of all."""
+    config = replace(FOLDED, epochs=6, patience=2, seeds=(4, 0))
+    chosen = train_folds(sessions(), encoder, config, Run(tmp_path, tmp_path / "cache")).card
+
+    def curve(run: str) -> list[float]:
+        return checkpoint.load(str(tmp_path / run)).card.training["curve"]["dev_weighted_f1"]  # type: ignore[no-any-return]
+
+    tried = [curve(f"tried-{fold}/seed-4") for fold in range(FOLDS)]
+    other_best = [other.index(max(other)) + 1 for other in reversed(tried)]
+    assert FOLDS == 2
+    assert chosen.scores["folds"]["epochs"] == {"chosen": FoldCurves(tried).best(), "by_fold": other_best}
+    assert chosen.scores["folds"]["curve"] == FoldCurves(tried).mean()
+    assert chosen.training["epoch"] == chosen.scores["folds"]["epochs"]["chosen"]
+    for fold, end in enumerate(other_best):
+        assert len(curve(f"fold-{fold}/seed-0")) == end
+        assert curve(f"fold-{fold}/seed-4")[: len(tried[fold])] == tried[fold][:end]
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(spy: Spy, encoder: Path, tmp_path: Path) -> None:

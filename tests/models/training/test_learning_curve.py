@@ -1,9 +1,10 @@
 """When a run is said to have ended too early, or too late: not for what weights do by chance."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_live.models.training.learning_curve import NOISE, fell_since, still_rising
+from erc_live.models.training.learning_curve import NOISE, FoldCurves, fell_since, still_rising
 
 scores = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=40)
 
@@ -35,3 +36,18 @@ def test_a_run_that_was_better_in_its_middle_has_fallen_since() -> None:
 @given(scores)
 def test_nobody_is_told_to_train_both_longer_and_shorter(curve: list[float]) -> None:
     assert not (still_rising(curve) and fell_since(curve) is not None)
+
+
+def test_the_epoch_of_a_fold_is_chosen_by_the_others() -> None:
+    curves = FoldCurves([[0.1, 0.9], [0.5, 0.4, 0.6, 0.5], [0.5, 0.4, 0.55, 0.5]])
+    assert curves.best(without=0) == 3
+    assert curves.mean(without=0)[2] == pytest.approx(0.575)
+    assert curves.mean(without=1) == pytest.approx([0.3, 0.65, 0.725, 0.7])  # the one that ended stays as it was
+
+
+@given(st.lists(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9), min_size=2, max_size=5), st.data())
+def test_no_score_of_a_fold_moves_its_own_epoch(curves: list[list[float]], data: st.DataObject) -> None:
+    fold = data.draw(st.integers(0, len(curves) - 1))
+    other = data.draw(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9))
+    changed = [other if place == fold else curve for place, curve in enumerate(curves)]
+    assert FoldCurves(curves).best(without=fold) == FoldCurves(changed).best(without=fold)
