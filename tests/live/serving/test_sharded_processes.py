@@ -99,6 +99,7 @@ def test_a_dialogue_keeps_its_weights_and_another_one_gets_those_that_are_new(lo
     old = structs.replace(Config(), tracker=structs.replace(Config().tracker, weights=tiny_world["tracker.weights"]))
     checkpoint.save(folder / "new", answering(loaded.model.config), loaded.card)
     spoken = [generated(loaded, "a", number) for number in range(2)]
+    (folder / "log").mkdir()
     generations, actor = take_up(folder / "log", 1, old.tracker.weights), ShardActor()
     actor.load(old, 10, folder)
     actor.open(shard_folder(folder / "log", generations.shard("a")), None, None)
