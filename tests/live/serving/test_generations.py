@@ -350,6 +350,22 @@ def test_weights_that_are_gone_are_missed_only_by_dialogues_that_are_open(world,
     assert world.closed == [1]
 
 
+def test_an_end_that_was_stored_and_not_answered_is_an_end(world):
+    world.serve(1, "first")
+    for dialogue in "ab":
+        world.say(dialogue)
+    world.turns()
+    world.serve(1, "second")
+    world.end("a")
+    world.lose(0, "after")
+    world.turns()
+    world.say("a")
+    world.turns()
+    world.check()
+    assert [(one.words, one.weights[:-1]) for one in world.stored[2:]] == [(("a", 1, 0), "second")]
+    assert not world.closed  # of b
+
+
 def test_what_was_put_aside_stays(world):
     world.serve(1, "first")
     world.say("a")
