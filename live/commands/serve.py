@@ -57,12 +57,7 @@ def serve(
         ),
     ] = None,
     shards: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=1000,
-            help="With --ray: so many for new dialogues; default: as there are, 2 of a new log.",
-        ),
+        int, typer.Option(min=0, max=1000, help="With --ray: so many for new dialogues; default: as there are, or 2.")
     ] = 0,
     purpose: Purpose = None,
     setting: Setting = None,
