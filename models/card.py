@@ -97,6 +97,11 @@ class Described:
     card: Card
     hashes: Mapping[str, str]
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        return self.hashes[WEIGHTS][:12]
+
     def encoder_folder(self, name: str) -> Path:
         """The folder of an encoder (of `ENCODERS`) that belongs to the weights: their own, or else the shipped one."""
         own = any(file.startswith(f"{name}/") for file in self.hashes)

@@ -71,4 +71,4 @@ def load(name: str) -> Checkpoint:
     except (TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} does not fit the network in card.json: {reason}") from error
-    return Checkpoint(model.eval(), card, described.encoder_folder("text"), described.hashes[WEIGHTS][:12])
+    return Checkpoint(model.eval(), card, described.encoder_folder("text"), described.fingerprint)

@@ -23,6 +23,7 @@ from erc_live.streams.address import feature_endpoint
 
 if TYPE_CHECKING:
     from erc_live.live.serving.gateway import ShardedServing
+    from erc_live.live.serving.generation_record import Generation
     from erc_live.live.serving.serve_loop import Opened, Serving
     from erc_live.live.serving.shard_actor import ShardOpened
 
@@ -56,7 +57,7 @@ def serve(
         ),
     ] = None,
     shards: Annotated[
-        int, typer.Option(min=0, max=1000, help="With --ray: so many; default: as the log has, 2 of a new one.")
+        int, typer.Option(min=0, max=1000, help="With --ray: so many for new dialogues; default: as there are, or 2.")
     ] = 0,
     purpose: Purpose = None,
     setting: Setting = None,
@@ -138,18 +139,23 @@ def _in_shards(serving: "ShardedServing", stopped: Callable[[], bool]) -> Mappin
         room, reason = recovered.room
         print_line(
             f"shard {shard} in process {recovered.process}: room for {room} dialogues ({reason}), recovered "
-            f"{recovered.dialogues}, {recovered.replayed} utterances replayed"
+            f"{len(recovered.dialogues)}, {recovered.replayed} utterances replayed"
         )
         _say_what_differs(recovered.differing)
 
     def lost(shard: int | None, why: str) -> None:
         print_line(f"{'the spare process' if shard is None else f'shard {shard}'} was lost: {why}")
 
+    def older(generation: "Generation", dialogues: int) -> None:
+        print_line(f"{generation}: {dialogues} open, and going on there")
+
     news = GatewayNews(
+        older=older,
         ready=lambda features, events: print_line(f"features: {features}  events: {events}  log: {serving.folder}"),
         opened=opened,
         lost=lost,
         spare=lambda process: print_line(f"standing by in process {process}"),
+        closed=lambda generation: print_line(f"{generation} is closed: its last dialogue has ended"),
     )
     return run(serving, news, stopped)
 

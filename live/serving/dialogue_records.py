@@ -10,7 +10,7 @@ The rule of this file: pure.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -78,6 +78,20 @@ def decode(data: bytes) -> DialogueRecord:
 def event_head(event: msgspec.Raw) -> EventHead:
     """Raises msgspec.DecodeError."""
     return msgspec.json.decode(event, type=EventHead)
+
+
+def open_dialogues(log: Iterable[bytes]) -> set[str]:
+    """Those that have begun and not ended, which recovery brings back. Raises msgspec.DecodeError."""
+    begun: set[str] = set()
+    for data in log:
+        match decode(data):
+            case Snapshot(dialogue=dialogue):
+                begun.add(dialogue)
+            case Ended(dialogue=dialogue):
+                begun.discard(dialogue)
+            case BatchRecord(events=events):
+                begun.update(event_head(event).dialogue for event in events)
+    return begun
 
 
 class EncodedBatch(NamedTuple):

@@ -81,8 +81,10 @@ class RayShard:
     def open(self, folder: Path, room: Room | None, since: int | None) -> "Future[ShardOpened]":
         return self._awaited(self._actor.open.remote(folder, room, since))
 
-    def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]":
-        return self._awaited(self._actor.turn.remote(messages, questions))
+    def turn(
+        self, messages: list[FeatureFrames], questions: list[ShardQuestion], elsewhere: int
+    ) -> "Future[ShardReply]":
+        return self._awaited(self._actor.turn.remote(messages, questions, elsewhere))
 
     def kill(self) -> None:
         import ray

@@ -67,6 +67,11 @@ class ServeMetrics:
         """The process of a shard is gone."""
         self._losses.labels(shard).inc()
 
+    def closed(self, shard: int) -> None:
+        """There is no such shard any more; what it has counted stays."""
+        for gauge in (self._dialogues, self._waiting, self._age):
+            gauge.remove(shard)
+
     def turn(self, shard: int, messages: int, seconds: float, totals: Mapping[str, int]) -> None:
         """Messages were answered. `totals`: as of `ShardCounts`, of all shards since the start."""
         self._seconds.labels(shard).observe(seconds)

@@ -98,6 +98,7 @@ class DialogueShard:
         self.tracker, self.keeping, self.clock = tracker, keeping, clock
         self.counts = ShardCounts()
         self.dialogues: OrderedDict[str, OpenDialogue] = OrderedDict()  # longest silent first
+        self.elsewhere = 0  # dialogues of others that take of the room
         self._log, self._room = keeping.log, room
         self._hello = greet(tracker.hello())
         self._finals: deque[Waiting] = deque()
@@ -247,7 +248,7 @@ class DialogueShard:
     def _full(self) -> str:
         if self._finals and self._waited_s() > LATE_S:
             return f"utterances wait for {self._waited_s():.1f} s, more than {LATE_S:g} s: try again later"
-        return crowded(len(self.dialogues), self._room)
+        return crowded(len(self.dialogues) + self.elsewhere, self._room)
 
     def _notify(self, dialogue: str, why: str) -> None:
         """Say to who waits for a dialogue that it does not begin."""

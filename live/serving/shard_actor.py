@@ -38,7 +38,7 @@ class ShardOpened(NamedTuple):
     """
 
     process: int
-    dialogues: int
+    dialogues: list[str]
     replayed: int
     differing: int
     room: Room
@@ -52,20 +52,24 @@ Published = tuple[str, str, bytes]  # as of `DialogueOutlet.publish`
 @dataclass
 class ShardReply:
     """What became of a turn: `receipts` by sender; what is to be `published`; `answers` to the questions, as they are
-    after that. `counts`: of this turn, by the names of `ShardCounts`; `dialogues` that are open, and the `end`
-    of the log, after it.
+    after that. `counts`: of this turn, by the names of `ShardCounts`; `ended`: dialogues, and not begun anew since;
+    `dialogues` that are open, and the `end` of the log, after it.
     """
 
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
     dialogues: int = 0
     end: int = 0
 
 
 class ShardActor:
     """`load`, then `open` one log, then as many turns as there are. Not safe for threads."""
+
+    def __init__(self) -> None:
+        self._parts: ShardParts | None = None
 
     def load(self, config: Config, dialogues: int, folder: Path) -> int:
         """All that a shard of so many dialogues needs but its log; returns the process. `folder`: where it will lie.
@@ -75,48 +79,54 @@ class ShardActor:
         from erc_live.live.serving.log_place import FolderPlace
         from erc_live.live.serving.serve_loop import Serving, load_shard
 
-        self._config = config
-        self._loaded: ShardParts = load_shard(Serving(config, "", FolderPlace(folder), dialogues))
+        self._loading = config, dialogues, folder
+        self._parts = load_shard(Serving(config, "", FolderPlace(folder), dialogues))
         return os.getpid()
 
     def open(self, folder: Path, room: Room | None, since: int | None) -> ShardOpened:
         """Take over the shard whose log lies there; with so much room, or as measured here. `since`: where the log
-        ended when something was published the last time. Raises SessionError.
+        ended when something was published the last time. Raises SessionError, and again what `load` has raised.
         """
         from erc_live.live.serving import admission
         from erc_live.live.serving.log_place import FolderPlace
         from erc_live.live.serving.serve_loop import open_shard
 
-        room = room or (self._loaded.room.dialogues, self._loaded.room.reason)
-        loaded = self._loaded._replace(room=admission.Room(*room))
+        if self._parts is None:
+            self.load(*self._loading)
+        assert self._parts is not None
+        room = room or (self._parts.room.dialogues, self._parts.room.reason)
+        loaded = self._parts._replace(room=admission.Room(*room))
         place = FolderPlace(folder, seize=True)
         log = place.open()
         self._stack = ExitStack()
         self._stack.callback(log.close)
-        self._shard, found = open_shard(self._config, loaded, log, place, self._stack)
+        self._shard, found = open_shard(self._loading[0], loaded, log, place, self._stack)
         missed = [] if since is None else list(_events(log, since))
-        return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room, log.end, missed)
+        open_ = list(self._shard.dialogues)
+        return ShardOpened(os.getpid(), open_, found.replayed, found.differing, room, log.end, missed)
 
     def close(self) -> None:
         """Let go of the log. The end of the process does it, too."""
         self._stack.close()
 
-    def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> ShardReply:
-        """Take what came, classify it and put it on the disk. Raises SessionError where that fails: nothing may be
-        taken any more then.
+    def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion], elsewhere: int = 0) -> ShardReply:
+        """Take what came, classify it and put it on the disk; and end who is silent, also where nothing came. Raises
+        SessionError where that fails: nothing may be taken any more then. `elsewhere`: dialogues that take of its room.
         """
         from erc_live.live.serving.shard_outcome import ShardCounts
 
         shard, reply = self._shard, ShardReply()
+        shard.elsewhere = elsewhere
         for sender, frames in messages:
             _, message, refusal = read_features(sender, frames)
             answer = refusal if message is None else shard.take(sender, message)
             if answer is not None:
                 reply.receipts.append((sender, answer))
-        if messages:
-            _flush(shard, reply)
+        _flush(shard, reply)
         reply.answers = [getattr(shard, what)(dialogue) for what, dialogue in questions]
         reply.counts, shard.counts = vars(shard.counts), ShardCounts()
+        ends = [dialogue for topic, dialogue, _ in reply.published if topic == "session_end"]
+        reply.ended = [dialogue for dialogue in ends if dialogue not in shard.dialogues]
         reply.dialogues, reply.end = len(shard.dialogues), shard.keeping.log.end
         return reply
 

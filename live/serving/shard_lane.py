@@ -39,7 +39,9 @@ class ShardProcess(Protocol):
 
     def open(self, folder: Path, room: Room | None, since: int | None) -> "Future[ShardOpened]": ...
 
-    def turn(self, messages: list[FeatureFrames], questions: list[ShardQuestion]) -> "Future[ShardReply]": ...
+    def turn(
+        self, messages: list[FeatureFrames], questions: list[ShardQuestion], elsewhere: int
+    ) -> "Future[ShardReply]": ...
 
     def kill(self) -> None:
         """End it, if it still can be; it is heard no more in any case."""
@@ -71,7 +73,7 @@ class _TurnInFlight:
 class ShardLane:
     """`serve` by a process, then `put`, `ask`, `send` and `replies`."""
 
-    def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic, room: Room | None = None) -> None:
         self.folder = folder
         self.losses = 0  # since its last reply
         self._now = now
@@ -82,7 +84,7 @@ class ShardLane:
         self._opening: Future[ShardOpened] | None = None
         self._begun_s = 0.0
         self._end: int | None = None  # of the log, up to which all is published
-        self._room: Room | None = None  # as the first process measured it: later ones load while others work
+        self._room = room  # None: as its first process measures it, for later ones load while others work
 
     def __len__(self) -> int:
         """Messages that wait, or are in flight."""
@@ -92,6 +94,11 @@ class ShardLane:
     def is_opening(self) -> bool:
         """Whether its process has not recovered it yet."""
         return self._opening is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not (self._opening or self._waiting or self._asked or self._flying)
 
     @property
     def age_s(self) -> float:
@@ -135,14 +142,14 @@ class ShardLane:
         """`reply` is called with the answer."""
         self._asked.append(_OpenQuestion(question, reply))
 
-    def send(self) -> None:
-        """Begin a turn, if one is due."""
+    def send(self, elsewhere: int = 0) -> None:
+        """Begin a turn, if one is due. `elsewhere`: dialogues of others that take of its room."""
         if self.due_s > 0 or self._process is None:
             return
         keys = list(self._waiting)[:TURN]
         messages = [self._waiting.pop(key)[0] for key in keys]
         asked, self._asked = list(self._asked), deque()
-        future = self._process.turn(messages, [one.question for one in asked])
+        future = self._process.turn(messages, [one.question for one in asked], elsewhere)
         self._flying.append(_TurnInFlight(future, messages, asked, self._now()))
 
     def replies(self) -> Iterator[TurnDone]:
@@ -163,9 +170,8 @@ class ShardLane:
     def lost(self) -> None:
         """What the process did not answer waits again, before all else."""
         self.losses += 1
-        if self._process:
-            self._process.kill()
-        self._process = self._opening = None
+        self.end()
+        self._opening = None
         unanswered = [message for turn in self._flying for message in turn.messages]
         waiting, self._waiting = self._waiting, {}
         for message in unanswered:
@@ -173,3 +179,9 @@ class ShardLane:
         self._waiting |= waiting
         self._asked.extendleft(reversed([one for turn in self._flying for one in turn.asked]))
         self._flying.clear()
+
+    def end(self) -> None:
+        """Its process is no more."""
+        if self._process:
+            self._process.kill()
+        self._process = None

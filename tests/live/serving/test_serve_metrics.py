@@ -34,6 +34,8 @@ def test_a_shard_stands_as_it_was_last_told() -> None:
     assert [value(metrics, name, shard="0") for name in ("dialogues", "waiting", "waiting_seconds")] == [8, 0, 0]
     assert value(metrics, "replayed_total", shard="0") == 7
     assert value(metrics, "shard_losses_total", shard="0") == 1
+    metrics.closed(0)
+    assert [value(metrics, name, shard="0") for name in ("dialogues", "replayed_total")] == [None, 7]
 
 
 def test_they_are_read_on_this_machine_where_a_port_is_named() -> None:

@@ -26,10 +26,10 @@ class VirtualProcess:
     def open(self, folder: Path, room: tuple[int, str] | None, since: int | None) -> Future:
         missed = [] if since is None else [("event", "a", data) for data in self.log[since:]]
         opened: Future = Future()
-        opened.set_result(ShardOpened(1, len(self.log), 0, 0, room or (9, "measured"), len(self.log), missed))
+        opened.set_result(ShardOpened(1, [], 0, 0, room or (9, "measured"), len(self.log), missed))
         return opened
 
-    def turn(self, messages, questions) -> Future:
+    def turn(self, messages, questions, elsewhere) -> Future:
         future: Future = Future()
         self.begun.append((future, messages, questions))
         return future
