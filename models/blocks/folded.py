@@ -2,9 +2,10 @@
 
 A step on a CPU is little arithmetic and many small operations, so what depends on weights alone is worked into them:
 
-    norm(x) W + b          = n(x) (g W) + (c W + b)        n: the norm without its gain g and shift c
-    sum of p_m or missing  = [x_m where present, marks] [W_m; b_m - missing_m] + sum of missing_m
-    gelu(x)                = s (1 + erf(s)) / sqrt(2),     s = x / sqrt(2); the root goes into the weights around it
+    norm(x) W + b           = n(x) (g W) + (c W + b)        n: the norm without its gain g and shift c
+    sum of p_m or missing   = [x_m where present, marks] [W_m; b_m - missing_m] + sum of missing_m
+    [x or 0, 1 or 0] [W; V] = [x or 1, 0 or 1] [W; -W - V] + sum of V       "or" where x was not measured: x - x is NaN
+    gelu(x)                 = s (1 + erf(s)) / sqrt(2),     s = x / sqrt(2); the root goes into the weights around it
 
 The last is exact, and cheaper than the operator of torch, whose library sets itself up for each call (five times the
 time at one row of 128).
@@ -68,7 +69,7 @@ class FoldedFusion:
             if name == "audio":
                 first, last = projections[name][0], projections[name][-1]
                 values, measured = (first.weight.t() * ROOT).chunk(2)
-                listen = torch.cat((values, -values - measured)), first.bias * ROOT + measured.sum(0)  # gaps are 1, 1
+                listen = torch.cat((values, -values - measured)), first.bias * ROOT + measured.sum(0)
                 weight, bias = last.weight.t() * ROOT, last.bias
             else:
                 weight, bias = folded_linear(projections[name][0], projections[name][-1])

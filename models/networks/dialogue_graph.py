@@ -144,7 +144,7 @@ class _StepWeights:
 
     fusion: FoldedFusion
     layers: tuple[FoldedAttention, ...]
-    kinds: tuple[Tensor, ...]
+    kinds: tuple[Tensor, Tensor]
     reach: Tensor
     after: Tensor
     answer: tuple[Tensor, Tensor]
@@ -255,14 +255,15 @@ class DialogueGraph(nn.Module):
         weight, bias = last.weight, last.bias
         if self.dimensions is not None:
             weight, bias = torch.cat((weight, self.dimensions.weight)), torch.cat((bias, self.dimensions.bias))
-        kinds = torch.stack([layer.kinds() * ROOT for layer in layers]).unflatten(-1, (1, self.config.heads, -1))
+        kinds = torch.stack([layer.kinds() * ROOT for layer in layers])  # (layers, window + 2, width)
+        kinds = kinds.view(len(layers), reach + 1, 1, self.config.heads, -1).permute(0, 2, 3, 1, 4)
         of_graph, shift = folded_linear(self.norm, SimpleNamespace(weight=weight[:, :width], bias=bias))
         return _StepWeights(
             fusion=FoldedFusion.of(self.fusion),
             layers=tuple(
                 FoldedAttention.of(*pair) for pair in zip(self.norms, (one.attend for one in layers), strict=True)
             ),
-            kinds=kinds.permute(0, 2, 3, 1, 4).contiguous().split((reach, 1), dim=3),
+            kinds=(kinds[..., :-1, :].contiguous(), kinds[..., -1:, :]),
             reach=last.weight.new_zeros(()).where(place.flip(0) <= place[:, None, None], -torch.inf),
             after=torch.clamp_max(place + 1, self.config.window),
             answer=(torch.cat((of_graph, weight[:, width:].t())), shift),
