@@ -8,6 +8,7 @@ call; what takes the place of weights (conversion, another device, other paramet
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import torch
@@ -54,4 +55,4 @@ class Derived(Generic[T]):
 
 
 def _versions(weights: tuple[Tensor, ...]) -> int:
-    return sum([weight._version for weight in weights])
+    return sum(map(attrgetter("_version"), weights))

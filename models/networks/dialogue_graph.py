@@ -120,16 +120,16 @@ class WindowAttention(nn.Module):
         return functional.dropout(functional.gelu(attended), self.dropout, self.training)
 
     def kinds(self) -> Tensor:
-        """What the edges of a window add to keys and values, by whether another or the same one spoke.
+        """What edges add to keys and values: those of a window if another one spoke the source, the newest last, and
+        behind them what comes to it if the same one did, as whoever speaks the newest; `step` is for no future.
 
-        Shapes: -> (2 (window + 1), width), the newest last, which is itself in both halves; `step` is for no future
+        Shapes: -> (window + 2, width)
         """
-        other, same = (
-            torch.cat((self.relation.weight[kind].expand(len(self.distance.weight) - 1, -1), self.relation.weight[:1]))
-            for kind in (Relation.OTHER_SPEAKER, Relation.SAME_SPEAKER)
-        )
-        distance = self.distance.weight.flip(0)
-        kinds: Tensor = self.attend.lin_edge(torch.cat((other + distance, same + distance)))
+        itself, same, other = self.relation.weight  # in the order of `Relation`
+        *past, newest = self.distance.weight.flip(0)
+        more = same - other
+        edges = [*(distance + other for distance in past), newest + itself - more, more]
+        kinds: Tensor = self.attend.lin_edge(torch.stack(edges))  # which has no bias, so they may be added afterwards
         return kinds
 
 
@@ -137,15 +137,16 @@ class WindowAttention(nn.Module):
 class _StepWeights:
     """The weights as `step` takes them.
 
-    Shapes: kinds (2 (window + 1), layers width), reach (window + 1, 1, 1, window + 1): the mask by how many
-    are filled; place (window + 1,), answer (width + text_dim, A) and (A,), A numbers being an answer.
+    Shapes: kinds (layers, 1, heads, window + 1, d), what an edge adds to keys and values if another one spoke, and
+    (layers, 1, heads, 1, d), what comes to it if the same one did; reach (window + 1, 1, window + 1), the mask by how
+    many are filled; after (window + 1,), how many are then; answer (width + text_dim, A) and (A,), A being its numbers.
     """
 
     fusion: FoldedFusion
     layers: tuple[FoldedAttention, ...]
-    kinds: Tensor
+    kinds: tuple[Tensor, Tensor]
     reach: Tensor
-    place: Tensor
+    after: Tensor
     answer: tuple[Tensor, Tensor]
 
 
@@ -221,7 +222,7 @@ class DialogueGraph(nn.Module):
 
         Shapes: utterance of B rows -> answers (B, A), the state after it.
         """
-        answers, after, _ = self._advance(utterance, state, attend=False)
+        answers, after, _ = self._advance(utterance, state)
         return answers, after
 
     def attention(self, utterance: UtteranceBatch, state: DialogueState) -> Tensor:
@@ -229,7 +230,7 @@ class DialogueGraph(nn.Module):
 
         Shapes: utterance of B rows -> (B, layers, heads, window + 1), the newest last; 0 where nothing was said yet
         """
-        return torch.stack(self._advance(utterance, state, attend=True)[2], dim=1)
+        return torch.stack(self._advance(utterance, state)[2], dim=1)
 
     def train(self, mode: bool = True) -> Self:
         """As for every module; what was derived from the weights is forgotten."""
@@ -254,41 +255,39 @@ class DialogueGraph(nn.Module):
         weight, bias = last.weight, last.bias
         if self.dimensions is not None:
             weight, bias = torch.cat((weight, self.dimensions.weight)), torch.cat((bias, self.dimensions.bias))
+        kinds = torch.stack([layer.kinds() * ROOT for layer in layers])  # (layers, window + 2, width)
+        kinds = kinds.view(len(layers), reach + 1, 1, self.config.heads, -1).permute(0, 2, 3, 1, 4)
         of_graph, shift = folded_linear(self.norm, SimpleNamespace(weight=weight[:, :width], bias=bias))
         return _StepWeights(
             fusion=FoldedFusion.of(self.fusion),
             layers=tuple(
                 FoldedAttention.of(*pair) for pair in zip(self.norms, (one.attend for one in layers), strict=True)
             ),
-            kinds=torch.cat([layer.kinds() * ROOT for layer in layers], dim=1),
-            reach=last.weight.new_zeros(()).where(place.flip(0) <= place[:, None, None, None], -torch.inf),
-            place=place,
+            kinds=(kinds[..., :-1, :].contiguous(), kinds[..., -1:, :]),
+            reach=last.weight.new_zeros(()).where(place.flip(0) <= place[:, None, None], -torch.inf),
+            after=torch.clamp_max(place + 1, self.config.window),
             answer=(torch.cat((of_graph, weight[:, width:].t())), shift),
         )
 
-    def _advance(
-        self, utterance: UtteranceBatch, state: DialogueState, attend: bool
-    ) -> tuple[Tensor, DialogueState, list[Tensor]]:
+    def _advance(self, utterance: UtteranceBatch, state: DialogueState) -> tuple[Tensor, DialogueState, list[Tensor]]:
         require_causal(self)
         folded = self._derived.of(self, self._folded)
         speaker = utterance.speakers.unsqueeze(1)
         speakers = torch.cat((state.speakers, speaker), dim=1)
-        row = torch.add(folded.place, speakers == speaker, alpha=len(folded.place))
-        kinds = torch.embedding(folded.kinds, row)  # (B, window + 1, layers width)
-        kinds = kinds.view(*row.shape, self.config.layers, 1, self.config.heads, -1).permute(2, 0, 3, 4, 1, 5)
+        same = (speakers == speaker).view(-1, 1, 1, 1, self.config.window + 1, 1)
+        kinds = torch.addcmul(*folded.kinds, same)  # (B, layers, 1, heads, window + 1, d)
         reach = folded.reach.index_select(0, state.seen)
         inputs = folded.fusion.inputs(utterance)
         x = folded.fusion.joined(inputs)  # (B, width)
-        memory, weights = [], []
-        for layer, past, kind in zip(folded.layers, state.memory.unbind(1), kinds.unbind(0), strict=True):
-            if attend:
-                weights.append(layer.weights(x, past, kind, reach))
-            x, grown = layer.step(x, past, kind, reach)
+        memory, shares = [], []
+        for layer, past, kind in zip(folded.layers, state.memory.unbind(1), kinds.unbind(1), strict=True):
+            x, grown, share = layer.step(x, past, kind, reach)
             memory.append(grown)
+            shares.append(share)
         after = DialogueState(
             memory=torch.stack(memory, dim=1).narrow(-2, 1, self.config.window),
             speakers=speakers.narrow(1, 1, self.config.window),
-            seen=torch.clamp_max(state.seen + 1, self.config.window),
+            seen=folded.after.index_select(0, state.seen),
         )
         weight, bias = folded.answer
         words = inputs[: bool(self.config.text_dim)]
@@ -297,7 +296,7 @@ class DialogueGraph(nn.Module):
         if self.dimensions is not None:
             logits, dimensions = answers[:, : self.config.classes], answers[:, self.config.classes :]
             answers = torch.cat((logits, dimensions.tanh()), dim=1)
-        return answers, after, weights
+        return answers, after, shares
 
     def _answer(self, x: Tensor, utterances: UtteranceBatch) -> Tensor:
         """Shapes: x (N, width) after the last layer -> (N, A)"""

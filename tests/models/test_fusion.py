@@ -1,6 +1,8 @@
 import torch
+from torch import nn
 
 from erc_live.models.batch import UtteranceBatch
+from erc_live.models.blocks.folded import FoldedFusion
 from erc_live.models.blocks.fusion import CLIP, Fusion, RobustScale
 
 
@@ -34,3 +36,21 @@ def test_missing_modalities_leave_no_nan_in_the_gradients() -> None:
     fusion(nothing).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in fusion.parameters())
     assert fusion.missing.grad[:, 0].tolist() == [2.0, 1.0, 2.0]
+
+
+def test_folded_it_takes_what_is_no_number_for_a_gap_as_well() -> None:
+    fusion = Fusion((4, 3, 0), width=6, dropout=0.0).eval()
+    fusion.scale.fit(torch.randn(50, 3) * torch.tensor([1.0, 200.0, 0.0]) + 5.0)
+    nn.init.normal_(fusion.missing)
+    values = torch.tensor([5.5, -1e9, torch.nan, torch.inf, -torch.inf, 5.0])
+    audio = torch.cartesian_prod(values, values, values)
+    count = len(audio)
+    said = UtteranceBatch(
+        torch.randn(count, 4),
+        audio,
+        torch.zeros(count, 0),
+        torch.zeros(count, dtype=torch.int64),
+        torch.tensor([True, True, False]).expand(count, -1),
+    )
+    folded = FoldedFusion.of(fusion)
+    torch.testing.assert_close(folded.joined(folded.inputs(said)), fusion(said), atol=1e-5, rtol=1e-5)
