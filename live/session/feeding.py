@@ -46,7 +46,7 @@ def feed(shell: Shell) -> None:
     ending: SourceEnd | None = None
     with (
         closing(FeatureSender(place.endpoint)) as sender,
-        closing(_DialogueReader(place.dialogue, keyless)) as reader,
+        closing(DialogueReader(place.dialogue, keyless)) as reader,
         closing(shell.subscribe()) as bus,
     ):
         core = DialogueFeed(sender, place, time.monotonic)
@@ -68,7 +68,7 @@ def feed(shell: Shell) -> None:
             shell.beat("running", note=f"{core.stored} stored at {place.endpoint} as {place.dialogue}")
 
 
-class _DialogueReader:
+class DialogueReader:
     """The stream of a dialogue, where receipts say that it is. `keyless`: it takes no keys, as that of this session."""
 
     def __init__(self, dialogue: str, keyless: bool) -> None:

@@ -1,5 +1,7 @@
 """Events of a server come back to the session that fed it: before their utterances are done, and never in vain."""
 
+from contextlib import closing
+
 import examples
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from test_broker import answer, features
 from test_dialogue_feed import RELABEL
 
 from erc_live.live.session.dialogue_feed import Settled
+from erc_live.live.session.feeding import DialogueReader
 from erc_live.live.session.server_events import MISSING_S, ServerEvents
 
 HELLO = examples.hello()
@@ -76,6 +79,17 @@ def test_where_nothing_can_be_read_nothing_is_waited_for():
     refused.events.fail("no key")
     assert len(refused.events.release([stored(0)])) == 1
     assert refused.events.lines == ["what the server decides cannot be shown here: no key"]
+
+
+def test_a_stream_that_cannot_be_read_is_told_and_not_asked_again():
+    core, place = ServerEvents(HELLO.labels, lambda: 0.0), "ipc://" + "x" * 200
+    with closing(DialogueReader("desk-4", keyless=False)) as reader:
+        for _ in range(2):
+            assert reader.read(place, core) == []
+    (line,) = core.lines
+    assert "cannot be shown here" in line
+    assert "choose a shorter one" in line
+    assert len(core.release([stored(0)])) == 1
 
 
 def test_other_labels_than_those_of_the_session_are_told_and_not_shown(world):
