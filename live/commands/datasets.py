@@ -151,8 +151,7 @@ def fingerprints(
     """
     found = {modality: kind.fingerprint for modality, kind in features.items() if modality in modalities}
     if "audio" in modalities and "audio" not in found:
-        prosody, voice = ProsodyEncoder(), VoiceEncoder.load(voice)
-        found["audio"] = audio_fingerprint(prosody.fingerprint, voice.fingerprint)
+        found["audio"] = audio_fingerprint(ProsodyEncoder().fingerprint, VoiceEncoder.load(voice).fingerprint)
     if "visual" in modalities and "visual" not in found:
         faces = configuration.load().config.visual.faces  # which the instruments measured by
         found["visual"] = vector_fingerprint(FaceEncoder.load(face), faces)

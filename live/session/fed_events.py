@@ -21,12 +21,12 @@ MOST_UTTERANCES = 20_000  # that are known again; more than a day of talk
 
 
 class _Known(NamedTuple):
-    """Of an utterance of this session: its dialogue, its number among the final ones (None: has none yet), and what was
+    """Of an utterance of this session: its dialogue, its place among the final ones (None: has none yet), and what was
     published last (final, revision).
     """
 
     dialogue: str
-    index: int | None = None
+    place: int | None = None
     newest: tuple[bool, int] = (False, -1)
 
 
@@ -49,10 +49,10 @@ class FedEvents:
         known = self._known.get(event.utterance)
         if known is None or (event.final, event.revision) <= known.newest:
             return None
-        index = self._finals if known.index is None else known.index
+        index = self._finals if known.place is None else known.place
         self._finals = max(self._finals, index + event.final)
         self._known[event.utterance] = _Known(
-            known.dialogue, index if event.final else known.index, (event.final, event.revision)
+            known.dialogue, index if event.final else known.place, (event.final, event.revision)
         )
         return structs.replace(
             event, dialogue=known.dialogue, session=self._session, seq=seq, index=index, t_logits_ns=now_ns

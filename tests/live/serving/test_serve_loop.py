@@ -124,14 +124,16 @@ def test_who_feeds_a_dialogue_learns_from_its_receipts_where_to_read_what_is_dec
             sender.send(utterance)
         (place,) = {receipt.events for receipt in receipts(sender, 2)}
         read: list[EmotionEvent] = []
-        for count in (2, 3):  # the past, then what comes
+        going_on = structs.replace(utterances[2], final=False)
+        for count, following in ((2, going_on), (3, structs.replace(utterances[2], revision=1)), (4, None)):
             deadline_s = time.monotonic() + WAIT_S
-            while len(read) < count:
+            while len(read) < count:  # the past, then what comes
                 assert time.monotonic() < deadline_s
                 sender.poll(0.02)
                 read += reader.read(place, core)
-            sender.send(utterances[2])
-    assert [event.utterance for event in read] == ["u0", "u1", "u2"]
+            if following:
+                sender.send(following)
+    assert [(e.utterance, e.final) for e in read] == [("u0", True), ("u1", True), ("u2", False), ("u2", True)]
     assert core.lines == []
 
 
