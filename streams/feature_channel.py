@@ -51,6 +51,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an utterance (`utterance` "" of the end of a dialogue, "relabel-" and a digest of a `Relabel`).
     "stored": it is on the disk, and its event is published. "full": there is no room for another dialogue now.
     "refused": it is never taken like this. `why` in one line. `digest`: of the frames, where they cannot be read.
+    `events`: the endpoint of the public streams, where what is decided can be read.
     """
 
     dialogue: str
@@ -59,6 +60,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     why: str = ""
     digest: str = ""
+    events: str = ""
 
 
 class FeatureFrames(NamedTuple):
@@ -96,10 +98,13 @@ def message_key(message: DialogueInput) -> MessageKey:
 
 
 class FeatureInlet:
-    """The server's end, bound to `endpoint`. Raises AddressError where it cannot be used."""
+    """The server's end, bound to `endpoint`. `events`: what receipts say of where events are. Raises AddressError where
+    it cannot be used.
+    """
 
     def __init__(self, endpoint: str, keys: KeyFolder | None = None) -> None:
         check_feature_endpoint(endpoint)
+        self.events = ""
         self._socket = open_socket(zmq.ROUTER, endpoint)
         self._doorkeeper: Doorkeeper | None = None
         self._waking, self._woken = socket.socketpair()
@@ -148,8 +153,9 @@ class FeatureInlet:
 
     def answer(self, sender: bytes, receipt: Receipt) -> None:
         """To who sent it, if it is still there and takes it."""
+        data = msgspec.msgpack.encode(structs.replace(receipt, events=self.events))
         with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([sender, msgspec.msgpack.encode(receipt)], zmq.NOBLOCK)
+            self._socket.send_multipart([sender, data], zmq.NOBLOCK)
 
     def close(self) -> None:
         if self._doorkeeper:

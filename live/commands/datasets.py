@@ -3,7 +3,7 @@
 The rule of this file: nothing heavy is loaded for a corpus without media.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -131,15 +131,28 @@ def measured(
     return examples(split, labels, found.measured)
 
 
-def fingerprints(modalities: tuple[str, ...], features: Mapping[str, FeatureKind]) -> dict[str, str]:
-    """Names of the shipped encoders of audio and visual vectors, of the modalities that are there; of those that the
-    corpus brings, their names.
+def media_modalities(split: Split) -> tuple[str, ...]:
+    """The modalities that are measured of the media of a split: none of those whose vectors it brings."""
+    there = {
+        "audio": any(u.audio for dialogue in split.dialogues for u in dialogue.utterances),
+        "visual": any(u.video for dialogue in split.dialogues for u in dialogue.utterances),
+    }
+    return tuple(name for name, found in there.items() if found and name not in split.features)
+
+
+def fingerprints(
+    modalities: Collection[str],
+    features: Mapping[str, FeatureKind],
+    voice: Path = PRETRAINED / "voice",
+    face: Path = PRETRAINED / "face",
+) -> dict[str, str]:
+    """What makes the audio and visual vectors here, of the modalities that are there: the encoders of these folders, by
+    the rule of `visual.faces`; of vectors that the corpus brings, their names.
     """
     found = {modality: kind.fingerprint for modality, kind in features.items() if modality in modalities}
     if "audio" in modalities and "audio" not in found:
-        prosody, voice = ProsodyEncoder(), VoiceEncoder.load(PRETRAINED / "voice")
-        found["audio"] = audio_fingerprint(prosody.fingerprint, voice.fingerprint)
+        found["audio"] = audio_fingerprint(ProsodyEncoder().fingerprint, VoiceEncoder.load(voice).fingerprint)
     if "visual" in modalities and "visual" not in found:
         faces = configuration.load().config.visual.faces  # which the instruments measured by
-        found["visual"] = vector_fingerprint(FaceEncoder.load(PRETRAINED / "face"), faces)
+        found["visual"] = vector_fingerprint(FaceEncoder.load(face), faces)
     return found

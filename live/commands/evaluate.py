@@ -201,7 +201,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
     from erc_live.models import checkpoint
     from erc_live.models.training.confidences import calibrated, confidences, present
     from erc_live.models.training.dialogue_dataset import modalities_of, only
-    from erc_live.models.training.dimension_scores import dimension_scores
+    from erc_live.models.training.dimension_scores import rated_dimensions
     from erc_live.models.training.evaluation import classify
     from erc_live.models.training.metrics import Scores
     from erc_live.models.training.ratings import ratings
@@ -242,7 +242,7 @@ def _runs(name: str, corpus: Path, split: "Split", plan: _Questions) -> "list[Ev
             divisors = None if divisor is None else divisor * temperatures
             scores = Scores.of(answers, card.labels, thresholds, divisors)
             asked = (name, card.network, card.labels, subset, ahead)
-            rated = dimension_scores(ratings(heard), answers, card.labels, plan.coordinates)
+            rated = rated_dimensions(ratings(heard), answers, card.labels, plan.coordinates)
             runs.append(evaluation_report.Evaluation(*asked, answers, scores, bool(plan.compose), rated))
     return runs
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from erc_live.models.training.calibration import COVERAGES
-from erc_live.models.training.dimension_scores import DimensionScore
+from erc_live.models.training.dimension_scores import RatedDimension
 from erc_live.models.training.metrics import Answers, PartScore, ScoreDifference, Scores
 
 WIDTH = 80
@@ -25,7 +25,7 @@ BAR = 18  # columns
 class Evaluation:
     """What was asked, and how well it was answered. `ahead`: utterances of the future that a two-sided network was
     given for each, None for the whole dialogue; 0 for a causal one, which takes none. `composed`: the voices and faces
-    are of other corpora. `dimensions`: valence and arousal, where raters placed the utterances on them.
+    are of other corpora. `rated`: valence and arousal, where raters placed the utterances on them.
     """
 
     weights: str
@@ -36,7 +36,7 @@ class Evaluation:
     answers: Answers
     scores: Scores
     composed: bool = False
-    dimensions: Mapping[str, DimensionScore] = field(default_factory=dict)
+    rated: Mapping[str, RatedDimension] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ def as_json(
             "composed": run.composed,
             "look_ahead": "full" if run.ahead is None else run.ahead,
             **asdict(run.scores),
-            "dimensions": {name: asdict(score) for name, score in run.dimensions.items()},
+            "dimensions": {name: asdict(rated.score) for name, rated in run.rated.items()},
             "coverages": list(COVERAGES),
         }
         for run in runs
@@ -111,13 +111,17 @@ def in_full(run: Evaluation, corpus: str, split: str) -> RenderableType:
 
 def _dimensions(run: Evaluation) -> Iterator[RenderableType]:
     """What valence and arousal are worth; nothing of a corpus without such ratings."""
-    for name, score in run.dimensions.items():
+    for name, rated in run.rated.items():
+        score = rated.score
         low, high = score.interval
-        how = "learnt" if score.learnt else "by the labels"
         yield Text(
-            f"{name}: CCC {score.ccc:.3f} ({low:.3f} to {high:.3f})  MAE {score.mae:.3f} of 2  "
-            f"({score.utterances:,} rated, {how})"
+            f"{name}: CCC {score.ccc:.3f} ({low:.3f} to {high:.3f})  MAE {score.mae:.3f} of 2  ({rated_how(rated)})"
         )
+
+
+def rated_how(rated: RatedDimension) -> str:
+    """How many ratings there are, and what says the dimension here."""
+    return f"{len(rated.rating):,} rated, {'learnt' if rated.learnt else 'by the labels'}"
 
 
 def _table(*titles: str) -> Table:

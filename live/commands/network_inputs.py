@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import Progress, TaskID
 from torch import Tensor
 
-from erc_live.live.commands.datasets import dialogue_dataset, measured
+from erc_live.live.commands.datasets import dialogue_dataset, fingerprints, measured, media_modalities
 from erc_live.live.commands.places import cache_folder
 from erc_live.live.screen.progress import counting
 from erc_live.models import card as cards
@@ -35,18 +35,21 @@ class NetworkInputs:
 
         Raises:
             CorpusError: a label is none of the weights', or not all dialogues bring the same vectors.
-            WeightsError: an encoder cannot be read, or is not the one that the weights were trained with.
+            WeightsError: an encoder cannot be read, or is not the one that the weights were trained with; or faces are
+                looked at otherwise here (`visual.faces`) than they were then.
         """
         needed = [name for name, encoder in self._loaded.card.encoders.items() if encoder.startswith(BROUGHT)]
-        given = {name: kind.fingerprint for name, kind in split.checked().features.items()}
-        self._loaded.check_encoders({**dict.fromkeys(needed, "an encoder here"), **given})
+        features = split.checked().features
         voice, face = (self._described.encoder_folder(name) for name in ("voice", "face"))
+        given = fingerprints((*features, *media_modalities(split)), features, voice, face)  # before hours of measuring
+        self._loaded.check_encoders({**dict.fromkeys(needed, "an encoder here"), **given})
         return self._encoded(measured(split, self._loaded.card.labels, voice, face, self._processes))
 
     def composed(self, corpus: Path, compose: Sequence[str]) -> list[Example]:
         """Dev with the voices and faces of other corpora, as `erc-live train --compose` composes it."""
         found = dialogue_dataset([corpus], self._name, compose, self._processes)
         assert found.composition is not None
+        self._loaded.check_encoders(found.encoders)
         return self._encoded(found.composition.dev(found.dev))
 
     def alone(self, texts: Sequence[str]) -> Tensor:

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from erc_live.live.commands.evaluation_report import Evaluation
+from erc_live.live.commands.evaluation_report import Evaluation, rated_how
 from erc_live.live.errors import ConfigError
+from erc_live.models.training.dimension_scores import RatedDimension
 from erc_live.models.training.pooled import DRAWS, Figure, PooledScores
 
 TITLES = {"weighted_f1": "W-F1", "macro_f1": "macro-F1", "calibration_error": "calibration error"}
@@ -22,12 +23,15 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Pooled:
-    """What a run reached with some modalities, and what another one did. `name`: the run and the modalities."""
+    """What a run reached with some modalities, and what another one did. `name`: the run and the modalities; `rated`:
+    what its first seed said on the dimensions that were rated.
+    """
 
     name: str
     modalities: tuple[str, ...]
     seeds: tuple[str, ...]
     scores: PooledScores
+    rated: Mapping[str, RatedDimension]
     other: PooledScores | None = None
 
 
@@ -53,7 +57,7 @@ def pooled(runs: RunAnswers, speakers: Sequence[str]) -> list[Pooled]:
         )
 
     def scores(seeds: Sequence[Evaluation]) -> PooledScores:
-        return PooledScores.of([one.answers for one in seeds], seeds[0].labels, speakers)
+        return PooledScores.of([one.answers for one in seeds], seeds[0].labels, speakers, [one.rated for one in seeds])
 
     return [
         Pooled(
@@ -61,6 +65,7 @@ def pooled(runs: RunAnswers, speakers: Sequence[str]) -> list[Pooled]:
             modalities=seeds[0].modalities,
             seeds=tuple(one.weights for one in seeds),
             scores=scores(seeds),
+            rated=seeds[0].rated,
             other=scores(other) if other else None,
         )
         for seeds, other in zip_longest(own, theirs)
@@ -96,6 +101,7 @@ def as_json(one: Pooled) -> dict[str, Any]:
     scores, other = one.scores, one.other
     groups = {"overall": scores.overall, "f1": scores.classes, "calibration_error_by_speaker": scores.speakers}
     theirs = (other.overall, other.classes, other.speakers) if other else ({}, {}, {})
+    concordance = _plain(scores.dimensions, other.dimensions if other else {})
     return {
         "name": one.name,
         "modalities": list(one.modalities),
@@ -104,6 +110,10 @@ def as_json(one: Pooled) -> dict[str, Any]:
         "utterances": scores.utterances,
         "utterances_by_speaker": dict(scores.counts),
         **{group: _plain(figures, others) for (group, figures), others in zip(groups.items(), theirs, strict=True)},
+        "dimensions": {
+            name: {"utterances": len(rated.rating), "learnt": rated.learnt, "ccc": concordance[name]}
+            for name, rated in one.rated.items()
+        },
     }
 
 
@@ -123,6 +133,8 @@ def _rows(one: Pooled) -> Iterator[tuple[str, Figure, Figure | None]]:
     scores, other = one.scores, one.other
     for name, figure in scores.overall.items():
         yield TITLES[name], figure, other.overall[name] if other else None
+    for name, figure in scores.dimensions.items():
+        yield f"{name} CCC ({rated_how(one.rated[name])})", figure, other.dimensions.get(name) if other else None
     for label, figure in scores.classes.items():
         yield f"F1 {label}", figure, other.classes[label] if other else None
     for speaker, figure in scores.speakers.items():

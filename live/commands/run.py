@@ -140,7 +140,7 @@ def _run(
         record=str(record) if record else None,
         picture=str(picture) if picture else None,
         jsonl=wants_jsonl(jsonl),
-        lines=wants_lines() or feed is not None,  # the emotions are elsewhere
+        lines=wants_lines(),
         feed=launch.parse_feed(feed) if feed is not None else None,
     )
     unnamed = loaded.origin["session.purpose"] == "default" and any(source.live for source in sources)

@@ -207,6 +207,7 @@ def serve(serving: ShardedServing, news: GatewayNews, stopped: Callable[[], bool
         gateway.load()
         outlet = DialogueOutlet(serving.config.events.endpoint, gateway, keyless=serving.config.events.keyless)
         stack.callback(outlet.close)
+        inlet.events = outlet.endpoint
         _until_open(gateway, outlet, stopped)
         news.ready(inlet.endpoint, outlet.endpoint)
         while not stopped():

@@ -163,6 +163,7 @@ def _open(serving: Serving, loaded: ShardParts, log: RecordLog, metrics: ServeMe
     stack.callback(outlet.close)
     inlet = FeatureInlet(serving.features)
     stack.callback(inlet.close)
+    inlet.events = outlet.endpoint
     metrics.recovered(0, recovery.replayed)
     return Opened(shard, inlet, outlet, recovery, loaded.room, metrics)
 

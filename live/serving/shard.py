@@ -133,7 +133,7 @@ class DialogueShard:
             return 0.0
         if self._finals:
             return max(0.0, WAIT_S - self._waited_s())
-        return WAIT_S if self._passing else 1.0
+        return 0.0 if self._passing else 1.0  # what goes on waits for nobody: its final one would take its place
 
     def take(self, sender: bytes, message: DialogueInput) -> Receipt | None:
         """Let a message in; or say at once why not, or that it is here already."""

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from msgspec import structs
 
 from erc_live.live.alerts.alert_rules import AlertRules
+from erc_live.live.session.fed_events import FedEvents
 from erc_live.live.session.session_notes import SessionNotes
 from erc_live.live.session.spec import PUBLIC, SUBSCRIPTIONS, SessionSpec
 from erc_live.live.session.totals import SessionTotals
@@ -66,7 +67,7 @@ class Broker:
         self.totals = SessionTotals(session.session, microphones)
         self._notes = SessionNotes(session.session)
         self._alerts = AlertRules(session.config.alerts, session.session, microphones)
-        self._feeding = session.feed is not None
+        self._fed = FedEvents(session.session) if session.feed is not None else None
         self.over = False
         self.clock: Clock | None = None
         self.last_end_ns: dict[str, int] = {}  # by microphone: before it, every utterance is in the log
@@ -176,6 +177,8 @@ class Broker:
                 self._take_features(message)
             case Relabel() if not self._settle(message):  # perception says it; when the tracker does, it is public
                 self._take_features(message)
+            case EmotionEvent() if self._fed is not None:
+                self._relay(message, self._fed)
             case EmotionEvent():
                 self._answer(message)
             case SourceEnd():
@@ -209,8 +212,10 @@ class Broker:
 
     def _take_features(self, message: UtteranceFeatures | Relabel) -> None:
         """What perception says of the conversation: for the tracker, in this order."""
-        if self._feeding and isinstance(message, UtteranceFeatures) and self._settle(_key(message)):
-            return  # perception says it; when who feeds a server does, the server has it
+        if self._fed is not None and isinstance(message, UtteranceFeatures):
+            if self._settle(_key(message)):
+                return  # perception says it; when who feeds a server does, the server has it
+            self._fed.expect(message)
         passing = isinstance(message, UtteranceFeatures) and not message.final
         number = self._log.publish(message, topic="features", passing=passing)
         self._unanswered.append((number, message if isinstance(message, Relabel) else _key(message)))
@@ -226,9 +231,18 @@ class Broker:
         """What the tracker says of an utterance. What a dead one had said before is not said again."""
         if event.seq < self._next_seq:
             return
-        self._next_seq = event.seq + 1
         self._settle(_key(event))
+        self._publish_event(event)
+
+    def _relay(self, event: EmotionEvent, fed: FedEvents) -> None:
+        """What the server says of an utterance; whether that is done, who feeds it says."""
         assert self.clock is not None
+        if own := fed.own(event, self._next_seq, self.clock.now_ns()):
+            self._publish_event(own)
+
+    def _publish_event(self, event: EmotionEvent) -> None:
+        assert self.clock is not None
+        self._next_seq = event.seq + 1
         named = self._notes.named(event)
         self._publish(structs.replace(named, t_published_ns=self.clock.now_ns()), passing=not event.final)
 

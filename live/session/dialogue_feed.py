@@ -8,7 +8,7 @@ The rule of this file: no socket and no clock but what is handed in; nothing fin
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import structs
 
@@ -36,14 +36,24 @@ class Sender(Protocol):
     def poll(self, timeout_s: float = 0.0) -> list[Receipt]: ...
 
 
+class Settled(NamedTuple):
+    """What is done, as it was taken, or the `Gap` before an utterance that is lost. `decided`: an utterance of which
+    the server publishes an event.
+    """
+
+    message: DialogueInput | Gap
+    decided: bool = False
+
+
 class DialogueFeed:
     """`take` what perception says, and `poll` often. `lines`: what people are to be told since the last look. `stored`:
-    utterances; `waiting`: what has no receipt.
+    utterances; `waiting`: what has no receipt. `events`: where the server says that it publishes.
     """
 
     def __init__(self, sender: Sender, feed: Feed, now_s: Callable[[], float]) -> None:
         self.lines: list[str] = []
         self.stored = 0
+        self.events = ""
         self._sender, self._feed, self._now_s = sender, feed, now_s
         self._queue: deque[DialogueInput] = deque()
         self._newest: deque[str] = deque(maxlen=RELABEL_REACH)  # utterances that are done
@@ -75,13 +85,13 @@ class DialogueFeed:
         elif not self._queue:
             self._offer(message)
 
-    def poll(self, timeout_s: float = 0.0) -> list[DialogueInput | Gap]:
-        """What is done since the last call, as it was taken and in order; a `Gap` before an utterance that is lost."""
-        done: list[DialogueInput | Gap] = []
+    def poll(self, timeout_s: float = 0.0) -> list[Settled]:
+        """What is done since the last call, in order."""
+        done: list[Settled] = []
         for receipt in self._sender.poll(timeout_s):
             self._settle(receipt, done)
         while self._queue and self._is_left_out(self._queue[0]):
-            done.append(self._queue.popleft())
+            done.append(Settled(self._queue.popleft()))
         if self._queue and not self._sender.waiting and self._now_s() >= self._due_s:
             self._offer(self._queue[0])
         if self.silent_s > SILENCE_S and not self._silent:
@@ -109,9 +119,10 @@ class DialogueFeed:
             case SourceEnd():
                 self._sender.end(dialogue, message.t_ns, message.reason)
 
-    def _settle(self, receipt: Receipt, done: list[DialogueInput | Gap]) -> None:
+    def _settle(self, receipt: Receipt, done: list[Settled]) -> None:
         """The first of the queue has a receipt."""
         self._moved_s = self._now_s()
+        self.events = receipt.events
         if self._silent:
             self._silent = False
             self.lines.append(f"the server at {self._feed.endpoint} answers again: {self.waiting} wait")
@@ -123,13 +134,13 @@ class DialogueFeed:
         if receipt.verdict == "refused":
             self._warn(f"{self._name(message)} was refused by the server at {self._feed.endpoint}: {receipt.why}")
             if isinstance(message, UtteranceFeatures):
-                done.append(_gap(message.t_start_ns, message.t_end_ns, 1))
+                done.append(Settled(_gap(message.t_start_ns, message.t_end_ns, 1)))
         elif isinstance(message, UtteranceFeatures):
             self.stored += message.utterance not in self._newest
         if isinstance(message, Relabel):
             self._uncorrected = receipt.verdict == "refused"
         self.remember(message)
-        done.append(message)
+        done.append(Settled(message, isinstance(message, UtteranceFeatures) and receipt.verdict == "stored"))
 
     def _is_left_out(self, message: DialogueInput) -> bool:
         """Whether it is said again because of a correction that was refused."""

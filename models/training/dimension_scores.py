@@ -1,6 +1,7 @@
 """How well valence and arousal agree with what raters said: concordance correlation, the figure of the field.
 
-Its interval is the bootstrap over dialogues, which the sums of `_moments` are enough for.
+Its interval is the bootstrap over dialogues, which the sums of `RatedDimension` are enough for; those of several seeds
+are pooled from the same (`pooled.py`).
 """
 
 from collections.abc import Sequence
@@ -39,10 +40,34 @@ def estimated(answers: Answers, labels: Sequence[str], own: Coordinates) -> list
     return [located(dict(zip(labels, row, strict=True)), own, values) for row, values in zip(probs, said, strict=True)]
 
 
-def dimension_scores(
+@dataclass(frozen=True)
+class RatedDimension:
+    """What answers say on a dimension, where raters said something, too; `moments` are all that the CCC needs to know.
+
+    Shapes: estimate, rating (n,); moments (dialogues, 6)
+    """
+
+    estimate: Tensor
+    rating: Tensor
+    moments: Tensor
+    learnt: bool
+
+    @property
+    def score(self) -> DimensionScore:
+        """With the interval of resampled dialogues."""
+        return DimensionScore(
+            utterances=len(self.rating),
+            ccc=float(concordance(self.estimate, self.rating)),
+            interval=interval(concordances(sums(resamples(len(self.moments), DRAWS), self.moments))),
+            mae=float((self.estimate - self.rating).abs().mean()),
+            learnt=self.learnt,
+        )
+
+
+def rated_dimensions(
     ratings: Tensor, answers: Answers, labels: Sequence[str], own: Coordinates
-) -> dict[str, DimensionScore]:
-    """By dimension, what answers are worth; {} where it was not rated, or a label has no place.
+) -> dict[str, RatedDimension]:
+    """By dimension, answers beside ratings; without those that were not rated, or on which a label has no place.
 
     Shapes: ratings (N, 2), NaN where there is none
     """
@@ -50,21 +75,22 @@ def dimension_scores(
         [[nan if place is None else place for place in row] for row in estimated(answers, labels, own)],
         dtype=torch.float64,
     ).view(-1, len(DIMENSIONS))
-    scores = {}
+    found = {}
     for number, name in enumerate(DIMENSIONS):
         estimate, rating = places[:, number], ratings[:, number].double()
         both = estimate.isfinite() & rating.isfinite()
         if both.any():
-            x, y = estimate[both], rating[both]
             learnt = answers.dimensions is not None and bool(answers.dimensions[:, number].isfinite().any())
-            scores[name] = DimensionScore(
-                utterances=len(x),
-                ccc=float(concordance(x, y)),
-                interval=_interval(estimate, rating, both, answers.lengths),
-                mae=float((x - y).abs().mean()),
-                learnt=learnt,
-            )
-    return scores
+            moments = _moments(estimate, rating, both, answers.lengths)
+            found[name] = RatedDimension(estimate[both], rating[both], moments, learnt)
+    return found
+
+
+def dimension_scores(
+    ratings: Tensor, answers: Answers, labels: Sequence[str], own: Coordinates
+) -> dict[str, DimensionScore]:
+    """By dimension, what answers are worth; without those of `rated_dimensions`. Shapes: as there"""
+    return {name: rated.score for name, rated in rated_dimensions(ratings, answers, labels, own).items()}
 
 
 def learnt_scores(ratings: Tensor, answers: Answers, labels: Sequence[str]) -> dict[str, Any]:
@@ -79,12 +105,16 @@ def learnt_scores(ratings: Tensor, answers: Answers, labels: Sequence[str]) -> d
     }
 
 
-def _interval(estimate: Tensor, rating: Tensor, both: Tensor, lengths: Sequence[int]) -> tuple[float, float]:
-    x, y = estimate.where(both, 0.0), rating.where(both, 0.0)
-    products = torch.stack((both.double(), x, y, x * x, y * y, x * y), dim=-1)
-    by_dialogue = torch.stack([part.sum(0) for part in torch.split(products, list(lengths))])
-    drawn = sums(resamples(len(by_dialogue), DRAWS), by_dialogue)
-    count, *totals = drawn.unbind(-1)
+def concordances(moments: Tensor) -> Tensor:
+    """The CCC by sums over utterances: how many, x, y, x², y², xy; NaN of none. Shapes: (..., 6) -> (...)"""
+    count, *totals = moments.unbind(-1)
     mean_x, mean_y, square_x, square_y, product = (total / count for total in totals)
     spread = square_x - mean_x.square() + square_y - mean_y.square() + (mean_x - mean_y).square()
-    return interval(2 * (product - mean_x * mean_y) / spread)
+    return 2 * (product - mean_x * mean_y) / spread
+
+
+def _moments(estimate: Tensor, rating: Tensor, both: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Of each dialogue, the sums that `concordances` takes."""
+    x, y = estimate.where(both, 0.0), rating.where(both, 0.0)
+    products = torch.stack((both.double(), x, y, x * x, y * y, x * y), dim=-1)
+    return torch.stack([part.sum(0) for part in torch.split(products, list(lengths))])

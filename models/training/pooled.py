@@ -10,13 +10,14 @@ few utterances it comes out too large, whatever the model; hence fewer bins of f
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 
 import torch
 from torch import Tensor
 
 from erc_live.models.training.calibration import BINS
+from erc_live.models.training.dimension_scores import RatedDimension, concordances
 from erc_live.models.training.metrics import Answers, check_same, f1_per_class, macro_f1s, weighted_f1s
 from erc_live.models.training.resampling import interval, resamples, sums
 
@@ -70,7 +71,8 @@ class Figure:
 @dataclass(frozen=True)
 class PooledScores:
     """What a run reached. `overall`: weighted and macro F1 and calibration error by their names; `classes`: the F1 of
-    each label; `speakers`: the calibration error of each, who said so many (`counts`) labelled utterances.
+    each label; `speakers`: the calibration error of each, who said so many (`counts`) labelled utterances;
+    `dimensions`: the concordance (CCC) of valence and arousal with ratings.
     """
 
     dialogues: int
@@ -79,15 +81,23 @@ class PooledScores:
     classes: Mapping[str, Figure]
     speakers: Mapping[str, Figure]
     counts: Mapping[str, int]
+    dimensions: Mapping[str, Figure] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, seeds: Sequence[Answers], labels: Sequence[str], speakers: Sequence[str]) -> "PooledScores":
+    def of(
+        cls,
+        seeds: Sequence[Answers],
+        labels: Sequence[str],
+        speakers: Sequence[str],
+        rated: Sequence[Mapping[str, RatedDimension]] = (),
+    ) -> "PooledScores":
         """Score the answers of each seed to the same dialogues.
 
         Args:
             seeds: one or more.
             labels: names of the classes, in order.
             speakers: who said each utterance, by name.
+            rated: of each seed, what it said on the dimensions that were rated.
 
         Raises:
             ValueError: the answers are not for the same dialogues.
@@ -116,6 +126,10 @@ class PooledScores:
             },
             speakers={name: error(labelled & torch.tensor([one == name for one in who])) for name in counts},
             counts=counts,
+            dimensions={
+                name: _figure([one[name].moments for one in rated], concordances, times)
+                for name in (rated[0] if rated else ())
+            },
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from commands import corpus, run
 
+from erc_live.live.commands.evaluate import evaluate
 from erc_live.live.commands.predict import predict
 
 
@@ -34,6 +35,29 @@ def test_a_file_is_labelled(tiny_world: dict[str, str], tmp_path: Path, labels: 
     assert code == 4
     assert "is there already" in line
     assert run(predict, source, "-o", target, "--weights", weights, "--force")[0] == 0
+
+
+def test_faces_are_looked_at_as_when_the_weights_were_trained(
+    tiny_world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused in the words of a session, and before anything is measured."""
+    settings = tmp_path / "erc-live" / "config.toml"
+    settings.parent.mkdir()
+    settings.write_text('[visual]\nfaces = "all"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    data, weights = tmp_path / "films", tiny_world["tracker.weights"]
+    data.mkdir()
+    (data / "film.mp4").write_bytes(b"never opened")
+    said = {"speaker": "A", "text": "well", "label": "joy", "video": "film.mp4", "start_s": 0.0, "end_s": 1.0}
+    (data / "dev.jsonl").write_text(json.dumps({"dialogue": "d", "utterances": [said]}) + "\n")
+    for command in (
+        (predict, data / "dev.jsonl", "-o", tmp_path / "out.jsonl", "--weights", weights),
+        (evaluate, weights, "--corpus", data),
+    ):
+        code, line = run(*command)
+        assert code == 5
+        assert "the model expects visual vectors of encoder" in line
+        assert "of all faces: load the encoder that belongs to this model" in line
 
 
 def test_a_folder_is_no_file(tiny_world: dict[str, str], tmp_path: Path) -> None:

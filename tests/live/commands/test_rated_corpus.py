@@ -4,6 +4,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_valence_is_learnt_and_told(rated: Path, tmp_path: Path) -> None:
     assert score["interval"][0] <= score["ccc"] <= score["interval"][1]
     assert score["ccc"] > 0.85
     assert "rated, learnt)" in run(evaluate, "--corpus", rated, "--weights", weights)[1]
+    code, pooled = run(evaluate, weights, "--corpus", rated, "--json")
+    assert code == 0, pooled
+    (found,) = json.loads(pooled)["runs"]
+    assert (found["dimensions"].keys(), found["dimensions"]["valence"]["learnt"]) == ({"valence"}, True)
+    ccc = found["dimensions"]["valence"]["ccc"]
+    assert ccc["mean"] == pytest.approx(score["ccc"])
+    assert [ccc["low"], ccc["high"]] == pytest.approx(score["interval"])
+    itself = run(evaluate, weights, "--corpus", rated, "--against", weights)[1]
+    assert re.search(r"^valence CCC \(\d+ rated, +0\.\d{3} .* none$", itself, re.MULTILINE), itself
 
     code, said = run(predict, rated / "dev.jsonl", "--out", out, "--weights", weights)
     assert code == 0, said

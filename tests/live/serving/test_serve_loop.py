@@ -18,6 +18,8 @@ from erc_live.live.errors import exit_code
 from erc_live.live.serving.log_place import log_place
 from erc_live.live.serving.serve_loop import Serving, serve
 from erc_live.live.serving.serving_capacity import generated
+from erc_live.live.session.feeding import DialogueReader
+from erc_live.live.session.server_events import ServerEvents
 from erc_live.models import checkpoint
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.streams.errors import SessionError
@@ -107,6 +109,32 @@ def test_who_follows_a_dialogue_is_told_that_it_goes_back(loaded, folder, tiny_w
     ]
     assert messages.index(relabel) == messages.index(told[3]) - 1
     assert isinstance(messages[-1], SessionEnd)
+
+
+def test_who_feeds_a_dialogue_learns_from_its_receipts_where_to_read_what_is_decided(loaded, folder, tiny_world):
+    utterances = [generated(loaded, "a", number) for number in range(3)]
+    core = ServerEvents(loaded.card.labels, time.monotonic)
+    with (
+        closing(Server(folder, tiny_world["tracker.weights"])),
+        closing(FeatureSender(f"ipc://{folder}/f")) as sender,
+        closing(DialogueReader("a", keyless=False)) as reader,
+    ):
+        assert reader.read("", core) == []
+        for utterance in utterances[:2]:
+            sender.send(utterance)
+        (place,) = {receipt.events for receipt in receipts(sender, 2)}
+        read: list[EmotionEvent] = []
+        going_on = structs.replace(utterances[2], final=False)
+        for count, following in ((2, going_on), (3, structs.replace(utterances[2], revision=1)), (4, None)):
+            deadline_s = time.monotonic() + WAIT_S
+            while len(read) < count:  # the past, then what comes
+                assert time.monotonic() < deadline_s
+                sender.poll(0.02)
+                read += reader.read(place, core)
+            if following:
+                sender.send(following)
+    assert [(e.utterance, e.final) for e in read] == [("u0", True), ("u1", True), ("u2", False), ("u2", True)]
+    assert core.lines == []
 
 
 def test_a_sender_that_disappears_costs_the_others_nothing(loaded, folder, tiny_world):

@@ -137,6 +137,32 @@ def test_what_a_server_has_stored_is_done_and_is_not_given_to_it_again():
         assert kinds(fed.read) == ["Hello", "Relabel"]
 
 
+def test_what_a_server_decides_is_published_as_of_this_session_once_and_settles_nothing():
+    """With the numbers and the clock of this session; the dialogue may have a past, and events may come twice."""
+    with closing(BusAddresses()) as addresses, closing(World(addresses, Feed("desk-4", "ipc://server"))) as fed:
+        said = [features(0, revision=2), features(1)]
+        going_on = structs.replace(said[0], final=False, revision=1)
+        fed.say("tracker", examples.hello())
+        fed.say("perception", going_on, *said)
+        of = {"dialogue": "desk-4", "session": "desk-4-1", "t_logits_ns": 9**15}
+        decided = [answer(number, one, **of) for number, one in ((30, going_on), (30, said[0]), (31, said[1]))]
+        past = answer(7, features(7), **of)
+        again = structs.replace(decided[1], revision=3, label="joy")
+        fed.say("tracker", past, *decided, decided[1], decided[0], again)
+        fed.until(lambda: len(fed.read) >= 5)
+        _, *events = fed.read
+        assert [(e.utterance, e.final, e.revision) for e in events] == [
+            ("u0", False, 1),
+            ("u0", True, 2),
+            ("u1", True, 0),
+            ("u0", True, 3),
+        ]
+        assert [(e.seq, e.index) for e in events] == [(0, 0), (1, 0), (2, 1), (3, 0)]
+        assert {(e.session, e.dialogue, e.t_logits_ns) for e in events} == {("s", said[0].dialogue, 5)}
+        assert [e.probs for e in events] == [e.probs for e in (*decided, again)]
+        assert (fed.broker.totals.utterances, fed.broker.unanswered) == (2, 2)
+
+
 def test_a_new_tracker_is_told_everything_and_where_to_go_on(world):
     said = [features(number) for number in range(4)]
     world.say("tracker", examples.hello())

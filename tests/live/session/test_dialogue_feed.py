@@ -71,7 +71,8 @@ def test_one_message_at_a_time_in_order_and_under_the_name_of_the_dialogue(world
         done += world.answer()
     assert world.names() == ["u0", "u1", "Relabel", "SourceEnd"]
     assert {m.source if isinstance(m, SourceEnd) else m.dialogue for m in world.sent} == {"desk-4"}
-    assert [id(one) for one in done] == [id(one) for one in messages]  # by which a session knows what is done
+    assert [id(one.message) for one in done] == [id(one) for one in messages]  # by which a session knows what is done
+    assert [one.decided for one in done] == [True, True, False, False]
     assert (world.feed.stored, world.feed.waiting, world.feed.lines) == (2, 0, [])
 
 
@@ -105,9 +106,9 @@ def test_what_is_refused_is_told_and_is_a_gap(world):
     world.feed.take(features(0))
     world.feed.take(features(1))
     world.feed.poll()
-    gap, given_up = world.answer("refused", "other encoders")
+    (gap, _), (given_up, decided) = world.answer("refused", "other encoders")
     assert isinstance(gap, Gap)
-    assert (gap.lost, given_up.utterance) == (1, "u0")
+    assert (gap.lost, given_up.utterance, decided) == (1, "u0", False)
     assert world.feed.lines == ["utterance u0 of desk-4 was refused by the server at ipc://server: other encoders"]
     world.answer()
     assert (world.names(), world.feed.stored) == (["u0", "u1"], 1)

@@ -1,4 +1,6 @@
-"""A session whose features go to a server, as processes: what is decided there is what would be decided here."""
+"""A session whose features go to a server, as processes: what is decided there is what would be decided here, and is
+what the session shows.
+"""
 
 import json
 import os
@@ -35,15 +37,18 @@ def folder():
 
 @pytest.fixture
 def start(folder, tiny_world):
-    """Start `erc-live ...` with an event stream of its own; what still runs at the end is killed."""
+    """Start `erc-live ...` with an event stream of its own, its lines in the file NAME.jsonl; what still runs at the
+    end is killed.
+    """
     started = []
 
     def call(name, *arguments):
         keys = tiny_world | {"events.endpoint": f"ipc://{folder}/{name}"}
         environment = dict(os.environ, XDG_STATE_HOME=str(folder / "state"), XDG_CONFIG_HOME=str(folder / "config"))
         command = [sys.executable, "-m", "erc_live.live.cli", *map(str, arguments), *options(keys)]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen(command, text=True, env=environment, **pipes)
+        with (folder / f"{name}.jsonl").open("w") as out:
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.PIPE}
+            process = subprocess.Popen(command, text=True, env=environment, **pipes)
         started.append(process)
         return process
 
@@ -71,16 +76,27 @@ def logged(folder):
     return [event for event in events if event["final"]]
 
 
+def shown(folder, name):
+    """What a session wrote of utterances, and of its end."""
+    lines = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["type"] == "EmotionEvent"], lines[-1]
+
+
+def without(keys, event):
+    return {key: value for key, value in event.items() if key not in keys}
+
+
 @pytest.mark.timeout(900)
 def test_the_events_of_the_server_are_those_of_a_replay(start, folder, played):
     place = f"ipc://{folder}/f"
     command = ["serve", "--features", place, "--log", folder / "log", "--dialogues", "4"]
+    alone = start("alone", *played, "--speed", "max", "--jsonl")
     server = start("server", *command)
     read_until(server, "room for")
     standby = start("server", *command, "--standby")
     read_until(standby, "standing by")
     server.send_signal(signal.SIGSTOP)  # it hangs, and nobody answers
-    fed = start("fed", *played, "--speed", "10", "--feed", f"desk-4@{place}")
+    fed = start("fed", *played, "--speed", "1000", "--jsonl", "--feed", f"desk-4@{place}")
     lines = read_until(fed, "no answer from the server")
     server.kill()
     lines += fed.stderr.readlines()
@@ -91,12 +107,18 @@ def test_the_events_of_the_server_are_those_of_a_replay(start, folder, played):
     standby.terminate()
     assert standby.wait(PATIENCE_S) == 0
     told = logged(folder / "log")
-    out, err = start("max", *played, "--speed", "max", "--jsonl").communicate(timeout=PATIENCE_S)
-    alone = [json.loads(line) for line in out.splitlines() if '"EmotionEvent"' in line]
+    _, err = alone.communicate(timeout=PATIENCE_S)
+    decided_alone, _ = shown(folder, "alone")
+    events, end = shown(folder, "fed")
+    finals = [event for event in events if event["final"]]
+    assert [event["seq"] for event in events] == list(range(len(events)))
+    assert (end["type"], end["utterances"]) == ("SessionEnd", UTTERANCES)
 
-    assert len(told) == len(alone) == UTTERANCES, err
+    assert len(told) == len(decided_alone) == UTTERANCES, err
+    stream = {"seq", "session", "dialogue", "t_logits_ns", "t_published_ns"}
+    assert [without(stream, event) for event in finals] == [without(stream, event) for event in told]
     own = {"seq", "session", "dialogue", "words", "probs", "entropy", "valence", "arousal"}
-    for here, there in zip(alone, told, strict=True):
+    for here, there in zip(decided_alone, told, strict=True):
         same = {key for key in here if not key.startswith("t_") and key not in own}
         assert {key: there[key] for key in same} == {key: here[key] for key in same}
         assert [word["text"] for word in there["words"]] == [word["text"] for word in here["words"]]
