@@ -47,7 +47,11 @@ class RayCluster:
         if address == LOCAL:
             self._folder = tempfile.mkdtemp(prefix="erc-ray-")  # short: the paths of sockets are
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            _tried(lambda: _start(self._folder, processes), TRIES)
+            try:
+                _tried(lambda: _start(self._folder, processes), TRIES)
+            except BaseException:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                raise
         else:
             _tried(lambda: ray.init(address, log_to_driver=False, configure_logging=False, namespace="erc-live"), 1)
         for number, handler in handlers.items():

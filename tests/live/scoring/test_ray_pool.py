@@ -19,6 +19,9 @@ from erc_live.live.serving.ray_cluster import LOCAL, RayCluster
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.filterwarnings(  # Ray ends its processes itself
+        "ignore:Exception ignored in. <function Popen.__del__:pytest.PytestUnraisableExceptionWarning"
+    ),
     pytest.mark.xdist_group("processes"),
     pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL"),
 ]
