@@ -82,7 +82,7 @@ def score_all(
     Raises EngineError, WeightsError and the like where no recording can be scored, and WorkerError where one process
     after the other dies, or none loads.
     """
-    run = _Run(deque(tasks), pool, processes, timeout_s, now)
+    run = _ScoreRun(deque(tasks), pool, processes, timeout_s, now)
     try:
         yield from run.reports()
     finally:
@@ -90,7 +90,7 @@ def score_all(
 
 
 @dataclass
-class _Place(Generic[S]):
+class _ScorerState(Generic[S]):
     """A scorer and what it is at; None: it loads. `due_s`: when it has to have said something."""
 
     scorer: S
@@ -98,13 +98,13 @@ class _Place(Generic[S]):
     due_s: float = 0.0
 
 
-class _Run(Generic[S]):
+class _ScoreRun(Generic[S]):
     def __init__(
         self, waiting: deque[ScoreTask], pool: ScorePool[S], processes: int, timeout_s: float, now: Callable[[], float]
     ) -> None:
         self._waiting, self._pool, self._processes = waiting, pool, processes
         self._timeout_s, self._now = timeout_s, now
-        self._places: list[_Place[S]] = []
+        self._places: list[_ScorerState[S]] = []
         self._deaths = Counter[ScoreTask]()
         self._in_a_row = 0  # deaths, without an end of a recording between them
         self._idle_s = now()  # since when no recording is scored
@@ -112,7 +112,7 @@ class _Run(Generic[S]):
     def reports(self) -> Iterator[Report]:
         while self._waiting or self._busy:
             while len(self._places) < min(self._processes, len(self._waiting) + len(self._busy)):
-                self._places.append(_Place(self._pool.start()))
+                self._places.append(_ScorerState(self._pool.start()))
             ready = self._pool.ready([place.scorer for place in self._places], self._patience_s())
             for place in [place for place in self._places if place.scorer in ready]:
                 yield from self._take_answer(place)
@@ -123,7 +123,7 @@ class _Run(Generic[S]):
             place.scorer.kill()
 
     @property
-    def _busy(self) -> list[_Place[S]]:
+    def _busy(self) -> list[_ScorerState[S]]:
         return [place for place in self._places if place.task]
 
     def _patience_s(self) -> float:
@@ -131,7 +131,7 @@ class _Run(Generic[S]):
         due_s = min((place.due_s for place in self._busy), default=self._idle_s + LOADED_S)
         return max(0.0, due_s - self._now())
 
-    def _take_answer(self, place: _Place[S]) -> Iterator[Report]:
+    def _take_answer(self, place: _ScorerState[S]) -> Iterator[Report]:
         """What a scorer says. Raises what ends the run."""
         task = place.task
         try:
@@ -151,7 +151,7 @@ class _Run(Generic[S]):
             self._in_a_row = 0
             yield _ended(task, answer)
 
-    def _go_on(self, place: _Place[S]) -> None:
+    def _go_on(self, place: _ScorerState[S]) -> None:
         """With the next recording, if there is one."""
         place.task = self._waiting.popleft() if self._waiting else None
         self._idle_s = self._now()
