@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 # For the processes that score: one thread each, for they are as many as there are processors; and what one thread
 # rounds, one thread rounds again.
@@ -30,14 +31,17 @@ from erc_live.live.commands.session_options import (
     session_flags,
 )
 from erc_live.live.config import Config
-from erc_live.live.errors import ConfigError
+from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.export.formats import FORMATS
 from erc_live.live.scoring.media_discovery import Discovery, discover
-from erc_live.live.scoring.score_processes import Report, TaskAdvance, TaskFailure, TaskResult, TaskRetry
+from erc_live.live.scoring.score_actor import LoadElsewhere
+from erc_live.live.scoring.score_lengths import lengths
+from erc_live.live.scoring.score_pool import TIMEOUT_S, ScorePool
+from erc_live.live.scoring.score_processes import ProcessPool
 from erc_live.live.scoring.score_progress import ScoreProgress
-from erc_live.live.scoring.score_run import FAILURES, ScoreFolder, ScorePlan, length_s
+from erc_live.live.scoring.score_report import PoolShrunk, Report, TaskAdvance, TaskFailure, TaskResult, TaskRetry
+from erc_live.live.scoring.score_run import FAILURES, ScoreFolder, ScorePlan
 from erc_live.live.scoring.score_settings import room, settings_of
-from erc_live.live.scoring.score_task import ScoreTask
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.screen.progress import counting, described
 from erc_live.live.session import launch
@@ -49,12 +53,35 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", min=1, help="Processes. Default: as many as there are processors, and memory for them."),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        help="In processes of a Ray that is started here, or of the cluster at this address, whose machines must all "
+        "see FOLDER. Needs erc-live[scale].",
+        metavar="local|ADDRESS",
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(min=1, help="A recording that gets no further for so long has failed.", metavar="SECONDS"),
+]
+
+
+class ScoreOptions(NamedTuple):
+    """How it is scored, which changes no event. `elsewhere`: what processes on other machines load."""
+
+    jobs: int | None
+    ray: str | None
+    timeout_s: float
+    elsewhere: LoadElsewhere
 
 
 def score(
     folder: Annotated[Path, typer.Argument(help="Is searched at any depth.", metavar="FOLDER")],
     into: Annotated[Path, typer.Option("--out", "-o", help="Folder for the events.", metavar="OUT")],
     jobs: Jobs = None,
+    ray: Ray = None,
+    timeout: Timeout = TIMEOUT_S,
     network: Network = None,
     purpose: Purpose = None,
     setting: Setting = None,
@@ -69,25 +96,29 @@ def score(
     OUT/events.parquet a row for each utterance of all of them. Ctrl-C, a crash or a full disk leave nothing half: the
     same command goes on, with what is new or has changed, and what failed. Other settings need another OUT.
 
-    What cannot be read does not end it: a line on standard error and in OUT/failures.jsonl, and at the end exit code 4;
-    7 where a process died twice with a recording, 1 for a bug of ours.
+    What cannot be read, or hangs, does not end it: a line on standard error and in OUT/failures.jsonl, and at the end
+    exit code 4; 7 where a process died twice with a recording, 1 for a bug of ours.
 
     erc-live score interviews -o scored
 
     erc-live score interviews -o scored-text --text-only --jobs 3
+
+    erc-live score /data/interviews -o scored --ray 10.0.0.1:6379
     """
     flags = session_flags(purpose, setting, reason, text_only, False) | network_flags(network)
     settings = configuration.load(config, sets or [], flags).config
-    _check(settings)
+    _check(settings, ray)
     bound_kernel_caches()
     FORMATS["parquet"].load("parquet")  # what the table needs is missed now, and not after hours
     weights = card.read(settings.tracker.weights)
     discovery = discover(folder)
     for task in discovery.tasks:
         outside(task.path, into)
+    depends = settings_of(settings, weights)
+    options = ScoreOptions(jobs, ray, timeout, LoadElsewhere(folder, Path.cwd(), depends))
     try:
-        with ScoreFolder(into, settings_of(settings, weights)) as events:
-            _score_new(events, discovery, settings, jobs)
+        with ScoreFolder(into, depends) as events:
+            _score_new(events, discovery, settings, options)
             with err.status("writing the table"):
                 rows = events.write_table(discovery.tasks, weights.card.labels)
     except KeyboardInterrupt:
@@ -99,8 +130,10 @@ def score(
         raise typer.Exit(events.exit_code)
 
 
-def _check(config: Config) -> None:
-    """What can be known before anything is looked for. Raises ConfigError."""
+def _check(config: Config, ray: str | None) -> None:
+    """What can be known before anything is looked for. Raises ConfigError, or EngineError where there is no Ray."""
+    if ray and find_spec("ray") is None:
+        raise EngineError("--ray needs ray: pip install 'erc-live[scale]'")
     if config.session.ephemeral:
         raise ConfigError("session.ephemeral and -o OUT exclude each other: it writes nothing to the disk")
     if config.transcriber.engine == "transcript":
@@ -110,18 +143,22 @@ def _check(config: Config) -> None:
         print_line("alerts are written with the events; what the rules would run is not run")
 
 
-def _score_new(events: ScoreFolder, discovery: Discovery, config: Config, jobs: int | None) -> None:
+def _score_new(events: ScoreFolder, discovery: Discovery, config: Config, options: ScoreOptions) -> None:
     """Score what is not scored yet."""
     plan = events.plan(discovery.tasks)
-    space = room(config)
-    processes = min(jobs or space.processes, len(plan.tasks))
-    for line in _beginning(discovery, plan, f"{processes} processes ({space.reason})"):
+    for line in _beginning(discovery, plan):
         print_line(line)
-    if plan.tasks:
-        _score(events, plan.tasks, config, processes)
+    if not plan.tasks:
+        return
+    with ExitStack() as stack:
+        pool, processes = _pool(stack, config, options, len(plan.tasks))
+        with counting() as bars:
+            measured = bars.track(lengths(plan.tasks, config), len(plan.tasks), description="lengths")
+            progress = ScoreProgress(dict.fromkeys(plan.tasks, 0.0) | dict(measured), time.monotonic())
+        _score(events.score(plan.tasks, pool, processes, options.timeout_s), progress)
 
 
-def _beginning(discovery: Discovery, plan: ScorePlan, processes: str) -> Iterator[str]:
+def _beginning(discovery: Discovery, plan: ScorePlan) -> Iterator[str]:
     """What people are told at first, line by line."""
     before = f", {len(plan.done):,} of them scored before" if plan.done else ""
     changed = f", {plan.changed:,} changed since and scored anew" if plan.changed else ""
@@ -129,16 +166,32 @@ def _beginning(discovery: Discovery, plan: ScorePlan, processes: str) -> Iterato
     if discovery.ignored:
         endings = ", ".join(f"{count:,} {ending}" for ending, count in discovery.ignored.most_common(5))
         yield f"{discovery.ignored.total():,} other files are passed over: {endings}"
-    if plan.tasks:
-        yield processes
 
 
-def _score(events: ScoreFolder, tasks: Sequence[ScoreTask], config: Config, processes: int) -> None:
-    """Score them, with a bar and a line for each that fails."""
-    with counting() as bars:
-        lengths_s = {task: length_s(task) for task in bars.track(tasks, description="lengths")}
-    progress, begun_s = ScoreProgress(lengths_s, time.monotonic()), time.monotonic()
-    with described() as bars, closing(events.score(tasks, config, processes)) as reports:
+def _pool(stack: ExitStack, config: Config, options: ScoreOptions, most: int) -> tuple[ScorePool[Any], int]:
+    """Where it is scored, and in how many processes, which people are told. Raises EngineError."""
+    space = room(config)
+    processes = min(options.jobs or space.processes, most)
+    if options.ray is None:
+        print_line(f"{processes} processes ({space.reason})")
+        return ProcessPool(config), processes
+    with err.status("starting Ray"):
+        from erc_live.live.scoring.ray_pool import RayPool  # in the call: few want it
+        from erc_live.live.serving.ray_cluster import LOCAL, RayCluster
+
+        cluster = stack.enter_context(RayCluster(options.ray, processes))
+    needs = {}
+    if options.ray != LOCAL:
+        space = room(config, cluster.free())
+        processes, needs = min(options.jobs or space.processes, most), {"memory": space.size}
+    print_line(f"{processes} processes of Ray ({space.reason})")
+    return RayPool(cluster, config, options.elsewhere, **needs), processes
+
+
+def _score(reports: Generator[Report, None, None], progress: ScoreProgress) -> None:
+    """Score, with a bar and a line for each recording that fails."""
+    begun_s = time.monotonic()
+    with described() as bars, closing(reports):
         bar = bars.add_task("loading the weights", total=progress.total_s)
         for report in reports:
             for line in _noted(report, progress):
@@ -151,8 +204,10 @@ def _score(events: ScoreFolder, tasks: Sequence[ScoreTask], config: Config, proc
 
 def _noted(report: Report, progress: ScoreProgress) -> Iterator[str]:
     """Take note of a report; what people are told of it, line by line."""
-    name = report.task.name
+    name = "" if isinstance(report, PoolShrunk) else report.task.name
     match report:
+        case PoolShrunk():
+            yield f"a process died while it loaded ({report.reason}): {report.processes} go on"
         case TaskAdvance():
             progress.advance(report.task, report.media_s)
         case TaskRetry():

@@ -4,18 +4,17 @@ The rule of this file: a function of its arguments and of the files that they na
 any process, on any machine that sees the recording, and as often as somebody likes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
-import msgspec
 from msgspec import structs
 
 from erc_live.live.asr.transcribers import Transcriber, makeshift, open_transcriber
 from erc_live.live.capture.source import check
 from erc_live.live.config import Config
 from erc_live.live.scoring.score_task import ScoredRecording, ScoreTask
+from erc_live.live.scoring.score_work import Advance
 from erc_live.live.screen.sinks import json_line
 from erc_live.live.session import launch
 from erc_live.live.session.analyser import Engines
@@ -28,20 +27,15 @@ from erc_live.models.checkpoint import load
 from erc_live.streams.messages import SessionEnd, UtteranceFeatures
 from erc_live.streams.replay import Replayed, due_ns
 
-Advance = Callable[[float], None]  # called with how much of the recording is done, in s
 
-
-def score_one(task: ScoreTask, config: Config, advance: Advance = lambda media_s: None) -> ScoredRecording:
+def score_one(task: ScoreTask, models: "LoadedModels", advance: Advance) -> ScoredRecording:
     """The events of a recording. Its session has the name of the task, so the same recording gives the same bytes.
-
-    The weights are loaded at the first call with this configuration, and stay.
 
     Raises:
         MediaError, SessionError: the recording cannot be read.
-        EngineError, WeightsError: nothing can be scored here with this configuration.
+        EngineError: its words cannot be recognised here.
     """
-    models = _loaded(msgspec.json.encode(config))
-    notes: list[str] = []
+    config, notes = models.config, list[str]()
     sources = launch.permitted(launch.replay_sources(task.path, [], [], notes.append), config)
     for source in sources:
         check(source)
@@ -80,6 +74,7 @@ class LoadedModels:
 
     def __init__(self, config: Config) -> None:
         """Raises EngineError or WeightsError."""
+        self.config = config
         self.checkpoint = load(config.tracker.weights)
         self._choice = structs.replace(config.transcriber, threads=config.transcriber.threads or 1)
         self._folder = models_folder(config.models)
@@ -95,8 +90,3 @@ class LoadedModels:
             transcriber = self._recogniser = self._recogniser or open_transcriber(self._choice, self._folder)
         warnings = (makeshift(self._choice, transcriber), self._others.warning)
         return replace(self._others, transcriber=transcriber, warning="; ".join(filter(None, warnings)))
-
-
-@lru_cache(maxsize=1)
-def _loaded(config: bytes) -> LoadedModels:
-    return LoadedModels(msgspec.json.decode(config, type=Config))

@@ -16,27 +16,15 @@ from pathlib import Path
 
 import msgspec
 
-from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
 from erc_live.live.scoring.event_table import TABLE, write_table
 from erc_live.live.scoring.score_journal import JOURNAL, JournalEntry, ScoreJournal
-from erc_live.live.scoring.score_processes import (
-    BUG,
-    DIED,
-    UNREADABLE,
-    Report,
-    Score,
-    TaskFailure,
-    TaskResult,
-    score_all,
-    score_here,
-)
+from erc_live.live.scoring.score_pool import TIMEOUT_S, S, ScorePool, score_all
+from erc_live.live.scoring.score_report import BUG, DIED, UNREADABLE, Report, TaskFailure, TaskResult
 from erc_live.live.scoring.score_task import ScoreTask
 from erc_live.streams.bundle_lock import BundleLock
-from erc_live.streams.errors import MediaError, SessionError
+from erc_live.streams.errors import SessionError
 from erc_live.streams.journal import FOLDER_MODE, Log, write_whole
-from erc_live.streams.media import probe
-from erc_live.streams.session import open_session
 
 FAILURES = "failures.jsonl"
 
@@ -116,14 +104,14 @@ class ScoreFolder:
         return plan
 
     def score(
-        self, tasks: Sequence[ScoreTask], config: Config, processes: int, score: Score = score_here
+        self, tasks: Sequence[ScoreTask], pool: ScorePool[S], processes: int, timeout_s: float = TIMEOUT_S
     ) -> Generator[Report, None, None]:
         """Score recordings, and write what comes of them; each report comes when what it says is on the disk.
 
         Raises as `score_all`, and SessionError where nothing can be written.
         """
         digests = {task: task.digest for task in tasks}  # of before it is read: what changes meanwhile is scored again
-        reports = score_all(tasks, config, processes, score)
+        reports = score_all(tasks, pool, processes, timeout_s)
         try:
             for report in reports:
                 if isinstance(report, TaskResult):
@@ -176,17 +164,6 @@ class ScoreFolder:
         self.failures.append(line)
         with _writing(self._folder):
             self._log.append(msgspec.json.encode(line))
-
-
-def length_s(task: ScoreTask) -> float:
-    """How long a recording is; 0 where it does not say, or cannot be read, which is said when it is scored."""
-    try:
-        if not task.path.is_dir():
-            return probe(task.path).duration_s or 0.0
-        session = open_session(task.path)
-        return (max((segment.t_end_ns for segment in session.segments), default=0) - session.t_first_ns) / 1e9
-    except (MediaError, SessionError, OSError):
-        return 0.0
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the events of a recording depend on beside the recording, and how many processes this machine has room for.
+"""What the events of a recording depend on beside the recording, and how many processes there is room for.
 
 The rule of this file: it reads cards and sizes, and loads no weights.
 """
@@ -28,10 +28,11 @@ _PROCESS_BYTES = (
 
 @dataclass(frozen=True)
 class ProcessRoom:
-    """How many processes are sensible, and why."""
+    """How many processes are sensible, and why. `size`: of one, in bytes."""
 
     processes: int
     reason: str
+    size: int
 
 
 def settings_of(config: Config, weights: Described) -> dict[str, object]:
@@ -52,16 +53,21 @@ def settings_of(config: Config, weights: Described) -> dict[str, object]:
     }
 
 
-def room(config: Config) -> ProcessRoom:
-    """A process per processor, but no more than the memory that is free now has room for."""
+def room(config: Config, free: tuple[int, int] | None = None) -> ProcessRoom:
+    """A process per processor, but no more than the memory that is free now has room for. `free`: so many processors
+    and bytes elsewhere; None: those of this machine.
+    """
     size = _PROCESS_BYTES + _bytes(card.read(config.tracker.weights).folder)
     if config.transcriber.engine in ("auto", "faster-whisper"):
         model = choose_model(config.transcriber, models_folder(config.models))
         size += 0 if model is None else _bytes(model.folder)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free = psutil.virtual_memory().available
-    reason = f"{cores} processors, {free / 1e9:.0f} GB of memory free, {size / 1e9:.1f} GB a process"
-    return ProcessRoom(max(1, min(cores, free // size)), reason)
+    cores, memory = free or (_processors(), psutil.virtual_memory().available)
+    reason = f"{cores} processors, {memory / 1e9:.0f} GB of memory free, {size / 1e9:.1f} GB a process"
+    return ProcessRoom(max(1, min(cores, memory // size)), reason, size)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bytes(folder: Path) -> int:

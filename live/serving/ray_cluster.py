@@ -1,11 +1,11 @@
-"""Ray: processes for shards, on this machine or on those of a cluster.
+"""Ray: processes for shards, and for others, on this machine or on those of a cluster.
 
 Nothing leaves the machine unasked: no usage statistics, no dashboard; a Ray that is started here listens on the
 loopback interface alone, and who wants to speak with it must know a token that is drawn anew. Its files lie in a folder
 of this user's alone, and go with it.
-The actors are owned: they end with the gateway, however that ends. One that lived on without it would serve nobody, and
-what it knows is in its log. Ray does not restart them, either: a spare stands ready, with everything loaded, and takes
-the place of one that died, and of one that hangs.
+The actors are owned: they end with who started them, however that ends. A shard that lived on without its gateway would
+serve nobody, and what it knows is in its log. Ray does not restart them, either: a spare stands ready, with everything
+loaded, and takes the place of one that died, and of one that hangs.
 The rules of this file: it alone knows Ray, and loads it when it is known for which address: on import, Ray reads from
 the environment how it is to listen.
 """
@@ -39,7 +39,7 @@ class RayCluster:
     Raises EngineError where there is none.
     """
 
-    def __init__(self, address: str, processes: int, wake: Callable[[], None]) -> None:
+    def __init__(self, address: str, processes: int, wake: Callable[[], None] = lambda: None) -> None:
         ray = _loaded(address)
         self._wake = wake
         self._folder = ""
@@ -47,7 +47,11 @@ class RayCluster:
         if address == LOCAL:
             self._folder = tempfile.mkdtemp(prefix="erc-ray-")  # short: the paths of sockets are
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            _tried(lambda: _start(self._folder, processes), TRIES)
+            try:
+                _tried(lambda: _start(self._folder, processes), TRIES)
+            except BaseException:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                raise
         else:
             _tried(lambda: ray.init(address, log_to_driver=False, configure_logging=False, namespace="erc-live"), 1)
         for number, handler in handlers.items():
@@ -65,35 +69,58 @@ class RayCluster:
 
     def start(self, name: str, config: Config, dialogues: int, folder: Path) -> "RayShard":
         """A process for a shard of so many dialogues, whose logs lie in the folder; it loads meanwhile."""
+        return RayShard(self.actor(ShardActor, ShardLost, name=name), (config, dialogues, folder))
+
+    def actor(self, kind: type, lost: type[Exception], *arguments: object, **options: Any) -> "RayActor":
+        """An object of that class in a process of its own, which waits until a CPU is free for it. `lost`: what a call
+        raises when the process has died. `options`: of Ray.
+        """
         import ray
 
-        actor = ray.remote(ShardActor).options(name=name, num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")
-        return RayShard(actor.remote(), self._wake, (config, dialogues, folder))
+        options = {"num_cpus": 1, "max_restarts": 0, "scheduling_strategy": "SPREAD"} | options
+        return RayActor(ray.remote(kind).options(**options).remote(*arguments), self._wake, lost)
+
+    def free(self) -> tuple[int, int]:
+        """How many CPUs, and how many bytes of memory, nobody has asked for yet."""
+        import ray
+
+        resources = ray.available_resources()
+        return int(resources.get("CPU", 0)), int(resources.get("memory", 0))
 
 
 class RayShard:
     """A `ShardProcess` in an actor. `loaded`: of the process whose id it becomes."""
 
-    def __init__(self, actor: Any, wake: Callable[[], None], loading: tuple[Config, int, Path]) -> None:
-        self._actor, self._wake = actor, wake
-        self.loaded: Future[int] = self._awaited(actor.load.remote(*loading))
+    def __init__(self, actor: "RayActor", loading: tuple[Config, int, Path]) -> None:
+        self._actor = actor
+        self.loaded: Future[int] = actor.call("load", *loading)
 
     def open(self, folder: Path, room: Room | None, since: int | None) -> "Future[ShardOpened]":
-        return self._awaited(self._actor.open.remote(folder, room, since))
+        return self._actor.call("open", folder, room, since)
 
     def turn(
         self, messages: list[FeatureFrames], questions: list[ShardQuestion], elsewhere: int
     ) -> "Future[ShardReply]":
-        return self._awaited(self._actor.turn.remote(messages, questions, elsewhere))
+        return self._actor.call("turn", messages, questions, elsewhere)
+
+    def kill(self) -> None:
+        self._actor.kill()
+
+
+class RayActor:
+    """An object in another process."""
+
+    def __init__(self, actor: Any, wake: Callable[[], None], lost: type[Exception]) -> None:
+        self._actor, self._wake, self._lost = actor, wake, lost
 
     def kill(self) -> None:
         import ray
 
         ray.kill(self._actor)
 
-    def _awaited(self, reference: Any) -> "Future[Any]":
-        """As Ray's own, with the errors of this project; whoever waits is woken when it is done."""
-        from ray.exceptions import RayActorError, RayTaskError
+    def call(self, method: str, *arguments: object) -> "Future[Any]":
+        """As Ray's own future, with the errors of this project; whoever waits is woken when it is done."""
+        from ray.exceptions import RayError, RayTaskError
 
         awaited: Future[Any] = Future()
 
@@ -101,13 +128,15 @@ class RayShard:
             error = finished.exception()
             if error is None:
                 awaited.set_result(finished.result())
-            elif isinstance(error, RayActorError):
-                awaited.set_exception(ShardLost(str(error).splitlines()[0]))
+            elif isinstance(error, RayTaskError):
+                awaited.set_exception(error.cause or error)
+            elif isinstance(error, RayError):  # its process died, or its machine with the answer
+                awaited.set_exception(self._lost(str(error).splitlines()[0]))
             else:
-                awaited.set_exception(error.cause if isinstance(error, RayTaskError) and error.cause else error)
+                awaited.set_exception(error)
             self._wake()
 
-        reference.future().add_done_callback(done)
+        getattr(self._actor, method).remote(*arguments).future().add_done_callback(done)
         return awaited
 
 

@@ -16,6 +16,8 @@ from sounds import read_pcm
 from test_cli import a_fresh_user, run  # noqa: F401 - fixtures
 from tiny_world import options
 
+from erc_live.live.commands import score as score_command
+from erc_live.live.errors import EngineError
 from erc_live.live.session.launch import demo_sources
 from erc_live.streams.media import encode_flac
 
@@ -101,6 +103,46 @@ def test_real_recordings_are_scored_as_a_replay_recognises_them(
         assert scored(out, path.name) == stream(run("replay", path, "--speed", "max", *keys)[1])
     rows = parquet.read_table(out / "events.parquet").to_pylist()
     assert any(row["engine"].startswith("faster-whisper tiny.en") and row["text"] for row in rows)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
+def test_one_process_several_and_those_of_a_ray_give_the_same_bytes(
+    run,  # noqa: F811
+    shared_data,
+    tiny_en,
+    smart_turn,
+    tmp_path,
+):
+    place = tmp_path / "talks"
+    place.mkdir()
+    for name in ("jfk.flac", "faces/single_face.mp4", "ami/trn00.flac"):
+        shutil.copy(shared_data / "recordings" / name, place)
+    keys = ("--set", f"models.folder={tiny_en.parent}", "--set", "transcriber.model=tiny.en")
+    ways = {"one": ("--jobs", 1), "two": ("--jobs", 2), "ray": ("--jobs", 2, "--ray", "local", "--timeout", 60)}
+    for name, way in ways.items():
+        if name == "ray":
+            os.mkfifo(place / "hangs.wav")  # nobody will ever write there
+        code, _, err = run("score", place, "-o", tmp_path / name, *way, *keys)
+        assert code == (4 if name == "ray" else 0), err
+    assert "hangs.wav: got no further for 60 s and was given up" in err
+    for path in (tmp_path / "one").glob("*.jsonl"):
+        if path.name not in ("journal.jsonl", "failures.jsonl"):
+            assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+            assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes()
+    tables = [parquet.read_table(tmp_path / name / "events.parquet") for name in ways]
+    assert tables[0].num_rows
+    assert tables[0].equals(tables[1])
+    assert tables[0].equals(tables[2])
+
+
+def test_what_has_to_be_installed_for_a_ray_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(score_command, "find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"pip install 'erc-live\[scale\]'"):
+        score_command.score(tmp_path, tmp_path / "out", ray="local")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

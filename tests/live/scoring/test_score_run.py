@@ -4,12 +4,13 @@ import json
 
 import pytest
 from examples import event, hello, session_end
-from fake_scores import fake_score, recordings
+from fake_scores import fake_load, recordings
 
 from erc_live.live.config import Config
 from erc_live.live.errors import ConfigError
 from erc_live.live.scoring.event_table import write_table
 from erc_live.live.scoring.media_discovery import discover
+from erc_live.live.scoring.score_processes import ProcessPool
 from erc_live.live.scoring.score_progress import ScoreProgress
 from erc_live.live.scoring.score_run import ScoreFolder
 from erc_live.live.scoring.score_task import ScoreTask
@@ -23,7 +24,7 @@ def score(out, tasks, settings=SETTINGS):
     """-> names that were scored or tried now, and the folder."""
     with ScoreFolder(out, settings) as folder:
         plan = folder.plan(tasks)
-        for _ in folder.score(plan.tasks, Config(), 1, fake_score):
+        for _ in folder.score(plan.tasks, ProcessPool(Config(), fake_load), 1):
             pass
         return [task.name for task in plan.tasks], folder
 
