@@ -28,7 +28,7 @@ from erc_live.streams.errors import SessionError
 from erc_live.streams.feature_channel import FeatureInlet
 from erc_live.streams.segmented_log import RecordLog
 
-ROWS = 1024  # dialogues whose states lie ready; the others are parked
+ROWS = 1 << 14  # dialogues whose states lie ready, where these take no more memory than `slots.py` allows
 TURN = 256  # messages taken in one turn
 POLL_S = 0.02  # in which subscribers are looked after
 DEAD_LETTERS = 64 << 20  # bytes of them that are kept

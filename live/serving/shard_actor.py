@@ -126,9 +126,12 @@ def _events(log: "RecordLog", since: int) -> Iterator[Published]:
     from erc_live.live.serving import dialogue_records as records
 
     for offset, data in log.records():
-        if offset >= since and isinstance(record := records.decode(data), records.BatchRecord):
-            for event in record.events:
-                yield "event", records.event_head(event).dialogue, bytes(event)
+        match records.decode(data) if offset >= since else None:
+            case records.BatchRecord() as record:
+                for event in record.events:
+                    yield "event", records.event_head(event).dialogue, bytes(event)
+            case records.Ended() as record if record.message:
+                yield "session_end", record.dialogue, bytes(record.message)
 
 
 def _flush(shard: "DialogueShard", reply: ShardReply) -> None:
