@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from erc_live.live.bench.recognisers import Choice, Recognisers, choices
-from erc_live.live.commands.bench_serving import bench_load, bench_naive, bench_shard
+from erc_live.live.commands.bench_serving import bench_kills, bench_load, bench_naive, bench_shard
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import counting, elapsed
 from erc_live.streams.messages import EmotionEvent
@@ -315,6 +315,7 @@ def bench_talk(
 
 bench_app.command("load")(bench_load)
 bench_app.command("shard")(bench_shard)
+bench_app.command("kills")(bench_kills)
 bench_app.command("naive")(bench_naive)
 bench_app.command("latency")(bench_latency)
 bench_app.command("endpoint")(bench_endpoint)

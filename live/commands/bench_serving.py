@@ -1,4 +1,4 @@
-"""`erc-live bench load|shard|naive`: what a server of many dialogues does under load, and what others would do."""
+"""`erc-live bench load|shard|kills|naive`: many dialogues under load, and what simpler designs would do."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,6 +85,35 @@ def bench_shard(
     else:
         _print("Shard", result.plain())
     if result.lost or result.differing or result.unequal:
+        raise typer.Exit(1)
+
+
+def bench_kills(
+    kills: Annotated[int, typer.Option(min=1, help="So often.")] = 1000,
+    dialogues: Annotated[int, typer.Option(min=1, help="That speak at once.")] = 40,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Kill the process of a shard at random instants, over and over, and compare what comes back bit by bit: what is
+    lost, repeated, wrong or recovered otherwise. Exit code 1 if anything is.
+    """
+    import tempfile
+
+    from erc_live.live import config as configuration
+    from erc_live.live.bench import shard_kills as bench
+
+    config = configuration.load(sets=sets or []).config
+    with tempfile.TemporaryDirectory(prefix="erc-kills-") as place, elapsed() as bar:
+        task = bar.add_task("starting", total=None)
+        result = bench.bench_kills(
+            kills, dialogues, config, Path(place), lambda line: bar.update(task, description=line), seed
+        )
+    if as_json:
+        out.print_json(data=result.plain())
+    else:
+        _print("Kills", result.plain())
+    if not result.good:
         raise typer.Exit(1)
 
 

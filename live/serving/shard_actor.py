@@ -93,7 +93,7 @@ class ShardActor:
         log = place.open()
         self._stack = ExitStack()
         self._stack.callback(log.close)
-        self._shard, found = open_shard(self._config, loaded, log, place, self._stack)
+        self.shard, found = open_shard(self._config, loaded, log, place, self._stack)
         missed = [] if since is None else list(_events(log, since))
         return ShardOpened(os.getpid(), found.dialogues, found.replayed, found.differing, room, log.end, missed)
 
@@ -107,7 +107,7 @@ class ShardActor:
         """
         from erc_live.live.serving.shard_outcome import ShardCounts
 
-        shard, reply = self._shard, ShardReply()
+        shard, reply = self.shard, ShardReply()
         for sender, frames in messages:
             _, message, refusal = read_features(sender, frames)
             answer = refusal if message is None else shard.take(sender, message)
