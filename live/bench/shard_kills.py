@@ -11,12 +11,13 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
 TURN = 16  # utterances in a turn, at most
 LIFE_S = 0.06  # of a shard that has recovered, at most: some turns
 READY_S = 300.0  # in which it has loaded, and in which a life has recovered
+_LIVES = "lives"  # the socket where they report
 
 Bits = dict[str, tuple[int, bytes]]  # by dialogue, how many events it has had, and a digest of all that is known of it
 
@@ -80,7 +82,10 @@ def bench_kills(
 ) -> KillResult:
     """Kill it so often; `folder` has a short path. Raises WorkerError where it does not start."""
     spawn = get_context("spawn")
-    with Listener(str(folder / "lives"), "AF_UNIX") as lives:
+    with socket.socket(socket.AF_UNIX) as lives:
+        lives.bind(str(folder / _LIVES))
+        lives.listen()
+        lives.settimeout(READY_S)
         template = spawn.Process(target=_template, args=(config, dialogues, folder), daemon=True)
         template.start()
         try:
@@ -99,7 +104,7 @@ def bench_kills(
 class _Driver:
     """Who speaks, subscribes, and kills."""
 
-    def __init__(self, lives: Listener, dialogues: list[str], weights: Any, seed: int) -> None:
+    def __init__(self, lives: socket.socket, dialogues: list[str], weights: Any, seed: int) -> None:
         self.result = KillResult()
         self._lives, self._weights, self._dice = lives, weights, random.Random(seed)
         self._number = dict.fromkeys(dialogues, 0)  # of the next utterance, which has no receipt yet
@@ -111,7 +116,7 @@ class _Driver:
     def live(self, kill: bool) -> None:
         """A life, to its kill; or one of a turn of everybody, and its end."""
         begun_s = time.monotonic()
-        with self._lives.accept() as life:
+        with self._born() as life:
             life.send(self._end)
             process = self._begin(life)
             self.result.recovery_s.append(time.monotonic() - begun_s)
@@ -137,6 +142,12 @@ class _Driver:
             else:
                 self.result.wrong += any(abs(event.probs[label] - p) > SAME for label, p in wanted.probs.items())
         return self.result
+
+    def _born(self) -> Connection:
+        try:
+            return Connection(self._lives.accept()[0].detach())
+        except TimeoutError as error:
+            raise WorkerError(f"a shard did not start within {READY_S:g} s: what it says above is why") from error
 
     def _begin(self, life: Connection) -> int:
         if not life.poll(READY_S):
@@ -204,7 +215,7 @@ def _template(config: Config, dialogues: int, folder: Path) -> None:
 
 
 def _live(actor: ShardActor, dialogues: int, folder: Path) -> None:
-    with Client(str(folder / "lives"), "AF_UNIX") as driver:
+    with Client(str(folder / _LIVES), "AF_UNIX") as driver:
         since = driver.recv()
         opened = actor.open(folder / "shard", (dialogues, "all"), since)
         driver.send(_Life(os.getpid(), opened, _bits(actor, actor.shard.dialogues)))

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import structs
 
+from erc_live.live.bench.load_subscriber import LoadSubscriber
 from erc_live.live.config import Config
 from erc_live.live.serving.admission import Room
 from erc_live.live.serving.log_place import FolderPlace
@@ -31,9 +31,8 @@ from erc_live.models import checkpoint
 from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.state import to_bytes
 from erc_live.streams.dialogue_outlet import DialogueOutlet
-from erc_live.streams.event_stream import EventReceiver
 from erc_live.streams.feature_channel import FeatureMessage, Receipt
-from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
+from erc_live.streams.messages import UtteranceFeatures
 
 MADE = 256  # utterances that differ; more would measure how they are made
 SETTLE_S = 1.0  # before the first: the subscriber connects
@@ -176,7 +175,7 @@ def bench_shard(
         endpoint = f"ipc://{folder}/e"
         outlet = DialogueOutlet(endpoint, PresentShard(shard))
         stack.callback(outlet.close)
-        subscriber = _Subscriber(endpoint)
+        subscriber = LoadSubscriber(endpoint)
         stack.callback(subscriber.close)
         inlet = DueFeatures(plan, weights, result)
         on_news(f"{plan.dialogues} dialogues speak for {plan.seconds:g} s")
@@ -227,37 +226,3 @@ def _bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-class _Subscriber:
-    """A process that follows all dialogues, and stamps what it has decoded."""
-
-    def __init__(self, endpoint: str) -> None:
-        spawn = get_context("spawn")
-        self._pipe, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_follow, args=(endpoint, theirs), daemon=True)
-        self._process.start()
-        self._pipe.recv()
-
-    def latencies(self) -> tuple[list[float], list[float]]:
-        """In ms: of the decisions, and of the deliveries."""
-        self._pipe.send("enough")
-        decisions, deliveries = self._pipe.recv()
-        return decisions, deliveries
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.join()
-
-
-def _follow(endpoint: str, pipe: Any) -> None:
-    receiver = EventReceiver(endpoint, ["event."])
-    decisions, deliveries = list[float](), list[float]()
-    pipe.send("here")
-    while (events := receiver.receive(SETTLE_S)) or not pipe.poll():
-        for event in events:
-            if isinstance(event, EmotionEvent):
-                decisions.append((event.t_logits_ns - event.t_features_ns) / 1e6)
-                deliveries.append((time.monotonic_ns() - event.t_features_ns) / 1e6)
-    pipe.send((decisions, deliveries))
-    receiver.close()
