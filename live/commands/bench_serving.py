@@ -1,6 +1,7 @@
 """`erc-live bench load|shard|kills|naive`: many dialogues under load, and what simpler designs would do."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,7 +129,10 @@ def bench_naive(
     """
     from erc_live.live import config as configuration
     from erc_live.live.bench import naive_load as bench
+    from erc_live.live.errors import EngineError
 
+    if find_spec("ray") is None:
+        raise EngineError("bench naive needs ray: pip install 'erc-live[scale]'")
     config = configuration.load(sets=sets or []).config
     with elapsed() as bar:
         task = bar.add_task("starting", total=None)
