@@ -72,7 +72,7 @@ class _Starter:
         self._started = 0
 
     def deployed(self, dialogues: Sequence[Sequence[str]]) -> Deployment:
-        shards, processes = [], []
+        shards, processes = list[RayShard](), list[psutil.Process]()
         for names in dialogues:
             self._on_news(f"starting process {len(shards) + 1} of {len(dialogues)}")
             self._started += 1
