@@ -89,7 +89,7 @@ class _Starter:
 
 def _measured(deployment: Deployment, utterances: int, weights: Checkpoint) -> dict[str, Any]:
     """Speak until all is said; then the processes are ended."""
-    rounds = [[_said(weights, names, number) for number in range(utterances)] for names in deployment.dialogues]
+    rounds = [[_utterances(weights, names, number) for number in range(utterances)] for names in deployment.dialogues]
     _speak(deployment.shards, [one[:1] for one in rounds])  # kernels are chosen
     processes = [psutil.Process(), *deployment.processes]
     cpu_s, begun_s = _cpu_s(processes), time.monotonic()
@@ -108,7 +108,7 @@ def _measured(deployment: Deployment, utterances: int, weights: Checkpoint) -> d
     }
 
 
-def _said(weights: Checkpoint, names: Sequence[str], number: int) -> list[FeatureFrames]:
+def _utterances(weights: Checkpoint, names: Sequence[str], number: int) -> list[FeatureFrames]:
     return [FeatureFrames(b"naive", codec.encode(generated(weights, name, number))) for name in names]
 
 

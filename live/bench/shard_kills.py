@@ -64,7 +64,7 @@ class KillResult:
     differing: int = 0
     unequal: int = 0
     compared: int = 0
-    told_late: int = 0  # by the next life: they stood in the log, and the last one died before it told them
+    published_late: int = 0  # by the next life: they stood in the log, and the last one died before it told them
     recovery_s: list[float] = field(default_factory=list)
 
     @property
@@ -108,8 +108,8 @@ class _Driver:
         self.result = KillResult()
         self._lives, self._weights, self._dice = lives, weights, random.Random(seed)
         self._number = dict.fromkeys(dialogues, 0)  # of the next utterance, which has no receipt yet
-        self._said: list[UtteranceFeatures] = []  # what has a receipt
-        self._told: dict[tuple[str, str], bytes] = {}
+        self._stored: list[UtteranceFeatures] = []  # what has a receipt
+        self._published: dict[tuple[str, str], bytes] = {}
         self._bits: Bits = {}
         self._end: int | None = None
 
@@ -131,11 +131,11 @@ class _Driver:
 
     def judged(self) -> KillResult:
         """All that was told, against a tracker that nobody killed."""
-        events = [codec.from_json(data) for data in self._told.values()]
+        events = [codec.from_json(data) for data in self._published.values()]
         found = {(e.dialogue, e.utterance): e for e in events if isinstance(e, EmotionEvent)}
         numbers = {name: {e.seq for e in found.values() if e.dialogue == name} for name in self._number}
         self.result.holes = sum(max(seqs) + 1 - len(seqs) for seqs in numbers.values() if seqs)
-        for wanted in reference(self._said, self._weights):
+        for wanted in reference(self._stored, self._weights):
             event = found.get((wanted.dialogue, wanted.utterance))
             if event is None:
                 self.result.lost += 1
@@ -153,9 +153,9 @@ class _Driver:
         if not life.poll(READY_S):
             raise WorkerError(f"a shard did not recover within {READY_S:g} s")
         process, opened, bits = life.recv()
-        self._tell(opened.published)
+        self._receive(opened.published)
         self._end = opened.end
-        self.result.told_late += len(opened.published)
+        self.result.published_late += len(opened.published)
         self.result.differing += opened.differing
         for name, (events, known) in self._bits.items():
             if bits[name][0] == events:  # else it died after an append, and before it said what came of it
@@ -181,23 +181,23 @@ class _Driver:
 
     def _take(self, answer: tuple[ShardReply, Bits]) -> None:
         reply, bits = answer
-        self._tell(reply.published)
+        self._receive(reply.published)
         self._bits |= bits
         self._end = reply.end
         for _, receipt in reply.receipts:
             assert receipt.verdict == "stored", receipt
             name, number = receipt.dialogue, self._number[receipt.dialogue]
             assert receipt.utterance == f"u{number}"
-            self._said.append(generated(self._weights, name, number, sum(name.encode())))
+            self._stored.append(generated(self._weights, name, number, sum(name.encode())))
             self._number[name] += 1
             self.result.utterances += 1
 
-    def _tell(self, published: Iterable[Published]) -> None:
+    def _receive(self, published: Iterable[Published]) -> None:
         for topic, _, data in published:
             if topic == "event":
                 event = codec.from_json(data)
                 assert isinstance(event, EmotionEvent)
-                self.result.repeated += self._told.setdefault((event.dialogue, event.utterance), data) != data
+                self.result.repeated += self._published.setdefault((event.dialogue, event.utterance), data) != data
 
 
 def _template(config: Config, dialogues: int, folder: Path) -> None:

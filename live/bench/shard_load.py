@@ -101,7 +101,7 @@ class ShardLoadResult:
 
 
 class DueFeatures:
-    """An `Inlet` of made utterances, each there when it is due; every dialogue speaks once in each round."""
+    """An `FeatureSource` of made utterances, each there when it is due; every dialogue speaks once in each round."""
 
     endpoint = "made"
 

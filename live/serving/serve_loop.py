@@ -51,7 +51,7 @@ class Serving(NamedTuple):
     drain: bool = False
 
 
-class Inlet(Protocol):
+class FeatureSource(Protocol):
     """Where features come in, as of `FeatureInlet`."""
 
     endpoint: str
@@ -68,7 +68,7 @@ class Opened:
     """A server that is ready."""
 
     shard: DialogueShard
-    inlet: Inlet
+    inlet: FeatureSource
     outlet: DialogueOutlet
     recovery: ShardRecovery
     room: Room

@@ -91,7 +91,7 @@ class _Past:
     state: Any
 
 
-class _Answer(NamedTuple):
+class _NetworkAnswer(NamedTuple):
     """What the network says of one utterance: numbers, for tensors of a few of them cost more than a step."""
 
     probs: list[float]
@@ -261,7 +261,7 @@ class Tracker:
             before.append(_Past(turn.features.utterance, self.memory(dialogue), state))
         self._memories[dialogue] = memory.after(turn.speaker, event.label)
 
-    def _event(self, turn: NextUtterance, memory: DialogueMemory, answer: _Answer) -> EmotionEvent:
+    def _event(self, turn: NextUtterance, memory: DialogueMemory, answer: _NetworkAnswer) -> EmotionEvent:
         features, speaker = turn.features, turn.speaker
         likeliest = max(answer.probs)
         label = self._labels[answer.probs.index(likeliest)]
@@ -289,7 +289,7 @@ class Tracker:
         )
 
 
-def _answers(probs: Tensor, dimensions: Tensor) -> Iterator[_Answer]:
+def _answers(probs: Tensor, dimensions: Tensor) -> Iterator[_NetworkAnswer]:
     """Of each utterance. Shapes: probs (N, labels), dimensions (N, 2)"""
     entropies = torch.special.entr(probs).sum(1)
-    return map(_Answer, probs.tolist(), entropies.tolist(), dimensions.tolist())
+    return map(_NetworkAnswer, probs.tolist(), entropies.tolist(), dimensions.tolist())
