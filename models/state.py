@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_bytes
 from safetensors.torch import load as load_bytes
-from safetensors.torch import save as save_bytes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -126,7 +126,8 @@ def save(path: Path, state: object, model: str) -> None:
 
 def to_bytes(state: object) -> bytes:
     """A state as safetensors; which weights made it, who keeps it must know."""
-    return save_bytes(_content(state), {"format": FORMAT})
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors(state).items()}
+    return save_bytes(arrays, {"format": FORMAT})
 
 
 def load(path: Path, like: State, model: str) -> State:

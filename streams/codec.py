@@ -5,6 +5,7 @@ In logs and on the public stream it is one JSON object, arrays inline in base64.
 """
 
 import base64
+import binascii
 from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import Any
@@ -17,7 +18,7 @@ from erc_live.streams.message_base import PublicMessage
 from erc_live.streams.messages import AnyMessage
 from erc_live.streams.migrations import migrated
 
-_DTYPES = ("int16", "float32")  # all that a message may hold
+_DTYPES = {np.dtype(name): name for name in ("int16", "float32")}  # all that a message may hold
 
 # What decoding raises on bytes of strangers; RecursionError when an unknown field is nested a thousand deep.
 UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError)
@@ -73,7 +74,7 @@ def to_json(message: AnyMessage | PublicMessage) -> bytes:
     """One JSON object, without a newline. Raises TypeError as `encode` does."""
 
     def hook(value: object) -> object:
-        return _array_header(value, text=base64.b64encode(_bytes(value)).decode())
+        return _array_header(value, text=binascii.b2a_base64(_bytes(value), newline=False).decode())
 
     try:
         return msgspec.json.encode(message, enc_hook=hook)
@@ -113,9 +114,9 @@ def json_schema(message: type | UnionType) -> dict[str, Any]:
 
 
 def _bytes(value: object) -> bytes:
-    if not isinstance(value, np.ndarray) or value.dtype.name not in _DTYPES:
+    if not isinstance(value, np.ndarray) or value.dtype not in _DTYPES:
         raise TypeError(f"cannot send {_kind(value)}")
-    return np.ascontiguousarray(value).tobytes()
+    return value.tobytes()
 
 
 def _complaint(message: AnyMessage | PublicMessage) -> str:
@@ -155,13 +156,17 @@ def _kind(value: object) -> str:
 
 
 def _array_header(value: Any, frame: int | None = None, text: str | None = None) -> dict[str, object]:
-    header: dict[str, object] = {"dtype": value.dtype.name, "shape": value.shape}
-    return header | ({"frame": frame} if frame is not None else {"base64": text})
+    header: dict[str, object] = {"dtype": _DTYPES[value.dtype], "shape": value.shape}
+    if frame is None:
+        header["base64"] = text
+    else:
+        header["frame"] = frame
+    return header
 
 
 def _array(header: _ArrayHeader, data: bytes) -> np.ndarray:
-    if header.dtype not in _DTYPES:
-        raise ValueError(f"dtype {header.dtype!r} is not one of {', '.join(_DTYPES)}")
+    if header.dtype not in _DTYPES.values():
+        raise ValueError(f"dtype {header.dtype!r} is not one of {', '.join(_DTYPES.values())}")
     if any(n < 0 for n in header.shape):
         raise ValueError(f"shape {header.shape}")
     return np.frombuffer(data, dtype=header.dtype).reshape(header.shape)  # read-only: a view of bytes

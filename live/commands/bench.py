@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from erc_live.live.bench.recognisers import Choice, Recognisers, choices
+from erc_live.live.commands.bench_serving import bench_kills, bench_load, bench_naive, bench_shard
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import counting, elapsed
 from erc_live.streams.messages import EmotionEvent
@@ -312,53 +313,10 @@ def bench_talk(
     out.print(f"{len(paths)} conversations of {len(voices)} voices; now: erc-live bench speakers {make}")
 
 
-def bench_load(
-    dialogues: Annotated[int, typer.Option(min=1, help="That speak at once.")] = 100,
-    rate: Annotated[float, typer.Option(min=0.01, help="Utterances per s, of all together.")] = 50.0,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For so long.")] = 20.0,
-    kills: Annotated[int, typer.Option(min=0, help="Kill the server, or a shard, so often meanwhile.")] = 0,
-    ray: Annotated[bool, typer.Option("--ray", help="Of shards in processes that Ray starts here.")] = False,
-    shards: Annotated[int, typer.Option(min=1, help="With --ray: so many.")] = 2,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    log: Annotated[str, typer.Option(help="A new one, for the server; default: in a folder.", metavar="PLACE")] = "",
-    sets: Annotated[list[str] | None, typer.Option("--set", help="One key.", metavar="SECTION.KEY=VALUE")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Many dialogues speak into a real `erc-live serve`: how late its decisions and events are, what they cost, and
-    what is lost, repeated or wrong where it is killed at random. Exit code 1 if anything is.
-
-    erc-live bench load --dialogues 200 --rate 100 --kills 20
-    """
-    import tempfile
-
-    from rich.table import Table
-
-    from erc_live.live import config as configuration
-    from erc_live.live.bench import load as bench
-    from erc_live.live.errors import ConfigError
-    from erc_live.models import checkpoint
-
-    weights = checkpoint.load(configuration.load(sets=sets or []).config.tracker.weights)
-    if ray and log:
-        raise ConfigError("--log goes without --ray: shards have their logs in a folder")
-    plan = bench.LoadPlan(dialogues, rate, seconds, kills, seed, log, shards if ray else 0)
-    with tempfile.TemporaryDirectory(prefix="erc-load-") as place, elapsed() as bar:
-        task = bar.add_task("starting", total=None)
-        result = bench.bench_load(
-            plan, weights, Path(place), sets or [], lambda line: bar.update(task, description=line[:60])
-        )
-    if as_json:
-        out.print_json(data=bench.plain(result))
-    else:
-        table = Table("what", "how much", title="Load")
-        for what, much in bench.plain(result).items():
-            table.add_row(what.replace("_", " "), str(much))
-        out.print(table)
-    if result.lost or result.repeated or result.wrong or result.differing:
-        raise typer.Exit(1)
-
-
 bench_app.command("load")(bench_load)
+bench_app.command("shard")(bench_shard)
+bench_app.command("kills")(bench_kills)
+bench_app.command("naive")(bench_naive)
 bench_app.command("latency")(bench_latency)
 bench_app.command("endpoint")(bench_endpoint)
 bench_app.command("speakers")(bench_speakers)

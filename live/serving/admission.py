@@ -60,7 +60,7 @@ def objection(features: UtteranceFeatures, memory: DialogueMemory) -> str:
     for modality, vector in features.vectors.items():
         if vector.ndim != 1 or vector.dtype != np.float32:
             return f"the {modality} vector is {vector.dtype} of shape {vector.shape}: send float32 of one dimension"
-        if vector.size and np.nanmax(np.abs(vector), initial=0.0, where=np.isfinite(vector)) > VALUE:
+        if not np.abs(vector).max(initial=0.0) <= VALUE and _peak(vector) > VALUE:
             return f"the {modality} vector has values beyond {VALUE:g}: no encoder makes such"
     confidence = features.text_confidence
     if confidence is not None and not 0 <= confidence <= 1:
@@ -69,6 +69,11 @@ def objection(features: UtteranceFeatures, memory: DialogueMemory) -> str:
     if voice not in memory.speakers and len(memory.speakers) >= SPEAKERS:
         return f"the dialogue has {SPEAKERS} speakers, and {voice!r} is none of them: begin another dialogue"
     return ""
+
+
+def _peak(vector: np.ndarray) -> float:
+    """The greatest of its values that are numbers."""
+    return float(np.nanmax(np.abs(vector), initial=0.0, where=np.isfinite(vector)))
 
 
 def _too_long(features: UtteranceFeatures) -> str:

@@ -9,7 +9,6 @@ as it was. Each is one JSON object; features and events in it are as in a record
 The rule of this file: pure.
 """
 
-import base64
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -30,8 +29,8 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, tag="Batch"):
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """All that is known of a dialogue. `places`: of its newest events; `identities`: of its newest final ones; `state`:
-    safetensors in base64; `inputs`: places of the features of newest final ones; `snapshots`: earlier ones, each after
-    so many utterances, and its place.
+    safetensors, in JSON as base64; `inputs`: places of the features of newest final ones; `snapshots`: earlier ones,
+    each after so many utterances, and its place.
     """
 
     dialogue: str
@@ -43,13 +42,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     utterances: int
     speakers: tuple[str, ...]
     last_label: dict[int, str]
-    state: str
+    state: bytes
     inputs: list[int] = []
     snapshots: list[tuple[int, int]] = []
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """`message`: the `SessionEnd` that says so; of a log that is older, there is none."""
+
     dialogue: str
+    message: msgspec.Raw = msgspec.Raw(b"")
 
 
 DialogueRecord = BatchRecord | Snapshot | Ended
@@ -67,6 +69,19 @@ class EventHead(msgspec.Struct, frozen=True, kw_only=True):
     speaker: int
     speaker_name: str
     probs: dict[str, float]
+
+
+class EncodedSnapshot(NamedTuple):
+    """A `Snapshot` of a dialogue after so many utterances."""
+
+    dialogue: str
+    utterances: int
+    data: bytes
+
+
+def ended(dialogue: str, message: bytes) -> bytes:
+    """An `Ended`."""
+    return msgspec.json.encode(Ended(dialogue=dialogue, message=msgspec.Raw(message)))
 
 
 def decode(data: bytes) -> DialogueRecord:
@@ -127,13 +142,3 @@ def place(offset: int, length: int) -> int:
 def where(packed: int) -> tuple[int, int]:
     """Offset and length of `place`."""
     return packed >> LENGTH_BITS, packed & (1 << LENGTH_BITS) - 1
-
-
-def text(state: bytes) -> str:
-    """Bytes as a string."""
-    return base64.b64encode(state).decode()
-
-
-def untext(state: str) -> bytes:
-    """Inverse of `text`. Raises ValueError."""
-    return base64.b64decode(state, validate=True)

@@ -78,7 +78,7 @@ def _restore(tracker: Tracker, dialogue: str, data: bytes) -> None:
     assert isinstance(snapshot, records.Snapshot)
     like = tracker.state(dialogue)
     memory = DialogueMemory(snapshot.utterances, snapshot.speakers, snapshot.last_label)
-    tracker.put_in(dialogue, memory, from_bytes(records.untext(snapshot.state), like))
+    tracker.put_in(dialogue, memory, from_bytes(snapshot.state, like))
 
 
 def _observe(tracker: Tracker, data: bytes) -> None:

@@ -7,7 +7,7 @@ import hashlib
 from array import array
 from dataclasses import dataclass, field
 
-from erc_live.live.serving.dialogue_records import EventHead, Snapshot, text
+from erc_live.live.serving.dialogue_records import EventHead, Snapshot
 from erc_live.live.tracking.tracker import DialogueMemory
 from erc_live.streams.messages import RELABEL_REACH, EmotionEvent
 
@@ -53,7 +53,7 @@ class OpenDialogue:
             utterances=memory.utterances,
             speakers=memory.speakers,
             last_label=dict(memory.last_label),
-            state=text(state),
+            state=state,
             inputs=self.inputs.tolist(),
             snapshots=self.snapshots,
         )

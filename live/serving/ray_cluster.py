@@ -99,7 +99,7 @@ class RayShard:
         return self._actor.call("open", folder, room, since)
 
     def turn(
-        self, messages: list[FeatureFrames], questions: list[ShardQuestion], elsewhere: int
+        self, messages: list[FeatureFrames], questions: list[ShardQuestion], elsewhere: int = 0
     ) -> "Future[ShardReply]":
         return self._actor.call("turn", messages, questions, elsewhere)
 

@@ -4,11 +4,14 @@ The rule of this file: it opens and closes what a server needs, and its loop tak
 decided in `shard.py`. A receipt and an event leave when they are on the disk.
 """
 
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import torch
 
 from erc_live.live.config import Config
 from erc_live.live.privacy import purpose
@@ -25,10 +28,10 @@ from erc_live.models.checkpoint import Checkpoint, load
 from erc_live.streams.clock import SessionClock
 from erc_live.streams.dialogue_outlet import DialogueOutlet
 from erc_live.streams.errors import SessionError
-from erc_live.streams.feature_channel import FeatureInlet
+from erc_live.streams.feature_channel import FeatureInlet, FeatureMessage, Receipt
 from erc_live.streams.segmented_log import RecordLog
 
-ROWS = 1024  # dialogues whose states lie ready; the others are parked
+ROWS = 1 << 14  # dialogues whose states lie ready, where these take no more memory than `slots.py` allows
 TURN = 256  # messages taken in one turn
 POLL_S = 0.02  # in which subscribers are looked after
 DEAD_LETTERS = 64 << 20  # bytes of them that are kept
@@ -48,12 +51,24 @@ class Serving(NamedTuple):
     drain: bool = False
 
 
+class FeatureSource(Protocol):
+    """Where features come in, as of `FeatureInlet`."""
+
+    endpoint: str
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+    def receive(self, most: int) -> Iterator[FeatureMessage]: ...
+
+    def answer(self, sender: bytes, receipt: Receipt) -> None: ...
+
+
 @dataclass(frozen=True)
 class Opened:
     """A server that is ready."""
 
     shard: DialogueShard
-    inlet: FeatureInlet
+    inlet: FeatureSource
     outlet: DialogueOutlet
     recovery: ShardRecovery
     room: Room
@@ -84,7 +99,7 @@ def serve(
         opened = _open(serving, loaded, log, metrics, stack)
         ready(opened)
         while not (stopped() or (serving.drain and not opened.shard.dialogues)):
-            _turn(opened)
+            turn(opened)
         while opened.shard.waiting:
             _flush(opened)
         return opened.shard.counts
@@ -100,7 +115,8 @@ class ShardParts(NamedTuple):
 
 
 def load_shard(serving: Serving) -> ShardParts:
-    """What takes time, and needs no dialogues."""
+    """What takes time, and needs no dialogues; for a process that does nothing but serve."""
+    torch.set_num_threads(1)  # a step is small: threads take twice the CPU, and round otherwise where others recover it
     config, clock = serving.config.tracker, SessionClock()
     checkpoint = load(config.weights)
     start = SessionStart("", clock.now_ns(), time.time_ns())
@@ -109,6 +125,8 @@ def load_shard(serving: Serving) -> ShardParts:
     with serving.place.scratch() as scratch:
         measure = measured(tracker, checkpoint, scratch)
     room = Room(0, "--drain: new ones begin elsewhere") if serving.drain else _room(serving.dialogues, measure)
+    gc.collect()
+    gc.freeze()  # what is here stays: to look through all of torch for garbage stops the server for 0.2 s
     return ShardParts(checkpoint, tracker, clock, room)
 
 
@@ -144,7 +162,7 @@ def open_shard(
     return shard, recover(shard)
 
 
-class _Present(NamedTuple):
+class PresentShard(NamedTuple):
     """A shard in this process replies at once."""
 
     shard: DialogueShard
@@ -159,7 +177,7 @@ class _Present(NamedTuple):
 def _open(serving: Serving, loaded: ShardParts, log: RecordLog, metrics: ServeMetrics, stack: ExitStack) -> Opened:
     config = serving.config
     shard, recovery = open_shard(config, loaded, log, serving.place, stack)
-    outlet = DialogueOutlet(config.events.endpoint, _Present(shard), keyless=config.events.keyless)
+    outlet = DialogueOutlet(config.events.endpoint, PresentShard(shard), keyless=config.events.keyless)
     stack.callback(outlet.close)
     inlet = FeatureInlet(serving.features)
     stack.callback(inlet.close)
@@ -168,7 +186,8 @@ def _open(serving: Serving, loaded: ShardParts, log: RecordLog, metrics: ServeMe
     return Opened(shard, inlet, outlet, recovery, loaded.room, metrics)
 
 
-def _turn(opened: Opened) -> None:
+def turn(opened: Opened) -> None:
+    """Take what has come, flush if that is due, and look after subscribers. Raises SessionError."""
     shard, inlet = opened.shard, opened.inlet
     shard.keeping.log.check()
     if inlet.wait(min(POLL_S, shard.due_s)) and shard.space:

@@ -24,7 +24,7 @@ from msgspec import structs
 from erc_live.live.serving import dialogue_records as records
 from erc_live.live.serving.admission import Room, crowded, dialogue_of, objection, receipt
 from erc_live.live.serving.going_back import go_back
-from erc_live.live.serving.open_dialogue import OpenDialogue, identity
+from erc_live.live.serving.open_dialogue import OpenDialogue
 from erc_live.live.serving.shard_outcome import DialogueMessage, ShardCounts, ShardOutcome
 from erc_live.live.serving.snapshot_schedule import RETAINED, SnapshotSchedule
 from erc_live.live.tracking.tracker import Tracker
@@ -33,15 +33,7 @@ from erc_live.models.state import to_bytes
 from erc_live.streams import codec
 from erc_live.streams.clock import Clock
 from erc_live.streams.feature_channel import DialogueInput, Receipt, message_key
-from erc_live.streams.messages import (
-    EmotionEvent,
-    Heartbeat,
-    Hello,
-    Relabel,
-    SessionEnd,
-    SourceEnd,
-    UtteranceFeatures,
-)
+from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, Relabel, SessionEnd, SourceEnd, UtteranceFeatures
 from erc_live.streams.segmented_log import RecordLog
 
 BATCH = 64  # dialogues in one step: with more, each costs as much
@@ -102,7 +94,7 @@ class DialogueShard:
         self._log, self._room = keeping.log, room
         self._hello = greet(tracker.hello())
         self._finals: deque[Waiting] = deque()
-        self._pending: set[tuple[str, int]] = set()  # dialogue and identity of those
+        self._pending: set[tuple[str, str, int]] = set()  # dialogue, utterance and revision of those
         self._passing: dict[str, UtteranceFeatures] = {}  # the newest provisional one of a dialogue
         self._notices: list[DialogueMessage] = []  # refusals
         self._schedule = SnapshotSchedule()
@@ -160,6 +152,7 @@ class DialogueShard:
         """
         outcome = ShardOutcome(published=self._notices)
         self._notices = []
+        snapshots = self._snapshots(self._schedule.due(self.clock.now_ns(), self._log.end))
         lots: list[Lot] = []
         ends: list[SourceEnd] = []
         moves: list[Waiting] = []
@@ -177,10 +170,10 @@ class DialogueShard:
                 if w.sender and not isinstance(w.message, Relabel)
             ]
             self._pending.difference_update(_key(message) for message in utterances)
-        self._write([*lots, *self._provisional()], ends, outcome)
+        self._write(snapshots, [*lots, *self._provisional()], ends, outcome)
         for waiting in moves:
             self._go_back(waiting, outcome)
-        self._take_snapshots()
+        self._log.forget(self._schedule.needed(self._log.end) - RETAINED)  # who goes back needs more
         self._end_silent()
         return outcome
 
@@ -313,10 +306,15 @@ class DialogueShard:
         self.counts.dropped += len(passing) - len(events)
         return [Lot((), events)] if events else []
 
-    def _write(self, lots: list[Lot], ends: list[SourceEnd], outcome: ShardOutcome) -> None:
-        """Number the events, put all into the log, and publish it."""
-        ends = [end for end in ends if end.source in self.dialogues]  # some say it twice
-        data, events = [], []
+    def _write(
+        self,
+        snapshots: Sequence[records.EncodedSnapshot],
+        lots: list[Lot],
+        ends: list[SourceEnd],
+        outcome: ShardOutcome,
+    ) -> None:
+        """Number the events, put all into the log after the snapshots, which know nothing of them, and publish it."""
+        data, events = [snapshot.data for snapshot in snapshots], []
         for lot in lots:
             numbered = [self._numbered(event) for event in lot.events]
             encoded = [codec.to_json(event) for event in numbered]
@@ -325,16 +323,19 @@ class DialogueShard:
             inputs = list(zip(record.features, map(len, features), strict=True))
             events.append(list(zip_longest(numbered, encoded, record.events, inputs)))
             data.append(record.data)
-        data += [msgspec.json.encode(records.Ended(dialogue=end.source)) for end in ends]
+        ended = {end.source: self._end(end) for end in ends if end.source in self.dialogues}  # some say it twice
+        data += [records.ended(dialogue, message) for dialogue, message in ended.items()]
         offsets = self._log.append(*data) if data else []
-        for offset, lot_events in zip(offsets, events, strict=False):
+        self._snapshots_stored(snapshots, offsets)
+        for offset, lot_events in zip(offsets[len(snapshots) :], events, strict=False):
             for event, encoded_event, start, said in lot_events:
                 features_place = records.place(offset + said[0], said[1]) if said else None
                 self.stored(event, records.place(offset + start, len(encoded_event)), features_place)
                 self.counts.stored += event.final
                 outcome.published.append(DialogueMessage("event", event.dialogue, encoded_event))
-        for end in ends:
-            outcome.published.append(DialogueMessage("session_end", end.source, self._end(end)))
+        for dialogue, message in ended.items():
+            self.close(dialogue)
+            outcome.published.append(DialogueMessage("session_end", dialogue, message))
 
     def _numbered(self, event: EmotionEvent) -> EmotionEvent:
         if event.dialogue not in self.dialogues:  # it had ended meanwhile, and begins anew
@@ -346,7 +347,6 @@ class DialogueShard:
     def _end(self, end: SourceEnd) -> bytes:
         known, count = self.dialogues[end.source], self.tracker.memory(end.source).utterances
         message = SessionEnd(session=known.session, t_ns=self.clock.now_ns(), utterances=count, reason=end.reason[:200])
-        self.close(end.source)
         return codec.to_json(message)
 
     def _end_silent(self) -> None:
@@ -358,16 +358,17 @@ class DialogueShard:
             self.dialogues.move_to_end(dialogue)
             self._finals.append(Waiting(b"", end, dialogue, now_ns))
 
-    def _take_snapshots(self) -> None:
-        """Of those whose turn it is; then let go of what nobody needs of the log."""
-        if due := self._schedule.due(self.clock.now_ns(), self._log.end):
-            self._store_snapshots(due)
-        self._log.forget(self._schedule.needed(self._log.end) - RETAINED)  # who goes back needs more
+    def _snapshots(self, dialogues: Sequence[str]) -> list[records.EncodedSnapshot]:
+        """Of dialogues as they are now."""
+        snapshots = []
+        for dialogue in dialogues:
+            memory, state = self.tracker.memory(dialogue), to_bytes(self.tracker.state(dialogue))
+            data = msgspec.json.encode(self.dialogues[dialogue].snapshot(dialogue, memory, state))
+            snapshots.append(records.EncodedSnapshot(dialogue, memory.utterances, data))
+        return snapshots
 
-    def _store_snapshots(self, dialogues: Sequence[str]) -> None:
-        snapshots = [self._snapshot(dialogue) for dialogue in dialogues]
-        for dialogue, data, offset in zip(dialogues, snapshots, self._log.append(*snapshots), strict=True):
-            utterances = self.tracker.memory(dialogue).utterances
+    def _snapshots_stored(self, snapshots: Sequence[records.EncodedSnapshot], offsets: Sequence[int]) -> None:
+        for (dialogue, utterances, data), offset in zip(snapshots, offsets, strict=False):
             self.dialogues[dialogue].snapshot_stored(utterances, records.place(offset, len(data)))
             self._schedule.begin(dialogue, offset)
 
@@ -381,15 +382,12 @@ class DialogueShard:
             why = ""
         elif not (why := go_back(self.tracker, self._log, known, relabel)):
             known.remember(*message_key(relabel))
-            self._store_snapshots([waiting.dialogue])
+            (snapshot,) = self._snapshots([waiting.dialogue])
+            self._snapshots_stored([snapshot], self._log.append(snapshot.data))
             outcome.published.append(DialogueMessage("relabel", waiting.dialogue, codec.to_json(relabel)))
         self.counts.refused += bool(why)
         outcome.receipts.append((waiting.sender, receipt(relabel, "refused" if why else "stored", why)))
 
-    def _snapshot(self, dialogue: str) -> bytes:
-        state = to_bytes(self.tracker.state(dialogue))
-        return msgspec.json.encode(self.dialogues[dialogue].snapshot(dialogue, self.tracker.memory(dialogue), state))
 
-
-def _key(features: UtteranceFeatures) -> tuple[str, int]:
-    return features.dialogue, identity(features.utterance, features.revision)
+def _key(features: UtteranceFeatures) -> tuple[str, str, int]:
+    return features.dialogue, features.utterance, features.revision

@@ -100,9 +100,9 @@ class ShardActor:
         log = place.open()
         self._stack = ExitStack()
         self._stack.callback(log.close)
-        self._shard, found = open_shard(self._loading[0], loaded, log, place, self._stack)
+        self.shard, found = open_shard(self._loading[0], loaded, log, place, self._stack)
         missed = [] if since is None else list(_events(log, since))
-        open_ = list(self._shard.dialogues)
+        open_ = list(self.shard.dialogues)
         return ShardOpened(os.getpid(), open_, found.replayed, found.differing, room, log.end, missed)
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class ShardActor:
         """
         from erc_live.live.serving.shard_outcome import ShardCounts
 
-        shard, reply = self._shard, ShardReply()
+        shard, reply = self.shard, ShardReply()
         shard.elsewhere = elsewhere
         for sender, frames in messages:
             _, message, refusal = read_features(sender, frames)
@@ -136,9 +136,12 @@ def _events(log: "RecordLog", since: int) -> Iterator[Published]:
     from erc_live.live.serving import dialogue_records as records
 
     for offset, data in log.records():
-        if offset >= since and isinstance(record := records.decode(data), records.BatchRecord):
-            for event in record.events:
-                yield "event", records.event_head(event).dialogue, bytes(event)
+        match records.decode(data) if offset >= since else None:
+            case records.BatchRecord() as record:
+                for event in record.events:
+                    yield "event", records.event_head(event).dialogue, bytes(event)
+            case records.Ended() as record if record.message:
+                yield "session_end", record.dialogue, bytes(record.message)
 
 
 def _flush(shard: "DialogueShard", reply: ShardReply) -> None:

@@ -87,7 +87,7 @@ def _restore(shard: DialogueShard, snapshot: records.Snapshot, offset: int, leng
     shard.open(snapshot.dialogue, known, offset)
     memory = DialogueMemory(snapshot.utterances, snapshot.speakers, snapshot.last_label)
     like = shard.tracker.state(_FILLER)
-    shard.tracker.put_in(snapshot.dialogue, memory, from_bytes(records.untext(snapshot.state), like))
+    shard.tracker.put_in(snapshot.dialogue, memory, from_bytes(snapshot.state, like))
 
 
 def _replay(

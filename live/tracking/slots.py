@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic
 
 import torch
@@ -125,6 +126,19 @@ class Slots(Generic[State]):
         return self._parked.pop(dialogue)
 
     @torch.inference_mode(False)
+    def copy(self, dialogue: str) -> State:
+        """The state of a dialogue as it is now, in host memory; the dialogue stays where it is.
+
+        Raises:
+            ValueError: there is no such dialogue.
+        """
+        self._require([dialogue])
+        if dialogue in self._parked:
+            return self._parked[dialogue]
+        row = self._seated[dialogue].row
+        return transform(_compact, rows(self._pool, slice(row, row + 1)))
+
+    @torch.inference_mode(False)
     @torch.no_grad()
     def step(self, dialogues: Sequence[str], utterances: UtteranceBatch, provisional: Collection[str] = ()) -> Tensor:
         """Classify the next utterance of each of `dialogues`.
@@ -191,8 +205,9 @@ class Slots(Generic[State]):
         arriving = [dialogue for dialogue in dialogues if dialogue in self._parked]
         if not arriving:
             return
-        resting = [dialogue for dialogue in self._seated if dialogue not in set(dialogues)]
-        self._park(resting[: max(0, len(arriving) - len(self._free))])
+        if (short := len(arriving) - len(self._free)) > 0:
+            staying = set(dialogues)
+            self._park(list(islice((dialogue for dialogue in self._seated if dialogue not in staying), short)))
         seats = [_Seat(self._free.pop(), 0) for _ in arriving]
         states = to_device(join([self._parked.pop(dialogue) for dialogue in arriving]), self._device)
         _scatter(self._pool, torch.tensor([seat.row for seat in seats], device=self._device), states)

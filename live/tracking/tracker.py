@@ -11,10 +11,10 @@ so that a perception worker that was started again cannot renumber them. `classi
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from msgspec import structs
@@ -91,6 +91,14 @@ class _Past:
     state: Any
 
 
+class _NetworkAnswer(NamedTuple):
+    """What the network says of one utterance: numbers, for tensors of a few of them cost more than a step."""
+
+    probs: list[float]
+    entropy: float
+    dimensions: list[float]
+
+
 class Tracker:
     """`observe` utterances in order; get events. `seq` counts the events of the whole stream. `coordinates`: valence
     and arousal of labels that `models/dimensions.py` does not know, or places elsewhere.
@@ -134,21 +142,23 @@ class Tracker:
             ValueError: a vector has another width than the model takes, or a dialogue comes twice. No state has
                 changed, as with WeightsError.
         """
-        turns, memories = [], []
+        turns, memories, spoilt = [], [], 0
         for features in batch:
             self.check_encoders(features)
-            turn, memory = self.memory(features.dialogue).turn(self._classifier.usable(features))
+            usable = self._classifier.usable(features)
+            turn, memory = self.memory(features.dialogue).turn(usable)
             turns.append(turn)
             memories.append(memory)
+            spoilt += usable is not features and len(self._classifier.spoilt(features))
         for features in batch:
             if features.dialogue not in self.slots:
                 self.slots.join(features.dialogue)
         states = [self._copy(features) for features in batch]
-        found = zip(*self._classifier.together(turns, self.slots), strict=True)
-        self.spoilt += sum(len(self._classifier.spoilt(features)) for features in batch)
+        probs, dimensions = self._classifier.together(turns, self.slots)
+        self.spoilt += spoilt
         events = []
-        for turn, memory, state, (probs, dimensions) in zip(turns, memories, states, found, strict=True):
-            event = self._event(turn, memory, probs, dimensions)
+        for turn, memory, state, answer in zip(turns, memories, states, _answers(probs, dimensions), strict=True):
+            event = self._event(turn, memory, answer)
             if turn.features.final:
                 self._go_on(turn, memory, state, event)
             self._seq += 1
@@ -169,9 +179,7 @@ class Tracker:
         """A copy of the state of a dialogue, in host memory; that of one in which nothing was said yet."""
         if dialogue not in self.slots:
             self.slots.join(dialogue)
-        state = self.slots.leave(dialogue)
-        self.slots.join(dialogue, state)
-        return state
+        return self.slots.copy(dialogue)
 
     def put_in(self, dialogue: str, memory: DialogueMemory, state: Any) -> None:
         """Go on with a dialogue from what is known of it, in the place of what was here."""
@@ -191,8 +199,9 @@ class Tracker:
         dimensions that were learnt. The dialogue goes on as if nothing had been said, but the utterance is counted.
         """
         turn, memory = self.memory(features.dialogue).turn(structs.replace(features, vectors={}))
-        alike = torch.full((len(self._labels),), 1 / len(self._labels), dtype=torch.float64)
-        event = self._event(turn, memory, alike, torch.full((len(DIMENSIONS),), torch.nan))
+        alike = torch.full((1, len(self._labels)), 1 / len(self._labels), dtype=torch.float64)
+        (answer,) = _answers(alike, torch.full((1, len(DIMENSIONS)), torch.nan))
+        event = self._event(turn, memory, answer)
         event = structs.replace(event, certain=False, shift=None, **dict.fromkeys(self._learnt))
         self._memories[features.dialogue] = memory.after(turn.speaker, None)
         self._seq += 1
@@ -252,12 +261,13 @@ class Tracker:
             before.append(_Past(turn.features.utterance, self.memory(dialogue), state))
         self._memories[dialogue] = memory.after(turn.speaker, event.label)
 
-    def _event(self, turn: NextUtterance, memory: DialogueMemory, probs: Tensor, dimensions: Tensor) -> EmotionEvent:
+    def _event(self, turn: NextUtterance, memory: DialogueMemory, answer: _NetworkAnswer) -> EmotionEvent:
         features, speaker = turn.features, turn.speaker
-        label = self._labels[int(probs.argmax())]
+        likeliest = max(answer.probs)
+        label = self._labels[answer.probs.index(likeliest)]
         last = memory.last_label.get(speaker)
-        distribution = dict(zip(self._labels, probs.tolist(), strict=True))
-        valence, arousal = located(distribution, self._coordinates, dimensions.tolist())
+        distribution = dict(zip(self._labels, answer.probs, strict=True))
+        valence, arousal = located(distribution, self._coordinates, answer.dimensions)
         return EmotionEvent(
             **{name: getattr(features, name) for name in UtteranceFields.__struct_fields__},
             schema=SCHEMA,
@@ -268,12 +278,18 @@ class Tracker:
             speaker_name=features.speaker_name or f"Speaker {speaker + 1}",
             label=label,
             probs=distribution,
-            entropy=float(torch.special.entr(probs).sum()),
+            entropy=answer.entropy,
             shift=None if last is None else label != last,
-            certain=self._classifier.certain(features, float(probs.max())),
+            certain=self._classifier.certain(features, likeliest),
             modalities=tuple(modality for modality in MODALITIES if modality in features.vectors),
             model=self._checkpoint.fingerprint,
             t_logits_ns=self._clock.now_ns(),
             valence=valence,
             arousal=arousal,
         )
+
+
+def _answers(probs: Tensor, dimensions: Tensor) -> Iterator[_NetworkAnswer]:
+    """Of each utterance. Shapes: probs (N, labels), dimensions (N, 2)"""
+    entropies = torch.special.entr(probs).sum(1)
+    return map(_NetworkAnswer, probs.tolist(), entropies.tolist(), dimensions.tolist())

@@ -36,17 +36,23 @@ def test_who_hung_while_another_took_over_stores_nothing_and_what_it_did_not_say
     loaded = checkpoint.load(tiny_world["tracker.weights"])
     older, newer = actors
     messages = [FeatureFrames(b"me", codec.encode(generated(loaded, "a", number))) for number in range(4)]
+    other = FeatureFrames(b"me", codec.encode(generated(loaded, "b", 0)))
+    ended = FeatureFrames(b"me", codec.encode(SourceEnd(source="b", t_ns=0, reason="stopped")))
     opened = older.open(tmp_path / "shard-0", None, None)
-    first = older.turn(messages[:1], [ShardQuestion("past", "a")])
-    lost = older.turn(messages[1:2], [])  # it hangs before its reply arrives
+    first = older.turn([messages[0], other], [ShardQuestion("past", "a")])
+    lost = older.turn([messages[1], ended], [])  # it hangs before its reply arrives
     taken = newer.open(tmp_path / "shard-0", opened.room, first.end)
     assert taken.room == opened.room
     assert taken.published == lost.published
+    assert [(topic, dialogue) for topic, dialogue, _ in taken.published] == [("event", "a"), ("session_end", "b")]
     with pytest.raises(SessionError, match="another process has taken it over"):
         older.turn(messages[3:], [])
     again = newer.turn(messages[1:3], [])
     assert [receipt.verdict for _, receipt in again.receipts] == ["stored", "stored"]
-    assert [codec.from_json(data).seq for _, _, data in first.published + lost.published + again.published] == [0, 1, 2]
+    told = [
+        codec.from_json(data) for _, name, data in first.published + lost.published + again.published if name == "a"
+    ]
+    assert [event.seq for event in told] == [0, 1, 2]
     numbers = [b'"utterance":"u%d"' % number for number in range(4)]
     log = FileLog(tmp_path / "shard-0", seize=True)
     stored = b"".join(record.data for record in log.records())
