@@ -115,7 +115,7 @@ class LoggedShard:
     def take(self, ended: str, data: bytes, reply: ShardReply) -> Receipt:
         if ended:
             if self.dialogues.pop(ended, None):
-                self.log.append(msgspec.json.encode(records.Ended(dialogue=ended)))
+                self.log.append(records.ended(ended, b"{}"))
                 reply.ended.append(ended)
             return Receipt(dialogue=ended, utterance="", revision=0, verdict="stored")
         words = msgspec.json.decode(data, type=Words)

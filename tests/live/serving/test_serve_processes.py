@@ -47,6 +47,7 @@ def test_nothing_is_lost_repeated_or_wrong_where_the_server_is_killed(loaded, fo
     load(LoadPlan(dialogues=20, rate_hz=20, seconds=4, kills=2, seed=0), loaded, folder, tiny_world["tracker.weights"])
 
 
+@pytest.mark.slow
 def test_nor_where_its_log_is_on_a_nats_server(loaded, folder, tiny_world):
     with nats_server(folder / "nats") as server:
         plan = LoadPlan(dialogues=10, rate_hz=10, seconds=3, kills=1, seed=0, log=server.url("load"))

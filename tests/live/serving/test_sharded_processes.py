@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from msgspec import structs
 from tiny_world import answering, options
 
@@ -97,7 +98,9 @@ def test_of_two_hundred_dialogues_and_twenty_kills_of_shards(loaded, folder, tin
 def test_a_dialogue_keeps_its_weights_and_another_one_gets_those_that_are_new(loaded, folder, tiny_world):
     """What was said under the weights of before is put into their log here; one gateway then serves both."""
     old = structs.replace(Config(), tracker=structs.replace(Config().tracker, weights=tiny_world["tracker.weights"]))
-    checkpoint.save(folder / "new", answering(loaded.model.config), loaded.card)
+    new = answering(loaded.model.config)
+    torch.nn.init.ones_(new.head[-1].bias)  # other weights, whatever was drawn
+    checkpoint.save(folder / "new", new, loaded.card)
     spoken = [generated(loaded, "a", number) for number in range(2)]
     (folder / "log").mkdir()
     generations, actor = take_up(folder / "log", 1, old.tracker.weights), ShardActor()

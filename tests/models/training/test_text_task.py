@@ -145,7 +145,7 @@ def test_estimates_are_learnt_where_there_is_no_label(start: Path, tmp_path: Pat
         train_text([(gold, dev)], TextEncoder.load(start), out, replace(CONFIG, pseudo_labels=pseudo_labels), {})
         card = json.loads((out / CARD).read_text())
         found[pseudo_labels] = card["scores"]["dev"]["one"]["accuracy"]
-    assert found[str(file)] > 0.9 > found[None]
+    assert found[str(file)] > 0.85 > found[None]
     assert len(card["training"]["pseudo_labels_sha256"]) == 64
 
 
