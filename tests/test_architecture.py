@@ -62,7 +62,7 @@ def test_ci_runs_the_readme_s_test_command():
     assert "export CI=" in (ROOT / ".ci/run").read_text()
 
 
-def test_ci_plays_the_demo_on_every_python_that_is_named():
+def test_the_demo_is_played_on_every_python_that_is_named():
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     named = {line.rpartition(" ")[2] for line in classifiers if line.startswith("Programming Language :: Python :: 3.")}
     assert ".ci/every-python" in (ROOT / ".ci/run").read_text()
