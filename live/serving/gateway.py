@@ -65,7 +65,6 @@ class GatewayNews(NamedTuple):
     """
 
     older: Callable[[Generation, int], None]
-
     ready: Callable[[str, str], None]
     opened: Callable[[int, ShardOpened], None]
     lost: Callable[[int | None, str], None]

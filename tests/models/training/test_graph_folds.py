@@ -205,6 +205,10 @@ def test_a_fold_ends_after_the_epoch_that_was_best_on_the_others(encoder: Path, 
     for fold, end in enumerate(other_best):
         assert len(curve(f"fold-{fold}/seed-0")) == end
         assert curve(f"fold-{fold}/seed-4")[: len(tried[fold])] == tried[fold][:end]
+    again = Epochs()
+    run = Run(tmp_path, tmp_path / "cache", resume=True, watch=again)
+    assert train_folds(sessions(), encoder, config, run).card == chosen
+    assert not again  # what is whole is not learnt once more
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(spy: Spy, encoder: Path, tmp_path: Path) -> None:
