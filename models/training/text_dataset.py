@@ -24,6 +24,7 @@ RARELY = 0.05  # least weight of a pseudo-labelled utterance when dialogues are 
 class SpokenDialogue:
     """What was said, and how likely each label is for each utterance: 0 and 1 if people gave the labels, and all 0
     where nothing is known and nothing is learnt. `group`: what must not be parted between what teaches and what scores.
+    `written`: what stood there, if `spoken` is what a recogniser heard of it.
 
     Shapes, of T utterances: shares (T, classes) float32.
     """
@@ -32,6 +33,7 @@ class SpokenDialogue:
     shares: Tensor
     group: str
     pseudo: bool = False  # whether a model gave the labels
+    written: tuple[Turn, ...] | None = None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -123,12 +125,15 @@ class TextDataset:
         return TextDataset(self.corpus, tuple(self.dialogues[place] for place in sorted(chosen)))
 
     def taught_by(self, estimated: "TextDataset") -> "TextDataset":
-        """Where the same dialogue was estimated too, label and estimate weigh alike."""
+        """Where the same dialogue was estimated too, label and estimate weigh alike. What was heard of a dialogue is
+        taught by the estimates of what stood there: it is to be answered as if every word had been understood.
+        """
         estimates = {one.spoken: one.shares for one in estimated.dialogues}
         taught = []
         for dialogue in self.dialogues:
-            shares = estimates.get(dialogue.spoken)
+            shares = estimates.get(dialogue.written or dialogue.spoken)
             if shares is not None:
+                shares = _worded(shares, dialogue.spoken)
                 known = dialogue.shares.any(1, keepdim=True)
                 dialogue = replace(dialogue, shares=torch.where(known, (dialogue.shares + shares) / 2, shares))
             taught.append(dialogue)
@@ -152,7 +157,7 @@ def _labelled(dialogue: Dialogue, labels: Sequence[str]) -> SpokenDialogue:
     said = spoken(dialogue)
     classes = [-1 if said.label is None else labels.index(said.label) for said in dialogue.utterances]
     shares = functional.one_hot(torch.tensor(classes) + 1, len(labels) + 1)[:, 1:].float()
-    return SpokenDialogue(said, _worded(shares, said), dialogue.group)
+    return SpokenDialogue(said, _worded(shares, said), dialogue.group, written=written(dialogue))
 
 
 def _worded(shares: Tensor, utterances: Sequence[Turn]) -> Tensor:
@@ -165,3 +170,12 @@ def spoken(dialogue: Dialogue) -> tuple[Turn, ...]:
     """Its utterances, as an encoder reads them."""
     said = dialogue.utterances
     return turns([utterance.speaker for utterance in said], [utterance.text for utterance in said])
+
+
+def written(dialogue: Dialogue) -> tuple[Turn, ...] | None:
+    """As `spoken`, of what a recogniser was to hear; None where the words are not those of a recogniser."""
+    said = dialogue.utterances
+    if all(utterance.spoken is None for utterance in said):
+        return None
+    words = [utterance.text if utterance.spoken is None else utterance.spoken for utterance in said]
+    return turns([utterance.speaker for utterance in said], words)

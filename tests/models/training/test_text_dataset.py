@@ -121,6 +121,20 @@ def test_label_and_estimate_weigh_alike_and_an_estimate_fills_in() -> None:
     assert second is own.dialogues[1]
 
 
+def test_what_was_heard_is_taught_by_the_estimates_of_what_stood_there() -> None:
+    heard = (
+        Utterance("A", "oh no", "joy", spoken="Oh, no!"),
+        Utterance("B", "", "anger", spoken="Yes."),
+        Utterance("A", "Fine.", "joy"),
+    )
+    own = TextDataset.of(Split("x", "train", LABELS, (Dialogue("1", heard),)), LABELS)
+    stood = tuple(Turn(*pair) for pair in (("A", "Oh, no!"), ("B", "Yes."), ("A", "Fine.")))
+    other = TextDataset("y", (SpokenDialogue(stood, torch.tensor([SURE, SURE, UNSURE]), "1", pseudo=True),))
+    (taught,) = own.taught_by(other).dialogues
+    torch.testing.assert_close(taught.shares, torch.tensor([[0.505, 0.005, 0.49], UNKNOWN, [0.7, 0.2, 0.1]]))
+    assert [turn.text for turn in taught.spoken] == ["oh no", "", "Fine."]  # what is read stays what was heard
+
+
 @given(st.lists(st.sampled_from("abcd"), max_size=8), st.sets(st.sampled_from("abcd")))
 def test_groups_are_left_out_whole(groups: list[str], out: set[str]) -> None:
     every = TextDataset("x", tuple(talk(str(n), SURE, group=group) for n, group in enumerate(groups)))
