@@ -1,8 +1,10 @@
 """`erc-live encoder train text`: the corpora on disk, live curves."""
 
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +13,7 @@ from erc_live.live.commands.places import encoder_folder
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out
 from erc_live.models import card as cards
-from erc_live.models.card import SHIPPED
+from erc_live.models.card import CARD, SHIPPED
 from erc_live.models.errors import WeightsError
 
 FETCHED = ("minilm", "mpnet")
@@ -65,7 +67,24 @@ def train(
     print_precision()
     with watched((folds or len(config.seeds)) * epochs * PARTS, f"the same command goes on in {into}", PARTS) as curves:
         encoder = train_text(corpora, open_encoder(start), into, config, about, curves)
-    out.print(f"{into}: encoder {encoder.fingerprint} written", markup=False, soft_wrap=True)
+    for line in [f"{into}: encoder {encoder.fingerprint} written", *_summary(into)]:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _summary(folder: Path) -> list[str]:
+    """What the card says of its scores: a line for each corpus."""
+    found = json.loads((folder / CARD).read_text(encoding="utf-8"))["scores"]
+    if "folds" not in found:
+        return [f"dev of {corpus}: {_score(one)}" for corpus, one in found["dev"].items()]
+    lines = [f"folds: {_score(found['folds'])}"]
+    for corpus, one in found["folds"].get("beside", {}).items():
+        written = f"; as they were written {_score(one['as_written'])}" if "as_written" in one else ""
+        lines.append(f"dialogues of {corpus} that the folds leave out: {_score(one)}{written}")
+    return lines
+
+
+def _score(one: Mapping[str, Any]) -> str:
+    return f"{one['utterances']:,} utterances, W-F1 {one['weighted_f1']:.4f}, macro-F1 {one['macro_f1']:.4f}"
 
 
 def open_encoder(choice: str) -> "TextEncoder":

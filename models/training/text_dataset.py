@@ -143,6 +143,10 @@ class TextDataset:
         """Those dialogues that are of none of the groups."""
         return TextDataset(self.corpus, tuple(one for one in self.dialogues if one.group not in groups))
 
+    def of_groups(self, groups: Container[str]) -> "TextDataset":
+        """Those dialogues that are of one of the groups."""
+        return TextDataset(self.corpus, tuple(one for one in self.dialogues if one.group in groups))
+
     def without(self, other: "TextDataset") -> "TextDataset":
         """Those dialogues that the other does not have."""
         there = {dialogue.spoken for dialogue in other.dialogues}
@@ -150,7 +154,8 @@ class TextDataset:
 
     def __add__(self, other: "TextDataset") -> "TextDataset":
         """These and then those."""
-        return TextDataset(f"{self.corpus} {other.corpus}", self.dialogues + other.dialogues)
+        name = self.corpus if self.corpus == other.corpus else f"{self.corpus} {other.corpus}"
+        return TextDataset(name, self.dialogues + other.dialogues)
 
 
 def _labelled(dialogue: Dialogue, labels: Sequence[str]) -> SpokenDialogue:

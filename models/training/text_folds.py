@@ -35,7 +35,8 @@ OUT_OF_FOLD = "out-of-fold.jsonl"  # the corpus with the estimates of encoders t
 @dataclass(frozen=True)
 class Member:
     """One of the runs. `fold` is what it does not learn from and is scored on, if there are folds; `left_out` are all
-    groups of which nothing teaches it, from wherever it may come.
+    groups of which nothing teaches it, from wherever it may come, and `beside` is what other corpora have of these:
+    the same dialogues as they were heard, for example. It is scored, too.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Member:
     learnt: tuple[TextDataset, ...]
     fold: TextDataset | None = None
     left_out: frozenset[str] = frozenset()
+    beside: tuple[TextDataset, ...] = ()
 
 
 def members(
@@ -60,8 +62,8 @@ def members(
         inside = frozenset(group for group, number in parts.items() if number == fold)
         learnt = [one.without_groups(inside) for one in (own, *(one for one, _ in others))]
         kept = tuple(one for one in learnt if one.dialogues)
-        scored = own.without_groups(parts.keys() - inside)
-        found.append(Member(FOLD.format(fold=fold), seeds[0], kept, scored, inside))
+        beside = tuple((one + dev).of_groups(inside) for one, dev in others)
+        found.append(Member(FOLD.format(fold=fold), seeds[0], kept, own.of_groups(inside), inside, beside))
     return found
 
 
@@ -80,26 +82,49 @@ def parted(corpus: tuple[TextDataset, TextDataset], folds: int) -> dict[str, int
         raise CorpusError(f"{corpus[0].corpus}: {error}") from error
 
 
-def fold_scores(scored: Sequence[TextDataset], answers: Sequence[Tensor]) -> dict[str, Any]:
-    """Scores of all folds together, and of each.
+def fold_scores(
+    runs: Sequence[Member], answers: Sequence[Tensor], beside: Sequence[Sequence[Tensor]]
+) -> dict[str, Any]:
+    """Scores of all folds together, and of each; and of what other corpora have of their groups, together. Of a corpus
+    that was heard, the same lines are scored as they were written, too.
 
     Args:
-        scored: what each fold was scored on.
-        answers: the logits of all of its utterances, of each fold (n, classes).
+        runs: one for each fold.
+        answers: of each run, the logits of all utterances of its fold (n, classes).
+        beside: of each run, those of what other corpora have of it.
     """
-    counts = [
-        confusion(shares[known].argmax(1), logits[known].argmax(1), shares.shape[1])
-        for one, logits in zip(scored, answers, strict=True)
-        for shares in [torch.cat([dialogue.shares for dialogue in one.dialogues])]
-        for known in [shares.any(1)]
-    ]
-    every = torch.stack(counts).sum(0)
-    return {
-        "utterances": int(every.sum()),
-        "weighted_f1": weighted_f1(every),
-        "macro_f1": macro_f1(every),
-        "by_fold": [{"weighted_f1": weighted_f1(one), "macro_f1": macro_f1(one)} for one in counts],
-    }
+    scored = [(run.fold, logits) for run, logits in zip(runs, answers, strict=True) if run.fold is not None]
+    counts = torch.stack([_counts(*each) for each in scored])
+    found = {"by_fold": [_scores(one) for one in counts], **_scores(counts.sum(0))}
+    others = {}
+    for place, corpus in enumerate(runs[0].beside):
+        heard = [run.beside[place] for run in runs]
+        if any(one.dialogues for one in heard):
+            answered = [_counts(one, rows[place]) for one, rows in zip(heard, beside, strict=True)]
+            others[corpus.corpus] = _scores(torch.stack(answered).sum(0))
+            written = [_as_written(one, *each) for one, each in zip(heard, scored, strict=True)]
+            if (every := torch.stack(written).sum(0)).any():
+                others[corpus.corpus]["as_written"] = _scores(every)
+    return found | ({"beside": others} if others else {})
+
+
+def _scores(counts: Tensor) -> dict[str, Any]:
+    return {"utterances": int(counts.sum()), "weighted_f1": weighted_f1(counts), "macro_f1": macro_f1(counts)}
+
+
+def _counts(texts: TextDataset, logits: Tensor) -> Tensor:
+    shares = torch.cat([torch.empty(0, logits.shape[1]), *(dialogue.shares for dialogue in texts.dialogues)])
+    known = shares.any(1)
+    return confusion(shares[known].argmax(1), logits[known].argmax(1), logits.shape[1])
+
+
+def _as_written(transcribed: TextDataset, fold: TextDataset, answers: Tensor) -> Tensor:
+    """Counts of the lines of which something was heard, by the answers to what stood there."""
+    rows = torch.split(answers, [len(dialogue) for dialogue in fold.dialogues])
+    found = {dialogue.spoken: part for dialogue, part in zip(fold.dialogues, rows, strict=True)}
+    same = [dialogue for dialogue in transcribed.dialogues if dialogue.written in found]
+    logits = [found[dialogue.written] for dialogue in same if dialogue.written is not None]
+    return _counts(TextDataset(transcribed.corpus, tuple(same)), torch.cat([torch.empty(0, answers.shape[1]), *logits]))
 
 
 def write_estimates(

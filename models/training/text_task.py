@@ -106,7 +106,8 @@ def train_text(
     if scored:
         answers = [one.answers for one in found]
         write_estimates(corpora[0], scored, answers, out / OUT_OF_FOLD)
-        scores_of_run: dict[str, Any] = {"folds": fold_scores(scored, answers)}
+        beside = [one.beside for one in found]
+        scores_of_run: dict[str, Any] = {"folds": fold_scores(runs, answers, beside)}
     else:
         packed = TextEncoder.load(out)
         scores_of_run = {"dev": {dev.corpus: scores(packed, head, dev) for _, dev in data}}
@@ -122,11 +123,14 @@ def train_text(
 
 
 class _Trained(NamedTuple):
-    """What a run leaves: weights of the encoder, its head, and what the two say of its fold, or nothing."""
+    """What a run leaves: weights of the encoder, its head, and what the two say of its fold and of what stands beside
+    it, or nothing.
+    """
 
     encoder: dict[str, Tensor]
     head: nn.Module
     answers: Tensor
+    beside: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,14 +171,16 @@ class _Course:
         path = self.out / RESUME_MEMBER.format(member=member.name)
         network.load_state_dict(Trainer(task, recipe, path, self.watch).fit().weights)
         network.cpu().eval()
-        answers = torch.empty(0, classes)
+        answers, beside = torch.empty(0, classes), tuple[Tensor, ...]()
         if member.fold is not None:
             folder = self.out / member.name
             encoder.save(folder, config.bits)
             text_head(network.head, self.labels).save(folder)
-            answers = logits_of(TextEncoder.load(folder), network.head, member.fold)
+            packed = TextEncoder.load(folder)
+            answers = logits_of(packed, network.head, member.fold)
+            beside = tuple(logits_of(packed, network.head, one) for one in member.beside)
         tuned = {name: value.clone() for name, value in encoder.network.state_dict().items()}
-        return _Trained(tuned, network.head, answers)
+        return _Trained(tuned, network.head, answers, beside)
 
 
 def mean_of(runs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -296,7 +302,8 @@ class TextTask:
 @torch.no_grad()
 def logits_of(encoder: TextEncoder, head: nn.Module, texts: TextDataset) -> Tensor:
     """What a head says of all utterances from the vectors of an encoder. Shapes: -> (n, classes)"""
-    vectors = torch.cat(encoder.encode([dialogue.spoken for dialogue in texts.dialogues]))
+    nothing = torch.empty(0, encoder.dim)
+    vectors = torch.cat([nothing, *encoder.encode([dialogue.spoken for dialogue in texts.dialogues])])
     logits: Tensor = head(vectors.to(next(head.parameters()).device)).cpu()
     return logits
 

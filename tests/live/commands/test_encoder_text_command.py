@@ -27,12 +27,33 @@ def test_folds_leave_an_encoder_for_each_and_the_estimates(talks: Path, bert: Pa
     out = tmp_path / "text"
     code, said = run(train, "--corpus", talks, "--start", bert, "--out", out, "--folds", 2)
     assert code == 0
-    assert said.endswith(f"{out}: encoder {fingerprint(out)} written\n")
+    *_, written, scored = said.splitlines()
+    assert written == f"{out}: encoder {fingerprint(out)} written"
     assert {path.name for path in out.iterdir() if path.is_dir()} == {"fold-0", "fold-1"}
     assert len((out / "out-of-fold.jsonl").read_text().splitlines()) == 16
     card = json.loads((out / "card.json").read_text())
     assert set(card["scores"]) == {"folds"}
+    folds = card["scores"]["folds"]
+    said_of_it = f"W-F1 {folds['weighted_f1']:.4f}, macro-F1 {folds['macro_f1']:.4f}"
+    assert scored == f"folds: {folds['utterances']} utterances, {said_of_it}"
     assert len(card["training"]["parts"]) == 16
+
+
+def test_what_was_heard_of_the_folds_is_scored_too(talks: Path, bert: Path, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    heard.mkdir()
+    for file in talks.glob("*.jsonl"):
+        dialogues = [json.loads(line) for line in file.read_text().splitlines()]
+        for one in dialogues:
+            for utterance in one["utterances"]:
+                utterance |= {"spoken": utterance["text"], "text": utterance["text"].lower()}
+        (heard / file.name).write_text("".join(json.dumps(one) + "\n" for one in dialogues))
+    options = ("--corpus", talks, "--corpus", heard, "--start", bert, "--out", tmp_path / "text", "--folds", 2)
+    code, said = run(train, *options)
+    assert code == 0
+    last = said.splitlines()[-1]
+    assert last.startswith("dialogues of heard that the folds leave out: ")
+    assert "; as they were written " in last
 
 
 @pytest.mark.parametrize(

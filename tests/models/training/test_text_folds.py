@@ -59,9 +59,15 @@ def own() -> tuple[Split, Split]:
 
 
 def other() -> tuple[Split, Split]:
-    """Another corpus, of which an episode is the same."""
-    train = (talk("o1", "e1", 1), talk("o2", None, 2), talk("o3", None, 0))
+    """Another corpus, of which an episode is the same: one dialogue is what was heard of an own one."""
+    train = (misheard(own()[0].dialogues[0]), talk("o2", None, 2), talk("o3", None, 0))
     return Split("other", "train", LABELS, train), Split("other", "dev", LABELS, (talk("o4", None, 0),))
+
+
+def misheard(dialogue: Dialogue) -> Dialogue:
+    first, *rest = dialogue.utterances
+    said = [replace(first, text="", spoken=first.text), *(replace(one, spoken=one.text) for one in rest)]
+    return replace(dialogue, name="o1", utterances=tuple(said))
 
 
 def estimates(path: Path) -> Path:
@@ -86,13 +92,14 @@ def estimates(path: Path) -> Path:
 
 @dataclass
 class Spy:
-    """What each run was shown to learn from, by the name of its file, and what each fold's encoder answered; `out` is
-    the folder of them all.
+    """What each run was shown to learn from, by the name of its file, and what each fold's encoder answered, also to
+    the other corpus; `out` is the folder of them all.
     """
 
     out: Path
     shown: dict[str, set[tuple[Turn, ...]]] = field(default_factory=dict)
     answered: list[tuple[str, TextDataset, Tensor]] = field(default_factory=list)
+    beside: list[tuple[str, TextDataset, Tensor]] = field(default_factory=list)
 
     def groups(self, run: str) -> set[object]:
         return {turns[0].speaker for turns in self.shown[run]}
@@ -115,7 +122,7 @@ def spy(start: Path, config: TextTraining, tmp_path_factory: pytest.TempPathFact
     def answers(encoder: TextEncoder, head: Any, texts: TextDataset) -> Tensor:
         found = logits_of(encoder, head, texts)
         if encoder.packed:
-            spy.answered.append((encoder.fingerprint, texts, found))
+            (spy.answered if texts.corpus == "own" else spy.beside).append((encoder.fingerprint, texts, found))
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -207,6 +214,24 @@ def test_the_card_tells_what_the_estimates_reach(run: Path) -> None:
     assert "dev" not in card["scores"]
 
 
+def test_what_was_heard_of_a_fold_is_scored_beside_the_same_lines_as_they_were_written(run: Path, spy: Spy) -> None:
+    parts = parts_of(run)
+    (place,) = [place for place, (_, texts, _) in enumerate(spy.beside) if texts.dialogues]
+    (encoder, texts, logits), (_, fold, answers) = spy.beside[place], spy.answered[place]
+    (heard,) = texts.dialogues
+    assert encoder == fingerprint(run / f"fold-{parts[heard.group]}")
+    truth = heard.shares[1:3].argmax(1)  # nothing was heard of the first line, and the last one has no label
+    rows = {
+        one.spoken: part for one, part in zip(fold.dialogues, answers.split([4] * len(fold.dialogues)), strict=True)
+    }
+    assert heard.written is not None
+    scores = json.loads((run / CARD).read_text())["scores"]["folds"]["beside"]
+    for found, said in ((scores["other"], logits), (scores["other"]["as_written"], rows[heard.written])):
+        counts = confusion(truth, said[1:3].argmax(1), len(LABELS))
+        assert (found["utterances"], found["weighted_f1"]) == (2, pytest.approx(weighted_f1(counts)))
+        assert found["macro_f1"] == pytest.approx(macro_f1(counts))
+
+
 def test_what_is_kept_is_the_mean_of_the_folds(run: Path) -> None:
     folds = [TextEncoder.load(run / f"fold-{fold}").network.state_dict() for fold in range(FOLDS)]
     mean = mean_of(folds)
@@ -276,6 +301,7 @@ def test_no_group_is_in_both_what_teaches_and_what_scores(
         learnt = {one.group for dataset in member.learnt for one in dataset.dialogues}
         assert inside == member.left_out
         assert not learnt & inside
+        assert {one.group for dataset in member.beside for one in dataset.dialogues} <= inside
         assert learnt == (groups | {one.group for one in data[1][0].dialogues}) - inside
         scored += [one.spoken for one in member.fold.dialogues]
     assert sorted(scored) == sorted(one.spoken for part in data[0] for one in part.dialogues)
