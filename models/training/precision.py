@@ -1,8 +1,10 @@
 """In which numbers a network is trained: bfloat16 where this device is faster with them, else float32.
 
 A processor without instructions for bfloat16 imitates them: a step of the text encoder then took 29 s of processor time
-instead of 2. What a processor can do is asked of itself, by a measurement of some hundredths of a second, once in each
-process. The rule of this file: what is trained is not asked, so that two runs on one machine are trained alike.
+instead of 2. What a processor can do is asked of itself, by a measurement of some tenths of a second, once in each
+process. One thread is asked: beside another training, threads that wait for each other took six to twenty times as
+long, which hid that bfloat16 is three times as fast here. The rule of this file: what is trained is not asked, so that
+two runs on one machine are trained alike.
 """
 
 import functools
@@ -13,7 +15,7 @@ import torch
 from torch import nn
 
 GAIN = 1.2  # times as fast, at least: less is within what such a measurement varies by
-_ROUNDS = 4  # of which the fastest counts: others are disturbed by what else runs
+_ROUNDS = 8  # of which the fastest counts: others are disturbed by what else runs
 _WIDTHS, _ROWS = (384, 1536), 512  # of a feed-forward layer of the small text encoder, on a batch of it
 
 
@@ -44,7 +46,12 @@ def speedup(device: str) -> float:
     with torch.random.fork_rng(devices=[]):
         layer = nn.Sequential(nn.Linear(narrow, wide), nn.GELU(), nn.Linear(wide, narrow)).to(device)
     batch = torch.ones(_ROWS, narrow, device=device)
-    return _step_s(layer, batch, torch.float32) / _step_s(layer, batch, torch.bfloat16)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _step_s(layer, batch, torch.float32) / _step_s(layer, batch, torch.bfloat16)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _step_s(layer: nn.Module, batch: torch.Tensor, dtype: torch.dtype) -> float:

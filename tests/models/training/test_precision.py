@@ -23,10 +23,12 @@ def test_the_faster_numbers_are_taken(monkeypatch, speedup, dtype):
     assert str(dtype).removeprefix("torch.") in subject.in_words("cpu")
 
 
-def test_the_measurement_draws_no_random_numbers():
+def test_the_measurement_draws_no_random_numbers_and_leaves_the_threads():
+    threads = torch.get_num_threads()
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
     subject.speedup.cache_clear()
     assert subject.speedup("cpu") > 0
     assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
