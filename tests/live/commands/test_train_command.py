@@ -95,7 +95,7 @@ def test_folds_that_were_best_at_the_end_are_told(
     common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 1, *TINY)
     code, said = run(train, *common, "--folds", 2)
     assert code == 0
-    assert "after 1 epochs" in said
+    assert "after 1 epoch" in said
     assert lines == ["the folds were best after the last epoch: --epochs 2 may do better"]
 
 
