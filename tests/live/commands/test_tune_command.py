@@ -95,7 +95,7 @@ def test_a_study_is_of_one_question_alone(common: tuple[object, ...], told: list
     ("options", "code", "says"),
     [
         (("--folds", 99), 4, "--folds 99: 16 groups cannot be parted into 99 folds"),
-        (("--network", "rnn"), 5, "no network is called 'rnn'"),
+        (("--network", "rnn"), 2, "--network rnn: there is no such network; choose from dialogue_graph, multiemo"),
         (("--modalities", "v"), 4, "no utterance of train has visual"),
     ],
 )
