@@ -20,6 +20,7 @@ from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.serving.log_place import log_place
 from erc_live.streams.address import feature_endpoint
+from erc_live.streams.nats_connection import NatsPlace
 from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def serve(
     _check_options(ray, shards, log, alone=standby or drain)
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
     place = log or str(platformdirs.user_data_path("erc-live") / "served")
+    if "://" in place:
+        NatsPlace.of(place)  # what is wrong with it is said now, and not after everything is loaded
     endpoint = feature_endpoint(features)
     if ray:
         with err.status("loading Ray"):

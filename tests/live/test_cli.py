@@ -201,6 +201,12 @@ def test_of_devices_people_are_told_what_was_taken_for_the_purpose(run, quiet, m
     assert "erc-live notice" in begun[0] or not told
 
 
+def test_a_malformed_place_of_a_log_is_refused_before_anything_is_loaded(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "erc_live.live.serving.serve_loop", None)  # whoever imports it fails
+    code, _, err = run("serve", "--log", "nats://foo")
+    assert (code, "nats://foo is not the place of a log" in err) == (6, True)
+
+
 WRONG = {
     "no such file": (4, ["replay", "absent.mp4"], "absent.mp4: no such file"),
     "no such recording": (2, ["replay", "--mic", "absent.wav"], "absent.wav: no such file"),
