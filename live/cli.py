@@ -6,7 +6,7 @@ torch. What help prints of a command stands in a table.
 
 Exit codes: 0 done; 1 a bug of ours; 2 a wrong option or key; 3 a device; 4 a file or session; 5 missing or broken
 weights; 6 an address; 7 a process of the session died, and something that was said or recorded is lost with it;
-8 the publisher of a stream vanished.
+8 the publisher of a stream vanished; 130 stopped with Ctrl-C.
 """
 
 import signal
@@ -110,7 +110,7 @@ COMMANDS = {
     ),
     "bridge": (
         "bridges:bridge_app",
-        "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live[bridges].",
+        "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live\\[bridges].",
     ),
     "report": (
         "report:report",
@@ -240,7 +240,8 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        err.print(Text(printable(f"erc-live: {error}")), style="bold", soft_wrap=True)
+        for line in f"erc-live: {error}".splitlines():  # of a corpus, each problem is a line
+            err.print(Text(printable(line)), style="bold", soft_wrap=True)
         sys.exit(code)
 
 

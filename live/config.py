@@ -17,6 +17,7 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
+from erc_live.live.config_values import wanted
 from erc_live.live.errors import ConfigError
 
 ALERTS = "alerts"  # the one table that there may be many of
@@ -237,15 +238,15 @@ def load(file: Path | None = None, sets: Sequence[str] = (), flags: Mapping[str,
         for path, value in values.items():
             if path == ALERTS:
                 tree[ALERTS], origin[ALERTS] = value, layer
-                _convert(tree, f"{layer}: {path}")
+                _convert(tree, _place(layer, path))
                 continue
             section, key = _known(path, origin, layer)
             if isinstance(value, int | float) and not abs(value) <= MOST:
-                wanted = "a number" if math.isnan(value) else f"at most {MOST}"
-                raise ConfigError(f"{layer}: {path}: {value} is out of range: write {wanted}")
+                most = "a number" if math.isnan(value) else f"at most {MOST}"
+                raise ConfigError(f"{_place(layer, path)}: {value} is out of range: write {most}")
             tree[section][key] = value
             origin[path] = layer
-            _convert(tree, f"{layer}: {path}")
+            _convert(tree, _place(layer, path))
     return Loaded(_convert(tree, "defaults"), origin)
 
 
@@ -264,7 +265,7 @@ def _layers(
             raise ConfigError(f"--set {item}: write it as section.key=value")
         yield f"--set {path}", {path: _value(text)}
     if flags:
-        yield "flag", flags
+        yield "option", flags
 
 
 def _read(file: Path) -> dict[str, object]:
@@ -298,10 +299,25 @@ def _known(path: str, known: Mapping[str, str], layer: str) -> tuple[str, str]:
     return section, key
 
 
+def _place(layer: str, path: str) -> str:
+    """Where a value stands; a layer of one key names it already."""
+    return layer if layer.endswith(path) else f"{layer}: {path}"
+
+
 def _convert(tree: dict[str, Any], where: str) -> Config:
     try:
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `$.")
-        rule = f" ({place.rstrip('`')})" if place.startswith(ALERTS) else ""  # which of them, and which key
+        place = place.rstrip("`")
+        if not what.startswith("Object "):  # else a key is unknown, or is missing
+            what = f"write {wanted(Config, place)}{_instead(tree, place)}"
+        rule = f" ({place})" if place.startswith(ALERTS) else ""  # which of them, and which key
         raise ConfigError(f"{where}: {what}{rule}") from error
+
+
+def _instead(tree: dict[str, Any], place: str) -> str:
+    """What stands there, where that is a value of a section."""
+    section, _, key = place.partition(".")
+    values = tree.get(section)
+    return f", not {values[key]!r}" if isinstance(values, dict) and key in values else ""

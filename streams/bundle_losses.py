@@ -11,6 +11,7 @@ import msgspec
 from erc_live.streams import codec
 from erc_live.streams.errors import BadMessage, SessionError
 from erc_live.streams.journal import read_log, write_whole
+from erc_live.streams.plural import counted
 from erc_live.streams.session import (
     MediaSegment,
     Record,
@@ -80,11 +81,11 @@ def missing(path: Path) -> list[str]:
         elif loss.file not in files[loss.source]:
             files[loss.source].add(loss.file)
             seconds[loss.source] += max(0, loss.t_end_ns - loss.t_start_ns) // 1_000_000_000
-    gone = [f"{_count(len(names), 'segment')} ({seconds[name]} s) of {name} gone" for name, names in files.items()]
-    gone += [f"{_count(number, 'line') if number else 'all'} of {name} gone" for name, number in lines.items()]
+    gone = [f"{counted(len(names), 'segment')} ({seconds[name]} s) of {name} gone" for name, names in files.items()]
+    gone += [f"{counted(number, 'line') if number else 'all'} of {name} gone" for name, number in lines.items()]
     return [
         *sorted(gone),
-        *(f"{_count(n, 'stretch', 'es')} of {name} removed at somebody's wish" for name, n in _forgotten(session)),
+        *(f"{counted(n, 'stretch', 'es')} of {name} removed at somebody's wish" for name, n in _forgotten(session)),
         *(f"nothing of {name} there" for name in _without_media(session)),
     ]
 
@@ -96,10 +97,6 @@ def _forgotten(session: RecordedSession) -> list[tuple[str, int]]:
 def _without_media(session: RecordedSession) -> list[str]:
     present = {name for _, name in session.tracks()}
     return [source.name for source in session.manifest.sources if source.name not in present]
-
-
-def _count(number: int, what: str, plural: str = "s") -> str:
-    return f"{number} {what}{'' if number == 1 else plural}"
 
 
 def _loss(line: bytes) -> Loss:

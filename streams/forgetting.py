@@ -35,6 +35,7 @@ from erc_live.streams.messages import (
     UtteranceFeatures,
     VideoFrame,
 )
+from erc_live.streams.plural import counted
 from erc_live.streams.record import Recorder
 from erc_live.streams.recovery import verify
 from erc_live.streams.replay import bundle_messages
@@ -68,10 +69,12 @@ class Trace:
         lines += [f"{_seconds(spans)} s of the sound of {source}" for source, spans in sorted(shared.items())]
         if self.cameras and self.seen:
             lines.append(f"{_seconds(self.seen)} s of the pictures of {', '.join(self.cameras)}, while they speak")
-        lines += [f"{len(self.utterances)} utterances, with words, vectors and events"] if self.utterances else []
+        lines += (
+            [f"{counted(len(self.utterances), 'utterance')}, with words, vectors and events"] if self.utterances else []
+        )
         lines += ["vectors of what others said after them, which depend on their words"] if self.utterances else []
-        lines += [f"{self.annotated} annotations and alerts about them"] if self.annotated else []
-        return [*lines, *([f"their name in {self.named} other places"] if self.named else [])]
+        lines += [f"annotations and alerts about them: {self.annotated}"] if self.annotated else []
+        return [*lines, *([f"their name in {counted(self.named, 'other place')}"] if self.named else [])]
 
     @property
     def stays(self) -> list[str]:

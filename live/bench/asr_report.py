@@ -14,6 +14,7 @@ from erc_live.live.bench.asr import AsrReport, ClipScore, RecogniserResult
 from erc_live.live.bench.model_report import COLOURS
 from erc_live.live.bench.word_errors import LEAST_UTTERANCES, Errors, interval, together
 from erc_live.live.errors import ConfigError, EngineError
+from erc_live.streams.plural import counted
 
 MOST_CLIPS = 12  # recordings that are told one by one: those with the most errors
 _INVENTED = 6  # texts that are shown of what was heard where nobody speaks
@@ -170,9 +171,8 @@ _LEGEND = (
 def _heading(what: str, clips: Sequence[ClipScore]) -> Text:
     duration_s = sum(clip.duration_s for clip in clips)
     words = together(_errors([clip.results[0] for clip in clips])).words
-    said = f", {words} words" if words else ""
-    recordings = "1 recording" if len(clips) == 1 else f"{len(clips)} recordings"
-    return Text(f"{what}: {recordings}, {duration_s:.0f} s{said}", style="bold")
+    said = f", {counted(words, 'word')}" if words else ""
+    return Text(f"{what}: {counted(len(clips), 'recording')}, {duration_s:.0f} s{said}", style="bold")
 
 
 def _speech_table(report: AsrReport, figures: Sequence[SpeechFigures | None]) -> Table:

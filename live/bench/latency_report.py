@@ -11,6 +11,7 @@ from rich.text import Text
 from erc_live.live.bench.latency import Latency, Spread
 from erc_live.live.bench.model_report import COLOURS
 from erc_live.live.errors import ConfigError, EngineError
+from erc_live.streams.plural import counted
 from erc_live.streams.stage_durations import STAGES
 
 
@@ -70,7 +71,7 @@ def _summary_lines(session: Latency) -> list[str]:
     shares = ", ".join(f"{worker} {100 * share:.0f} %" for worker, share in cost.workers.items())
     ready = "" if cost.ready_s is None else f"{cost.ready_s:.1f} s from the command to the first sample; "
     return [
-        f"{session.engine}: {session.utterances} utterances, {sum(losses.wordless.values())} without words"
+        f"{session.engine}: {counted(session.utterances, 'utterance')}, {sum(losses.wordless.values())} without words"
         + (f" ({why})" if why else ""),
         events,
         f"overload: {steps or 'none'}",

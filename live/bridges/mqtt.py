@@ -14,6 +14,7 @@ from erc_live.live.bridges.bridge import Say, json_of, topic_of, uninstalled
 from erc_live.live.errors import ConfigError
 from erc_live.streams.errors import AddressError
 from erc_live.streams.messages import Hello, PublicEvent
+from erc_live.streams.plural import counted
 
 QOS = 1  # at least once
 MOST_PREFIX_BYTES = 1000
@@ -89,7 +90,7 @@ class MqttBridge:
         self._client.disconnect()
         self._client.loop_stop()
         lost = self._lost + self._waiting
-        complaint = f"mqtt: {lost} messages were not delivered: the broker is away or refuses them"
+        complaint = f"mqtt: {counted(lost, 'message')} not delivered: the broker is away or refuses them"
         if lost and error is None:
             raise AddressError(complaint)
         if lost:
@@ -120,4 +121,5 @@ class MqttBridge:
 
     def _disconnected(self, client: Any, data: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            self._say(f"mqtt: the broker is away ({reason}); {self._waiting} messages wait, and it is tried again")
+            waiting = counted(self._waiting, "message")
+            self._say(f"mqtt: the broker is away ({reason}); {waiting} waiting, and it is tried again")

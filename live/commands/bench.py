@@ -13,6 +13,7 @@ from erc_live.live.commands.bench_serving import bench_kills, bench_load, bench_
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import counting, elapsed
 from erc_live.streams.messages import EmotionEvent
+from erc_live.streams.plural import counted
 
 bench_app = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
 
@@ -310,7 +311,9 @@ def bench_talk(
 
         voices = talk_voices.read_voices(folders, files, names, advance)
         paths = make_talk(make, voices, seed, number, people or (), advance)
-    out.print(f"{len(paths)} conversations of {len(voices)} voices; now: erc-live bench speakers {make}")
+    out.print(
+        f"{counted(len(paths), 'conversation')} of {counted(len(voices), 'voice')}; now: erc-live bench speakers {make}"
+    )
 
 
 bench_app.command("load")(bench_load)

@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 PASSWORD = "ERC_LIVE_MQTT_PASSWORD"
 
 bridge_app = typer.Typer(
-    help="Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live[bridges].",
+    help="Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live\\[bridges].",
     no_args_is_help=True,
 )
 

@@ -15,6 +15,7 @@ from erc_live.live.screen.console import out, print_line
 from erc_live.live.session import recording_registry
 from erc_live.streams.bundle_losses import missing
 from erc_live.streams.errors import SessionError
+from erc_live.streams.plural import counted
 from erc_live.streams.recovery import BEING_RECORDED, recover, verify
 
 session_app = typer.Typer(
@@ -34,7 +35,9 @@ def session_verify(path: Folder) -> None:
     for finding in findings:
         print_line(finding, out)
     if findings:
-        raise SessionError(f"{path}: {len(findings)} findings; `erc-live session recover` saves what is whole")
+        raise SessionError(
+            f"{path}: {counted(len(findings), 'finding')}; `erc-live session recover` saves what is whole"
+        )
     print_line(f"{path}: whole{_but(path)}", out)
 
 
@@ -61,7 +64,10 @@ def session_prune(
         old = recording_registry.expired(keep_days, now_ns)
         for path in old:
             print_line(str(path), out)
-        print_line(f"{len(old)} recordings are older than {keep_days} days; --yes deletes them", out)
+        print_line(
+            f"{counted(len(old), 'recording')} older than {counted(keep_days, 'day')}; --yes deletes what is listed",
+            out,
+        )
         return
     for line in recording_registry.prune(keep_days, now_ns):
         print_line(line, out)

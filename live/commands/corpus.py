@@ -16,6 +16,7 @@ from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, out
 from erc_live.live.screen.printable import printable
 from erc_live.live.screen.progress import counting
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.models.corpora.dialogue import Dialogue, Split
@@ -124,7 +125,7 @@ def corpus_check(path: Where) -> None:
     for problem in found:
         out.print(problem, markup=False, highlight=False, soft_wrap=True)
     if found:
-        raise CorpusError(f"{path}: {len(found)} problem{'s' if len(found) > 1 else ''}, told above")
+        raise CorpusError(f"{path}: {counted(len(found), 'problem')}, told above")
     out.print(f"{path}: right", markup=False, soft_wrap=True)
 
 

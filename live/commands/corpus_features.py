@@ -8,6 +8,7 @@ import typer
 from erc_live.live.commands.options import Processes
 from erc_live.live.commands.places import cache_folder
 from erc_live.live.screen.console import out
+from erc_live.streams.plural import counted
 
 
 def corpus_features(
@@ -29,6 +30,7 @@ def corpus_features(
         found = measured(split, split.labels, processes=processes)
         utterances = sum(len(example) for example in found)
         has = ", ".join(modalities_of(found)) or "nothing"
-        line = f"{split.corpus} {name}: {utterances} utterances in {len(found)} dialogues, with {has}"
+        size = f"{counted(utterances, 'utterance')} in {counted(len(found), 'dialogue')}"
+        line = f"{split.corpus} {name}: {size}, with {has}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     out.print(f"kept in {cache_folder()}", markup=False, highlight=False, soft_wrap=True)

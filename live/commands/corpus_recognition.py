@@ -14,6 +14,7 @@ import typer
 
 from erc_live.live.screen.console import err, out, print_line
 from erc_live.live.screen.progress import counting
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.live.asr.transcribers import Transcriber
@@ -133,5 +134,6 @@ def _summary(dialogues: "Sequence[Dialogue]", score: "Callable[[Sequence[str], s
     lost = sum(not text for _, text in turns)
     words = "no word to be heard" if rate is None else f"word error rate {rate:.1%}{between}"
     return (
-        f"{len(turns)} lines in {len(dialogues)} dialogues, {words}, no words of {lost} lines ({lost / len(turns):.1%})"
+        f"{counted(len(turns), 'line')} in {counted(len(dialogues), 'dialogue')}, {words}, "
+        f"no words of {counted(lost, 'line')} ({lost / len(turns):.1%})"
     )

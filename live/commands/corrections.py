@@ -69,7 +69,7 @@ def corrections(
     confirmed = labelled - annotated
     parts = [f"{changed} corrected", f"{annotated - changed} confirmed", f"{confirmed} left as they were"]
     print_line(
-        f"{into}: dialogues: {len(dialogues)}, utterances: {len(spoken)}, of which {labelled} have a label "
+        f"{into}: dialogues: {len(dialogues)}, utterances: {len(spoken)}, with a label: {labelled} "
         f"({', '.join(part for part in parts if not part.startswith('0 '))})",
         out,
     )

@@ -12,6 +12,7 @@ import typer
 from erc_live.live.commands.degradations import confusion_table, degradations
 from erc_live.live.screen.console import err, out
 from erc_live.models.corpora import ferplus
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.models.training.encoder_evaluation import FaceScores
@@ -53,7 +54,9 @@ def train(
     dev, every = read(corpus, "dev"), read(corpus, "train")
     data = {"train": every.apart_from(dev.pictures), "dev": dev}
     if twice := len(every.labels) - len(data["train"].labels):
-        err.print(f"{twice} pictures of train are left out: they, or near copies, stand in dev, too", soft_wrap=True)
+        err.print(
+            f"{counted(twice, 'picture')} of train left out: they, or near copies, stand in dev, too", soft_wrap=True
+        )
     about = {"command": " ".join(["erc-live", *sys.argv[1:]]), **ABOUT}
     print_precision()
     with watched(config.epochs, f"the same command goes on in {into}") as curves:
@@ -80,7 +83,7 @@ def evaluate(
     names = degradations(degrade, DEGRADATIONS)
     encoder = FaceEncoder.load(weights or PRETRAINED / "face")
     faces = read(corpus, split)
-    with err.status(f"looking at {len(faces.labels)} faces"):
+    with err.status(f"looking at {counted(len(faces.labels), 'face')}"):
         scores = evaluate_face(encoder, faces, names)
     if as_json:
         out.print_json(data={"weights": encoder.fingerprint, "split": split, "degrade": names, **asdict(scores)})
@@ -109,7 +112,7 @@ def _show(scores: "FaceScores") -> None:
         else f" ({scores.clear_accuracy:.4f} of the {scores.clear_faces} clear ones)"
     )
     out.print(
-        f"{scores.faces} faces: accuracy {scores.accuracy:.4f}{clear}, UAR {scores.uar:.4f}, "
+        f"{counted(scores.faces, 'face')}: accuracy {scores.accuracy:.4f}{clear}, UAR {scores.uar:.4f}, "
         f"calibration error {scores.calibration_error:.4f}, cross-entropy to the votes {scores.votes_nll:.4f}",
         highlight=False,
         soft_wrap=True,

@@ -22,6 +22,7 @@ from erc_live.models.corpora import ravdess
 from erc_live.models.errors import CorpusError
 from erc_live.streams.errors import MediaError
 from erc_live.streams.media import audio_chunks
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.models.encoders.voice_network import Listener
@@ -131,10 +132,10 @@ def evaluate(
     encoder = VoiceEncoder.load(weights or PRETRAINED / "voice")
     recordings, missing = read(clips_of(corpus, split), f"reading {split}")
     if missing:
-        err.print(f"{len(missing)} clips are left out: {'; '.join(missing)}", markup=False, soft_wrap=True)
+        err.print(f"{counted(len(missing), 'clip')} left out: {'; '.join(missing)}", markup=False, soft_wrap=True)
     if not recordings:
-        raise CorpusError(f"{corpus}: none of the {len(missing)} clips of {split} can be read")
-    with err.status(f"hearing {len(recordings)} clips"):
+        raise CorpusError(f"{corpus}: no clip of {split} can be read, of {len(missing)}")
+    with err.status(f"hearing {counted(len(recordings), 'clip')}"):
         scores = evaluate_voice(encoder, recordings, names)
     if as_json:
         about = {"weights": encoder.fingerprint, "split": split, "degrade": names, "missing": missing}
@@ -175,7 +176,7 @@ def _show(scores: "VoiceScores") -> None:
     out.print(confusion_table(VOICE_LABELS, VOICE_LABELS, scores.recall, scores.confusion))
     unusable = f", {scores.unusable} of them without an answer" if scores.unusable else ""
     out.print(
-        f"{scores.clips} clips{unusable}: UAR {scores.uar:.4f}, accuracy {scores.accuracy:.4f}, "
+        f"{counted(scores.clips, 'clip')}{unusable}: UAR {scores.uar:.4f}, accuracy {scores.accuracy:.4f}, "
         f"calibration error {scores.calibration_error:.4f}",
         highlight=False,
         soft_wrap=True,

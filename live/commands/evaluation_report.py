@@ -16,6 +16,7 @@ from rich.text import Text
 from erc_live.models.training.calibration import COVERAGES
 from erc_live.models.training.dimension_scores import RatedDimension
 from erc_live.models.training.metrics import Answers, PartScore, ScoreDifference, Scores
+from erc_live.streams.plural import counted
 
 WIDTH = 80
 BAR = 18  # columns
@@ -97,7 +98,7 @@ def side_by_side(runs: Sequence[Evaluation], differences: Sequence[ScoreDifferen
 def in_full(run: Evaluation, corpus: str, split: str) -> RenderableType:
     """All scores of one run."""
     scores = run.scores
-    counts = f"{scores.utterances:,} labelled utterances in {scores.dialogues:,} dialogues"
+    counts = f"{counted(scores.utterances, 'labelled utterance')} in {counted(scores.dialogues, 'dialogue')}"
     head = Text(f"{run.name} ({run.network}), {corpus} {split}: {counts}")
     total = Text(
         f"W-F1 {scores.weighted_f1:.4f}  macro-F1 {scores.macro_f1:.4f}  accuracy {scores.accuracy:.4f}  "

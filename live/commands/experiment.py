@@ -15,6 +15,7 @@ from erc_live.live.commands.places import cache_folder
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, out, print_line
 from erc_live.live.screen.progress import counting
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.models.training.ablation import Bench, Cell, Outcome
@@ -98,7 +99,8 @@ def _cost(bench: "Bench", cells: "Sequence[Cell]") -> str:
     left = [cell for cell in cells if not bench.done(cell)]
     runs = sum(len(cell.config.seeds) for cell in left)
     epochs = sum(len(cell.config.seeds) * cell.config.epochs for cell in left)
-    return f"{len(cells)} cells, {len(left)} of them to train: {runs:,} runs, at most {epochs:,} epochs"
+    most = f"{counted(runs, 'run')}, at most {counted(epochs, 'epoch')}"
+    return f"{counted(len(cells), 'cell')}, {len(left)} of them to train: {most}"
 
 
 def _header(bench: "Bench", base: "TrainConfig", quick: bool) -> list[str]:

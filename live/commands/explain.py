@@ -11,6 +11,7 @@ from rich.text import Text
 from erc_live.live.commands.bundle_options import named_utterance, outside
 from erc_live.live.explanation.influence import signed
 from erc_live.live.screen.console import err, out, print_line
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.live.explanation.influence import Explanation, Influence
@@ -100,8 +101,7 @@ def _print(explanation: "Explanation") -> None:
     out.print(table)
     spoken = len(e.influences) - 1
     more = " (older ones may count, too)" if e.bounded else ""
-    past = "1 utterance" if spoken == 1 else f"{spoken} utterances"
-    print_line(f"Examined: itself and the {past} before it that can count{more}.", out)
+    print_line(f"Examined: itself and the {counted(spoken, 'utterance')} before it that can count{more}.", out)
 
 
 def _cells(influence: "Influence") -> list[Text]:

@@ -17,6 +17,7 @@ from erc_live.live.session.needs import Need, fetch_all, needs
 from erc_live.live.session.weight_cache import models_folder, rows
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import verify
+from erc_live.streams.plural import counted
 
 models_app = typer.Typer(
     help="Weights that erc-live uses and does not ship: list, fetch, verify.", no_args_is_help=True
@@ -89,4 +90,4 @@ def models_verify(
         out.print(f"{name}: {'; '.join(found) or 'right'}", soft_wrap=True)
         problems += found
     if problems:
-        raise WeightsError(f"{len(problems)} files are wrong; `erc-live models fetch NAME` brings them again")
+        raise WeightsError(f"{counted(len(problems), 'file')} wrong; `erc-live models fetch NAME` fetches anew")

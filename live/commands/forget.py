@@ -13,6 +13,7 @@ from erc_live.live.session import recording_registry
 from erc_live.live.speakers import voice_prints
 from erc_live.streams import forgetting
 from erc_live.streams.errors import SessionError
+from erc_live.streams.plural import counted
 from erc_live.streams.session import open_session
 
 
@@ -38,7 +39,9 @@ def forget(
     if failures:
         raise SessionError(f"{len(failures)} of {len(paths)} recorded sessions were left as they are")
     if not known:
-        raise SessionError(f"nobody called {speaker!r}: neither in {len(paths)} recorded sessions nor enrolled")
+        raise SessionError(
+            f"nobody called {speaker!r}: neither in {counted(len(paths), 'recorded session')} nor enrolled"
+        )
     if not yes:
         print_line("nothing was changed: --yes does it, and there is no way back")
 

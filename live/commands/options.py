@@ -51,6 +51,23 @@ Folds = Annotated[
 Network = Annotated[str, typer.Option(help=f"{', '.join(NETWORK_NAMES[:-1])} or {NETWORK_NAMES[-1]}.")]
 
 
+def check_network(name: str, sizes: dict[str, Any]) -> None:
+    """Whether there is such a network, and whether it has sizes of these names: known before a corpus is read.
+
+    Raises ConfigError.
+    """
+    if name not in NETWORK_NAMES:
+        raise ConfigError(f"--network {name}: there is no such network; choose from {', '.join(NETWORK_NAMES)}")
+    if not sizes:
+        return
+    from erc_live.models.training.graph_task import sizes_of  # in the call: it loads torch
+
+    known = [key for key in sizes_of(name) if key != "classes" and not key.endswith("_dim")]  # these the corpus sets
+    for key in sizes:
+        if key not in known:
+            raise ConfigError(f"--size {key}: {name} has no such size; it has {', '.join(known)}")
+
+
 def seed_numbers(text: str) -> tuple[int, ...]:
     """`5` is the five seeds 0 to 4; `0,3,7` are these, `3,` is that one. Raises ConfigError for anything else."""
     parts = [part.strip() for part in text.removesuffix(",").split(",")]

@@ -13,6 +13,7 @@ from erc_live.live.commands.evaluation_report import Evaluation, rated_how
 from erc_live.live.errors import ConfigError
 from erc_live.models.training.dimension_scores import RatedDimension
 from erc_live.models.training.pooled import DRAWS, Figure, PooledScores
+from erc_live.streams.plural import counted
 
 TITLES = {"weighted_f1": "W-F1", "macro_f1": "macro-F1", "calibration_error": "calibration error"}
 NOTE = (
@@ -85,7 +86,8 @@ def in_full(one: Pooled, place: str, against: str | None) -> RenderableType:
     scores = one.scores
     seeds = f"{len(one.seeds)} seeds" if len(one.seeds) > 1 else "one model"  # which may be seeds that answer together
     head = Text(
-        f"{one.name}, {place}: {seeds}, {scores.utterances:,} labelled utterances in {scores.dialogues:,} dialogues"
+        f"{one.name}, {place}: {seeds}, {counted(scores.utterances, 'labelled utterance')} in "
+        f"{counted(scores.dialogues, 'dialogue')}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, title in enumerate(("", "mean", "sd", "95 %", *(["against the other", ""] if against else []))):

@@ -9,6 +9,7 @@ from erc_live.live.commands.bundle_options import named_utterance, outside
 from erc_live.live.report import bundle_report
 from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.progress import remaining
+from erc_live.streams.plural import counted
 
 
 def report(
@@ -48,7 +49,7 @@ def report(
         )
     for line in written.lines:
         print_line(line)
-    print_line(f"{written.page}: {written.utterances} utterances; open it in a browser", out)
+    print_line(f"{written.page}: {counted(written.utterances, 'utterance')}; open it in a browser", out)
 
 
 def _explanations(bundle: Path, utterances: list[str]) -> dict[str, str]:

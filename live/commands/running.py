@@ -9,7 +9,6 @@ import typer
 
 from erc_live.live import config as configuration
 from erc_live.live.commands.session_options import ConfigFile, Sets
-from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import out, print_line
 from erc_live.live.screen.sheet import clock_text
 from erc_live.live.session import registry
@@ -74,7 +73,7 @@ def _ask(session: str | None, command: Command, done: str) -> None:
     """
     entry = registry.chosen(session, time.time_ns())
     if entry is None:
-        raise ConfigError(f"{command}: no session runs here; `erc-live status` lists them")
+        raise AddressError(f"{command}: no session runs here")
     registry.ask(entry.session, command)
     if not registry.is_taken(entry.session, TAKEN_S):
         raise AddressError(

@@ -48,6 +48,7 @@ from erc_live.live.session import launch
 from erc_live.live.session.heap import bound_kernel_caches
 from erc_live.live.session.spec import SessionSpec
 from erc_live.models import card
+from erc_live.streams.plural import counted
 
 Jobs = Annotated[
     int | None,
@@ -57,7 +58,7 @@ Ray = Annotated[
     str | None,
     typer.Option(
         help="In processes of a Ray that is started here, or of the cluster at this address, whose machines must all "
-        "see FOLDER. Needs erc-live[scale].",
+        "see FOLDER. Needs erc-live\\[scale].",
         metavar="local|ADDRESS",
     ),
 ]
@@ -124,9 +125,9 @@ def score(
     except KeyboardInterrupt:
         print_line(f"stopped: what is scored is in {into}, and the same command goes on")
         raise
-    print_line(f"{into}: {rows:,} utterances of {len(events.scored):,} recordings")
+    print_line(f"{into}: {counted(rows, 'utterance')} of {counted(len(events.scored), 'recording')}")
     if events.failures:
-        print_line(f"{len(events.failures):,} recordings failed or broke off: {into / FAILURES}")
+        print_line(f"{counted(len(events.failures), 'recording')} failed or broke off: {into / FAILURES}")
         raise typer.Exit(events.exit_code)
 
 
@@ -162,10 +163,10 @@ def _beginning(discovery: Discovery, plan: ScorePlan) -> Iterator[str]:
     """What people are told at first, line by line."""
     before = f", {len(plan.done):,} of them scored before" if plan.done else ""
     changed = f", {plan.changed:,} changed since and scored anew" if plan.changed else ""
-    yield f"{len(discovery.tasks):,} recordings{before}{changed}"
+    yield f"{counted(len(discovery.tasks), 'recording')}{before}{changed}"
     if discovery.ignored:
         endings = ", ".join(f"{count:,} {ending}" for ending, count in discovery.ignored.most_common(5))
-        yield f"{discovery.ignored.total():,} other files are passed over: {endings}"
+        yield f"passed over: {counted(discovery.ignored.total(), 'other file')} ({endings})"
 
 
 def _pool(stack: ExitStack, config: Config, options: ScoreOptions, most: int) -> tuple[ScorePool[Any], int]:
@@ -173,7 +174,7 @@ def _pool(stack: ExitStack, config: Config, options: ScoreOptions, most: int) ->
     space = room(config)
     processes = min(options.jobs or space.processes, most)
     if options.ray is None:
-        print_line(f"{processes} processes ({space.reason})")
+        print_line(f"{counted(processes, 'process', 'es')} ({space.reason})")
         return ProcessPool(config), processes
     with err.status("starting Ray"):
         from erc_live.live.scoring.ray_pool import RayPool  # in the call: few want it
@@ -184,7 +185,7 @@ def _pool(stack: ExitStack, config: Config, options: ScoreOptions, most: int) ->
     if options.ray != LOCAL:
         space = room(config, cluster.free())
         processes, needs = min(options.jobs or space.processes, most), {"memory": space.size}
-    print_line(f"{processes} processes of Ray ({space.reason})")
+    print_line(f"{counted(processes, 'process', 'es')} of Ray ({space.reason})")
     return RayPool(cluster, config, options.elsewhere, **needs), processes
 
 
@@ -207,7 +208,7 @@ def _noted(report: Report, progress: ScoreProgress) -> Iterator[str]:
     name = "" if isinstance(report, PoolShrunk) else report.task.name
     match report:
         case PoolShrunk():
-            yield f"a process died while it loaded ({report.reason}): {report.processes} go on"
+            yield f"a process died while it loaded ({report.reason}): going on with {report.processes}"
         case TaskAdvance():
             progress.advance(report.task, report.media_s)
         case TaskRetry():

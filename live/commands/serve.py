@@ -20,6 +20,8 @@ from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.console import err, print_line
 from erc_live.live.serving.log_place import log_place
 from erc_live.streams.address import feature_endpoint
+from erc_live.streams.nats_connection import NatsPlace
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.live.serving.gateway import ShardedServing
@@ -52,7 +54,7 @@ def serve(
         str | None,
         typer.Option(
             help="In several processes: of a Ray that is started here, or of the cluster at this address. Needs "
-            "erc-live[scale].",
+            "erc-live\\[scale].",
             metavar="local|ADDRESS",
         ),
     ] = None,
@@ -79,6 +81,8 @@ def serve(
     _check_options(ray, shards, log, alone=standby or drain)
     settings = configuration.load(config, sets or [], session_flags(purpose, setting, reason)).config
     place = log or str(platformdirs.user_data_path("erc-live") / "served")
+    if "://" in place:
+        NatsPlace.of(place)  # what is wrong with it is said now, and not after everything is loaded
     endpoint = feature_endpoint(features)
     if ray:
         with err.status("loading Ray"):
@@ -91,7 +95,7 @@ def serve(
         serving = Serving(settings, endpoint, log_place(place), dialogues, standby, drain)
         counts = _in_one(serving, _stop_when_asked())
     print_line(
-        f"{counts['stored']} utterances, {counts['repeated']} sent again, {counts['refused']} refused, "
+        f"{counted(counts['stored'], 'utterance')}, {counts['repeated']} sent again, {counts['refused']} refused, "
         f"{counts['failed']} put aside, {counts['dropped']} provisional ones given up"
     )
 
@@ -121,8 +125,8 @@ def _in_one(serving: "Serving", stopped: Callable[[], bool]) -> Mapping[str, int
     def ready(opened: "Opened") -> None:
         found = opened.recovery
         print_line(f"features: {opened.inlet.endpoint}  events: {opened.outlet.endpoint}  log: {serving.place}")
-        print_line(f"room for {opened.room.dialogues} dialogues ({opened.room.reason})")
-        print_line(f"recovered {found.dialogues} dialogues, {found.replayed} utterances replayed")
+        print_line(f"room for {counted(opened.room.dialogues, 'dialogue')} ({opened.room.reason})")
+        print_line(f"recovered {counted(found.dialogues, 'dialogue')}, {counted(found.replayed, 'utterance')} replayed")
         _say_what_differs(found.differing)
 
     def standing_by() -> None:
@@ -138,8 +142,8 @@ def _in_shards(serving: "ShardedServing", stopped: Callable[[], bool]) -> Mappin
     def opened(shard: int, recovered: "ShardOpened") -> None:
         room, reason = recovered.room
         print_line(
-            f"shard {shard} in process {recovered.process}: room for {room} dialogues ({reason}), recovered "
-            f"{len(recovered.dialogues)}, {recovered.replayed} utterances replayed"
+            f"shard {shard} in process {recovered.process}: room for {counted(room, 'dialogue')} ({reason}), recovered "
+            f"{len(recovered.dialogues)}, {counted(recovered.replayed, 'utterance')} replayed"
         )
         _say_what_differs(recovered.differing)
 

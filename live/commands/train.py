@@ -21,6 +21,7 @@ from erc_live.live.commands.options import (
     Seeds,
     Sizes,
     Start,
+    check_network,
     modality_names,
     seed_numbers,
     size_values,
@@ -29,6 +30,7 @@ from erc_live.live.commands.places import cache_folder, own_weights
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, out, print_line
 from erc_live.models.card import CARD
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.models.card import Card
@@ -117,6 +119,7 @@ def train(
         disturbance=Disturbance(unpunctuated=unpunctuated),
     )
     config, search = (config, None) if options is None else _tuned(options, config)
+    check_network(config.network, config.sizes)
     folder = into or own_weights(config.network)
     if (folder / CARD).exists() and not (resume or force):
         raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
@@ -217,8 +220,8 @@ def _folds_summary(card: "Card") -> str:
     low, high = found["interval"]
     together = f", {card.members} seeds together" if card.members > 1 else ""
     scored = (
-        f"folds, {found['utterances']} utterances{together}: W-F1 {found['weighted_f1']:.4f} (95 % over dialogues "
-        f"{low:.4f} to {high:.4f}), macro-F1 {found['macro_f1']:.4f}, calibration error "
+        f"folds, {counted(found['utterances'], 'utterance')}{together}: W-F1 {found['weighted_f1']:.4f} "
+        f"(95 % over dialogues {low:.4f} to {high:.4f}), macro-F1 {found['macro_f1']:.4f}, calibration error "
         f"{found['calibration']['error']:.4f}{_ended(found)}"
     )
     alone = [
@@ -233,7 +236,7 @@ def _folds_summary(card: "Card") -> str:
 
 def _ended(folds: Mapping[str, Any]) -> str:
     """How many epochs the folds chose, if they did."""
-    return f", after {folds['epochs']['chosen']} epochs" if "epochs" in folds else ""
+    return f", after {counted(folds['epochs']['chosen'], 'epoch')}" if "epochs" in folds else ""
 
 
 def _summary(card: "Card") -> str:

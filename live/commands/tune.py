@@ -23,11 +23,13 @@ from erc_live.live.commands.options import (
     Network,
     Processes,
     Seeds,
+    check_network,
     modality_names,
     seed_numbers,
 )
 from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, print_line
+from erc_live.streams.plural import counted
 
 if TYPE_CHECKING:
     from erc_live.models.training.dialogue_dataset import DialogueDataset
@@ -71,6 +73,7 @@ def tune(
         folds=folds,
     )
     require_optuna()
+    check_network(network, {})
     data = dialogue_dataset(corpus, None, compose or [], processes)
     text = text_folder(encoder, None)
     utterances = _utterances(data, text, base)
@@ -79,7 +82,7 @@ def tune(
     try:
         search.run(trials)
     except KeyboardInterrupt:
-        err.print(f"stopped after {search.done} trials: the same command goes on in {into}", soft_wrap=True)
+        err.print(f"stopped after {counted(search.done, 'trial')}: the same command goes on in {into}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     search.show()
 
@@ -110,7 +113,8 @@ def _warn(data: "DialogueDataset", encoder: Path, base: "TrainConfig", utterance
         err.print(f"warning: {note}", style="yellow", soft_wrap=True)
     if base.folds:
         each = base.folds * len(base.seeds) * base.epochs
-        print_line(f"each trial: {base.folds} folds x {len(base.seeds)} seeds x {base.epochs} epochs = {each} epochs")
+        parts = ((base.folds, "fold"), (len(base.seeds), "seed"), (base.epochs, "epoch"))
+        print_line(f"each trial: {' x '.join(counted(*part) for part in parts)} = {counted(each, 'epoch')}")
 
 
 def read_options(path: Path) -> "tuple[TrainConfig, dict[str, Any]]":
@@ -124,5 +128,7 @@ def read_options(path: Path) -> "tuple[TrainConfig, dict[str, Any]]":
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return msgspec.convert(content["config"], TrainConfig), dict(content.get("search", {}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise ConfigError(f"--options {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"--options {path}: not a file that `erc-live tune` wrote ({error})") from error

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from erc_live.streams.plural import counted
+
 if TYPE_CHECKING:
     from erc_live.models.training.pooled import Figure
 
@@ -48,8 +50,8 @@ def in_words(chosen: Chosen, first: Tried) -> str:
     search = chosen.search
     given_up = f", {search['given_up']} of them given up" if search["given_up"] else ""
     said = (
-        f"{search['settings']} settings tried{given_up}, scored by {search['utterances']:,} labelled utterances "
-        f"({search['chosen_on']}). "
+        f"{counted(search['settings'], 'setting')} tried{given_up}, "
+        f"scored by {counted(search['utterances'], 'labelled utterance')} ({search['chosen_on']}). "
     )
     if first.figure is None:
         return said + f"Trial {chosen.number} is the best."

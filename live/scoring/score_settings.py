@@ -18,6 +18,7 @@ from erc_live.live.config import Config
 from erc_live.live.session.weight_cache import models_folder
 from erc_live.models import card
 from erc_live.models.card import Described
+from erc_live.streams.plural import counted
 
 # Sections of the configuration that have no part in a replay at full speed.
 _IRRELEVANT = frozenset(("events", "control", "metrics", "supervisor", "dashboard", "recording", "models"))
@@ -62,7 +63,7 @@ def room(config: Config, free: tuple[int, int] | None = None) -> ProcessRoom:
         model = choose_model(config.transcriber, models_folder(config.models))
         size += 0 if model is None else _bytes(model.folder)
     cores, memory = free or (_processors(), psutil.virtual_memory().available)
-    reason = f"{cores} processors, {memory / 1e9:.0f} GB of memory free, {size / 1e9:.1f} GB a process"
+    reason = f"{counted(cores, 'processor')}, {memory / 1e9:.0f} GB of memory free, {size / 1e9:.1f} GB a process"
     return ProcessRoom(max(1, min(cores, memory // size)), reason, size)
 
 

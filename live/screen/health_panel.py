@@ -10,6 +10,7 @@ from erc_live.live.screen.sheet import Row, Sheet, cells, fitted, heading
 from erc_live.live.screen.theme import ALARM, QUIET, WARNING
 from erc_live.live.screen.view import SessionView
 from erc_live.streams.messages import WorkerStatus
+from erc_live.streams.plural import counted
 
 STALLED_NS = 3_000_000_000  # without a sign of life; workers give several a second
 LAG_S = 1.0  # from here on a lag stands out
@@ -50,7 +51,7 @@ def trouble_rows(sheet: Sheet, rows: int) -> list[Row]:
     lines += [f"{name} {trouble}" for name, trouble in troubles(sheet.view).items()]
     wrapped = [line for text in lines for line in sheet.glyphs.wrap(text, max(1, sheet.width - 2), rows)]
     if len(wrapped) > rows > 1:
-        wrapped = [*wrapped[: rows - 1], sheet.glyphs.text(f"and {len(wrapped) - rows + 1} lines more")]
+        wrapped = [*wrapped[: rows - 1], sheet.glyphs.text(f"and {counted(len(wrapped) - rows + 1, 'line')} more")]
     return [[(" ", ""), (line, ALARM)] for line in wrapped[:rows]]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from erc_live.live.screen.sheet import Row, Sheet
 from erc_live.live.screen.theme import QUIET, STRONG
+from erc_live.streams.plural import counted
 
 KEYS = (
     ("p", "pause: nothing is listened to; again: resume"),
@@ -31,9 +32,10 @@ def help_rows(sheet: Sheet, rows: int) -> list[Row]:
     room = max(1, rows - 1)
     top = min(sheet.doing.top, len(lines) - room)
     more = len(lines) - room - top
-    return [*lines[top : top + room], [(f" up, down: {more} lines more" if more else " the end; up goes back", QUIET)]][
-        :rows
-    ]
+    return [
+        *lines[top : top + room],
+        [(f" up, down: {counted(more, 'line')} more" if more else " the end; up goes back", QUIET)],
+    ][:rows]
 
 
 def last_top(sheet: Sheet, rows: int) -> int:

@@ -14,6 +14,7 @@ from erc_live.live.screen.theme import Glyphs
 from erc_live.live.screen.view import SessionView
 from erc_live.streams.annotations import Annotation
 from erc_live.streams.messages import SessionEnd
+from erc_live.streams.plural import counted
 
 QUIET_DB = -60.0  # a microphone that was never louder gave nothing to listen to
 WORDS_FROM_CELLS = 36  # of a line of the transcript (`lines.py`): time, name and label come before the words
@@ -59,7 +60,7 @@ def summary(view: SessionView) -> list[str]:
         return [f"The session ended before it began: still loading {awaited}."] if awaited else []
     finals = sum(sum(speaker.counts.values()) for speaker in view.speakers)
     until_ns = view.end.t_ns if view.end else max((e.t_logits_ns for e in view.utterances), default=view.hello.t_ns)
-    lines = [f"Session {view.hello.session}: {clock_text(until_ns - view.hello.t_ns)}, {finals} utterances."]
+    lines = [f"Session {view.hello.session}: {clock_text(until_ns - view.hello.t_ns)}, {counted(finals, 'utterance')}."]
     if not finals:
         lines.append(_why_empty(view))
     for speaker in sorted(view.speakers, key=lambda speaker: (speaker.dialogue, speaker.index)):
@@ -69,7 +70,7 @@ def summary(view: SessionView) -> list[str]:
             f"  {speaker.name}: {sum(speaker.counts.values())} in {clock_text(speaker.talk_ns)} of speech: {labels}"
         )
     if view.gaps:
-        lines.append(f"Gaps: {view.gaps}" + (f", {view.lost} messages lost." if view.lost else "."))
+        lines.append(f"Gaps: {view.gaps}" + (f", {counted(view.lost, 'message')} lost." if view.lost else "."))
     lines += _missing(view.end) if view.end else []
     if view.recorder is not None:
         folder = f" in {view.recorder.note}" if view.recorder.note else ""

@@ -117,7 +117,7 @@ def _of_kind(kind: str, place: Path) -> tuple[Format, Path, tuple[str, ...]]:
     reader = KINDS[kind]
     there = reader.splits(place)
     if not there:
-        missing = "not in it is" if place.exists() else "no such file or folder; in it must be"
+        missing = "it lacks" if place.exists() else "no such file or folder; in it must be"
         raise CorpusError(f"{place}: {missing} {reader.LAYOUT}, which {kind} reads")
     return reader, place, there
 

@@ -121,7 +121,7 @@ def _from_text(texts: Path, emotions: Path) -> Iterator[Turns]:
 def _dialogue(path: Path, part: str, turns: Turns) -> Dialogue:
     number, texts, labels = turns
     if len(texts) != len(labels) or not texts:
-        raise CorpusError(f"{path}: line {number}: {len(texts)} utterances but {len(labels)} labels")
+        raise CorpusError(f"{path}: line {number}: utterances: {len(texts)}, labels: {len(labels)}; each needs one")
     names = [LABELS[int(label)] if label in map(str, range(len(LABELS))) else label for label in labels]
     unknown = [name for name in names if name not in LABELS]
     if unknown:

@@ -75,7 +75,9 @@ def read_file(path: Path, labels: Container[str] | None) -> list[Dialogue]:
     scanned = list(scan(path, labels))
     problems = [problem for problem in scanned if isinstance(problem, str)]
     if len(problems) > REPORTED:
-        problems[REPORTED:] = [f"{path}: and {len(problems) - REPORTED} lines more; all: erc-live corpus check {path}"]
+        problems[REPORTED:] = [
+            f"{path}: {REPORTED} of {len(problems)} problems are told; all: erc-live corpus check {path}"
+        ]
     if problems:
         raise CorpusError("\n".join(problems))
     return [dialogue for dialogue in scanned if isinstance(dialogue, Dialogue)]

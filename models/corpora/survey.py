@@ -151,7 +151,7 @@ def _copies(corpus: Sequence[Split]) -> Iterator[str]:
         for earlier in corpus[:number]:
             copies = len(texts[split.name] & texts[earlier.name])
             if copies:
-                yield f"{copies} dialogues of {split.name} say word for word what is also in {earlier.name}"
+                yield f"dialogues of {split.name} that are word for word in {earlier.name}, too: {copies}"
 
 
 def _words(dialogue: Dialogue) -> tuple[str, ...]:

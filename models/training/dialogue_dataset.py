@@ -248,8 +248,8 @@ class DialogueDataset:
                 notes.append(f"no utterance of {name} is labelled {', '.join(empty)}")
             if name == "dev" and counts.sum() < FEW:
                 notes.append(
-                    f"dev has {int(counts.sum())} labels: epoch, seed, temperature and threshold are chosen on them, "
-                    f"and of less than {FEW} that says little"
+                    f"labelled utterances of dev: {int(counts.sum())}; epoch, seed, temperature and threshold are "
+                    f"chosen on them, and fewer than {FEW} say little"
                 )
             if len(split) == 1:
                 notes.append(f"{name} is a single dialogue: its scores say little")

@@ -18,7 +18,11 @@ def grouped_folds(groups: Sequence[Hashable], folds: int) -> list[int]:
     """
     sizes = Counter(groups)
     if not 2 <= folds <= len(sizes):
-        raise ValueError(f"{len(sizes)} groups cannot be parted into {folds} folds: from 2 folds to one for each group")
+        right = f"give 2 to {len(sizes)}" if len(sizes) > 1 else "it takes two groups at least"
+        raise ValueError(
+            f"{len(sizes)} groups cannot be parted into {folds} folds: {right}; a group is the dialogues of one "
+            "occasion, or the clips of one person, and is never in two folds"
+        )
     filled = [0] * folds
     place: dict[Hashable, int] = {}
     for group in sorted(sizes, key=lambda group: (-sizes[group], repr(group))):

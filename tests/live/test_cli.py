@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import readme
 from fakes import chunks
+from rich.text import Text
 from sounds import read_pcm
 from tiny_world import options
 from typer.main import get_command
@@ -74,6 +75,27 @@ def test_help_teaches(run):
         "Examples",
     ):
         assert word in out
+
+
+def helps(command):
+    yield from (getattr(one, "help", None) or "" for one in (command, *command.params))
+    for name in getattr(command, "commands", ()):
+        yield from helps(command.commands[name])
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_no_bracket_of_a_help_is_taken_for_markup(name):
+    for text in (cli.COMMANDS[name][1], *helps(cli.command(name))):
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")
+
+
+def test_each_problem_of_a_corpus_is_a_line(run, tmp_path):
+    (tmp_path / "train.jsonl").write_text("{}\n[]\n")
+    code, _, err = run("corpus", "stats", tmp_path)
+    first, second = err.splitlines()
+    assert code == 4
+    assert first.startswith(f"erc-live: {tmp_path}/train.jsonl: line 1: ")
+    assert second.startswith(f"{tmp_path}/train.jsonl: line 2: ")
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -177,6 +199,12 @@ def test_of_devices_people_are_told_what_was_taken_for_the_purpose(run, quiet, m
     assert run(*arguments)[0] == 0
     assert [bool(line) for line in begun] == [told]
     assert "erc-live notice" in begun[0] or not told
+
+
+def test_a_malformed_place_of_a_log_is_refused_before_anything_is_loaded(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "erc_live.live.serving.serve_loop", None)  # whoever imports it fails
+    code, _, err = run("serve", "--log", "nats://foo")
+    assert (code, "nats://foo is not the place of a log" in err) == (6, True)
 
 
 WRONG = {

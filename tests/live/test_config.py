@@ -47,7 +47,7 @@ def test_later_layers_win_and_origin_names_them(no_user_file, tmp_path):
     assert loaded.config.tracker.weights == "mine"
     assert loaded.origin["segmenter.onset"] == "--set segmenter.onset"
     assert loaded.origin["segmenter.offset"] == str(no_user_file)
-    assert loaded.origin["tracker.weights"] == "flag"
+    assert loaded.origin["tracker.weights"] == "option"
     assert loaded.origin["events.history"] == "default"
 
 
@@ -56,10 +56,17 @@ def test_later_layers_win_and_origin_names_them(no_user_file, tmp_path):
     [
         ("segmenter.onst=0.5", "did you mean segmenter.onset"),
         ("onset=0.5", "did you mean segmenter.onset"),
-        ("segmenter.onset=1.5", "<= 1.0"),
-        ("segmenter.onset=high", "Expected `float`"),
-        ("events.history=0", ">= 1"),
-        ("transcriber.engine=vosk", "Invalid enum value"),
+        ("segmenter.onset=1.5", "--set segmenter.onset: write a number from 0 to 1, not 1.5"),
+        ("segmenter.onset=high", "write a number from 0 to 1, not 'high'"),
+        ("events.history=0", "write a whole number from 1 on, not 0"),
+        ("metrics.port=abc", "write a whole number from 0 to 65535, not 'abc'"),
+        ("text.redact=yes", "write true or false, not 'yes'"),
+        ("session.controller=3", "write a text, not 3"),
+        ("speakers.known=Ann", "write a list, not 'Ann'"),
+        ("tracker.coordinates={a=[0.1]}", "write a list of 2"),
+        ("tracker.coordinates={a=[0.1, 3]}", "write a number from -1 to 1"),
+        ("transcriber.engine=vosk", "write auto, faster-whisper, none, pocketsphinx or transcript, not 'vosk'"),
+        ("alerts=3", "write a list"),
         ("segmenter.onset", "section.key=value"),
     ],
 )
@@ -93,7 +100,7 @@ def test_no_number_is_without_bounds(key, value):
 
 @pytest.mark.parametrize("key", ["dashboard.refresh_hz", "capture.camera_rate_hz", "segmenter.max_utterance_s"])
 def test_what_is_divided_by_is_no_speck(key):
-    with pytest.raises(ConfigError, match=r">= 0\.001"):
+    with pytest.raises(ConfigError, match=r"a number from 0\.001 on"):
         config.load(sets=[f"{key}=1e-300"])
 
 
@@ -101,6 +108,11 @@ def test_a_file_may_hold_no_endless_number_either(tmp_path):
     (tmp_path / "own.toml").write_text("[segmenter]\nmax_utterance_s = inf\n")
     with pytest.raises(ConfigError, match=r"own\.toml: segmenter\.max_utterance_s"):
         config.load(tmp_path / "own.toml")
+
+
+def test_a_wrong_value_of_an_option_says_what_is_right():
+    with pytest.raises(ConfigError, match=r"^option: session\.language: write de, en or fr, not 'xx'$"):
+        config.load(flags={"session.language": "xx"})
 
 
 def test_text_values_need_no_quotes():

@@ -277,7 +277,7 @@ def test_what_people_added_about_somebody_goes_with_them(tmp_path, name):
     """By the name that somebody gave them, and by the one that the session did."""
     bundle = annotated_bundle(tmp_path / "s")
     found = forgetting.trace(open_session(bundle), name)
-    assert "4 annotations and alerts about them" in found.removed
+    assert "annotations and alerts about them: 4" in found.removed
     assert "notes of people that do not name them stay" in found.stays
     forgetting.forget(bundle, name)
     assert verify(bundle) == []

@@ -216,7 +216,7 @@ def test_what_is_older_than_keep_days_is_deleted_and_nothing_else(run, tmp_path,
     keep = ("--set", "recording.keep_days=30")
     assert "stay until you delete them" in run("session", "prune")[1]
     code, out, _ = run("session", "prune", *keep)
-    assert (code, out.splitlines()[-1]) == (0, "2 recordings are older than 30 days; --yes deletes them")
+    assert (code, out.splitlines()[-1]) == (0, "2 recordings older than 30 days; --yes deletes what is listed")
     assert (tmp_path / "old").exists()
     fresh = tmp_path / "fresh"
     command = ("replay", tmp_path / "strange", "--speed", "max", "--record", fresh, *keep, *options(tiny_world))

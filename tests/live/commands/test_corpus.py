@@ -48,7 +48,7 @@ def test_stats_as_a_table(meld: Path) -> None:
     assert rows["dialogues"] == ["2", "2"]
     assert "MELD" in text
     assert "warning: no training examples of fear" in text
-    assert "warning: 1 dialogues of dev say word for word what is also in train" in text
+    assert "warning: dialogues of dev that are word for word in train, too: 1" in text
 
 
 def test_stats_for_programs(meld: Path) -> None:

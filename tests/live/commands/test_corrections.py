@@ -70,7 +70,7 @@ def test_labels_are_what_people_said_and_the_rest_is_context(tmp_path):
     made = bundle(tmp_path / "monday", [*talk, *said, label("u5", "fear", "Eva", 9)])
     code, out = run(corrections, made, "-o", tmp_path / "corpus")
     assert code == 0
-    assert "utterances: 6, of which 3 have a label (2 corrected, 1 confirmed)" in out
+    assert "utterances: 6, with a label: 3 (2 corrected, 1 confirmed)" in out
     assert (tmp_path / "corpus" / "labels.txt").read_text().split() == ["joy", "anger", "bored"]
     spoken = [each for dialogue in read_alone(tmp_path / "corpus" / "train.jsonl", "train").dialogues
               for each in dialogue.utterances]  # fmt: skip
@@ -102,7 +102,7 @@ def test_a_long_session_is_cut_at_its_pauses(tmp_path):
 def test_a_single_label_keeps_all_the_context_that_a_network_looks_at(tmp_path):
     made = bundle(tmp_path / "s", [*(estimate(n, "joy") for n in range(30)), label("u29", "anger")])
     code, out = run(corrections, made, "-o", tmp_path / "corpus")
-    assert (code, "dialogues: 1, utterances: 30, of which 1" in out) == (0, True)
+    assert (code, "dialogues: 1, utterances: 30, with a label: 1" in out) == (0, True)
 
 
 def test_sound_and_prosody_are_taken_along(tmp_path):

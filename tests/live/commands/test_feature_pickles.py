@@ -193,7 +193,7 @@ def test_what_does_not_go_with_them(learnt: tuple[Path, Path], tmp_path: Path) -
         ("multiemo-pickle:{}", "no kind of corpus is called multiemo-pickle: did you mean multiemo-pickles?"),
         ("nothing-known:{}", "there are multiemo-pickles, vuemo-pickles, hgf-milag-pickles, safsd-glnet-pickles"),
         ("multiemo-pickles:{}/absent", "absent: no such file or folder; in it must be Speakers.pkl"),
-        ("vuemo-pickles:{}", "not in it is IEMOCAP_features.pkl with iemocap_features_roberta.pkl"),
+        ("vuemo-pickles:{}", "it lacks IEMOCAP_features.pkl with iemocap_features_roberta.pkl"),
         ("{}", "AudioFeatures.pkl: missing; Speakers.pkl, TextFeatures.pkl, VisualFeatures.pkl is nothing without"),
         ("{}/Speakers.pkl", "a pickle of an unknown name: give its folder"),
     ],

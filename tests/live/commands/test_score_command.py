@@ -49,9 +49,9 @@ def test_a_folder_gives_what_replays_of_its_recordings_give(run, tmp_path, tiny_
     command = ("score", place, "-o", out, "--jobs", 1, *world)
     code, _, err = run(*command)
     assert code == 4, err
-    assert "4 recordings\n1 other files are passed over: 1 .txt\n1 processes (" in err
+    assert "4 recordings\npassed over: 1 other file (1 .txt)\n1 process (" in err
     assert f"sub/bad.mp4: {place}/sub/bad.mp4: " in err
-    assert f"1 recordings failed or broke off: {out}/failures.jsonl" in err
+    assert f"1 recording failed or broke off: {out}/failures.jsonl" in err
     (failure,) = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert (failure["recording"], failure["code"]) == ("sub/bad.mp4", 4)
     names = ("ben.flac", "monday", "sub/a=1@2.flac")
@@ -153,7 +153,7 @@ def test_ctrl_c_leaves_nothing_half_and_no_process(tmp_path, tiny_world):
     command = [sys.executable, "-m", "erc_live.live.entry", "score", str(place), "-o", str(out), *options(tiny_world)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         lines = iter(process.stderr.readline, "")
-        assert any("processes (" in line for line in lines)
+        assert any(" process" in line for line in lines)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         rest = "".join(lines)  # ends when the last of them is gone
     assert process.returncode == 130

@@ -95,7 +95,7 @@ def test_folds_that_were_best_at_the_end_are_told(
     common = ("--corpus", talks, "--encoder", bert, "--out", tmp_path / "run", "--epochs", 1, *TINY)
     code, said = run(train, *common, "--folds", 2)
     assert code == 0
-    assert "after 1 epochs" in said
+    assert "after 1 epoch" in said
     assert lines == ["the folds were best after the last epoch: --epochs 2 may do better"]
 
 
@@ -122,7 +122,8 @@ def test_one_file_is_not_trained_on_and_judged_by(talks: Path, bert: Path, tmp_p
         (("--modalities", "v"), 4, "no utterance of train has visual"),
         (("--size", "width=wide"), 2, "--size width=wide"),
         (("--compose", "affectnet=/x"), 2, "--compose affectnet=/x"),
-        (("--network", "rnn"), 5, "no network is called 'rnn'"),
+        (("--network", "rnn"), 2, "--network rnn: there is no such network; choose from dialogue_graph, multiemo"),
+        (("--size", "widht=3"), 2, "--size widht: dialogue_graph has no such size; it has width, "),
         (("--start", "/nowhere"), 5, "no card.json in /nowhere"),
         (("--options", "/nowhere"), 2, "--options /nowhere"),
         (("--folds", "99"), 4, "--folds 99: 16 groups cannot be parted into 99 folds"),

@@ -73,7 +73,7 @@ def test_folds_choose_and_the_card_tells_how(
     assert max(len(line) for line in said.splitlines() if str(study) not in line) <= 80
     assert "2 settings tried, scored by" in " ".join(said.split())
     assert f"--options {study / BEST} --epochs 1 --folds 2" in said
-    assert "each trial: 2 folds x 1 seeds x 1 epochs = 2 epochs" in told
+    assert "each trial: 2 folds x 1 seed x 1 epoch = 2 epochs" in told
     assert not any("luckiest" in line for line in told)
     best = json.loads((study / BEST).read_text())
     search = best["search"]
@@ -95,7 +95,7 @@ def test_a_study_is_of_one_question_alone(common: tuple[object, ...], told: list
     ("options", "code", "says"),
     [
         (("--folds", 99), 4, "--folds 99: 16 groups cannot be parted into 99 folds"),
-        (("--network", "rnn"), 5, "no network is called 'rnn'"),
+        (("--network", "rnn"), 2, "--network rnn: there is no such network; choose from dialogue_graph, multiemo"),
         (("--modalities", "v"), 4, "no utterance of train has visual"),
     ],
 )

@@ -100,7 +100,7 @@ def test_features_of_the_right_clips_are_there_and_the_others_are_named(
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_: tmp_path / "cache")
     corpus_features(meld)
     printed = capsys.readouterr()
-    assert "9 utterances in 1 dialogues" in printed.out
+    assert "9 utterances in 1 dialogue," in printed.out
     for number in (1, 2, 3, 4, 5, 7):
         assert f"dia0_utt{number}.mp4" in printed.err.replace("\n", "")
     (example,) = datasets.measured(read(meld, "dev"), read(meld, "dev").labels)

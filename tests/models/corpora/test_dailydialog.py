@@ -73,7 +73,7 @@ def test_spaces_are_mended(written: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("second", "says"),
     [
-        ({"utterances": ["Hi"], "emotions": ["joy", "joy"]}, "line 2: 1 utterances but 2 labels"),
+        ({"utterances": ["Hi"], "emotions": ["joy", "joy"]}, "line 2: utterances: 1, labels: 2; each needs one"),
         ({"utterances": ["Hi"], "emotions": ["glee"]}, "line 2: label 'glee' is none of neutral"),
         ({"utterances": ["Hi"], "emotions": [7]}, "line 2: label '7' is none of neutral"),
         ({"utterances": [], "emotions": []}, "line 2: 0 utterances"),

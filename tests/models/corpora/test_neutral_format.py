@@ -112,7 +112,7 @@ def test_a_line_for_each_wrong_line_up_to_ten(tmp_path: Path) -> None:
     told = str(error.value).splitlines()
     assert told[:2] == [f'{path}: line {number}: "dialogue" is missing' for number in (3, 4)]
     assert len(told) == 11
-    assert told[-1] == f"{path}: and 3 lines more; all: erc-live corpus check {path}"
+    assert told[-1] == f"{path}: 10 of 13 problems are told; all: erc-live corpus check {path}"
 
 
 def test_a_name_used_twice(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_nothing_to_warn_of() -> None:
 @pytest.mark.parametrize(
     ("dev", "says"),
     [
-        (talk("b", ("A", "x", "joy"), ("B", "y", "joy")), "1 dialogues of dev say word for word what is also in train"),
+        (talk("b", ("A", "x", "joy"), ("B", "y", "joy")), "dialogues of dev that are word for word in train, too: 1"),
         (talk("b", ("A", "z", None)), "dev has no labels"),
         (talk("b", ("A", "", "joy"), audio=Path("/absent.wav")), "1 of 1 utterances of dev have no text"),
         (talk("b", ("A", "", "joy")), "1 of 1 utterances of dev have neither text nor sound, picture or prosody"),

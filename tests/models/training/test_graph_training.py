@@ -249,7 +249,7 @@ def test_a_poor_corpus_is_learnt_from_with_a_warning(encoder: Path, tmp_path: Pa
     data = replace(dataset(1, 1), labels=(*LABELS, "fear"))
     notes = data.check()
     assert "train is a single dialogue: its scores say little" in notes
-    assert any(note.startswith("dev has ") and note.endswith("says little") for note in notes)
+    assert any(note.startswith("labelled utterances of dev: ") and note.endswith("say little") for note in notes)
     assert any(note.startswith("no utterance of train is labelled") and note.endswith("fear") for note in notes)
     loaded = train_graph(data, encoder, replace(CONFIG, epochs=1, balance=1.0), Run(tmp_path, tmp_path / "cache"))
     assert loaded.card.labels == (*LABELS, "fear")
