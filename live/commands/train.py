@@ -119,7 +119,6 @@ def train(
         disturbance=Disturbance(unpunctuated=unpunctuated),
     )
     config, search = (config, None) if options is None else _tuned(options, config)
-    check_network(config.network, config.sizes)
     folder = into or own_weights(config.network)
     if (folder / CARD).exists() and not (resume or force):
         raise ConfigError(f"{folder} holds weights: name another --out, --force to replace them, or --resume")
@@ -170,6 +169,7 @@ def _run(asked: _Asked, config: "TrainConfig") -> None:
     from erc_live.models.training.published import as_published
     from erc_live.models.training.ratings import few_ratings
 
+    check_network(config.network, config.sizes)
     data = dialogue_dataset(asked.corpora, config.start, asked.compose, asked.processes)
     encoder = text_folder(asked.encoder, config.start)
     notes = [*data.check(), *few_ratings(data.train), *(already_learnt(data, encoder) if config.folds else [])]
