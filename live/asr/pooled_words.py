@@ -29,7 +29,7 @@ from erc_live.streams.recognition_channel import (
 )
 
 ASK_S = 0.5  # without an answer, after which it is asked whether the request is still there
-SILENCE_S = 2.0  # without any answer, after which the pool counts as gone; one that works takes milliseconds
+SILENCE_S = 3.0  # without any answer, after which the pool counts as gone; one that works takes milliseconds
 PROBE_S = 0.1  # for which one that is gone is asked for before an utterance goes without words
 LOADING_S = 300.0  # in which a pool that has just been started has loaded
 RETRY_S = 0.5  # before a recording asks again for what was refused
@@ -91,7 +91,7 @@ class PooledTranscriber:
                     return transcript
                 why = "what came is no words: is it another version of erc-live?"
             elif within_s is not None or reply.verdict in _NEVER:
-                why = reply.why
+                why = reply.why or reply.verdict
             else:  # nobody is there, or too much waits
                 self._say(f"the recording waits at {utterance.start_s:.1f} s of {utterance.source}: {reply.why}")
                 self._receive(RETRY_S)
@@ -137,9 +137,7 @@ class PooledTranscriber:
                 self._outlet.send(question)
                 continue
             reply, _ = received
-            if reply.number != self._number:
-                continue
-            if reply.verdict == "here":
+            if reply.verdict == "here":  # also to an earlier question: on a slow machine one takes longer than a probe
                 self._is_there, self.name, self.quick = True, reply.name, reply.quick
                 return True
             if self._patience.required and self._now_s() - begun_s < LOADING_S:

@@ -198,6 +198,17 @@ def test_a_recording_that_kills_recognisers_does_not_try_for_ever() -> None:
     assert pool.open(within_s=None).transcribe(speech()).skipped
 
 
+def test_one_that_is_slow_to_say_that_it_is_back_is_found_all_the_same() -> None:
+    pool = FakePool(["done"])
+    words = pool.open()
+    pool.verdicts = [None]
+    assert words.transcribe(speech(3.0)).skipped
+    assert words.transcribe(speech(4.0)).skipped
+    pool.replies.append((here(pool.asked[-1]), b""))
+    pool.verdicts, pool.gone = ["done"], (0.0, pool.now_s + 0.005)
+    assert words.transcribe(speech(5.0)) == HELLO
+
+
 def test_what_is_no_words_of_ours_is_told() -> None:
     pool = FakePool(["done"], words=b"\x01")
     assert pool.open().transcribe(speech()).skipped

@@ -27,6 +27,7 @@ from erc_live.live.asr_pool.pool_scale import PoolScale
 from erc_live.live.asr_pool.recogniser_pool import PoolNews, RecogniserPool
 from erc_live.live.asr_pool.recogniser_process import RecogniserProcess
 from erc_live.live.config import ModelsSection, TranscriberSection
+from erc_live.live.errors import exit_code
 from erc_live.live.requests import Speech
 from erc_live.live.session.launch import demo_sources
 from erc_live.streams.messages import SAMPLE_RATE_HZ
@@ -121,7 +122,7 @@ def test_a_session_has_the_events_that_it_has_alone_and_says_when_the_pool_hangs
     place, model = f"ipc://{folder}/r", {"transcriber.model": "tiny.en"}
     asking = world | {"transcriber.engine": "pool", "transcriber.pool": place, "events.endpoint": f"ipc://{folder}/e"}
     missing = replayed("--speed", "max", *options(asking))
-    assert missing.exit_code == 5
+    assert exit_code(missing.exception) == 5
     assert "start them with erc-live recognise" in str(missing.exception)
 
     pool = start("recognise", "--workers", "2", "--endpoint", place, *options(world | model))
