@@ -8,6 +8,7 @@ The rules: sockets as in `guarded_router.py`; what goes up is sound and nothing 
 these types is answered with why, and taken nowhere.
 """
 
+import weakref
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
 
@@ -93,6 +94,7 @@ class RecognitionOutlet:
         check_endpoint(endpoint)
         self.endpoint = endpoint
         self._socket = open_socket(zmq.DEALER, endpoint)
+        self.close = weakref.finalize(self, close_socket, self._socket, 0)  # engines have no end: also uncalled
         self._socket.set(zmq.LINGER, 0)  # what nobody took holds up no end of a program
         self._socket.set(zmq.IMMEDIATE, 1)  # what is for a pool that is not there stays here
         self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
@@ -114,9 +116,6 @@ class RecognitionOutlet:
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
             return None
         return read_reply(self._socket.recv_multipart())
-
-    def close(self) -> None:
-        close_socket(self._socket, linger_ms=0)
 
 
 def read_request(sender: bytes, frames: list[bytes]) -> AskedRecognition:

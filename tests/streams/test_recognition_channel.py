@@ -91,6 +91,14 @@ def test_sound_goes_up_and_words_come_back(endpoint):
             assert outlet.receive(60) == (reply, b"words")
 
 
+def test_who_asks_leaves_no_socket_behind(endpoint):
+    outlet = RecognitionOutlet(endpoint)
+    used = outlet._socket
+    del outlet
+    assert used.closed
+    assert used.context.closed
+
+
 def test_on_tcp_it_takes_the_key_of_this_user(tmp_path):
     own, other = KeyFolder(tmp_path / "own"), KeyFolder(tmp_path / "other")
     question = RecognitionRequest(ask="who", number=1)

@@ -116,37 +116,48 @@ def test_a_recogniser_that_is_killed_at_work_loses_nothing(tiny_en):
         assert words[number] == alone.transcribe(Speech(np.asarray(pcm), "mic", 0.0, len(pcm) / SAMPLE_RATE_HZ))
 
 
+@pytest.fixture
+def world(folder, tiny_en, tiny_world):
+    """The keys of a session that takes its words from a pool, and of one that recognises them itself."""
+    world = tiny_world | {"models.folder": str(tiny_en.parent), "events.endpoint": f"ipc://{folder}/e"}
+    pool = {"transcriber.engine": "pool", "transcriber.pool": f"ipc://{folder}/r"}
+    return options(world | pool), options(world | {"transcriber.model": "tiny.en"})
+
+
 @pytest.mark.timeout(1800)
-def test_a_session_has_the_events_that_it_has_alone_and_says_when_the_pool_hangs(start, folder, tiny_en, tiny_world):
-    world = tiny_world | {"models.folder": str(tiny_en.parent)}
-    place, model = f"ipc://{folder}/r", {"transcriber.model": "tiny.en"}
-    asking = world | {"transcriber.engine": "pool", "transcriber.pool": place, "events.endpoint": f"ipc://{folder}/e"}
-    missing = replayed("--speed", "max", *options(asking))
+def test_the_events_with_a_pool_are_those_without_it(start, folder, world):
+    asking, alone = world
+    missing = replayed("--speed", "max", *asking)
     assert exit_code(missing.exception) == 5
     assert "start them with erc-live recognise" in str(missing.exception)
-
-    pool = start("recognise", "--workers", "2", "--endpoint", place, *options(world | model))
+    pool = start("recognise", "--workers", "2", "--endpoint", f"ipc://{folder}/r", *alone)
     read_until(pool.stderr, "recogniser 1 in process")
-    events = [finals(replayed("--speed", "max", *options(keys)).stdout) for keys in (asking, world | model)]
+    events = [finals(replayed("--speed", "max", *keys).stdout) for keys in (asking, alone)]
     assert len(events[0]) > 5
     assert events[0] == events[1]
+    pool.terminate()
+    assert "0 failed" in pool.communicate()[1]
+    assert pool.returncode == 0
 
-    session = start(*DEMO, "--as-live", "--speed", "1", "--jsonl", *options(asking))
+
+@pytest.mark.timeout(1800)
+def test_a_live_session_says_when_its_pool_hangs_and_when_words_come_again(start, folder, world):
+    asking, alone = world
+    pool = start("recognise", "--endpoint", f"ipc://{folder}/r", *alone)
+    read_until(pool.stderr, "recogniser 0 in process")
+    session = start(*DEMO, "--as-live", "--speed", "1", "--jsonl", *asking)
     said = read_until(session.stdout, '"final":true')
     pool.send_signal(signal.SIGSTOP)
     lines = read_until(session.stderr, "no words of what is said at")
     pool.send_signal(signal.SIGCONT)
     lines += session.stderr.readlines()
     assert session.wait() == 0, lines
-    (back,) = [line for line in lines if "words come again from faster-whisper tiny.en" in line]
-    silent = [event for event in finals("".join(said) + session.stdout.read()) if event["skipped"]]
-    assert silent
-    assert f": {len(silent)} utterances got none" in back
-    assert not any(event["text"] for event in silent)
-
-    pool.terminate()
-    assert "0 failed" in pool.communicate()[1]
-    assert pool.returncode == 0
+    back = [line for line in lines if "words come again from faster-whisper tiny.en" in line]
+    skipped = [event for event in finals("".join(said) + session.stdout.read()) if event["skipped"]]
+    assert skipped
+    assert not any(event["text"] for event in skipped)
+    assert back
+    assert "utterances got none" in back[0]
 
 
 def replayed(*arguments):
