@@ -108,6 +108,10 @@ COMMANDS = {
         "serve:serve",
         "Track many dialogues: features in over ZeroMQ, for each dialogue a stream of events out.",
     ),
+    "recognise": (
+        "recognise:recognise",
+        "Recognise the words of many sessions: sound in over ZeroMQ, words out, and nothing is kept.",
+    ),
     "bridge": (
         "bridges:bridge_app",
         "Pass the event stream on to other programs: lsl, osc, mqtt, websocket. Each needs erc-live\\[bridges].",

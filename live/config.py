@@ -82,7 +82,8 @@ class PerceptionSection(Section, frozen=True, kw_only=True):
 class TranscriberSection(Section, frozen=True, kw_only=True):
     """[transcriber]"""
 
-    engine: Literal["auto", "faster-whisper", "transcript", "pocketsphinx", "none"] = "auto"
+    engine: Literal["auto", "faster-whisper", "transcript", "pocketsphinx", "pool", "none"] = "auto"
+    pool: str = "auto"
     model: str = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "auto"

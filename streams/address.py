@@ -20,6 +20,7 @@ DEFAULT_ENDPOINT = "auto"  # events.endpoint of the configuration: a socket of t
 _DEFAULT_TCP = "tcp://127.0.0.1:5577"  # where a system has no other
 _DEFAULT_CONTROL_TCP = "tcp://127.0.0.1:5578"
 _DEFAULT_FEATURES_TCP = "tcp://127.0.0.1:5579"
+_DEFAULT_RECOGNITION_TCP = "tcp://127.0.0.1:5580"
 _HAS_IPC = hasattr(socket, "AF_UNIX")
 _FORMS = "ipc://PATH or tcp://127.0.0.1:PORT" if _HAS_IPC else "tcp://127.0.0.1:PORT"
 
@@ -76,6 +77,13 @@ def feature_endpoint(endpoint: str) -> str:
     if endpoint != DEFAULT_ENDPOINT:
         return endpoint
     return f"ipc://{runtime_folder() / 'features'}" if _HAS_IPC else _DEFAULT_FEATURES_TCP
+
+
+def recognition_endpoint(endpoint: str) -> str:
+    """The endpoint where a pool of recognisers takes sound: for "auto", a socket of this user. Raises AddressError."""
+    if endpoint != DEFAULT_ENDPOINT:
+        return endpoint
+    return f"ipc://{runtime_folder() / 'recognisers'}" if _HAS_IPC else _DEFAULT_RECOGNITION_TCP
 
 
 def check_endpoint(endpoint: str, *, anywhere: bool = False) -> None:

@@ -14,12 +14,10 @@ user. A sender that floods waits in its own queue; one that takes no receipts go
 import contextlib
 import hashlib
 import re
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -27,12 +25,12 @@ import zmq
 from msgspec import structs
 
 from erc_live.streams import codec
-from erc_live.streams.address import check_endpoint, check_unused
+from erc_live.streams.address import check_endpoint
 from erc_live.streams.curve_keys import KeyFolder
-from erc_live.streams.doorkeeper import Doorkeeper
-from erc_live.streams.errors import AddressError, BadMessage
+from erc_live.streams.errors import BadMessage
+from erc_live.streams.guarded_router import GuardedRouter, RouterLimits
 from erc_live.streams.messages import Relabel, SourceEnd, UtteranceFeatures
-from erc_live.streams.sockets import LINGER_MS, RECONNECT_MS, close_socket, open_socket
+from erc_live.streams.sockets import RECONNECT_MS, close_socket, open_socket
 
 FRAME_BYTES = 256 << 10  # of a message of features: vectors and words of 15 s take 10 kB
 _FRAMES = 8  # a header, and a vector for each modality
@@ -103,42 +101,17 @@ class FeatureInlet:
     """
 
     def __init__(self, endpoint: str, keys: KeyFolder | None = None) -> None:
-        check_feature_endpoint(endpoint)
         self.events = ""
-        self._socket = open_socket(zmq.ROUTER, endpoint)
-        self._doorkeeper: Doorkeeper | None = None
-        self._waking, self._woken = socket.socketpair()
-        self._waking.setblocking(False)
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._woken, zmq.POLLIN)
-        self._socket.set(zmq.RCVHWM, _QUEUE)
-        self._socket.set(zmq.SNDHWM, _MOST)
-        self._socket.set(zmq.MAXMSGSIZE, FRAME_BYTES)
-        try:
-            if endpoint.startswith("tcp:"):
-                self._doorkeeper = Doorkeeper(self._socket, keys or KeyFolder(), own_only=True)
-            self._socket.bind(endpoint)
-            if endpoint.startswith("ipc:"):
-                Path(endpoint.removeprefix("ipc://")).chmod(0o600)
-        except (zmq.ZMQError, OSError) as error:
-            self.close()
-            raise AddressError(f"cannot listen on {endpoint}: {error.strerror}; choose another --features") from error
-        self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
+        self._router = GuardedRouter(endpoint, RouterLimits(FRAME_BYTES, _QUEUE, _MOST, "--features"), keys)
+        self.endpoint = self._router.endpoint
 
     def wait(self, timeout_s: float) -> bool:
         """Whether something has come, within `timeout_s`, or until somebody calls `wake`."""
-        if self._doorkeeper:
-            self._doorkeeper.answer()
-        ready = dict(self._poller.poll(max(0, round(timeout_s * 1000))))
-        if self._woken.fileno() in ready:
-            self._woken.recv(1 << 12)
-        return self._socket in ready
+        return self._router.wait(timeout_s)
 
     def wake(self) -> None:
         """End a `wait`; of any thread."""
-        with contextlib.suppress(OSError):  # it is awake already, or closed
-            self._waking.send(b"!")
+        self._router.wake()
 
     def receive(self, most: int) -> Iterator[FeatureMessage]:
         """What has come, at most so many messages; the rest waits where it is."""
@@ -146,23 +119,14 @@ class FeatureInlet:
 
     def receive_frames(self, most: int) -> Iterator[FeatureFrames]:
         """As `receive`, and nothing is read yet."""
-        with contextlib.suppress(zmq.Again):
-            for _ in range(most):
-                sender, *frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                yield FeatureFrames(sender, frames)
+        return (FeatureFrames(*message) for message in self._router.receive(most))
 
     def answer(self, sender: bytes, receipt: Receipt) -> None:
         """To who sent it, if it is still there and takes it."""
-        data = msgspec.msgpack.encode(structs.replace(receipt, events=self.events))
-        with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([sender, data], zmq.NOBLOCK)
+        self._router.send(sender, msgspec.msgpack.encode(structs.replace(receipt, events=self.events)))
 
     def close(self) -> None:
-        if self._doorkeeper:
-            self._doorkeeper.close()
-        close_socket(self._socket, LINGER_MS)
-        self._waking.close()
-        self._woken.close()
+        self._router.close()
 
 
 @dataclass
@@ -280,15 +244,6 @@ class FeatureSender:
         except zmq.Again:  # nobody is there, or does not keep up
             return False
         return True
-
-
-def check_feature_endpoint(endpoint: str) -> None:
-    """Raise AddressError unless features may be taken there."""
-    try:
-        check_endpoint(endpoint)
-        check_unused(endpoint)
-    except AddressError as error:
-        raise AddressError(str(error).replace("events.endpoint", "--features")) from error
 
 
 def head(frames: list[bytes]) -> FeatureHead:

@@ -1,4 +1,4 @@
-"""Speech to text: one protocol, four engines behind it, and the choice between them.
+"""Speech to text: one protocol, five engines behind it, and the choice between them.
 
 An engine is given one utterance at a time and keeps nothing of it, so the same samples give the same words whatever
 came before. Only the transcript of a recording remembers which of its cues were already spoken, and where.
@@ -13,6 +13,7 @@ from typing import Protocol
 from erc_live.live import config
 from erc_live.live.asr.confidence import POCKETSPHINX, WHISPER
 from erc_live.live.asr.hallucination_filter import audible, repeats
+from erc_live.live.asr.pooled_words import PoolPatience, open_pooled
 from erc_live.live.asr.sphinx import FRAMES_PER_S, Sphinx
 from erc_live.live.asr.transcript_file import CueSheet, overlap_s, read_cues
 from erc_live.live.asr.whisper import Whisper, WhisperSegment
@@ -21,6 +22,7 @@ from erc_live.live.errors import EngineError
 from erc_live.live.requests import Cue, Speech, TimedWord, Transcript
 from erc_live.models.errors import WeightsError
 from erc_live.models.weights import weight
+from erc_live.streams.address import recognition_endpoint
 from erc_live.streams.messages import SAMPLE_RATE_HZ
 
 _SPHINX_BELIEVED = 0.1  # mean probability of the words: 95 of 100 utterances of real speech are above it
@@ -155,12 +157,15 @@ class NoWords:
 
 
 def open_transcriber(
-    choice: config.TranscriberSection, models_folder: Path, transcript: Path | None = None
+    choice: config.TranscriberSection,
+    models_folder: Path,
+    transcript: Path | None = None,
+    patience: PoolPatience = PoolPatience(),  # noqa: B008 - a value
 ) -> Transcriber:
     """The engine that the configuration asks for, loaded and past its slow first call.
 
     `auto` takes the transcript if one was given, else faster-whisper if its weights are on this disk, else pocketsphinx
-    if it is installed. Raises EngineError when the engine cannot run here.
+    if it is installed. `patience`: with a pool. Raises EngineError when the engine cannot run here.
     """
     if transcript is not None:
         if choice.engine not in ("auto", "transcript"):
@@ -170,6 +175,8 @@ def open_transcriber(
         raise EngineError("`transcriber.engine` is transcript, but no transcript was given: add --transcript FILE")
     if choice.engine == "none":
         return NoWords()
+    if choice.engine == "pool":
+        return open_pooled(choice, patience)
     if choice.engine == "pocketsphinx":
         return PocketSphinx(choice.language)
     return _open_recogniser(choice, models_folder)
@@ -181,6 +188,8 @@ def expected(choice: config.TranscriberSection, models_folder: Path, transcript:
         return f"the words of {transcript.name}"
     if choice.engine in ("none", "pocketsphinx"):
         return choice.engine
+    if choice.engine == "pool":
+        return f"nothing for words: they come from the recognisers at {recognition_endpoint(choice.pool)}"
     model = choose_model(choice, models_folder)
     return "pocketsphinx" if model is None else model.name
 

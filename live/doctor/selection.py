@@ -32,10 +32,14 @@ def _purpose(check: Check, case: Case) -> Finding:
 
 
 def _words(check: Check, case: Case) -> Finding:
-    """Raises EngineError for a model that was named and is not whole."""
+    """Raises EngineError for a model that was named and is not whole, and for a pool that does not answer."""
     from erc_live.live.asr.whisper_models import choose_model, recommended
 
     choice = case.config.transcriber
+    if choice.engine == "pool":
+        from erc_live.live.asr.pooled_words import pooled_name
+
+        return check.finding("ok", f"by {pooled_name(choice)} of the pool at transcriber.pool, which answers")
     if choice.engine in ("none", "transcript", "pocketsphinx"):
         return _named(check, choice.engine, choice.language)
     model, wanted = choose_model(choice, case.models_folder), recommended(choice)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from erc_live.live.asr.pooled_words import pooled_name
 from erc_live.live.asr.transcribers import expected
 from erc_live.live.asr.whisper_models import choose_model
 from erc_live.live.config import Config
@@ -49,9 +50,15 @@ def settings_of(config: Config, weights: Described) -> dict[str, object]:
         "alerts": tree["alerts"],
         "weights": dict(weights.hashes),
         "encoders": dict(weights.card.encoders),
-        "recogniser": expected(config.transcriber, models_folder(config.models)),
+        "recogniser": _recogniser(config),
         "erc-live": version("erc-live"),
     }
+
+
+def _recogniser(config: Config) -> str:
+    """Raises EngineError where that of a pool does not answer."""
+    choice = config.transcriber
+    return pooled_name(choice) if choice.engine == "pool" else expected(choice, models_folder(config.models))
 
 
 def room(config: Config, free: tuple[int, int] | None = None) -> ProcessRoom:

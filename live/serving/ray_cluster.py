@@ -80,6 +80,12 @@ class RayCluster:
         options = {"num_cpus": 1, "max_restarts": 0, "scheduling_strategy": "SPREAD"} | options
         return RayActor(ray.remote(kind).options(**options).remote(*arguments), self._wake, lost)
 
+    def gpus(self) -> float:
+        """How many GPUs there are."""
+        import ray
+
+        return float(ray.cluster_resources().get("GPU", 0))
+
     def free(self) -> tuple[int, int]:
         """How many CPUs, and how many bytes of memory, nobody has asked for yet."""
         import ray

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import structs
 
+from erc_live.live.asr.pooled_words import PoolPatience
 from erc_live.live.asr.transcribers import (
     Transcriber,
     TranscriptFile,
@@ -50,9 +51,13 @@ from erc_live.streams.segmenter import SegmenterConfig
 
 
 def load_engines(
-    config: Config, transcript: Path | None = None, notify: Callable[[str], None] = lambda what: None
+    config: Config,
+    transcript: Path | None = None,
+    notify: Callable[[str], None] = lambda what: None,
+    patience: PoolPatience = PoolPatience(),  # noqa: B008 - a value
 ) -> Engines:
-    """Load and warm up. `notify` is called with what is loaded next: people wait for it.
+    """Load and warm up. `notify` is called with what is loaded next: people wait for it. `patience`: with a pool of
+    recognisers.
 
     Raises:
         EngineError: one cannot run here.
@@ -60,7 +65,7 @@ def load_engines(
     """
     folder = models_folder(config.models)
     notify(f"loading {expected(config.transcriber, folder, transcript)}")
-    transcriber = open_transcriber(config.transcriber, folder, transcript)
+    transcriber = open_transcriber(config.transcriber, folder, transcript, patience)
     turns = open_turn_detector(config.perception, folder)
     weights = card.read(config.tracker.weights)  # which were trained on the vectors of these encoders
     notify("loading the encoders of words, voices and faces")

@@ -5,7 +5,6 @@ The rule of this file: the loop of that worker, its sockets, and the words of it
 message is decided in `dialogue_feed.py`, of each event in `server_events.py`. It loads no network.
 """
 
-import os
 import time
 import uuid
 from contextlib import closing
@@ -30,7 +29,6 @@ from erc_live.streams.messages import (
     Relabel,
     SourceEnd,
     UtteranceFeatures,
-    WorkerStatus,
 )
 
 
@@ -61,7 +59,7 @@ def feed(shell: Shell) -> None:
             for message in (*reader.read(core.events, events), *events.release(settled)):
                 if not isinstance(message, SourceEnd):
                     shell.publisher.publish(message)
-            _print(shell, core.lines, events.lines)
+            _warn(shell, core.lines, events.lines)
             if ending is not None and not events.held and (not core.waiting or core.silent_s > LAST_S):
                 _end(shell, core, clock, ending)
                 ending = None
@@ -116,14 +114,11 @@ def _end(shell: Shell, core: DialogueFeed, clock: Clock, ending: SourceEnd) -> N
     shell.publisher.publish(structs.replace(ending, source=shell.spec.worker, note=note))
 
 
-def _print(shell: Shell, *lines: list[str]) -> None:
-    """Tell people, through the supervisor, and empty the lists."""
-    for line in (one for each in lines for one in each):
-        worker, now_ns = shell.spec.worker, time.monotonic_ns()
-        shell.publisher.publish(
-            WorkerStatus(worker=worker, pid=os.getpid(), t_ns=now_ns, phase="running", warning=line)
-        )
+def _warn(shell: Shell, *lines: list[str]) -> None:
+    """Tell people, and empty the lists."""
     for each in lines:
+        for line in each:
+            shell.warn(line)
         each.clear()
 
 

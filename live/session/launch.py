@@ -12,6 +12,7 @@ import msgspec
 import platformdirs
 
 from erc_live.live.alerts.alert_checks import check_rules
+from erc_live.live.asr.pooled_words import pooled_name
 from erc_live.live.asr.transcript_file import read_cues
 from erc_live.live.asr.whisper_models import is_here
 from erc_live.live.capture.source import bundle_sources, channels_hint, check
@@ -187,6 +188,8 @@ def run(session: SessionSpec, beginning: str = "") -> None:
 
 
 def _run_workers(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
+    if session.config.transcriber.engine == "pool":
+        pooled_name(session.config.transcriber)  # of processes that find none, the error would come late
     session = _placed(session)
     with session_log(_log_path(session)) as log, operators(session, observe) as others:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from erc_live.live.alerts.alert_actions import AlertActions
+from erc_live.live.asr.pooled_words import PoolPatience
 from erc_live.live.capture.source_spec import SourceSpec
 from erc_live.live.screen import sinks
 from erc_live.live.screen.console import err, print_line
@@ -33,7 +34,7 @@ def replay(session: SessionSpec, observe: Callable[[AnyMessage], None]) -> None:
     with err.status("loading the recogniser, the encoders and the weights"):
         checkpoint = load(session.config.tracker.weights)
         transcript = Path(session.transcript) if session.transcript else None
-        engines = load_engines(session.config, transcript)
+        engines = load_engines(session.config, transcript, patience=PoolPatience(notify=print_line))
     print_line(engines.warning)
     core = InProcess(session, engines, checkpoint)
     actions = AlertActions(session.config.alerts, replaying=True)

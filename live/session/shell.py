@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -76,6 +77,7 @@ class Shell:
         self._last_s = 0.0
         self.published: dict[str, Any] = {}
         self._heap = Heap()
+        self._warnings = SimpleQueue[str]()
 
     def subscribe(self, **begin: Any) -> Subscriber:
         """Listen to all that this worker subscribes to."""
@@ -84,6 +86,8 @@ class Shell:
     def beat(self, phase: Phase | None = None, **fields: Any) -> None:
         """Publish the status: at once when the phase changes or more is at stake, else once in `STATUS_S` at most."""
         self.publisher.poll()
+        while not self._warnings.empty():
+            self._publish(self.published | {"warning": self._warnings.get()})
         self._heap.trim()
         same = phase in (None, self._phase) and fields.get("waiting", 0) <= self.published.get("waiting", 0)
         now_s = time.monotonic()
@@ -92,13 +96,20 @@ class Shell:
         self.published |= fields
         self._phase = phase or self._phase
         self._last_s = now_s
+        self._publish(self.published)
+
+    def warn(self, line: str) -> None:
+        """Tell people, through the supervisor, with the next sign of life; of any thread."""
+        self._warnings.put(line)
+
+    def _publish(self, fields: dict[str, Any]) -> None:
         spare = self.spec.spare and not self.control.started.is_set()
         status = WorkerStatus(
             worker=SPARE + self.spec.worker if spare else self.spec.worker,
             pid=os.getpid(),
             t_ns=time.monotonic_ns(),
             phase=self._phase,
-            **self.published,
+            **fields,
         )
         self.publisher.publish(status)
 

@@ -260,7 +260,7 @@ class Supervisor:
         self._print_once(status.worker, status.warning, status.warning)
 
     def _print_once(self, worker: str, note: str, line: str) -> None:
-        kind = (worker, note if worker == "tracker" else _DIGITS.sub("", note))  # its lines name utterances
+        kind = (worker, note if worker in ("perception", "tracker") else _DIGITS.sub("", note))  # these name utterances
         if note and kind not in self._printed:
             self._printed.add(kind)
             self._print(line)

@@ -111,12 +111,15 @@ def _deliver(shell: Shell, source: "Source") -> None:
 
 def perception(shell: Shell) -> None:
     """`AudioChunk`, `VideoFrame` -> `UtteranceFeatures`; the analyser runs in one thread of its own."""
+    from erc_live.live.asr.pooled_words import PoolPatience
+    from erc_live.live.perception.load_shedding import LATE_S
     from erc_live.live.perception.time_order import TimeOrder
     from erc_live.live.session.engines import closing_note, front_end, load_engines
 
     spec, session, control = shell.spec, shell.spec.session, shell.control
     transcript = Path(session.transcript) if session.transcript else None
-    engines = load_engines(session.config, transcript, lambda what: shell.beat("starting", note=what))
+    patience = PoolPatience(LATE_S if session.hurry else None, required=False, notify=shell.warn)
+    engines = load_engines(session.config, transcript, lambda what: shell.beat("starting", note=what), patience)
     clock = shell.ready()
     order = TimeOrder(source.name for source in session.sources if waits(session, source))
     executor = ThreadPoolExecutor(1)  # nobody waits for its end: native code may never come back
@@ -135,9 +138,10 @@ def _perceive(
     """The loop of perception, until all sources have ended or the supervisor asks to stop."""
     session = shell.spec.session
     since_ns = published_ns = shell.control.start.since_ns
+    waiting = session.config.transcriber.engine == "pool" and not session.hurry  # a recording waits for a pool
     while not core.ended and not shell.control.stopped():
         behind_s = _listen(shell, bus, core, order)
-        if core.running_s(time.monotonic_ns()) > HUNG_S:
+        if core.running_s(time.monotonic_ns()) > HUNG_S and not waiting:
             raise EngineError(f"an analysis has not come back for {HUNG_S:.0f} s")
         for result in core.poll(clock.now_ns(), time.monotonic_ns(), behind_s):
             shell.publisher.publish(result)
