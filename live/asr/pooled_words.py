@@ -20,6 +20,7 @@ from erc_live.live.requests import Speech, Transcript
 from erc_live.streams.address import recognition_endpoint
 from erc_live.streams.codec import UNREADABLE
 from erc_live.streams.errors import BadMessage
+from erc_live.streams.plural import counted
 from erc_live.streams.recognition_channel import (
     SOUND_BYTES,
     SOUND_S,
@@ -169,7 +170,7 @@ class PooledTranscriber:
 
     def _come_again(self, utterance: Speech) -> None:
         if self._troubled:
-            lost = f"{self._without} utterances got none" if self._without else "none were lost"
+            lost = f"{counted(self._without, 'utterance')} got none" if self._without else "none were lost"
             self._patience.notify(
                 f"words come again from {self.name}, at {utterance.start_s:.1f} s of {utterance.source}: {lost}"
             )

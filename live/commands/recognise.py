@@ -21,6 +21,7 @@ from erc_live.live.commands.session_options import ConfigFile, Purpose, Reason, 
 from erc_live.live.errors import ConfigError, EngineError
 from erc_live.live.screen.console import print_line
 from erc_live.streams.address import recognition_endpoint
+from erc_live.streams.plural import counted
 
 MOST_WORKERS = 1000
 
@@ -72,8 +73,8 @@ def recognise(
     )
     counts = run(plan, lambda place: print_line(f"sound: {place}"), news, lambda: bool(stopping))
     print_line(
-        f"{counts['done']} utterances recognised, {counts['dropped']} dropped, {counts['refused']} refused, "
-        f"{counts['unreadable']} unreadable, {counts['failed']} failed; {counts['lost']} recognisers lost"
+        f"{counted(counts['done'], 'utterance')} recognised, {counts['dropped']} dropped, {counts['refused']} refused, "
+        f"{counts['unreadable']} unreadable, {counts['failed']} failed; {counted(counts['lost'], 'recogniser')} lost"
     )
 
 

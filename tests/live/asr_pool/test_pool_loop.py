@@ -17,6 +17,7 @@ from erc_live.live.asr_pool.pool_metrics import PoolMetrics
 from erc_live.live.asr_pool.pool_scale import PoolScale
 from erc_live.live.asr_pool.recogniser_pool import LoadedRecogniser, PoolNews, RecogniserPool
 from erc_live.live.requests import Speech, Transcript
+from erc_live.streams.plural import counted
 from erc_live.streams.recognition_channel import RecognitionInlet, RecognitionOutlet
 
 SPEECH = Speech(np.ones(1600, np.int16), "mic-0", 3.0, 3.1)
@@ -91,4 +92,4 @@ def test_a_pool_that_vanishes_in_the_middle_of_a_request_is_told_and_so_is_its_r
     assert again == Transcript("3200 bytes")
     gone, back = lines
     assert "nobody answers" in gone
-    assert back.endswith(f"{len(answers)} utterances got none")
+    assert back.endswith(f"{counted(len(answers), 'utterance')} got none")
