@@ -37,7 +37,7 @@ from erc_live.live.commands.session_options import (
     Transcript,
     session_flags,
 )
-from erc_live.live.errors import exit_code, mendable
+from erc_live.live.errors import exit_code, mendable, message_lines
 from erc_live.live.screen.console import err
 from erc_live.live.screen.printable import printable
 
@@ -244,7 +244,7 @@ def main() -> None:
         code = exit_code(error)
         if code is None:
             raise
-        for line in f"erc-live: {error}".splitlines():  # of a corpus, each problem is a line
+        for line in message_lines(error):
             err.print(Text(printable(line)), style="bold", soft_wrap=True)
         sys.exit(code)
 

@@ -81,3 +81,13 @@ def exit_code(error: BaseException) -> int | None:
         (LiveError, 7),
     )
     return next((code for kind, code in codes if isinstance(error, kind)), None)
+
+
+def message_lines(error: Exception) -> list[str]:
+    """What the command line says of an error: one line, and of a corpus one for each of its problems. Others may quote
+    what a stranger wrote, a name in a recording for example, of which no line may begin.
+    """
+    from erc_live.models.errors import CorpusError
+
+    text = f"erc-live: {error}"
+    return text.split("\n") if isinstance(error, CorpusError) else [text]

@@ -39,7 +39,7 @@ def recognise(
     ray: Annotated[
         str,
         typer.Option(
-            help="On a Ray that is started here, or on the cluster at this address. Needs erc-live[scale].",
+            help="On a Ray that is started here, or on the cluster at this address. Needs erc-live\\[scale].",
             metavar="local|ADDRESS",
         ),
     ] = "",

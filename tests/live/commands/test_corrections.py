@@ -85,7 +85,7 @@ def test_labels_are_what_people_said_and_the_rest_is_context(tmp_path):
 def test_who_reviewed_everything_confirms_what_was_left(tmp_path):
     made = bundle(tmp_path / "s", [estimate(0, "joy"), estimate(1, "joy"), label("u1", "anger")])
     code, out = run(corrections, made, "-o", tmp_path / "corpus", "--reviewed")
-    assert (code, "2 have a label (1 corrected, 1 left as they were)" in out) == (0, True)
+    assert (code, "with a label: 2 (1 corrected, 1 left as they were)" in out) == (0, True)
     assert stat.S_IMODE((tmp_path / "corpus").stat().st_mode) == 0o700
 
 

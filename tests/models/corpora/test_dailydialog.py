@@ -76,7 +76,7 @@ def test_spaces_are_mended(written: str, meant: str) -> None:
         ({"utterances": ["Hi"], "emotions": ["joy", "joy"]}, "line 2: utterances: 1, labels: 2; each needs one"),
         ({"utterances": ["Hi"], "emotions": ["glee"]}, "line 2: label 'glee' is none of neutral"),
         ({"utterances": ["Hi"], "emotions": [7]}, "line 2: label '7' is none of neutral"),
-        ({"utterances": [], "emotions": []}, "line 2: 0 utterances"),
+        ({"utterances": [], "emotions": []}, "line 2: utterances: 0, labels: 0; each needs one"),
         ({"utterances": 3, "emotions": []}, "line 2: write"),
         ([], "line 2: write"),
     ],
