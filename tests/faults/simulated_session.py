@@ -363,7 +363,9 @@ class SimulatedSession:
         patch.setattr(restarts, "LATELY_S", 1.0)  # a thousand deaths are not to be waited for
         patch.setattr(workers, "ThreadPoolExecutor", lambda threads: OneThread(self.machine, self.cost_s))
         patch.setattr(
-            engines, "load_engines", lambda config, transcript, notify: Engines(Words(), Words(), None, None, None)
+            engines,
+            "load_engines",
+            lambda config, transcript, notify, patience: Engines(Words(), Words(), None, None, None),
         )
         patch.setattr(engines, "SileroVad", LoudnessDetector)
         patch.setattr(checkpoint, "load", lambda name: loaded)

@@ -65,7 +65,7 @@ def test_later_layers_win_and_origin_names_them(no_user_file, tmp_path):
         ("speakers.known=Ann", "write a list, not 'Ann'"),
         ("tracker.coordinates={a=[0.1]}", "write a list of 2"),
         ("tracker.coordinates={a=[0.1, 3]}", "write a number from -1 to 1"),
-        ("transcriber.engine=vosk", "write auto, faster-whisper, none, pocketsphinx or transcript, not 'vosk'"),
+        ("transcriber.engine=vosk", "write auto, faster-whisper, none, pocketsphinx, pool or transcript, not 'vosk'"),
         ("alerts=3", "write a list"),
         ("segmenter.onset", "section.key=value"),
     ],
