@@ -42,8 +42,6 @@ class NatsLog:
     cannot be used.
     """
 
-    head = 0
-
     def __init__(self, connection: NatsConnection, name: str, segment: int = SEGMENT) -> None:
         self._connection, self._name, self._segment = connection, name, segment
         self._subject = f"erc-live.log.{name}"

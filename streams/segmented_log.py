@@ -38,15 +38,7 @@ class LogRecord(NamedTuple):
 
 
 class RecordLog(Protocol):
-    """What a log of records can do, wherever it lies. All methods raise SessionError where the place fails them.
-
-    While one thread appends, another one may read what was appended before, and forget.
-    """
-
-    @property
-    def head(self) -> int:
-        """Bytes in front of each record, which count in its offset; behind each is one more."""
-        ...
+    """What a log of records can do, wherever it lies. All methods raise SessionError where the place fails them."""
 
     @property
     def begin(self) -> int:
@@ -97,8 +89,6 @@ class FileLog:
 
     Another process that has it is respected; with `seize`, it is succeeded, and appends nothing from then on.
     """
-
-    head = HEAD
 
     def __init__(self, folder: Path, segment: int = SEGMENT, *, seize: bool = False) -> None:
         self._folder, self._segment = folder, segment

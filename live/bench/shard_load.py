@@ -8,7 +8,6 @@ The rule of this file: nothing of the shard is imitated; only the sockets of sen
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -112,7 +111,6 @@ class DueFeatures:
         self._due = self._schedule()
         self._next_ns, self._next = next(self._due)
         self._sent_ns: dict[tuple[str, str], int] = {}  # of what has no receipt yet
-        self._woken = threading.Event()
 
     @property
     def done(self) -> bool:
@@ -120,12 +118,9 @@ class DueFeatures:
 
     def wait(self, timeout_s: float) -> bool:
         wait_s = (self._next_ns - time.monotonic_ns()) / 1e9
-        if wait_s > 0 and self._woken.wait(min(wait_s, timeout_s)):
-            self._woken.clear()
+        if wait_s > 0:
+            time.sleep(min(wait_s, timeout_s))
         return self._next_ns <= time.monotonic_ns()
-
-    def wake(self) -> None:
-        self._woken.set()
 
     def receive(self, most: int) -> Iterator[FeatureMessage]:
         for _ in range(most):
@@ -183,7 +178,6 @@ def bench_shard(
         subscriber = LoadSubscriber(endpoint)
         stack.callback(subscriber.close)
         inlet = DueFeatures(plan, weights, result)
-        shard.keeping.writer.on_stored = inlet.wake
         on_news(f"{plan.dialogues} dialogues speak for {plan.seconds:g} s")
         _speak(Opened(shard, inlet, outlet, found, parts.room, ServeMetrics()), inlet, result)
         result.decision_ms, result.delivery_ms = subscriber.latencies()

@@ -1,7 +1,7 @@
 """The server: sockets around a shard. Features come in, receipts and the public streams go out.
 
-The rule of this file: it opens and closes what a server needs, and its loop takes, steps, sends; what is decided is
-decided in `shard.py`. A receipt and an event leave when they are on the disk, which wakes the loop when it has them.
+The rule of this file: it opens and closes what a server needs, and its loop takes, flushes, sends; what is decided is
+decided in `shard.py`. A receipt and an event leave when they are on the disk.
 """
 
 import gc
@@ -21,7 +21,7 @@ from erc_live.live.serving.log_place import LogPlace
 from erc_live.live.serving.serve_metrics import ServeMetrics, ShardLoad, serve_metrics
 from erc_live.live.serving.serving_capacity import CapacityMeasure, measured
 from erc_live.live.serving.shard import BATCH, DialogueShard, Keeping
-from erc_live.live.serving.shard_outcome import ShardCounts, ShardOutcome
+from erc_live.live.serving.shard_outcome import ShardCounts
 from erc_live.live.serving.shard_recovery import ShardRecovery, recover
 from erc_live.live.tracking.tracker import Bounds, SessionStart, Tracker
 from erc_live.models.checkpoint import Checkpoint, load
@@ -29,7 +29,6 @@ from erc_live.streams.clock import SessionClock
 from erc_live.streams.dialogue_outlet import DialogueOutlet
 from erc_live.streams.errors import SessionError
 from erc_live.streams.feature_channel import FeatureInlet, FeatureMessage, Receipt
-from erc_live.streams.log_writer import LogWriter
 from erc_live.streams.segmented_log import RecordLog
 
 ROWS = 1 << 14  # dialogues whose states lie ready, where these take no more memory than `slots.py` allows
@@ -58,8 +57,6 @@ class FeatureSource(Protocol):
     endpoint: str
 
     def wait(self, timeout_s: float) -> bool: ...
-
-    def wake(self) -> None: ...
 
     def receive(self, most: int) -> Iterator[FeatureMessage]: ...
 
@@ -103,7 +100,8 @@ def serve(
         ready(opened)
         while not (stopped() or (serving.drain and not opened.shard.dialogues)):
             turn(opened)
-        _send(opened, opened.shard.flush())
+        while opened.shard.waiting:
+            _flush(opened)
         return opened.shard.counts
 
 
@@ -154,11 +152,9 @@ def open_shard(
     dead_letters.forget(dead_letters.end - DEAD_LETTERS)
     _check_weights(place, loaded.checkpoint, new=log.end == 0)
     visual = "visual" in loaded.checkpoint.card.encoders
-    writer = LogWriter(log)
-    stack.callback(writer.close)
     shard = DialogueShard(
         loaded.tracker,
-        Keeping(writer, dead_letters, config.events.history),
+        Keeping(log, dead_letters, config.events.history),
         loaded.clock,
         loaded.room,
         lambda hello: introduced(hello, config.session, recorded=True, visual=visual),
@@ -186,15 +182,12 @@ def _open(serving: Serving, loaded: ShardParts, log: RecordLog, metrics: ServeMe
     inlet = FeatureInlet(serving.features)
     stack.callback(inlet.close)
     inlet.events = outlet.endpoint
-    shard.keeping.writer.on_stored = inlet.wake
     metrics.recovered(0, recovery.replayed)
     return Opened(shard, inlet, outlet, recovery, loaded.room, metrics)
 
 
 def turn(opened: Opened) -> None:
-    """Take what has come, step if that is due, send what the disk has, and look after subscribers. Raises
-    SessionError.
-    """
+    """Take what has come, flush if that is due, and look after subscribers. Raises SessionError."""
     shard, inlet = opened.shard, opened.inlet
     shard.keeping.log.check()
     if inlet.wait(min(POLL_S, shard.due_s)) and shard.space:
@@ -203,15 +196,15 @@ def turn(opened: Opened) -> None:
             if answer is not None:
                 inlet.answer(sender, answer)
     if shard.due_s <= 0:
-        opened.metrics.load(0, ShardLoad(len(shard.dialogues), len(shard), shard.age_s))
-        shard.step()
-    _send(opened, shard.released())
+        _flush(opened)
     opened.outlet.poll()
 
 
-def _send(opened: Opened, outcome: ShardOutcome) -> None:
-    for messages, seconds in outcome.steps:
-        opened.metrics.turn(0, messages, seconds, vars(opened.shard.counts))
+def _flush(opened: Opened) -> None:
+    shard, begun_s, messages = opened.shard, time.perf_counter(), len(opened.shard)
+    opened.metrics.load(0, ShardLoad(len(shard.dialogues), messages, shard.age_s))
+    outcome = shard.flush()
+    opened.metrics.turn(0, messages, time.perf_counter() - begun_s, vars(shard.counts))
     for published in outcome.published:
         opened.outlet.publish(*published)
     for sender, receipt in outcome.receipts:

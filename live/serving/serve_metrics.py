@@ -39,7 +39,7 @@ class ServeMetrics:
         self._age = gauge("waiting_seconds", "For how long the first of them waits")
         self._seconds = Histogram(
             "erc_live_serve_turn_seconds",
-            "From messages to their receipts: a step, and its append to the log",
+            "From messages to their receipts: steps and one append to the log",
             ("shard",),
             registry=registry,
             buckets=SECONDS,

@@ -1,12 +1,12 @@
 """Many dialogues in one process: utterances in; receipts, events, and a log from which everything comes back.
 
-    take -> wait at most 3 ms -> step of up to 64 dialogues at once -> put into the log -> released: receipts, events
+    take -> wait at most 3 ms -> step of up to 64 dialogues at once -> one append to the log -> receipts, events
 
-The log is the truth. It is written and synced in a thread of its own, while the next steps are computed. Nothing is
-acknowledged or published before that is done (`pending_writes.py`), and features and events of a batch are one record:
-so what a crash costs was not acknowledged, and its sender sends it again; and an event that somebody has seen is in the
-log as it was seen. The state is a fold of `step` over the log, with snapshots so that the fold is short
-(`shard_recovery.py`). Where the log cannot be written the process ends, for its states are ahead of the log then.
+The log is the truth. Nothing is acknowledged or published before the append has returned, and features and events of a
+batch are one record: so what a crash costs was not acknowledged, and its sender sends it again; and an event that
+somebody has seen is in the log as it was seen. The state is a fold of `step` over the log, with snapshots so that the
+fold is short (`shard_recovery.py`). Where the log cannot be written the process ends, for its states are ahead of the
+log then.
 The rule of this file: no socket, and no clock but the given one. Not safe for threads.
 """
 
@@ -25,21 +25,19 @@ from erc_live.live.serving import dialogue_records as records
 from erc_live.live.serving.admission import Room, crowded, dialogue_of, objection, receipt
 from erc_live.live.serving.going_back import go_back
 from erc_live.live.serving.open_dialogue import OpenDialogue
-from erc_live.live.serving.pending_writes import PendingWrite, PendingWrites
-from erc_live.live.serving.shard_outcome import DialogueMessage, ShardCounts, ShardOutcome, StepStored
+from erc_live.live.serving.shard_outcome import DialogueMessage, ShardCounts, ShardOutcome
 from erc_live.live.serving.snapshot_schedule import RETAINED, SnapshotSchedule
-from erc_live.live.serving.utterance_lots import Lot, classified
 from erc_live.live.tracking.tracker import Tracker
 from erc_live.models.errors import WeightsError
 from erc_live.models.state import to_bytes
 from erc_live.streams import codec
 from erc_live.streams.clock import Clock
 from erc_live.streams.feature_channel import DialogueInput, Receipt, message_key
-from erc_live.streams.log_writer import LogWriter
 from erc_live.streams.messages import EmotionEvent, Heartbeat, Hello, Relabel, SessionEnd, SourceEnd, UtteranceFeatures
 from erc_live.streams.segmented_log import RecordLog
 
 BATCH = 64  # dialogues in one step: with more, each costs as much
+STEPS = 8  # before one append: a disk that is slow to sync then costs less for each
 WAIT_S = 0.003  # for others to join a step
 QUEUE = 1024  # final utterances that wait here; more wait with those who send them
 LATE_S = 2.0  # of a final utterance that waits, from which on no dialogue is opened
@@ -57,19 +55,23 @@ class Waiting(NamedTuple):
     t_ns: int
 
 
+class Lot(NamedTuple):
+    """What becomes one record: utterances that were classified together, and their events. `failure`: why not."""
+
+    features: Sequence[UtteranceFeatures]
+    events: Sequence[EmotionEvent]
+    failure: str = ""
+
+
 @dataclass(frozen=True)
 class Keeping:
-    """Where dialogues are kept: the log of `writer` all of them, `dead_letters` utterances that cannot be classified.
-    `history`: events of a dialogue that a late subscriber is told.
+    """Where dialogues are kept: `log` all of them, `dead_letters` utterances that cannot be classified. `history`:
+    events of a dialogue that a late subscriber is told.
     """
 
-    writer: LogWriter
+    log: RecordLog
     dead_letters: RecordLog
     history: int = 50
-
-    @property
-    def log(self) -> RecordLog:
-        return self.writer.log
 
 
 class DialogueShard:
@@ -89,8 +91,7 @@ class DialogueShard:
         self.counts = ShardCounts()
         self.dialogues: OrderedDict[str, OpenDialogue] = OrderedDict()  # longest silent first
         self.elsewhere = 0  # dialogues of others that take of the room
-        self._writer, self._room = keeping.writer, room
-        self._writes = PendingWrites(keeping.writer)
+        self._log, self._room = keeping.log, room
         self._hello = greet(tracker.hello())
         self._finals: deque[Waiting] = deque()
         self._pending: set[tuple[str, str, int]] = set()  # dialogue, utterance and revision of those
@@ -100,7 +101,7 @@ class DialogueShard:
 
     @property
     def waiting(self) -> bool:
-        """Whether something that gets a receipt waits for `step`."""
+        """Whether something that gets a receipt waits for `flush`."""
         return bool(self._finals)
 
     def __len__(self) -> int:
@@ -119,7 +120,7 @@ class DialogueShard:
 
     @property
     def due_s(self) -> float:
-        """In how many s `step` should be called; 0: now."""
+        """In how many s `flush` should be called; 0: now."""
         if len(self._finals) >= BATCH or self._notices:
             return 0.0
         if self._finals:
@@ -127,54 +128,7 @@ class DialogueShard:
         return 0.0 if self._passing else 1.0  # what goes on waits for nobody: its final one would take its place
 
     def take(self, sender: bytes, message: DialogueInput) -> Receipt | None:
-        """Let a message in; or say at once why not, or that it is here already. None, too, where that follows later."""
-        answer = self._let_in(sender, message)
-        return None if answer and self._writes.hold(sender, answer) else answer
-
-    def step(self) -> None:
-        """Classify what waits, of 64 dialogues at most, and hand it to the log. Raises SessionError where that takes
-        nothing more: nothing may be taken any more then.
-        """
-        chosen = self._chosen()
-        write = PendingWrite(len(chosen), self.clock.now_ns())
-        write.outcome.published, self._notices = self._notices, []
-        snapshots = self._snapshots(self._schedule.due(self.clock.now_ns(), self._writer.end))
-        utterances = [w.message for w in chosen if isinstance(w.message, UtteranceFeatures)]
-        lots = classified(self.tracker, self.keeping.dead_letters, utterances)
-        self.counts.failed += sum(bool(lot.failure) for lot in lots)
-        self._pending.difference_update(_key(message) for message in utterances)
-        write.outcome.receipts += [
-            (w.sender, receipt(w.message, "stored")) for w in chosen if w.sender and not isinstance(w.message, Relabel)
-        ]
-        ends = [w.message for w in chosen if isinstance(w.message, SourceEnd)]
-        self._put(snapshots, [*lots, *self._provisional()], ends, write)
-        for waiting in chosen:
-            if isinstance(waiting.message, Relabel):
-                self._go_back(waiting, write.outcome)
-        write.needed = self._schedule.needed(self._writer.end)
-        self._writes.add(write)
-        self._end_silent()
-
-    def released(self) -> ShardOutcome:
-        """What is on the disk by now, and has not been released. Raises SessionError as `step` does."""
-        outcome = ShardOutcome()
-        for write in self._writes.landed():
-            outcome.receipts += write.outcome.receipts
-            outcome.published += write.outcome.published
-            outcome.steps.append(StepStored(write.messages, (self.clock.now_ns() - write.begun_ns) / 1e9))
-            self.counts.stored += write.stored
-            self.keeping.log.forget(write.needed - RETAINED)  # who goes back needs more
-        return outcome
-
-    def flush(self) -> ShardOutcome:
-        """Step until nothing waits, and wait for the disk: what is released then. Raises SessionError as `step`."""
-        self.step()
-        while self.waiting:
-            self.step()
-        self._writer.wait()
-        return self.released()
-
-    def _let_in(self, sender: bytes, message: DialogueInput) -> Receipt | None:
+        """Let a message in; or say at once why not, or that it is here already."""
         now_ns = self.clock.now_ns()
         if not isinstance(message, UtteranceFeatures):
             if (dialogue := dialogue_of(message)) not in self.dialogues:  # then it has ended, and cannot go back
@@ -192,26 +146,56 @@ class DialogueShard:
             self.counts.dropped += self._passing.pop(message.dialogue, None) is not None
         return None
 
+    def flush(self) -> ShardOutcome:
+        """Classify what waits, 64 dialogues at a time, and put it into the log. Raises SessionError where that fails:
+        nothing may be taken any more then.
+        """
+        outcome = ShardOutcome(published=self._notices)
+        self._notices = []
+        snapshots = self._snapshots(self._schedule.due(self.clock.now_ns(), self._log.end))
+        lots: list[Lot] = []
+        ends: list[SourceEnd] = []
+        moves: list[Waiting] = []
+        for _ in range(STEPS):
+            chosen = [] if ends or moves else self._chosen()  # what follows builds on these
+            if not chosen:
+                break
+            utterances = [w.message for w in chosen if isinstance(w.message, UtteranceFeatures)]
+            ends += [w.message for w in chosen if isinstance(w.message, SourceEnd)]
+            moves = [w for w in chosen if isinstance(w.message, Relabel)]
+            lots += self._classified(utterances)
+            outcome.receipts += [
+                (w.sender, receipt(w.message, "stored"))
+                for w in chosen
+                if w.sender and not isinstance(w.message, Relabel)
+            ]
+            self._pending.difference_update(_key(message) for message in utterances)
+        self._write(snapshots, [*lots, *self._provisional()], ends, outcome)
+        for waiting in moves:
+            self._go_back(waiting, outcome)
+        self._log.forget(self._schedule.needed(self._log.end) - RETAINED)  # who goes back needs more
+        self._end_silent()
+        return outcome
+
     def past(self, dialogue: str) -> list[bytes]:
         """What a late subscriber to a dialogue is told, as JSON; [] where it is not open."""
-        public, stored = self._writes.public(dialogue, self.dialogues.get(dialogue)), self.keeping.log
-        if public is None or not public.next_seq:
+        known = self.dialogues.get(dialogue)
+        if known is None or not known.next_seq:
             return []
-        known, last_seq = public.known, public.next_seq - 1
         hello = structs.replace(
-            self._hello, session=known.session, speakers=public.names, last_seq=last_seq, published={}
+            self._hello, session=known.session, speakers=known.names, last_seq=known.next_seq - 1, published={}
         )
         places = [records.where(place) for place in known.places]
-        there = [(offset, length) for offset, length in places if stored.begin <= offset < self._writes.released]
-        return [codec.to_json(hello), *stored.read_all(there)]
+        kept = [(offset, length) for offset, length in places if offset >= self._log.begin]
+        return [codec.to_json(hello), *self._log.read_all(kept)]
 
     def alive(self, dialogue: str) -> bytes:
         """The sign of life of a dialogue, as JSON; b"" where it is not open."""
-        public = self._writes.public(dialogue, self.dialogues.get(dialogue))
-        if public is None or not public.next_seq:
+        known = self.dialogues.get(dialogue)
+        if known is None or not known.next_seq:
             return b""
-        session, now_ns = public.known.session, self.clock.now_ns()
-        return codec.to_json(Heartbeat(session=session, t_ns=now_ns, last_seq=public.next_seq - 1, published={}))
+        now_ns = self.clock.now_ns()
+        return codec.to_json(Heartbeat(session=known.session, t_ns=now_ns, last_seq=known.next_seq - 1, published={}))
 
     def open(self, dialogue: str, known: OpenDialogue, needed: int) -> None:
         """From now on a dialogue is here, which is recovered from that offset of the log on."""
@@ -226,7 +210,7 @@ class DialogueShard:
         self.tracker.take_out(dialogue)
 
     def stored(self, event: EmotionEvent | records.EventHead, place: int, features: int | None = None) -> None:
-        """An event of a dialogue that is here has its place in the log, and the features that it came from."""
+        """An event of a dialogue that is here stands in the log, and the features that it came from."""
         known, now_ns = self.dialogues[event.dialogue], self.clock.now_ns()
         known.stored(event, place, self.keeping.history, features)
         if event.final:
@@ -272,7 +256,7 @@ class DialogueShard:
         ]
 
     def _begin(self, dialogue: str) -> None:
-        self.open(dialogue, OpenDialogue(f"{dialogue}-{time.time_ns():x}", self.clock.now_ns()), self._writer.end)
+        self.open(dialogue, OpenDialogue(f"{dialogue}-{time.time_ns():x}", self.clock.now_ns()), self._log.end)
 
     def _waited_s(self) -> float:
         return (self.clock.now_ns() - self._finals[0].t_ns) / 1e9
@@ -290,6 +274,26 @@ class DialogueShard:
         self._finals.extendleft(reversed(later))
         return list(chosen.values())
 
+    def _classified(self, utterances: list[UtteranceFeatures]) -> list[Lot]:
+        """All together; each alone where that fails."""
+        if not utterances:
+            return []
+        try:
+            return [Lot(utterances, self.tracker.observe_all(utterances))]
+        except Exception:  # whatever it is, it must not stop the others
+            log.exception("a step of %d dialogues failed; each is tried alone", len(utterances))
+            return [self._alone(utterance) for utterance in utterances]
+
+    def _alone(self, utterance: UtteranceFeatures) -> Lot:
+        try:
+            return Lot([utterance], [self.tracker.observe(utterance)])
+        except Exception as error:  # for the second time: it is the utterance
+            why = f"{type(error).__name__}: {error}"
+            self.counts.failed += 1
+            letter = b'{"why":%b,"features":%b}' % (msgspec.json.encode(why), codec.to_json(utterance))
+            self.keeping.dead_letters.append(letter)
+            return Lot([utterance], [self.tracker.abstain(utterance)], why)
+
     def _provisional(self) -> list[Lot]:
         """Of utterances that go on, where there is time for them."""
         passing, self._passing = list(self._passing.values()), {}
@@ -302,17 +306,17 @@ class DialogueShard:
         self.counts.dropped += len(passing) - len(events)
         return [Lot((), events)] if events else []
 
-    def _put(
+    def _write(
         self,
         snapshots: Sequence[records.EncodedSnapshot],
         lots: list[Lot],
         ends: list[SourceEnd],
-        write: PendingWrite,
+        outcome: ShardOutcome,
     ) -> None:
-        """Number the events, and put all into the log after the snapshots, which know nothing of them."""
+        """Number the events, put all into the log after the snapshots, which know nothing of them, and publish it."""
         data, events = [snapshot.data for snapshot in snapshots], []
         for lot in lots:
-            numbered = [self._numbered(event, write) for event in lot.events]
+            numbered = [self._numbered(event) for event in lot.events]
             encoded = [codec.to_json(event) for event in numbered]
             features = [codec.to_json(f) for f in lot.features]
             record = records.batch(features, encoded, lot.failure)
@@ -321,24 +325,22 @@ class DialogueShard:
             data.append(record.data)
         ended = {end.source: self._end(end) for end in ends if end.source in self.dialogues}  # some say it twice
         data += [records.ended(dialogue, message) for dialogue, message in ended.items()]
-        offsets = self._writer.put(*data) if data else []
+        offsets = self._log.append(*data) if data else []
         self._snapshots_stored(snapshots, offsets)
         for offset, lot_events in zip(offsets[len(snapshots) :], events, strict=False):
             for event, encoded_event, start, said in lot_events:
                 features_place = records.place(offset + said[0], said[1]) if said else None
                 self.stored(event, records.place(offset + start, len(encoded_event)), features_place)
-                write.stored += event.final
-                write.outcome.published.append(DialogueMessage("event", event.dialogue, encoded_event))
+                self.counts.stored += event.final
+                outcome.published.append(DialogueMessage("event", event.dialogue, encoded_event))
         for dialogue, message in ended.items():
-            write.changes(dialogue, self.dialogues[dialogue])
             self.close(dialogue)
-            write.outcome.published.append(DialogueMessage("session_end", dialogue, message))
+            outcome.published.append(DialogueMessage("session_end", dialogue, message))
 
-    def _numbered(self, event: EmotionEvent, write: PendingWrite) -> EmotionEvent:
+    def _numbered(self, event: EmotionEvent) -> EmotionEvent:
         if event.dialogue not in self.dialogues:  # it had ended meanwhile, and begins anew
             self._begin(event.dialogue)
         known = self.dialogues[event.dialogue]
-        write.changes(event.dialogue, known)
         seq, known.next_seq = known.next_seq, known.next_seq + 1
         return structs.replace(event, seq=seq, session=known.session, t_published_ns=self.clock.now_ns())
 
@@ -378,17 +380,13 @@ class DialogueShard:
             why = "no such dialogue is open"
         elif known.knows(*message_key(relabel)):
             why = ""
-        elif not (why := self._gone_back(known, relabel)):
+        elif not (why := go_back(self.tracker, self._log, known, relabel)):
             known.remember(*message_key(relabel))
             (snapshot,) = self._snapshots([waiting.dialogue])
-            self._snapshots_stored([snapshot], self._writer.put(snapshot.data))
+            self._snapshots_stored([snapshot], self._log.append(snapshot.data))
             outcome.published.append(DialogueMessage("relabel", waiting.dialogue, codec.to_json(relabel)))
         self.counts.refused += bool(why)
         outcome.receipts.append((waiting.sender, receipt(relabel, "refused" if why else "stored", why)))
-
-    def _gone_back(self, known: OpenDialogue, relabel: Relabel) -> str:
-        self._writer.wait()  # it is read from the log
-        return go_back(self.tracker, self.keeping.log, known, relabel)
 
 
 def _key(features: UtteranceFeatures) -> tuple[str, str, int]:

@@ -18,6 +18,7 @@ from erc_live.streams.feature_channel import FeatureFrames, Receipt, read_featur
 
 if TYPE_CHECKING:
     from erc_live.live.serving.serve_loop import ShardParts
+    from erc_live.live.serving.shard import DialogueShard
     from erc_live.streams.segmented_log import RecordLog
 
 
@@ -121,9 +122,7 @@ class ShardActor:
             answer = refusal if message is None else shard.take(sender, message)
             if answer is not None:
                 reply.receipts.append((sender, answer))
-        outcome = shard.flush()
-        reply.receipts += outcome.receipts
-        reply.published += [(topic, dialogue, data) for topic, dialogue, data in outcome.published]
+        _flush(shard, reply)
         reply.answers = [getattr(shard, what)(dialogue) for what, dialogue in questions]
         reply.counts, shard.counts = vars(shard.counts), ShardCounts()
         ends = [dialogue for topic, dialogue, _ in reply.published if topic == "session_end"]
@@ -143,3 +142,12 @@ def _events(log: "RecordLog", since: int) -> Iterator[Published]:
                     yield "event", records.event_head(event).dialogue, bytes(event)
             case records.Ended() as record if record.message:
                 yield "session_end", record.dialogue, bytes(record.message)
+
+
+def _flush(shard: "DialogueShard", reply: ShardReply) -> None:
+    while True:
+        outcome = shard.flush()
+        reply.receipts += outcome.receipts
+        reply.published += [(topic, dialogue, data) for topic, dialogue, data in outcome.published]
+        if not shard.waiting:
+            return

@@ -14,20 +14,12 @@ class DialogueMessage(NamedTuple):
     data: bytes
 
 
-class StepStored(NamedTuple):
-    """A step over so many messages, and how long it took until it was on the disk."""
-
-    messages: int
-    seconds: float
-
-
 @dataclass
 class ShardOutcome:
-    """What is to be sent now, and the `steps` that it comes from."""
+    """What is to be sent now."""
 
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
     published: list[DialogueMessage] = field(default_factory=list)
-    steps: list[StepStored] = field(default_factory=list)
 
 
 @dataclass

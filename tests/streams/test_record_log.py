@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from nats_server import NatsServer, nats_server
 
 from erc_live.streams.errors import AddressError, SessionError
-from erc_live.streams.log_writer import LogWriter
 from erc_live.streams.nats_connection import NatsConnection, NatsPlace
 from erc_live.streams.nats_log import PART, NatsLog
 from erc_live.streams.segmented_log import FileLog, RecordLog
@@ -86,24 +85,6 @@ def test_what_was_appended_is_there_for_who_opens_it_next(open_log, appended, da
         for offset, record in written.items():
             start = data.draw(st.integers(0, len(record)))
             assert one.read(offset + start, len(record) - start) == record[start:]
-
-
-@settings(max_examples=5)
-@given(appended=st.lists(RECORDS, min_size=1, max_size=8))
-def test_what_is_put_beside_its_owner_stands_where_was_said(open_log, appended):
-    """While it is appended, others read what is there, and forget."""
-    name = next(fresh)
-    log = open_log(name)
-    written = {}
-    with closing(LogWriter(log)) as writer:
-        for records in appended:
-            written |= dict(zip(writer.put(*records), records, strict=True))
-            there = [(offset, len(data)) for offset, data in written.items() if log.begin <= offset < writer.stored]
-            assert log.read_all(there) == [written[offset] for offset, _ in there]
-            log.forget(writer.stored - 2 * SEGMENT)
-        writer.wait()
-        assert writer.stored == writer.end == log.end
-    assert dict(open_log(name).records()) == {o: data for o, data in written.items() if o >= log.begin}
 
 
 def test_a_long_record_is_one(open_log):

@@ -11,7 +11,6 @@ from erc_live.models.checkpoint import Checkpoint
 from erc_live.models.state import tensors
 from erc_live.streams import codec
 from erc_live.streams.clock import ManualClock
-from erc_live.streams.log_writer import LogWriter
 from erc_live.streams.messages import EmotionEvent, UtteranceFeatures
 from erc_live.streams.segmented_log import FileLog
 
@@ -26,12 +25,11 @@ class ShardHost:
 
     def start(self) -> ShardRecovery:
         self.log = FileLog(self.folder, self.segment)
-        self.writer = LogWriter(self.log)
         self.dead_letters = FileLog(self.folder / "dead-letters")
         tracker = Tracker(
             self.checkpoint, SessionStart("", 0, 0), self.clock, bounds=Bounds(max(64, self.dialogues), reach=0)
         )
-        self.shard = DialogueShard(tracker, Keeping(self.writer, self.dead_letters), self.clock, Room(self.dialogues))
+        self.shard = DialogueShard(tracker, Keeping(self.log, self.dead_letters), self.clock, Room(self.dialogues))
         return recover(self.shard)
 
     def again(self) -> ShardRecovery:
@@ -40,7 +38,6 @@ class ShardHost:
         return self.start()
 
     def close(self) -> None:
-        self.writer.close()
         self.log.close()
         self.dead_letters.close()
 
