@@ -1,7 +1,4 @@
-"""Recognisers of a pool in actors of a real Ray, one of which is killed. What is dear is its start.
-
-pytest -m slow tests/live/asr_pool/test_ray_recognisers.py
-"""
+"""Recognisers of a pool in actors of a real Ray, one of which is killed. What is dear is its start."""
 
 import os
 import queue
@@ -24,7 +21,6 @@ from erc_live.live.serving.ray_cluster import LOCAL, RayCluster
 from erc_live.streams.recognition_channel import AskedRecognition, RecognitionRequest
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.real,
     pytest.mark.filterwarnings(  # Ray ends its processes itself
         "ignore:Exception ignored in. <function Popen.__del__:pytest.PytestUnraisableExceptionWarning"
