@@ -10,6 +10,7 @@ from rich.progress import Progress, TaskID
 
 from erc_live.live.bench.recognisers import Choice, Recognisers, choices
 from erc_live.live.commands.bench_serving import bench_kills, bench_load, bench_naive, bench_shard
+from erc_live.live.commands.options import check_network
 from erc_live.live.screen.console import out
 from erc_live.live.screen.progress import counting, elapsed
 from erc_live.streams.messages import EmotionEvent
@@ -29,6 +30,8 @@ def bench_model(
     from erc_live.live.bench import model as bench
     from erc_live.live.bench.model_report import render, svg
 
+    for name in network or ():
+        check_network(name, {})
     lengths = bench.LENGTHS[:2] if short else bench.LENGTHS
     budget = bench.SHORT if short else bench.FULL
     with elapsed() as bar:

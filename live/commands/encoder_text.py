@@ -15,6 +15,7 @@ from erc_live.live.screen.console import out
 from erc_live.models import card as cards
 from erc_live.models.card import CARD, SHIPPED
 from erc_live.models.errors import WeightsError
+from erc_live.streams.plural import counted
 
 FETCHED = ("minilm", "mpnet")
 
@@ -84,7 +85,7 @@ def _summary(folder: Path) -> list[str]:
 
 
 def _score(one: Mapping[str, Any]) -> str:
-    return f"{one['utterances']:,} utterances, W-F1 {one['weighted_f1']:.4f}, macro-F1 {one['macro_f1']:.4f}"
+    return f"{counted(one['utterances'], 'utterance')}, W-F1 {one['weighted_f1']:.4f}, macro-F1 {one['macro_f1']:.4f}"
 
 
 def open_encoder(choice: str) -> "TextEncoder":

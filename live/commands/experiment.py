@@ -10,9 +10,8 @@ import typer
 
 from erc_live.live.commands.baseline import baseline
 from erc_live.live.commands.experiment_attention import experiment_attention
-from erc_live.live.commands.options import Compose, Corpus, Encoder, Processes, seed_numbers
+from erc_live.live.commands.options import Compose, Corpus, Encoder, Processes, check_network, seed_numbers
 from erc_live.live.commands.places import cache_folder
-from erc_live.live.errors import ConfigError
 from erc_live.live.screen.console import err, out, print_line
 from erc_live.live.screen.progress import counting
 from erc_live.streams.plural import counted
@@ -53,13 +52,15 @@ def experiment_table(
     from erc_live.models.training.ablation import Bench, plan
     from erc_live.models.training.ablation_tables import table
 
+    for network in networks or ():
+        check_network(network, {})
     base = _base(quick, seeds, epochs)
     data = dialogue_dataset([corpus], None, compose or (), processes)
     for note in data.check():
         err.print(f"warning: {note}", style="yellow", markup=False, soft_wrap=True)
     command = " ".join(["erc-live", *sys.argv[1:]])
     bench = Bench(data, text_folder(encoder, None), into, cache_folder(), command)
-    cells = _only(plan(data.modalities(), base, quick), networks or [])
+    cells = [cell for cell in plan(data.modalities(), base, quick) if not networks or cell.config.network in networks]
     print_line(_cost(bench, cells))
     header = _header(bench, base, quick)
     found: list[Outcome] = []
@@ -85,13 +86,6 @@ def _base(quick: bool, seeds: str, epochs: int) -> "TrainConfig":
     if quick:
         return TrainConfig(seeds=(0,), epochs=min(epochs, QUICK_EPOCHS), patience=QUICK_EPOCHS)
     return TrainConfig(seeds=seed_numbers(seeds), epochs=epochs, patience=PATIENCE)
-
-
-def _only(cells: "list[Cell]", networks: Sequence[str]) -> "list[Cell]":
-    known = {cell.config.network for cell in cells}
-    if unknown := set(networks) - known:
-        raise ConfigError(f"--network {', '.join(sorted(unknown))}: choose from {', '.join(sorted(known))}")
-    return [cell for cell in cells if not networks or cell.config.network in networks]
 
 
 def _cost(bench: "Bench", cells: "Sequence[Cell]") -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from erc_live.live.tracking.tracker import DialogueMemory
 from erc_live.streams.feature_channel import DIALOGUE, DialogueInput, Receipt, Verdict, message_key
 from erc_live.streams.messages import SourceEnd, UtteranceFeatures
+from erc_live.streams.plural import counted
 
 SPEAKERS = 32  # of one dialogue
 NAME_LETTERS = 100
@@ -48,7 +49,8 @@ def crowded(dialogues: int, room: Room) -> str:
     """Why no further dialogue can be opened, "" if it can."""
     if dialogues < room.dialogues:
         return ""
-    return f"{dialogues} dialogues are open, and there is room for {room.dialogues} ({room.reason}): try again later"
+    opened = f"{counted(dialogues, 'dialogue')} {'is' if dialogues == 1 else 'are'} open"
+    return f"{opened}, and there is room for {room.dialogues} ({room.reason}): try again later"
 
 
 def objection(features: UtteranceFeatures, memory: DialogueMemory) -> str:

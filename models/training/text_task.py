@@ -198,9 +198,14 @@ def common_labels(corpora: Sequence[tuple[Split, Split]]) -> tuple[str, ...]:
     """The labels of all the corpora, in the order of the first.
 
     Raises:
-        CorpusError: one has other labels.
+        CorpusError: one has other labels, or the name of another.
     """
     first = corpora[0][0]
+    names = [split.corpus for split, _ in corpora]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise CorpusError(
+            f"two corpora are called {twice[0]}, and the card scores each by its name: rename the folder of one"
+        )
     for split, _ in corpora[1:]:
         if odd := sorted(set(split.labels) ^ set(first.labels)):
             raise CorpusError(

@@ -72,7 +72,7 @@ def test_an_unknown_network_is_one_line(tmp_path: Path) -> None:
     data = corpus(tmp_path / "talks", ("up", "down"), prosody=False)
     code, line = run(experiment_table, "--corpus", data, "--out", tmp_path / "t", "--network", "gpt")
     assert code == 2
-    assert "--network gpt: choose from dialogue_graph" in line
+    assert "--network gpt: there is no such network; choose from dialogue_graph" in line
 
 
 def test_what_it_will_cost_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,11 @@ def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
     assert common_labels([one, corpus("three", 2, ("neutral", "anger", "joy"))]) == LABELS
 
 
+def test_two_corpora_of_one_name_are_refused_before_one_hides_the_scores_of_the_other() -> None:
+    with pytest.raises(CorpusError, match=r"^two corpora are called one, [^\n]*$"):
+        common_labels([corpus("one", 0), corpus("two", 1), corpus("one", 2)])
+
+
 def test_the_mean_of_several_runs_is_kept(start: Path, tmp_path: Path) -> None:
     corpora = [corpus("one", 0)]
     config = replace(CONFIG, epochs=1)
