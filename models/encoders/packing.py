@@ -16,30 +16,30 @@ fetched.
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from erc_live.models.encoders.four_bits import GROUP, compensated, fitted
 from erc_live.models.files import whole
 
 FORMAT = {"format": "erc.packed/1"}
 SCALE = ".scale"  # behind the name of a matrix: the name of its scales
 LEAST = ".least"  # and of what stands for 0, if it is in 4 bits
 STEPS = 127.0
-FINE_STEPS = 15.0  # of 4 bits
-GROUP = 32
-RANGES = (1.0, 0.9, 0.8)  # of what a group spans, to begin with ...
-TURNS = 5  # ... and so often mended, in 4 bits
-AT_ONCE = 4096  # rows that are fitted at once: what that needs besides stays below 1 GB
 
 
-def pack(weights: Mapping[str, Tensor], bits: int = 8) -> dict[str, Tensor]:
+def pack(
+    weights: Mapping[str, Tensor], bits: int = 8, moments: Mapping[str, Tensor] = MappingProxyType({})
+) -> dict[str, Tensor]:
     """Matrices (rows, columns) as int8, or uint8 of half as many columns, with float16 scales (rows, groups);
     everything else in half precision.
 
-    A matrix whose columns are no multiple of `GROUP` has one group in a row, and 8 bits.
+    A matrix whose columns are no multiple of `GROUP` has one group in a row, and 8 bits. `moments`: second moments of
+    what a matrix is multiplied with (`four_bits.input_moments`), for 4 bits.
     """
     packed = {}
     for name, values in weights.items():
@@ -47,10 +47,10 @@ def pack(weights: Mapping[str, Tensor], bits: int = 8) -> dict[str, Tensor]:
             packed[name] = values.half().contiguous()
             continue
         rows, columns = values.shape
-        grouped = values.float().reshape(rows, -1, GROUP if columns % GROUP == 0 else columns)
         if bits == 4 and columns % GROUP == 0:
-            packed |= _in_four_bits(name, grouped)
+            packed |= _in_four_bits(name, values.float().cpu(), moments.get(name))
             continue
+        grouped = values.float().reshape(rows, -1, GROUP if columns % GROUP == 0 else columns)
         scale = (grouped.abs().amax(-1) / STEPS).half()
         steps = grouped / torch.where(scale > 0.0, scale, 1.0).float()[..., None]
         packed[name] = steps.round().clamp(-STEPS, STEPS).to(torch.int8).reshape(rows, columns)
@@ -58,50 +58,10 @@ def pack(weights: Mapping[str, Tensor], bits: int = 8) -> dict[str, Tensor]:
     return packed
 
 
-def _in_four_bits(name: str, grouped: Tensor) -> dict[str, Tensor]:
-    """Shapes: grouped (rows, groups, GROUP)"""
-    fitted = [_fitted(part) for part in grouped.split(AT_ONCE)]
-    least, scale = (torch.cat(part) for part in zip(*fitted, strict=True))
-    low, high = _steps(grouped, least, scale).to(torch.uint8).reshape(len(grouped), -1, 2).unbind(-1)
-    return {name: low | (high << 4), name + SCALE: scale.half(), name + LEAST: least.half()}
-
-
-def _fitted(grouped: Tensor) -> tuple[Tensor, Tensor]:
-    """What stands for 0 in each group, and a step: of those that are tried, those with the least squared error.
-
-    The steps from min to max leave most of a group in the few steps of its middle, so narrower ranges are tried, too.
-    Each is mended by turns: the weights are rounded to their nearest steps q, and then the line s q + m is laid through
-    them, which is least squares in closed form,
-
-        s = cov(q, w) / var(q),   m = mean w - s mean q,
-
-    until, after a few turns, little moves. Both are rounded to what the file holds before they are judged.
-    Shapes: (rows, groups, GROUP) -> twice (rows, groups), float32
-    """
-    middle, width = (grouped.amax(-1) + grouped.amin(-1)) / 2, grouped.amax(-1) - grouped.amin(-1)
-    mean = grouped.mean(-1, keepdim=True)
-    least, scale = middle, torch.zeros_like(middle)
-    error = torch.full_like(middle, torch.inf)
-    for share in RANGES:
-        s = width * share / FINE_STEPS
-        m = middle - s * FINE_STEPS / 2
-        for _ in range(TURNS):
-            s, m = s.half().float(), m.half().float()
-            q = _steps(grouped, m, s)
-            found = (grouped - q * s[..., None] - m[..., None]).square().sum(-1)
-            better = found < error
-            least, scale, error = (torch.where(better, *pair) for pair in ((m, least), (s, scale), (found, error)))
-            apart = q - q.mean(-1, keepdim=True)
-            spread = apart.square().sum(-1)
-            s = torch.where(spread > 0.0, (apart * (grouped - mean)).sum(-1) / spread.clamp(min=1.0 / GROUP), s)
-            m = mean[..., 0] - s * q.mean(-1)
-    return least, scale
-
-
-def _steps(grouped: Tensor, least: Tensor, scale: Tensor) -> Tensor:
-    """Shapes: (rows, groups, GROUP), twice (rows, groups) -> (rows, groups, GROUP), whole numbers from 0 to 15"""
-    steps = (grouped - least[..., None]) / torch.where(scale > 0.0, scale, 1.0)[..., None]
-    return steps.round().clamp(0.0, FINE_STEPS)
+def _in_four_bits(name: str, matrix: Tensor, moments: Tensor | None) -> dict[str, Tensor]:
+    found = fitted(matrix) if moments is None or not moments.any() else compensated(matrix, moments)
+    low, high = found.steps.reshape(len(matrix), -1, 2).unbind(-1)
+    return {name: low | (high << 4), name + SCALE: found.scale, name + LEAST: found.least}
 
 
 def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -121,10 +81,12 @@ def _unpacked(name: str, packed: Mapping[str, Tensor]) -> Tensor:
     return (steps * scale + packed[name + LEAST].float()[..., None]).flatten(1)
 
 
-def save_packed(weights: Mapping[str, Tensor], path: Path, bits: int = 8) -> None:
-    """Write weights, packed, whole or not at all."""
+def save_packed(
+    weights: Mapping[str, Tensor], path: Path, bits: int = 8, moments: Mapping[str, Tensor] = MappingProxyType({})
+) -> None:
+    """Write weights, packed as by `pack`, whole or not at all."""
     with whole(path) as part:
-        save_file(pack(weights, bits), part, FORMAT)
+        save_file(pack(weights, bits, moments), part, FORMAT)
 
 
 def is_packed(path: Path) -> bool:

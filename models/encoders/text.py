@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from erc_live.models.encoders.four_bits import input_moments
 from erc_live.models.encoders.packing import is_packed, load_packed, save_packed
 from erc_live.models.encoders.turns import PAST, Turn, turns
 from erc_live.models.errors import WeightsError
@@ -163,12 +164,18 @@ class TextEncoder:
                 f"folder of an encoder, or fetch it where there is a network: hf download {name}"
             ) from error
 
-    def save(self, folder: Path, bits: int = 8) -> None:
-        """Write the encoder as it is now into `folder`, packed; `load` gives it back with so many bits of precision."""
+    @torch.no_grad()
+    def save(self, folder: Path, bits: int = 8, read: Sequence[Sequence[Turn]] = ()) -> None:
+        """Write the encoder as it is now into `folder`, packed; `load` gives it back with so many bits of precision. In
+        4 bits, weights are rounded so that what it makes of the dialogues `read` changes least.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES[1:]:
             (folder / name).write_bytes((self._folder / name).read_bytes())
-        save_packed(self.network.state_dict(), folder / WEIGHTS, bits)
+        with input_moments(self.network) as moments:
+            if bits == 4:
+                self.encode(read)
+        save_packed(self.network.state_dict(), folder / WEIGHTS, bits, moments)
 
     @torch.no_grad()
     def encode_last(self, speakers: Sequence[Hashable], texts: Sequence[str]) -> np.ndarray:

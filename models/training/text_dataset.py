@@ -124,6 +124,11 @@ class TextDataset:
             utterances += len(self.dialogues[place])
         return TextDataset(self.corpus, tuple(self.dialogues[place] for place in sorted(chosen)))
 
+    def some(self, utterances: int) -> list[tuple[Turn, ...]]:
+        """What is said in dialogues of about so many utterances, or all, from one end to the other."""
+        every = max(1, sum(map(len, self.dialogues)) // utterances)
+        return [dialogue.spoken for dialogue in self.dialogues[::every]]
+
     def taught_by(self, estimated: "TextDataset") -> "TextDataset":
         """Where the same dialogue was estimated too, label and estimate weigh alike. What was heard of a dialogue is
         taught by the estimates of what stood there: it is to be answered as if every word had been understood.

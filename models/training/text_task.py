@@ -38,6 +38,7 @@ from erc_live.models.weights import sha256
 FORMAT = "erc.text/1"
 RESUME_MEMBER = "resume-{member}.pt"  # in the folder of a run, until it has ended
 PARTS = 4  # of a pass over the texts: an epoch of the trainer each
+CALIBRATING = 400  # utterances that were learnt, by which weights are rounded to 4 bits
 SORTED = 20  # batches that are sorted by length together, so that little is spent on padding
 
 
@@ -100,7 +101,7 @@ def train_text(
     encoder.network.load_state_dict(mean_of([one.encoder for one in found]))
     head.load_state_dict(mean_of([one.head.state_dict() for one in found]))
     (out / CARD).unlink(missing_ok=True)  # of an earlier run: it would not fit the head
-    encoder.save(out, config.bits)
+    encoder.save(out, config.bits, data[0][0].some(CALIBRATING))
     text_head(head, labels).save(out)
     scored = [member.fold for member in runs if member.fold is not None]
     if scored:
@@ -174,7 +175,7 @@ class _Course:
         answers, beside = torch.empty(0, classes), tuple[Tensor, ...]()
         if member.fold is not None:
             folder = self.out / member.name
-            encoder.save(folder, config.bits)
+            encoder.save(folder, config.bits, member.learnt[0].some(CALIBRATING))
             text_head(network.head, self.labels).save(folder)
             packed = TextEncoder.load(folder)
             answers = logits_of(packed, network.head, member.fold)

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as npst
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from erc_live.models.encoders.packing import GROUP, is_packed, load_packed, pack, save_packed, unpack
+from erc_live.models.encoders.four_bits import GROUP, input_moments
+from erc_live.models.encoders.packing import is_packed, load_packed, pack, save_packed, unpack
 
 VALUES = st.floats(-1e3, 1e3, width=32)
 
@@ -56,6 +57,42 @@ def test_four_bits_lose_less_than_even_steps_from_least_to_most() -> None:
     even = ((groups - least) / step).round() * step + least
     lost = (unpack(pack({"m": matrix}, bits=4))["m"] - matrix).square().mean()
     assert lost < (even - groups).square().mean() * 5 / 6
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**16), st.integers(1, 40))
+def test_where_it_is_known_what_comes_in_the_products_come_out_nearer(seed: int, seen: int) -> None:
+    """Also of few inputs, which leave most directions unknown."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix, mixing = torch.randn(8, 2 * GROUP, generator=generator), torch.randn(4, 2 * GROUP, generator=generator)
+    inputs = torch.randn(seen, 4, generator=generator) @ mixing + 0.1 * torch.randn(
+        seen, 2 * GROUP, generator=generator
+    )
+    alone = unpack(pack({"m": matrix}, bits=4))["m"]
+    together = unpack(pack({"m": matrix}, bits=4, moments={"m": inputs.mT @ inputs}))["m"]
+    lost = [((one - matrix) @ inputs.mT).square().mean() for one in (alone, together)]
+    assert lost[1] < 0.7 * lost[0]
+    assert torch.isfinite(together).all()
+
+
+def test_inputs_that_never_came_leave_each_group_to_itself() -> None:
+    matrix = torch.randn(3, GROUP)
+    packed = [pack({"m": matrix}, 4, moments) for moments in ({}, {"m": torch.zeros(GROUP, GROUP)})]
+    assert all(torch.equal(packed[0][name], packed[1][name]) for name in packed[0])
+
+
+def test_moments_are_those_of_what_comes_into_each_linear_layer() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+    first, second = torch.randn(2, 4, 3), torch.randn(5, 3)
+    with input_moments(network) as moments:
+        network(first)
+        network(second)
+    network(second)  # not any more
+    rows = torch.cat([first.flatten(0, 1), second])
+    inner = network[:2](rows)
+    assert set(moments) == {"0.weight", "2.weight"}
+    torch.testing.assert_close(moments["0.weight"], rows.mT @ rows)
+    torch.testing.assert_close(moments["2.weight"], (inner.mT @ inner).detach())
 
 
 def test_what_has_no_groups_keeps_eight_bits() -> None:

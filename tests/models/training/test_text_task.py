@@ -216,6 +216,14 @@ def test_corpora_of_other_labels_and_empty_ones_are_refused() -> None:
     assert common_labels([one, corpus("three", 2, ("neutral", "anger", "joy"))]) == LABELS
 
 
+def test_some_of_what_is_said_comes_from_one_end_to_the_other() -> None:
+    texts = TextDataset.of(corpus("one", 0)[0], LABELS)
+    utterances = sum(map(len, texts.dialogues))
+    assert texts.some(utterances) == texts.some(10 * utterances) == [dialogue.spoken for dialogue in texts.dialogues]
+    few = texts.some(utterances // 4)
+    assert few == [dialogue.spoken for dialogue in texts.dialogues[::4]]
+
+
 def test_two_corpora_of_one_name_are_refused_before_one_hides_the_scores_of_the_other() -> None:
     with pytest.raises(CorpusError, match=r"^two corpora are called one, [^\n]*$"):
         common_labels([corpus("one", 0), corpus("two", 1), corpus("one", 2)])
