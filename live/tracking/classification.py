@@ -89,19 +89,18 @@ class Classifier:
         doubted = [number for number, turn in enumerate(turns) if turn.doubted]
         likelier = [turn.alternative() if turn.misheard else turn for turn in turns]
         other = [turns[n] if turns[n].misheard else turns[n].alternative() for n in doubted]
-        unlikelier = self._stepped(other, slots, final=False) if other else torch.zeros(0)
-        found = self._stepped(likelier, slots, final=True)
-        for n, second in zip(doubted, unlikelier, strict=True):
-            confidence = turns[n].features.text_confidence or 0.0
-            share = 1 - confidence if turns[n].misheard else confidence
-            found[n] = share * found[n] + (1 - share) * second
+        stays = [*(True for _ in other), *(not turn.features.final for turn in turns)]
+        unlikelier, found = self._stepped([*other, *likelier], slots, stays).tensor_split([len(other)])
+        if doubted:
+            believed = torch.tensor([turns[n].features.text_confidence for n in doubted], dtype=torch.float64)
+            share = believed.where(believed >= 0.5, 1 - believed)[:, None]  # of the likelier
+            found[doubted] = share * found[doubted] + (1 - share) * unlikelier
         return found[:, : len(self.labels)], found[:, len(self.labels) :]
 
-    def _stepped(self, turns: Sequence[NextUtterance], slots: Slots[Any], final: bool) -> Tensor:
+    def _stepped(self, turns: Sequence[NextUtterance], slots: Slots[Any], stays: Sequence[bool]) -> Tensor:
         """Shapes: N turns -> (N, labels + 2), the dimensions behind the probabilities"""
         dialogues = [turn.features.dialogue for turn in turns]
-        passing = {turn.features.dialogue for turn in turns if not (final and turn.features.final)}
-        answers = slots.step(dialogues, self._rows(turns), passing).double()
+        answers = slots.step(dialogues, self._rows(turns), stays).double()
         logits = answers[:, : len(self.labels)]
         dimensions = answers.new_full((len(answers), len(DIMENSIONS)), torch.nan)
         dimensions[:, self._learnt] = answers[:, len(self.labels) :]
@@ -151,8 +150,8 @@ class Classifier:
             modality
             for modality, vector in features.vectors.items()
             if modality in self._modalities
-            and not np.abs(vector).max(initial=0.0) < np.inf  # of most vectors, this is all that is asked
-            and (np.isinf(vector).any() or modality != "audio")
+            and not np.dot(vector, vector) < np.inf  # of most vectors, this is all that is asked
+            and (np.isinf(vector).any() or (modality != "audio" and np.isnan(vector).any()))
         ]
 
     def usable(self, features: UtteranceFeatures) -> UtteranceFeatures:

@@ -2,9 +2,10 @@
 
 States lie in rows that are allocated once. Dialogues join and leave at any step. One that has been idle too long, or
 longest when rows run out, is parked in host memory and comes back bit for bit when it speaks again: the rows bound the
-memory of the device, not the number of dialogues. Batches have fixed sizes (`SIZES`); what a call leaves free of a
-batch works on a spare row. On a GPU the kernels of each size are recorded once as a CUDA graph and replayed, which
-takes the launch of some hundred kernels out of every step; where they cannot be, the same code runs unrecorded.
+memory of the device, not the number of dialogues. On a GPU the kernels are recorded once as CUDA graphs, for batches of
+fixed sizes (`SIZES`), and replayed, which takes the launch of some hundred kernels out of every step; what a call
+leaves free of a batch works on a spare row then. Where they cannot be, the same code runs unrecorded, on as many rows
+as there are.
 The rule of this file: here alone is the state of a dialogue written in place. Not safe for threads: one owner calls it.
 Owners of several may live in threads of one process: only one records at a time, and others may use the device.
 """
@@ -12,7 +13,7 @@ Owners of several may live in threads of one process: only one records at a time
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic
@@ -140,39 +141,41 @@ class Slots(Generic[State]):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def step(self, dialogues: Sequence[str], utterances: UtteranceBatch, provisional: Collection[str] = ()) -> Tensor:
+    def step(self, dialogues: Sequence[str], utterances: UtteranceBatch, stays: Sequence[bool] | None = None) -> Tensor:
         """Classify the next utterance of each of `dialogues`.
 
         Args:
-            dialogues: whose utterances they are, each at most once.
+            dialogues: whose utterances they are. Each goes on at most once; where it also stays, to see what another
+                utterance would be, that stands before.
             utterances: one row per dialogue, on any device.
-            provisional: those of `dialogues` whose state stays as it was.
+            stays: of each row, whether the state of its dialogue stays as it was; left out, all go on.
 
         Shapes: N dialogues -> answers (N, A), in host memory
 
         Raises:
-            ValueError: a dialogue has not joined or comes twice, or rows or widths do not fit; no state has changed.
+            ValueError: a dialogue has not joined or goes on twice, or rows or widths do not fit; no state has changed.
         """
         self._require(dialogues)
-        if len(set(dialogues)) < len(dialogues) or len(dialogues) != len(utterances):
+        stays = [False] * len(dialogues) if stays is None else stays
+        going = [dialogue for dialogue, stay in zip(dialogues, stays, strict=True) if not stay]
+        if len(set(going)) < len(going) or len(dialogues) != len(utterances):
             raise ValueError(f"{len(utterances)} utterances for {', '.join(dialogues)}: give one for each dialogue")
         wide = utterances.widened(widths(self._sizes))
         self._park_idle()
         parts = [torch.zeros(0, self._width)]
         for first in range(0, len(dialogues), self._most):
             chunk = slice(first, first + self._most)
-            parts.append(self._step(dialogues[chunk], wide.rows(chunk), provisional))
+            parts.append(self._step(dialogues[chunk], wide.rows(chunk), stays[chunk]))
         return torch.cat(parts)
 
-    def _step(self, dialogues: Sequence[str], utterances: UtteranceBatch, provisional: Collection[str]) -> Tensor:
+    def _step(self, dialogues: Sequence[str], utterances: UtteranceBatch, stays: Sequence[bool]) -> Tensor:
         self._seat(dialogues)
         now_ns = self._clock.now_ns()
         for dialogue in dialogues:
             self._seated[dialogue].t_ns = now_ns
             self._seated.move_to_end(dialogue)
         source = [self._seated[dialogue].row for dialogue in dialogues]
-        pairs = zip(dialogues, source, strict=True)
-        target = [self._spare if dialogue in provisional else row for dialogue, row in pairs]
+        target = [self._spare if stay else row for stay, row in zip(stays, source, strict=True)]
         size = next(size for size in SIZES if size >= len(dialogues))
         return self._batches[size].run(source, target, utterances)
 
@@ -202,7 +205,7 @@ class Slots(Generic[State]):
 
     def _seat(self, dialogues: Sequence[str]) -> None:
         """Give every dialogue a row; the longest idle of the others make room."""
-        arriving = [dialogue for dialogue in dialogues if dialogue in self._parked]
+        arriving = [dialogue for dialogue in dict.fromkeys(dialogues) if dialogue in self._parked]
         if not arriving:
             return
         if (short := len(arriving) - len(self._free)) > 0:
@@ -247,8 +250,8 @@ class _Batch(Generic[State]):
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def run(self, source: list[int], target: list[int], utterances: UtteranceBatch) -> Tensor:
-        """Step the states of rows `source` and write them to rows `target`; the rest of the batch is idle motion on
-        the spare row. Shapes: N rows -> answers (N, A), in host memory
+        """Step the states of rows `source` and write them to rows `target`; where it is recorded, the rest of the batch
+        is idle motion on the spare row. Shapes: N rows -> answers (N, A), in host memory
         """
         count = len(source)
         rest = [self._spare] * (len(self._answers) - count)
@@ -259,7 +262,7 @@ class _Batch(Generic[State]):
         if self._sent is not self._host:
             self._sent.copy_(self._host, non_blocking=True)  # done when the logits are back, before the next one
         if self._graph is None:
-            self._compute()
+            self._compute(count)
         else:
             self._graph.replay()
         return self._answers[:count].to("cpu", copy=True)
@@ -275,11 +278,11 @@ class _Batch(Generic[State]):
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # recording demands that libraries were warmed up, on another stream
             for _ in range(WARM_UPS):
-                self._compute()
+                self._compute(len(self._answers))
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=memory, capture_error_mode="thread_local"):
-            self._compute()
+            self._compute(len(self._answers))
         self._graph = graph
 
     def forget(self) -> None:
@@ -287,11 +290,11 @@ class _Batch(Generic[State]):
         self._graph = None
 
     @torch.inference_mode()
-    def _compute(self) -> None:
-        fields = dict(self._fields)
+    def _compute(self, count: int) -> None:
+        fields = {name: values[:count] for name, values in self._fields.items()}
         source, target = fields.pop("source"), fields.pop("target")
         answers, states = self._model.step(UtteranceBatch(**fields), rows(self._pool, source))
-        self._answers.copy_(answers)
+        self._answers[:count].copy_(answers)
         _scatter(self._pool, target, states)
 
 

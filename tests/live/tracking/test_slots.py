@@ -70,15 +70,16 @@ class Conversations(RuleBasedStateMachine):
     @rule(data=st.data(), seed=st.integers(0, 2**16), rest_s=st.floats(0, 8))
     def speak(self, data: st.DataObject, seed: int, rest_s: float) -> None:
         names = data.draw(st.lists(st.sampled_from(sorted(self.alone)), unique=True, min_size=1))
-        provisional = data.draw(st.sets(st.sampled_from(names)))
+        aside = data.draw(st.lists(st.sampled_from(names), max_size=3))  # what else they might have said
+        stays = [*(True for _ in aside), *(data.draw(st.booleans()) for _ in names)]
         self.clock.t_ns += int(rest_s * SECOND)
-        said = utterances(seed, len(names))
-        together = self.slots.step(names, said, provisional)
-        for i, name in enumerate(names):
+        said = utterances(seed, len(stays))
+        together = self.slots.step([*aside, *names], said, stays)
+        for i, name in enumerate([*aside, *names]):
             with torch.no_grad():
                 logits, after = MODEL.step(said.rows(slice(i, i + 1)), self.alone[name])
             torch.testing.assert_close(together[i : i + 1], logits, atol=1e-5, rtol=1e-5)
-            if name not in provisional:
+            if not stays[i]:
                 self.alone[name] = after
 
     @precondition(lambda self: self.alone)
