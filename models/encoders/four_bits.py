@@ -6,7 +6,9 @@
 
 For an mpnet tuned on two thirds of MELD, against its plain weights on 317 held-out lines, the divergence of what its
 head answers (Kullback-Leibler, nats) is 0.0061 with even steps from the least to the greatest of a group, 0.0048 with
-fitted ones and 0.0017 compensated; 96, 96 and 98.7 % of the lines keep their label.
+fitted ones and 0.0017 compensated; 96, 96 and 98.7 % of the lines keep their label. In three folds of MELD, 11,098
+lines, its weighted F1 is 0.633 in plain weights and 0.631 compensated; in the first two of them, 7,399 lines, 0.634,
+0.632 compensated and 0.626 fitted.
 Source: Frantar et al. 2023, "GPTQ: Accurate post-training quantization for generative pre-trained transformers".
 """
 

@@ -1,13 +1,12 @@
 """Weights in a quarter of their size or less, for files that are shipped: matrices in 8 or in 4 bits.
 
     8 bits:  w = q s,       s = max |w| / 127 over `GROUP` neighbours in a row
-    4 bits:  w = q s + m,   m and s for the least squared error over the same (`_fitted`); two to a byte, the first in
-                            the lower half
+    4 bits:  w = q s + m,   s and m as `four_bits.py` finds them; two to a byte, the first in the lower half
 
 One scale for a whole row would do worse: in MiniLM a few large weights set it for all others. Against the plain
 encoder on 400 comments, the least cosine is 0.9990 with groups of 32, 0.9986 with 64 and 0.9938 with whole rows, in 8
-bits. An mpnet tuned on two thirds of MELD gives 99 % of 639 held-out lines the same label as before in 8 bits, 94 % in
-4 bits, where its weighted F1 moves by 0.002, less than anything that these lines can tell; without m it is 92 %.
+bits. An mpnet tuned on two thirds of MELD gives 99 % of 639 held-out lines the same label as before in 8 bits; what 4
+bits cost stands in `four_bits.py`.
 Nothing is computed in so few bits: weights are unpacked once, when they are loaded. Vectors (biases, norms) are few and
 go into half precision. A file says in its header that it is packed, and a matrix by what stands beside it how.
 Why: text encoders are tuned whole and shipped so, the small one in 24 MB. An adapter would need a file that has to be

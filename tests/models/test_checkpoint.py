@@ -159,7 +159,7 @@ def test_the_shipped_weights_are_whole() -> None:
     assert shipped.card.scores["dev"]["utterances"] == 1109
     assert shipped.card.training["command"].startswith("erc-live train")
     files = [path for path in PRETRAINED.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-    assert sum(path.stat().st_size for path in files) < 110e6  # two thirds of it are the encoder of `large`
+    assert sum(path.stat().st_size for path in files) < 115e6  # three fifths of it are the encoder of `large`
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}
 
 

@@ -391,8 +391,8 @@ def test_the_shipped_encoders_are_small_and_belong_to_the_shipped_models(name: s
     assert json.loads((folder / "config.json").read_text())["hidden_size"] == shipped.card.config["text_dim"]
 
 
-def test_large_answers_what_its_encoder_answers() -> None:
-    """Real weights, a real dialogue: the graph of `large` has no say."""
+def test_large_tells_plain_words_of_grief_and_anger() -> None:
+    """Real weights, a real dialogue, words alone: the graph agrees with the encoder that it begins with."""
     from erc_live.models import card, checkpoint
     from erc_live.models.batch import DialogueBatch, UtteranceBatch
 
@@ -402,8 +402,8 @@ def test_large_answers_what_its_encoder_answers() -> None:
     (vectors,) = encoder.encode([said])
     utterances = UtteranceBatch(
         text=vectors,
-        audio=torch.zeros(4, 0),
-        visual=torch.zeros(4, 0),
+        audio=torch.zeros(4, loaded.card.config["audio_dim"]),
+        visual=torch.zeros(4, loaded.card.config["visual_dim"]),
         speakers=torch.tensor([0, 1, 0, 1]),
         present=torch.tensor([[True, False, False]] * 4),
     )
