@@ -62,9 +62,7 @@ def objection(features: UtteranceFeatures, memory: DialogueMemory) -> str:
     for modality, vector in features.vectors.items():
         if vector.ndim != 1 or vector.dtype != np.float32:
             return f"the {modality} vector is {vector.dtype} of shape {vector.shape}: send float32 of one dimension"
-        if (
-            not np.dot(vector, vector) < VALUE**2 / 2 and _peak(vector) > VALUE
-        ):  # of most, the first is all that is asked
+        if not np.vdot(vector, vector) < VALUE**2 / 2 and _peak(vector) > VALUE:  # of most, the first tells enough
             return f"the {modality} vector has values beyond {VALUE:g}: no encoder makes such"
     confidence = features.text_confidence
     if confidence is not None and not 0 <= confidence <= 1:

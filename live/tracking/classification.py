@@ -150,7 +150,7 @@ class Classifier:
             modality
             for modality, vector in features.vectors.items()
             if modality in self._modalities
-            and not np.dot(vector, vector) < np.inf  # of most vectors, this is all that is asked
+            and not np.vdot(vector, vector) < np.inf  # of most vectors, this is all that is asked
             and (np.isinf(vector).any() or (modality != "audio" and np.isnan(vector).any()))
         ]
 
